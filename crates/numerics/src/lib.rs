@@ -1,0 +1,5 @@
+//! Exact arithmetic of `numerics v1`: operators, scalar functions, programs, kernels. No I/O.
+
+mod op;
+
+pub use op::{DType, Op, Window2d};

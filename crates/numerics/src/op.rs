@@ -1,0 +1,89 @@
+//! The operators of `numerics v1`: names, bounded attributes, shape programs.
+//!
+//! An operator's identity is its [`Op::id`]; ids are never reused. A model names operators and
+//! attributes, never programs: how an element of the output is computed belongs to the numerics
+//! version (`spec/numerics.md`).
+
+/// Element type of a tensor. The discriminant is the `dtype` byte of `spec/trace.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum DType {
+    /// IEEE-754 binary32.
+    F32 = 1,
+    /// Two's complement, 64 bits.
+    I64 = 2,
+    /// Two's complement, 32 bits.
+    I32 = 3,
+    /// Unsigned byte.
+    U8 = 4,
+    /// One byte, 0 or 1.
+    Bool = 5,
+    /// Signed byte.
+    I8 = 6,
+}
+
+/// Window of a convolution or pooling operator over two spatial axes (`H`, `W`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Window2d {
+    /// Kernel extent `[kh, kw]`.
+    pub kernel: [u32; 2],
+    /// Stride `[sh, sw]`, each >= 1.
+    pub strides: [u32; 2],
+    /// Dilation `[dh, dw]`, each >= 1.
+    pub dilations: [u32; 2],
+    /// Padding `[top, left, bottom, right]`; `auto_pad` is resolved at import.
+    pub pads: [u32; 4],
+}
+
+/// One operator with its bounded attributes. Inputs are positional; weights are inputs like any other.
+///
+/// f32 attributes are stored as bits so that `Op` is `Eq` and hashes exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Op {
+    /// `X[N,C,H,W]`, `W[M,C/groups,kh,kw]`, optional `B[M]` -> `[N,M,OH,OW]`; C256 over `(c, kh, kw)`, bias added last.
+    Conv2d { window: Window2d, groups: u32 },
+    /// `A`, `B`, optional `C` (unidirectionally broadcast) -> `alpha * A' B' + beta * C`; C256 over k.
+    Gemm { alpha_bits: u32, beta_bits: u32, trans_a: bool, trans_b: bool },
+    /// NumPy-style batched matrix product, C256 over k.
+    MatMul,
+    /// Element-wise with multidirectional broadcasting.
+    Add,
+    /// Element-wise with multidirectional broadcasting.
+    Sub,
+    /// Element-wise with multidirectional broadcasting.
+    Mul,
+    /// Element-wise with multidirectional broadcasting.
+    Div,
+    /// `max(x, +0)`; NaN stays NaN.
+    Relu,
+    /// `min(max(x, lo), hi)`.
+    Clip { min_bits: u32, max_bits: u32 },
+    /// Logistic function.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// e^x.
+    Exp,
+    /// Softmax along one axis (opset 13 semantics).
+    Softmax { axis: u32 },
+    /// Maximum over the window; padding never wins.
+    MaxPool2d { window: Window2d },
+    /// Average over the window.
+    AveragePool2d { window: Window2d, count_include_pad: bool },
+    /// Mean over all spatial axes -> `[N,C,1,1]`.
+    GlobalAveragePool,
+    /// Maximum over all spatial axes -> `[N,C,1,1]`.
+    GlobalMaxPool,
+    /// `X, scale, bias, mean, var`; inference form.
+    BatchNorm { epsilon_bits: u32 },
+    /// Reinterpret the row-major elements under a shape fixed at import (Flatten, Reshape, Squeeze, Unsqueeze lower to it).
+    Reshape { dims: Vec<u64> },
+    /// Permute axes.
+    Transpose { perm: Vec<u32> },
+    /// Concatenate along one axis.
+    Concat { axis: u32 },
+    /// Index (i64) of the largest element along one axis; ties take the lowest index; NaN ranks above all numbers.
+    ArgMax { axis: u32, keepdims: bool },
+    /// The input itself (Dropout at inference lowers to it).
+    Identity,
+}
