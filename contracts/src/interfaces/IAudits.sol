@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+enum AuditState {
+    None,
+    NotDrawn, // the beacon said no audit
+    Drawn, // an auditor owes its commitment
+    Committed, // waits for the chunk seed, then for openings
+    Matched, // closed: paid, task may settle
+    Mismatched, // closed: a dispute runs
+    Failed, // auditor missed or could not open: penalised; redrawn or waived
+    Waived // no auditor could be had
+}
+
+struct Audit {
+    uint256 taskId;
+    uint8 attempt;
+    AuditState state;
+    address auditor;
+    uint8 draws;
+    uint64 drawnAt;
+    uint64 deadline;
+    bytes32 saltedRoot;
+    bytes32 rootCommitment; // keccak256(abi.encode(auditor, taskId, attempt, ownTraceRoot, salt))
+    uint64 leafIndex; // commit point drawn for the content check
+    uint64 committedAt;
+    uint256 disputeId;
+}
+
+/// @notice A chunk of a live tensor, opened from its bytes up to a level-1 root and, in parallel, under the auditor's salted root.
+struct ChunkOpening {
+    bytes chunk;
+    uint32 slot; // live slot
+    uint64 chunkIndex;
+    bytes tensorHeader; // hash_id..dims of the tensor digest preimage, without chunk_root
+    bytes32[] chunkProof; // chunk leaf -> chunk root
+    bytes32[] liveProof; // tensor digest -> live root
+    bytes32[] traceProof; // live root -> level-1 root
+    bytes32[] saltedChunkProof;
+    bytes32[] saltedLiveProof;
+}
+
+/// @notice Random challenges: a beacon round fixed at commit time selects results and draws an auditor by stake.
+interface IAudits {
+    event AuditDecided(uint256 indexed taskId, uint8 attempt, bool selected, uint64 round);
+    event AuditorDrawn(uint256 indexed taskId, address indexed auditor, uint64 leafIndex, uint64 deadline);
+    event AuditCommitted(uint256 indexed taskId, address indexed auditor, bytes32 saltedRoot);
+    event AuditMatched(uint256 indexed taskId, address indexed auditor, uint128 fee);
+    event AuditMismatched(uint256 indexed taskId, address indexed auditor, uint256 disputeId);
+    event AuditFailed(uint256 indexed taskId, address indexed auditor, uint128 penalty, bytes32 reason);
+    event AuditWaived(uint256 indexed taskId);
+
+    /// @notice Decide, and draw when selected. Anyone, once the round is out.
+    function decide(uint256 taskId) external;
+    function commitAudit(uint256 taskId, bytes32 saltedRoot, bytes32 rootCommitment) external; // auditor
+    /// @notice After the chunk seed: open the drawn chunk under the salted root; on "match" also under the provider's level-1 root.
+    function openAudit(uint256 taskId, bytes32 ownTraceRoot, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening) external; // auditor
+    function auditTimeout(uint256 taskId) external; // anyone
+    // ---- views
+    function audit(uint256 taskId, uint8 attempt) external view returns (Audit memory);
+    /// @notice Beacon round that decides about the task's current result.
+    function auditRound(uint256 taskId) external view returns (uint64);
+    /// @notice Slot selector and chunk selector once known: slot = a % liveCount, chunk = b % chunks(slot).
+    function chunkSeed(uint256 taskId) external view returns (bool known, uint256 a, uint256 b);
+}

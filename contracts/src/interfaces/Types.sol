@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @notice Where a task stands. Allowed edges: spec/protocol.md, "Task lifecycle".
+enum TaskState {
+    None,
+    Open,
+    Claimed,
+    Committed,
+    Disputed,
+    Settled,
+    Cancelled,
+    Expired
+}
+
+/// @notice The committed facts of a model; `sha256` of its packed encoding is the `model_id` (spec/trace.md).
+struct ModelHeader {
+    uint32 numericsVersion;
+    uint32 loweringVersion;
+    uint32 nodeCount;
+    uint32 maxSteps;
+    uint32 commitPoints;
+    uint8 traceHeight;
+    uint8 opsHeight;
+    uint8 liveHeight;
+    uint64 work;
+    bytes32 nodesRoot;
+    bytes32 edgesRoot;
+    bytes32 weightsRoot;
+    bytes32 segmentsRoot;
+    bytes32 assetsRoot;
+}
+
+/// @notice What a requester asks for. Amounts in units of the asset, times in seconds.
+struct TaskSpec {
+    bytes32 modelId;
+    bytes32 inputDigest;
+    uint64 seed;
+    uint128 minPrice;
+    uint128 maxPrice;
+    uint32 rampSeconds;
+    uint32 execSeconds;
+}
+
+/// @notice A task as the chain sees it.
+struct Task {
+    // who and what
+    address requester;
+    bytes32 modelId;
+    bytes32 inputDigest;
+    uint64 seed;
+    // auction
+    TaskState state;
+    uint8 attempt;
+    uint64 openedAt;
+    uint128 minPrice;
+    uint128 maxPrice;
+    uint32 rampSeconds;
+    uint32 execSeconds;
+    // claim
+    address provider;
+    uint128 price;
+    uint128 collateral;
+    uint64 deadline;
+    // result
+    uint64 committedAt;
+    uint32 steps;
+    bytes32 outputDigest;
+    bytes32 traceRoot;
+    // judgement
+    uint16 openChallenges;
+    bool auditPending;
+    bool auditClosed;
+}
+
+/// @notice Standing of a provider identity. `free + locked + unbonding` is its stake.
+struct Provider {
+    address owner;
+    address payout;
+    uint128 free;
+    uint128 locked;
+    uint128 unbonding;
+    uint32 frozen;
+    uint64 jailedUntil;
+    bool tombstoned;
+    uint32 liveTasks;
+    uint32 maxConcurrency;
+    uint64 settledTasks;
+    uint64 registeredAt;
+}
+
+/// @notice One row of a model's segment table with its opening under `segmentsRoot`.
+struct SegmentOpening {
+    uint32 index;
+    uint32 firstNode;
+    uint32 opCount;
+    uint32 liveCount;
+    bytes32 liveListRoot;
+    bytes32[] proof;
+}
+
+enum DisputeState {
+    None,
+    Level1, // dissecting the level-1 tree down to one commit point
+    SegmentWanted, // commit point found; the provider owes the fine trace's root rows
+    Level2, // dissecting operators (or live slots) of the segment
+    Isolated, // one operator found; a referee is to be drawn
+    Refereed, // a referee is drawn and owes a ruling
+    Ruled, // provisional ruling, appeal window runs
+    Appealed, // handed to the appeal levels (void in this version)
+    Upheld, // provider guilty: final
+    Cleared, // provider cleared: final
+    Void // neither: bonds back
+}
+
+enum Side {
+    Provider,
+    Challenger
+}
+
+/// @notice A dispute as the chain sees it.
+struct Dispute {
+    uint256 taskId;
+    uint8 attempt;
+    address provider;
+    address challenger; // address of the audits contract's beneficiary for audits; 0 for a referee's earlier-divergence dispute
+    DisputeState state;
+    Side turn;
+    uint64 turnStartedAt;
+    uint32 providerClock; // seconds left
+    uint32 challengerClock;
+    uint128 bond;
+    // dissection
+    bytes32 node; // the claim under dissection
+    uint8 height; // height of `node` above the leaves of its tree
+    uint64 index; // index of `node` among the nodes of that height
+    bytes32 rowHash; // keccak256 of the row that waits for a pick, else 0
+    // level 1 result
+    uint64 leafIndex; // step * C + c
+    bytes32 leaf; // provider's live root there
+    bytes32 previousLeaf; // agreed live root before
+    // level 2
+    bytes32 opsRoot;
+    bool inLive; // dissecting live slots, not operators
+    uint32 firstNode;
+    uint32 opCount;
+    uint32 liveCount;
+    // isolated
+    uint32 isolatedIndex; // operator index within the segment, or live slot
+    bytes32 claimedDigest; // provider's digest of the isolated output
+    // referee
+    uint64 isolatedAt;
+    address referee;
+    uint8 draws;
+    uint64 refereeDeadline;
+    bytes32 ruledDigest;
+    bool ruledGuilty;
+    uint64 ruledAt;
+    uint64 openedAt;
+}
