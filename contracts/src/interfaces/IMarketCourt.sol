@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IMarket} from "./IMarket.sol";
+import {TaskState} from "./Types.sol";
+
+/// @notice What the court and the audits may tell the market. Each call names the attempt it is about and reverts with
+/// `StaleAttempt` when the task has left it: then the dispute or audit is moot.
+interface IMarketCourt is IMarket {
+    // ---- court only
+    /// @notice A challenge commitment was taken: `retract` is closed for this attempt. Committed or Disputed only.
+    function challengeCommitted(uint256 taskId, uint8 attempt) external;
+    /// @notice One more open dispute; Committed | Disputed -> Disputed. The court freezes the provider itself.
+    function disputeOpened(uint256 taskId, uint8 attempt) external;
+    /// @notice One open dispute ended without a conviction (cleared, or closed in favour of nobody); the last one: -> Committed.
+    function disputeClosed(uint256 taskId, uint8 attempt) external;
+    /// @notice Final conviction: Disputed -> Open*. The court has slashed and tombstoned, and has moved `topUp` into `Pots.task(taskId)`.
+    function convict(uint256 taskId, uint8 attempt, uint128 topUp) external;
+    /// @notice No verdict can be had: Disputed -> Open* without a penalty; collateral back to the provider.
+    function voidAttempt(uint256 taskId, uint8 attempt) external;
+    // ---- audits only
+    /// @notice selected: `auditPending`; else the audit is closed at once. Once per attempt.
+    function auditDecided(uint256 taskId, uint8 attempt, bool selected) external;
+    /// @notice The audit ended (matched, waived, or handed to the court as a dispute).
+    function auditClosed(uint256 taskId, uint8 attempt) external;
+    // ---- views
+    /// @notice Version of the parameters the task lives under.
+    function rulesOf(uint256 taskId) external view returns (uint16);
+    /// @notice The part of `task` that guards need, cheaper.
+    function standing(uint256 taskId)
+        external
+        view
+        returns (TaskState state, uint8 attempt, address provider, uint64 committedAt, uint32 steps);
+}
