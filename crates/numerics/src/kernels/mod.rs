@@ -1,0 +1,30 @@
+//! Fast kernels: the same bits as [the reference interpreter](crate), on any instruction set, in any
+//! number of parts.
+//!
+//! Each kernel is written once over a generic vector and compiled per instruction set; [`Isa`]
+//! chooses at run time and proves that the CPU has what it names. Kernels vectorise across output
+//! elements, never along a reduction whose order is fixed. They start no threads: a [`Parallel`]
+//! given by the caller runs their parts.
+
+mod broadcast;
+mod conv;
+mod gemm;
+mod isa;
+mod movement;
+mod parallel;
+mod planes;
+mod simd;
+mod tile;
+
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+pub use conv::{ConvShape, conv2d};
+pub use gemm::{Bias, MatRef, gemm};
+pub use isa::{ISA_ENV, Isa, IsaError, IsaKind};
+pub use movement::{concat, transpose};
+pub use parallel::{Parallel, Sequential};

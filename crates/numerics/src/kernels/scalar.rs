@@ -1,0 +1,115 @@
+//! Portable vectors: arrays of four that the compiler maps to whatever the target has.
+//!
+//! `f32::mul_add` is one instruction where the target has a fused multiply-add (aarch64), and an
+//! exact library call elsewhere (baseline x86-64, wasm32): slower, same bits.
+
+use super::simd::Simd;
+use super::tile::{TileJob, tile};
+
+/// The portable path: nothing to prove.
+#[derive(Clone, Copy)]
+pub(super) struct Scalar;
+
+const LANES: usize = 4;
+type Lanes = [f32; LANES];
+
+#[inline(always)]
+fn zip(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
+    [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
+}
+
+#[inline(always)]
+fn map(a: Lanes, f: impl Fn(f32) -> f32) -> Lanes {
+    [f(a[0]), f(a[1]), f(a[2]), f(a[3])]
+}
+
+impl Simd for Scalar {
+    type F = Lanes;
+    type Mask = [bool; LANES];
+    const LANES: usize = LANES;
+    // 4 x 8: 8 accumulators of 4 lanes, in reach of the 16 or 32 registers of the targets.
+    const TILE_VECS: usize = 2;
+    const TILE_ROWS: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Lanes {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Lanes {
+        // SAFETY: the caller promises LANES readable values; arrays of f32 have f32's alignment.
+        unsafe { p.cast::<Lanes>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: Lanes) {
+        // SAFETY: the caller promises LANES writable values; arrays of f32 have f32's alignment.
+        unsafe { p.cast::<Lanes>().write(v) }
+    }
+    #[inline(always)]
+    fn add(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| x + y)
+    }
+    #[inline(always)]
+    fn sub(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| x - y)
+    }
+    #[inline(always)]
+    fn mul(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| x * y)
+    }
+    #[inline(always)]
+    fn div(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| x / y)
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Lanes) -> Lanes {
+        map(a, f32::sqrt)
+    }
+    #[inline(always)]
+    fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        [
+            a[0].mul_add(b[0], c[0]),
+            a[1].mul_add(b[1], c[1]),
+            a[2].mul_add(b[2], c[2]),
+            a[3].mul_add(b[3], c[3]),
+        ]
+    }
+    #[inline(always)]
+    fn lt(self, a: Lanes, b: Lanes) -> [bool; LANES] {
+        [a[0] < b[0], a[1] < b[1], a[2] < b[2], a[3] < b[3]]
+    }
+    #[inline(always)]
+    fn is_nan(self, a: Lanes) -> [bool; LANES] {
+        [a[0].is_nan(), a[1].is_nan(), a[2].is_nan(), a[3].is_nan()]
+    }
+    #[inline(always)]
+    fn select(self, m: [bool; LANES], yes: Lanes, no: Lanes) -> Lanes {
+        let pick = |i: usize| if m[i] { yes[i] } else { no[i] };
+        [pick(0), pick(1), pick(2), pick(3)]
+    }
+    #[inline(always)]
+    fn bit_and(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| f32::from_bits(x.to_bits() & y.to_bits()))
+    }
+    #[inline(always)]
+    fn bit_or(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| f32::from_bits(x.to_bits() | y.to_bits()))
+    }
+    #[inline(always)]
+    fn exp2_integral(self, n: Lanes) -> Lanes {
+        map(n, |x| {
+            f32::from_bits(((x as i32).wrapping_add(127) as u32) << 23)
+        })
+    }
+    #[inline(always)]
+    unsafe fn tile(self, rows: usize, job: &TileJob) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe {
+            match rows {
+                4 => tile::<Self, 4, 2>(self, job),
+                2 => tile::<Self, 2, 2>(self, job),
+                _ => tile::<Self, 1, 2>(self, job),
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The vector vocabulary: kernels are written once over [`Simd`]; one thin file per instruction set
+//! forwards each word to an instruction.
+//!
+//! Every operation is lane-wise and exact (IEEE-754 binary32, round to nearest even), so a kernel's
+//! result does not depend on the number of lanes.
+
+/// A kernel, written once and compiled per instruction set by [`super::Isa`].
+pub(super) trait Kernel {
+    /// What it returns.
+    type Out;
+
+    /// The body. Must be `#[inline(always)]`, so that it is compiled with the caller's instructions.
+    fn run<S: Simd>(self, simd: S) -> Self::Out;
+}
+
+/// A vector of `LANES` f32 and what can be done with it. Implementors are zero-sized tokens that
+/// exist only where the CPU has the instructions.
+pub(super) trait Simd: Copy {
+    /// A vector of f32.
+    type F: Copy;
+    /// One boolean per lane.
+    type Mask: Copy;
+    /// f32 per vector.
+    const LANES: usize;
+    /// Vectors per row of a register tile of the matrix product.
+    const TILE_VECS: usize;
+    /// Rows of a register tile: as many accumulators as the register file holds beside the operands.
+    const TILE_ROWS: usize;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::F;
+    /// `LANES` consecutive values.
+    ///
+    /// # Safety
+    /// `p .. p + LANES` is readable.
+    unsafe fn load(self, p: *const f32) -> Self::F;
+    /// Stores `LANES` consecutive values.
+    ///
+    /// # Safety
+    /// `p .. p + LANES` is writable.
+    unsafe fn store(self, p: *mut f32, v: Self::F);
+    /// `a + b`
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a - b`
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b`
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Square root.
+    fn sqrt(self, a: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a < b`; false where either is NaN.
+    fn lt(self, a: Self::F, b: Self::F) -> Self::Mask;
+    /// `a` is NaN.
+    fn is_nan(self, a: Self::F) -> Self::Mask;
+    /// `mask ? yes : no`
+    fn select(self, mask: Self::Mask, yes: Self::F, no: Self::F) -> Self::F;
+    /// Bitwise and of the representations.
+    fn bit_and(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Bitwise or of the representations.
+    fn bit_or(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `2^n` for integral `n` in `-126 ..= 127`; unspecified elsewhere.
+    fn exp2_integral(self, n: Self::F) -> Self::F;
+
+    /// One register tile of the matrix product: `rows` is `TILE_ROWS`, 4, 2 or 1.
+    ///
+    /// # Safety
+    /// As [`super::tile::tile`].
+    unsafe fn tile(self, rows: usize, job: &super::tile::TileJob);
+
+    /// NaN becomes `0x7fc00000`; everything else is unchanged.
+    #[inline(always)]
+    fn canonical(self, a: Self::F) -> Self::F {
+        self.select(self.is_nan(a), self.splat(f32::from_bits(0x7fc0_0000)), a)
+    }
+}
