@@ -111,6 +111,9 @@ interface IParameters {
     /// @notice Stake rules of the newest version.
     function stake() external view returns (StakeParams memory);
     function paramsAt(uint16 v) external view returns (Params memory);
+    // ---- narrow reads for the calls that every task makes
+    function forClaim(uint16 v) external view returns (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps);
+    function forSettle(uint16 v) external view returns (uint32 challengeWindow, uint32 revealWindow, uint128 auditLevy);
     /// @notice What `post` needs, in one call.
     function forPost() external view returns (uint16 v, bool isPaused, MarketParams memory market);
     /// @notice Longest time from the opening of a dispute to its end under version `v`.

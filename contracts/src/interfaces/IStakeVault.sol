@@ -21,9 +21,15 @@ interface IStakeVault {
     event PotFunded(bytes32 indexed pot, address indexed from, uint128 amount);
     event PotPaid(bytes32 indexed pot, address indexed to, uint128 amount, bytes32 reason);
     event Burned(bytes32 indexed pot, uint128 amount);
+    event Consented(address indexed account, address indexed key, bool allowed);
     event CreditWithdrawn(address indexed account, address to, uint128 amount);
 
+    /// @notice Let `key` register naming the caller as owner or payout. Without it nobody can tie a stranger's address to
+    /// a provider (which would bar that stranger from challenging it, and ban it with it).
+    function consent(address key, bool allowed) external;
+
     // ---- providers (msg.sender is the provider key)
+    /// @dev pulls stakeAmount and the registration fee; owner and payout are the key itself or consented; stake returns to the owner
     function register(address owner, address payout, uint32 maxConcurrency, uint128 stakeAmount) external;
     function stake(address provider, uint128 amount) external;
     function requestUnbond(uint128 amount) external returns (uint256 entry);

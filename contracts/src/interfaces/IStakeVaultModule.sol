@@ -40,7 +40,11 @@ interface IStakeVaultModule is IStakeVault {
     /// @notice True if `a` is the provider's key, owner or payout.
     function isSide(address provider, address a) external view returns (bool);
 
+    function isTombstoned(address provider) external view returns (bool);
+
     // ---- market only
+    /// @notice True if `lockTask` would pass.
+    function canLock(address provider, uint128 collateral, uint16 maxLockedBps) external view returns (bool);
     /// @notice Claim: check standing and caps, move `collateral` from free to locked. Returns what the market needs.
     function lockTask(address provider, uint256 taskId, uint128 collateral, uint16 maxLockedBps) external returns (address owner);
     /// @notice The provider's part in the attempt is over: what is left of its collateral goes back to free.
