@@ -4,7 +4,7 @@
 //! The windows are never materialised: each part packs the panels it needs straight from the padded
 //! planes. Groups with few output channels (depthwise) skip packing and run along output rows.
 
-use super::gemm::{Bias, CHUNK, Cut, MatRef, Panels, Part, Product};
+use super::gemm::{Bias, CHUNK, Cut, MatRef, Panels, Part, Product, WORTH_SPLITTING};
 use super::isa::Isa;
 use super::parallel::{Parallel, SharedOut, split};
 use super::planes::Geometry;
@@ -96,8 +96,9 @@ pub fn conv2d(
         return;
     }
     let images = batch * groups;
-    let cut = Cut::new(par.workers().div_ceil(images), mg, pixels);
-    par.run(images * cut.parts(), &|part| {
+    let cut = Cut::new(par.workers().div_ceil(images), mg, pixels, depth);
+    let part_work = (mg * pixels * depth / cut.parts()).max(1);
+    let one = |part: usize| {
         let (image, part) = (part / cut.parts(), part % cut.parts());
         let (n, g) = (image / groups, image % groups);
         let windows = Windows {
@@ -109,7 +110,6 @@ pub fn conv2d(
         let product = Product {
             a: MatRef::row_major(&w[g * mg * depth..][..mg * depth], mg, depth),
             b: &windows,
-            n: pixels,
             bias: bias.map_or(Bias::None, |b| Bias::PerRow(&b[g * mg..][..mg])),
             out: &shared,
             out_first: (n * filters + g * mg) * pixels,
@@ -119,6 +119,9 @@ pub fn conv2d(
             product: &product,
             range: cut.part(part),
         });
+    };
+    split(par, images * cut.parts(), WORTH_SPLITTING / part_work + 1, &|start, end| {
+        (start..end).for_each(one);
     });
 }
 

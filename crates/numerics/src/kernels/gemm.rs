@@ -25,6 +25,9 @@ const MAX_MR: usize = 12;
 /// With no more rows than this, packing B costs more than it saves.
 const IN_PLACE_ROWS: usize = 12;
 
+/// Multiply-adds below which handing parts to other threads costs more than it saves.
+pub(super) const WORTH_SPLITTING: usize = 1 << 17;
+
 /// A matrix inside a slice: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct MatRef<'a> {
@@ -117,13 +120,12 @@ pub fn gemm(
     let product = Product {
         a,
         b: &b,
-        n: b.cols,
         bias,
         out: &shared,
         out_first: 0,
         out_row: b.cols,
     };
-    let cut = Cut::new(par.workers(), a.rows, b.cols);
+    let cut = Cut::new(par.workers(), a.rows, b.cols, a.cols);
     if cut.parts() > 0 {
         par.run(cut.parts(), &|i| {
             isa.run(Part {
@@ -194,7 +196,6 @@ impl Panels for MatRef<'_> {
 pub(super) struct Product<'a, P> {
     pub(super) a: MatRef<'a>,
     pub(super) b: &'a P,
-    pub(super) n: usize,
     pub(super) bias: Bias<'a>,
     pub(super) out: &'a SharedOut<'a>,
     /// Element `(0, 0)` of the output.
@@ -214,7 +215,7 @@ pub(super) struct Cut {
 
 impl Cut {
     /// Columns first (each part packs its own panels); rows too where columns do not feed every worker.
-    pub(super) fn new(workers: usize, m: usize, n: usize) -> Cut {
+    pub(super) fn new(workers: usize, m: usize, n: usize, k: usize) -> Cut {
         if m == 0 || n == 0 {
             return Cut {
                 m,
@@ -223,7 +224,7 @@ impl Cut {
                 col_parts: 0,
             };
         }
-        if workers <= 1 {
+        if workers <= 1 || m * n * k < WORTH_SPLITTING {
             return Cut {
                 m,
                 n,

@@ -28,3 +28,6 @@ pub use gemm::{Bias, MatRef, gemm};
 pub use isa::{ISA_ENV, Isa, IsaError, IsaKind};
 pub use movement::{concat, transpose};
 pub use parallel::{Parallel, Sequential};
+
+#[cfg(test)]
+mod tests;
