@@ -78,9 +78,13 @@ contract Parameters is IParameters, Ownable {
         return _params[v];
     }
 
-    function forClaim(uint16 v) external view returns (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps) {
+    function forClaim(uint16 v)
+        external
+        view
+        returns (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps, uint128 minStake)
+    {
         MarketParams storage m = _params[v].market;
-        return (m.minCollateral, m.collateralBps, m.maxLockedBps);
+        return (m.minCollateral, m.collateralBps, m.maxLockedBps, _params[v].stake.minStake);
     }
 
     function forSettle(uint16 v) external view returns (uint32 challengeWindow, uint32 revealWindow, uint128 auditLevy) {

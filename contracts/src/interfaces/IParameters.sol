@@ -112,7 +112,10 @@ interface IParameters {
     function stake() external view returns (StakeParams memory);
     function paramsAt(uint16 v) external view returns (Params memory);
     // ---- narrow reads for the calls that every task makes
-    function forClaim(uint16 v) external view returns (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps);
+    function forClaim(uint16 v)
+        external
+        view
+        returns (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps, uint128 minStake);
     function forSettle(uint16 v) external view returns (uint32 challengeWindow, uint32 revealWindow, uint128 auditLevy);
     /// @notice What `post` needs, in one call.
     function forPost() external view returns (uint16 v, bool isPaused, MarketParams memory market);

@@ -44,9 +44,11 @@ interface IStakeVaultModule is IStakeVault {
 
     // ---- market only
     /// @notice True if `lockTask` would pass.
-    function canLock(address provider, uint128 collateral, uint16 maxLockedBps) external view returns (bool);
+    function canLock(address provider, uint128 collateral, uint16 maxLockedBps, uint128 minStake) external view returns (bool);
     /// @notice Claim: check standing and caps, move `collateral` from free to locked. Returns what the market needs.
-    function lockTask(address provider, uint256 taskId, uint128 collateral, uint16 maxLockedBps) external returns (address owner);
+    function lockTask(address provider, uint256 taskId, uint128 collateral, uint16 maxLockedBps, uint128 minStake)
+        external
+        returns (address owner);
     /// @notice The provider's part in the attempt is over: what is left of its collateral goes back to free.
     function unlockTask(address provider, uint256 taskId) external;
     /// @notice Settlement in one call: price to the payout's credit, levy to the audit pool, all the rest of the pot to the
