@@ -91,7 +91,7 @@ impl Level1 {
     ) -> Result<Self, TraceError> {
         let points = u64::from(commit_points);
         let count = leaves.len() as u64;
-        if points == 0 || count % points != 0 {
+        if points == 0 || !count.is_multiple_of(points) {
             return Err(TraceError::Inconsistent(
                 "level 1 has one leaf per step and commit point, and a model has at least one commit point",
             ));
