@@ -12,7 +12,7 @@
 use super::isa::Isa;
 use super::parallel::{Parallel, Scratch, SharedOut};
 use super::simd::{Kernel, Simd};
-use super::tile::TileJob;
+use super::tile::{TileJob, tile};
 
 /// Depth of a chunk: a constant of the arithmetic, not of the machine.
 pub(super) const CHUNK: usize = 256;
@@ -27,6 +27,9 @@ const IN_PLACE_ROWS: usize = 12;
 
 /// Multiply-adds below which handing parts to other threads costs more than it saves.
 pub(super) const WORTH_SPLITTING: usize = 1 << 17;
+
+/// Vectors of a tile of one row.
+const WIDE_VECS: usize = 8;
 
 /// A matrix inside a slice: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +158,27 @@ pub(super) trait Panels: Sync {
     fn in_place(&self) -> Option<(&[f32], usize)>;
 }
 
+/// Columns packed together when B is stored by columns.
+const QUAD: usize = 4;
+
+/// Interleaves four columns of `kc` values into rows `nr` apart, by 4 x 4 transposes.
+#[inline(always)]
+fn pack_quad(columns: [&[f32]; QUAD], dst: &mut [f32], kc: usize, nr: usize) {
+    let [a, b, c, d] = columns;
+    let (a, b, c, d) = (&a[..kc], &b[..kc], &c[..kc], &d[..kc]);
+    let whole = kc - kc % QUAD;
+    let quads = a.chunks_exact(QUAD).zip(b.chunks_exact(QUAD));
+    let quads = quads.zip(c.chunks_exact(QUAD).zip(d.chunks_exact(QUAD)));
+    for (((a, b), (c, d)), rows) in quads.zip(dst.chunks_mut(QUAD * nr)) {
+        for t in 0..QUAD {
+            rows[t * nr..t * nr + QUAD].copy_from_slice(&[a[t], b[t], c[t], d[t]]);
+        }
+    }
+    for k in whole..kc {
+        dst[k * nr..k * nr + QUAD].copy_from_slice(&[a[k], b[k], c[k], d[k]]);
+    }
+}
+
 impl Panels for MatRef<'_> {
     #[inline(always)]
     fn pack<S: Simd>(
@@ -178,11 +202,21 @@ impl Panels for MatRef<'_> {
         if cols < nr {
             dst[..kc * nr].fill(0.0);
         }
-        for j in 0..cols {
+        let mut j = 0;
+        while self.row_stride == 1 && j + QUAD <= cols {
+            let base = j0 + j;
+            let columns: [&[f32]; QUAD] = std::array::from_fn(|c| {
+                &self.data[(base + c) * self.col_stride + k0..][..kc]
+            });
+            pack_quad(columns, &mut dst[j..], kc, nr);
+            j += QUAD;
+        }
+        while j < cols {
             let column = &self.data[(j0 + j) * self.col_stride..];
             for k in 0..kc {
                 dst[k * nr + j] = column[(k0 + k) * self.row_stride];
             }
+            j += 1;
         }
     }
 
@@ -336,6 +370,13 @@ impl<P: Panels> Product<'_, P> {
                 };
                 let mut j = 0;
                 while j < cols {
+                    if let (Some((data, stride)), 1) = (in_place, rows)
+                        && cols - j >= WIDE_VECS * S::LANES
+                    {
+                        self.wide_row(s, i, j0 + j, k0, kc, data, stride);
+                        j += WIDE_VECS * S::LANES;
+                        continue;
+                    }
                     let width = nr.min(cols - j);
                     let (b, b_row) = match in_place {
                         Some((data, stride)) if width == nr => {
@@ -354,6 +395,39 @@ impl<P: Panels> Product<'_, P> {
                 return;
             }
         }
+    }
+
+    /// One row of `WIDE_VECS` vectors, B in place: enough independent chains for one row alone,
+    /// and longer runs per row of B.
+    #[allow(clippy::too_many_arguments)] // the coordinates of one tile
+    #[inline(always)]
+    fn wide_row<S: Simd>(&self, s: S, i: usize, j: usize, k0: usize, kc: usize, b: &[f32], b_row: usize) {
+        let width = WIDE_VECS * S::LANES;
+        let null = std::ptr::null();
+        let from = if kc == 0 { 0 } else { i * self.a.row_stride + k0 * self.a.col_stride };
+        let job = TileJob {
+            kc,
+            a: self.a.data[from..].as_ptr(),
+            a_row: self.a.row_stride,
+            a_col: self.a.col_stride,
+            b: b[if kc == 0 { 0 } else { k0 * b_row + j }..].as_ptr(),
+            b_row,
+            c: self.out.block(self.out_first + i * self.out_row + j, 1, width, self.out_row),
+            c_row: self.out_row,
+            first: k0 == 0,
+            last: k0 + kc == self.a.cols,
+            row_bias: match self.bias {
+                Bias::PerRow(bias) => bias[i..=i].as_ptr(),
+                _ => null,
+            },
+            col_bias: match self.bias {
+                Bias::PerColumn(bias) => bias[j..j + width].as_ptr(),
+                _ => null,
+            },
+        };
+        // SAFETY: A and B by `MatRef`'s check (a full width of B's row), C by `SharedOut::block`,
+        // the biases by the slices above.
+        unsafe { tile::<S, 1, WIDE_VECS>(s, &job) };
     }
 
     /// One register tile at `(i, j)`; short ones go through a buffer.
