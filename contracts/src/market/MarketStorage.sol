@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IMarketCourt} from "../interfaces/IMarketCourt.sol";
+import {IParameters, MarketParams} from "../interfaces/IParameters.sol";
+import {IStakeVaultModule} from "../interfaces/IStakeVaultModule.sol";
+import {ModelHeader, Task, TaskState} from "../interfaces/Types.sol";
+import {System} from "../interfaces/System.sol";
+import {ParameterChecks} from "../lib/ParameterChecks.sol";
+
+/// @notice The market's books: packed records of models and tasks, and what can be read off them.
+abstract contract MarketStorage is IMarketCourt {
+    error UnknownModel(bytes32 modelId);
+    error UnknownTask(uint256 taskId, uint256 taskCount);
+    error WrongState(uint256 taskId, TaskState found, TaskState wanted);
+
+    /// @dev What a task needs for its whole life fits seven slots; price, deadline and collateral follow from them.
+    struct Record {
+        // slot 0
+        address requester;
+        uint32 model; // index in `_modelIds`
+        uint16 rules; // version of the parameters
+        TaskState state;
+        uint8 attempt;
+        uint8 flags;
+        uint16 openChallenges;
+        // slot 1
+        address provider; // of the current or last attempt
+        uint40 claimedAt;
+        // slot 2
+        uint64 seed;
+        uint32 rampSeconds;
+        uint32 execSeconds;
+        uint40 openedAt;
+        uint40 committedAt;
+        uint32 steps;
+        // slot 3
+        uint128 minPrice;
+        uint128 maxPrice;
+        // slots 4 to 6
+        bytes32 inputDigest;
+        bytes32 outputDigest;
+        bytes32 level1Root;
+    }
+
+    uint8 internal constant FLAG_AUDIT_PENDING = 1;
+    uint8 internal constant FLAG_AUDIT_CLOSED = 2;
+    uint8 internal constant FLAG_CHALLENGED = 4;
+
+    bytes1 private constant TAG_TRACE_ROOT = 0x03;
+
+    IStakeVaultModule internal immutable _vault;
+    IParameters internal immutable _parameters;
+    address public immutable pool;
+    address public immutable court;
+    address public immutable audits;
+    address public immutable beacon;
+
+    uint256 public taskCount;
+    mapping(uint256 => Record) internal _tasks;
+    mapping(uint256 => mapping(address => bool)) internal _excluded; // task -> owner of a provider that had an attempt
+    bytes32[] internal _modelIds;
+    mapping(bytes32 => uint256) internal _modelIndexPlusOne;
+    mapping(uint256 => ModelHeader) internal _models; // by index; the counts share one slot
+
+    constructor(System memory system) {
+        _vault = IStakeVaultModule(system.vault);
+        _parameters = IParameters(system.parameters);
+        pool = system.pool;
+        court = system.court;
+        audits = system.audits;
+        beacon = system.beacon;
+    }
+
+    function vault() external view returns (address) {
+        return address(_vault);
+    }
+
+    function parameters() external view returns (address) {
+        return address(_parameters);
+    }
+
+    function task(uint256 taskId) external view returns (Task memory t) {
+        Record storage r = _known(taskId);
+        t.requester = r.requester;
+        t.modelId = _modelIds[r.model];
+        t.inputDigest = r.inputDigest;
+        t.seed = r.seed;
+        t.state = r.state;
+        t.attempt = r.attempt;
+        t.openedAt = r.openedAt;
+        t.minPrice = r.minPrice;
+        t.maxPrice = r.maxPrice;
+        t.rampSeconds = r.rampSeconds;
+        t.execSeconds = r.execSeconds;
+        t.openChallenges = r.openChallenges;
+        t.auditPending = r.flags & FLAG_AUDIT_PENDING != 0;
+        t.auditClosed = r.flags & FLAG_AUDIT_CLOSED != 0;
+        if (!_served(r.state)) return t;
+        t.provider = r.provider;
+        t.price = _clearingPrice(r);
+        t.collateral = _vault.lockedFor(r.provider, taskId);
+        t.deadline = _deadline(r);
+        if (r.committedAt == 0) return t;
+        t.committedAt = r.committedAt;
+        t.steps = r.steps;
+        t.outputDigest = r.outputDigest;
+        t.traceRoot = _traceRoot(r.steps, r.level1Root);
+    }
+
+    function standing(uint256 taskId)
+        external
+        view
+        returns (TaskState state, uint8 attempt, address provider, uint64 committedAt, uint32 steps)
+    {
+        Record storage r = _tasks[taskId];
+        state = r.state;
+        attempt = r.attempt;
+        if (!_served(state)) return (state, attempt, address(0), 0, 0);
+        return (state, attempt, r.provider, r.committedAt, r.steps);
+    }
+
+    function rulesOf(uint256 taskId) external view returns (uint16) {
+        return _known(taskId).rules;
+    }
+
+    function level1RootOf(uint256 taskId) external view returns (bytes32) {
+        Record storage r = _known(taskId);
+        return r.committedAt == 0 ? bytes32(0) : r.level1Root;
+    }
+
+    /// @notice Price of a claim made now while the task is open; the price agreed once it is claimed.
+    function priceNow(uint256 taskId) external view returns (uint128) {
+        Record storage r = _known(taskId);
+        return r.state == TaskState.Open ? _priceAt(r, block.timestamp) : _clearingPrice(r);
+    }
+
+    function settleableAt(uint256 taskId) external view returns (uint64) {
+        Record storage r = _known(taskId);
+        if (r.committedAt == 0) return type(uint64).max;
+        (uint32 challengeWindow, uint32 revealWindow,) = _parameters.forSettle(r.rules);
+        return uint64(r.committedAt) + challengeWindow + revealWindow;
+    }
+
+    function collateralFor(uint128 maxPrice) external view returns (uint128) {
+        (,, MarketParams memory m) = _parameters.forPost();
+        return uint128(ParameterChecks.collateral(m, maxPrice));
+    }
+
+    /// @notice P-T4: the owner of `provider` has had an attempt at this task.
+    function isExcluded(uint256 taskId, address provider) public view returns (bool) {
+        return _excluded[taskId][_vault.provider(provider).owner];
+    }
+
+    // ---- shared by the parts of the market
+
+    function _known(uint256 taskId) internal view returns (Record storage r) {
+        r = _tasks[taskId];
+        if (r.requester == address(0)) revert UnknownTask(taskId, taskCount);
+    }
+
+    function _inState(uint256 taskId, TaskState wanted) internal view returns (Record storage r) {
+        r = _known(taskId);
+        if (r.state != wanted) revert WrongState(taskId, r.state, wanted);
+    }
+
+    function _served(TaskState s) internal pure returns (bool) {
+        return s == TaskState.Claimed || s == TaskState.Committed || s == TaskState.Disputed || s == TaskState.Settled;
+    }
+
+    function _deadline(Record storage r) internal view returns (uint64) {
+        return uint64(r.claimedAt) + r.execSeconds;
+    }
+
+    function _clearingPrice(Record storage r) internal view returns (uint128) {
+        return _served(r.state) ? _priceAt(r, r.claimedAt) : 0;
+    }
+
+    /// @dev P-T2: min + (max - min) * min(1, elapsed / ramp), rounded down.
+    function _priceAt(Record storage r, uint256 time) internal view returns (uint128) {
+        uint256 low = r.minPrice;
+        uint256 high = r.maxPrice;
+        uint256 elapsed = time - r.openedAt;
+        uint256 ramp = r.rampSeconds;
+        if (elapsed >= ramp) return uint128(high);
+        return uint128(low + (high - low) * elapsed / ramp);
+    }
+
+    function _traceRoot(uint32 steps, bytes32 level1Root) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(TAG_TRACE_ROOT, steps, level1Root));
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {MarketParams} from "../interfaces/IParameters.sol";
+import {TaskState} from "../interfaces/Types.sol";
+import {System} from "../interfaces/System.sol";
+import {Pots} from "../lib/Pots.sol";
+import {MarketStorage} from "./MarketStorage.sol";
+import {RetryLanes} from "./RetryLanes.sol";
+
+/// @notice What happens to a task when judgement falls: the calls of the court and the audits, the reversal of a
+/// tombstoned provider's results, and the way back to the auction.
+abstract contract MarketVerdicts is RetryLanes {
+    error NotCourt(address caller);
+    error NotAudits(address caller);
+    error StaleAttempt(uint256 taskId, uint8 found, uint8 wanted);
+    error NotUnderJudgement(uint256 taskId, TaskState state);
+    error AuditAlreadyDecided(uint256 taskId);
+    error AuditNotPending(uint256 taskId);
+    error ProviderNotTombstoned(uint256 taskId, address provider);
+
+    modifier onlyCourt() {
+        // INVARIANT P-V1: Only the court judges.
+        if (msg.sender != court) revert NotCourt(msg.sender);
+        _;
+    }
+
+    modifier onlyAudits() {
+        // INVARIANT P-A1: Only the audits contract says whether a result is audited.
+        if (msg.sender != audits) revert NotAudits(msg.sender);
+        _;
+    }
+
+    constructor(System memory system) MarketStorage(system) {}
+
+    // ---- court
+
+    function challengeCommitted(uint256 taskId, uint8 attempt) external onlyCourt {
+        _result(taskId, attempt).flags |= FLAG_CHALLENGED;
+    }
+
+    function disputeOpened(uint256 taskId, uint8 attempt) external onlyCourt {
+        Record storage r = _result(taskId, attempt);
+        r.openChallenges += 1;
+        r.state = TaskState.Disputed;
+    }
+
+    function disputeClosed(uint256 taskId, uint8 attempt) external onlyCourt {
+        Record storage r = _disputed(taskId, attempt);
+        uint16 left = r.openChallenges - 1;
+        r.openChallenges = left;
+        // INVARIANT P-C3: Clearing one dispute closes only that one.
+        if (left == 0) r.state = TaskState.Committed;
+    }
+
+    function convict(uint256 taskId, uint8 attempt, uint128 topUp) external onlyCourt {
+        _requeue(taskId, _disputed(taskId, attempt), "guilty", topUp);
+    }
+
+    function voidAttempt(uint256 taskId, uint8 attempt) external onlyCourt {
+        _requeue(taskId, _disputed(taskId, attempt), "void", 0);
+    }
+
+    // ---- audits
+
+    function auditDecided(uint256 taskId, uint8 attempt, bool selected) external onlyAudits {
+        Record storage r = _result(taskId, attempt);
+        // INVARIANT P-A1: One decision per attempt.
+        if (r.flags & (FLAG_AUDIT_PENDING | FLAG_AUDIT_CLOSED) != 0) revert AuditAlreadyDecided(taskId);
+        r.flags |= selected ? FLAG_AUDIT_PENDING : FLAG_AUDIT_CLOSED;
+    }
+
+    function auditClosed(uint256 taskId, uint8 attempt) external onlyAudits {
+        Record storage r = _result(taskId, attempt);
+        // INVARIANT P-A1: Only an audit that was drawn can close.
+        if (r.flags & FLAG_AUDIT_PENDING == 0) revert AuditNotPending(taskId);
+        r.flags = (r.flags & ~FLAG_AUDIT_PENDING) | FLAG_AUDIT_CLOSED;
+    }
+
+    // ---- anyone
+
+    function reverse(uint256 taskId) external {
+        Record storage r = _known(taskId);
+        TaskState s = r.state;
+        if (s != TaskState.Claimed && s != TaskState.Committed && s != TaskState.Disputed) {
+            revert NotUnderJudgement(taskId, s);
+        }
+        address provider = r.provider;
+        // INVARIANT P-T9: Only a tombstone reverses a result without a verdict of its own.
+        if (!_vault.isTombstoned(provider)) revert ProviderNotTombstoned(taskId, provider);
+        emit ResultReversed(taskId, provider);
+        _requeue(taskId, r, "reversed", 0);
+    }
+
+    // ---- shared
+
+    /// @dev P-T2, P-T5: back to the auction, at the last clearing price, in front of new tasks, without whoever had it.
+    function _requeue(uint256 taskId, Record storage r, bytes32 reason, uint128 topUp) internal {
+        address provider = r.provider;
+        uint128 price = _clearingPrice(r);
+        uint8 attempt = r.attempt;
+        r.minPrice = price;
+        r.maxPrice += topUp;
+        r.openedAt = uint40(block.timestamp);
+        r.committedAt = 0;
+        r.steps = 0;
+        r.flags = 0;
+        r.openChallenges = 0;
+        r.state = TaskState.Open;
+        _excluded[taskId][_vault.provider(provider).owner] = true;
+        _vault.unlockTask(provider, taskId);
+        // A task that so many failed goes home instead.
+        if (attempt == ATTEMPT_MAX) return _expire(taskId, r);
+        r.attempt = attempt + 1;
+        _enqueue(r.model, attempt + 1, taskId);
+        emit TaskRequeued(taskId, attempt + 1, price, r.maxPrice, reason);
+    }
+
+    function _expire(uint256 taskId, Record storage r) internal {
+        r.state = TaskState.Expired;
+        bool hadNoBid = r.attempt == 0;
+        if (!hadNoBid) _front(r.model);
+        emit TaskExpired(taskId, _refund(taskId, r.requester), hadNoBid);
+    }
+
+    /// @dev The whole pot, levy and top-ups included, to the requester's credit.
+    function _refund(uint256 taskId, address requester) internal returns (uint128 amount) {
+        bytes32 id = Pots.task(taskId);
+        amount = _vault.pot(id);
+        _vault.payFromPot(id, requester, amount, "refund");
+    }
+
+    function _expiresAt(Record storage r) internal view returns (uint64) {
+        MarketParams memory m = _parameters.marketAt(r.rules);
+        return uint64(r.openedAt) + (r.attempt == 0 ? m.openLifetime : m.retryLifetime);
+    }
+
+    function _result(uint256 taskId, uint8 attempt) private view returns (Record storage r) {
+        r = _known(taskId);
+        // INVARIANT P-D6: A verdict reaches the attempt it is about, or nothing.
+        if (r.attempt != attempt) revert StaleAttempt(taskId, r.attempt, attempt);
+        if (r.state != TaskState.Committed && r.state != TaskState.Disputed) revert NotUnderJudgement(taskId, r.state);
+    }
+
+    function _disputed(uint256 taskId, uint8 attempt) private view returns (Record storage r) {
+        r = _result(taskId, attempt);
+        if (r.state != TaskState.Disputed) revert WrongState(taskId, r.state, TaskState.Disputed);
+    }
+}

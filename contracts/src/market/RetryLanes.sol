@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {MarketParams} from "../interfaces/IParameters.sol";
+import {TaskState} from "../interfaces/Types.sol";
+import {ParameterChecks} from "../lib/ParameterChecks.sol";
+import {ModelRegistry} from "./ModelRegistry.sol";
+
+/// @notice Retry lanes (P-T5): per class one FIFO for each attempt number, the highest attempt first. An entry is live
+/// while its task is open at that attempt; entries that left by another door are dropped when they reach the front.
+abstract contract RetryLanes is ModelRegistry {
+    error RetryWaits(uint256 headTaskId, uint64 enqueuedAt, uint32 grace);
+    error NoRetryWaits(bytes32 classId);
+
+    struct Lane {
+        uint64 head;
+        uint64 tail;
+    }
+
+    /// @dev Attempts are numbered 0 (normal lane) to this; a task that fails once more expires.
+    uint8 internal constant ATTEMPT_MAX = 31;
+    /// @dev Dead entries dropped in one call; whoever comes next goes on.
+    uint256 private constant PRUNE_MAX = 8;
+
+    mapping(uint256 => uint256) private _laneBits; // model -> set of attempts whose lane has entries
+    mapping(uint256 => Lane) private _lanes; // lane key
+    mapping(uint256 => uint256) private _laneEntries; // lane key << 64 | position -> task
+    mapping(uint256 => mapping(address => uint16)) private _retryCredit; // model -> provider -> normal claims it may still make
+
+    function retryHead(bytes32 classId) external view returns (uint256) {
+        uint256 model = _modelIndex(classId);
+        uint256 bits = _laneBits[model];
+        while (bits != 0) {
+            uint256 attempt = _highestBit(bits);
+            uint256 key = _laneKey(model, attempt);
+            Lane memory lane = _lanes[key];
+            for (; lane.head < lane.tail; lane.head++) {
+                uint256 taskId = _laneEntries[key << 64 | lane.head];
+                if (_waits(taskId, attempt)) return taskId;
+            }
+            bits &= ~(uint256(1) << attempt);
+        }
+        return 0;
+    }
+
+    /// @notice Normal claims that `provider` may make while a retry of the class waits.
+    function retryCredit(bytes32 classId, address provider) external view returns (uint16) {
+        return _retryCredit[_modelIndex(classId)][provider];
+    }
+
+    function _enqueue(uint256 model, uint8 attempt, uint256 taskId) internal {
+        uint256 key = _laneKey(model, attempt);
+        Lane storage lane = _lanes[key];
+        uint64 tail = lane.tail;
+        _laneEntries[key << 64 | tail] = taskId;
+        lane.tail = tail + 1;
+        _laneBits[model] |= uint256(1) << attempt;
+    }
+
+    /// @notice Called before `provider` takes `taskId`; refuses while it owes the class a retry.
+    function _passGate(uint256 model, uint256 taskId, address provider) internal {
+        // One read decides the common case.
+        if (_laneBits[model] == 0) return;
+        uint256 head = _front(model);
+        if (head == 0) return;
+        if (head == taskId) return _creditRetry(model, provider, _tasks[head].rules);
+        Record storage r = _tasks[head];
+        MarketParams memory m = _parameters.marketAt(r.rules);
+        uint256 waited = block.timestamp - r.openedAt;
+        if (waited <= m.retryGrace || waited > m.retryLifetime) return;
+        if (isExcluded(head, provider)) return;
+        (,,, uint128 minStake) = _parameters.forClaim(r.rules);
+        if (!_vault.canLock(provider, uint128(ParameterChecks.collateral(m, r.maxPrice)), m.maxLockedBps, minStake)) return;
+        uint16 credit = _retryCredit[model][provider];
+        // INVARIANT P-T5: While an eligible retry waits, a normal claim costs a retry taken before.
+        if (credit == 0) revert RetryWaits(head, r.openedAt, m.retryGrace);
+        _retryCredit[model][provider] = credit - 1;
+    }
+
+    function _creditRetry(uint256 model, address provider, uint16 rules) private {
+        _retryCredit[model][provider] = _parameters.marketAt(rules).retryEvery;
+    }
+
+    /// @notice Head of the highest lane, after dropping dead entries in front of it; 0 when none (or too many dead ones).
+    function _front(uint256 model) internal returns (uint256) {
+        uint256 budget = PRUNE_MAX;
+        uint256 bits = _laneBits[model];
+        uint256 before = bits;
+        uint256 found;
+        while (bits != 0 && found == 0) {
+            uint256 attempt = _highestBit(bits);
+            uint256 key = _laneKey(model, attempt);
+            Lane memory lane = _lanes[key];
+            uint64 start = lane.head;
+            while (lane.head < lane.tail && budget != 0) {
+                uint256 taskId = _laneEntries[key << 64 | lane.head];
+                if (_waits(taskId, attempt)) {
+                    found = taskId;
+                    break;
+                }
+                delete _laneEntries[key << 64 | lane.head];
+                lane.head++;
+                budget--;
+            }
+            if (lane.head != start) _lanes[key] = lane;
+            if (lane.head < lane.tail) break; // found, or the budget is spent
+            bits &= ~(uint256(1) << attempt);
+        }
+        if (bits != before) _laneBits[model] = bits;
+        return found;
+    }
+
+    function _waits(uint256 taskId, uint256 attempt) private view returns (bool) {
+        Record storage r = _tasks[taskId];
+        return r.state == TaskState.Open && r.attempt == attempt;
+    }
+
+    function _laneKey(uint256 model, uint256 attempt) private pure returns (uint256) {
+        return model << 8 | attempt;
+    }
+
+    function _highestBit(uint256 bits) private pure returns (uint256 at) {
+        for (at = ATTEMPT_MAX; bits >> at == 0;) {
+            at--;
+        }
+    }
+}
