@@ -25,7 +25,7 @@ fn main() {
         .and_then(|a| a.parse().ok())
         .unwrap_or(16);
     let len = mib.clamp(1, 1024) << 20;
-    let bytes: Vec<u8> = (0..len).map(|i| (i * 31 >> 5) as u8).collect();
+    let bytes: Vec<u8> = (0..len).map(|i| ((i * 31) >> 5) as u8).collect();
     let plain = best_of(7, || Sha256::digest(black_box(&bytes)));
     let tree = best_of(7, || tensor_digest(4, &[len as u64], black_box(&bytes)));
     let count = 100_000;

@@ -20,6 +20,7 @@
 mod audit;
 mod digest;
 mod error;
+mod evidence;
 mod identity;
 mod levels;
 mod sha;
@@ -29,6 +30,10 @@ mod tree;
 pub use audit::{AuditSalt, salted_root};
 pub use digest::{Digest, HASH_ID_SHA256, ParseDigestError, Tag};
 pub use error::TraceError;
+pub use evidence::{
+    Base64Bytes, CheckedEvidence, EVIDENCE_FORMAT, Evidence, EvidenceError, EvidenceLimits,
+    HexBytes, InputSource, InputTensor, OpenedBytes, Ruling, TaskFacts,
+};
 pub use identity::{
     ModelHeader, ModelLeaf, SegmentEntry, graph_node_leaf, model_leaf, segments_tree,
 };

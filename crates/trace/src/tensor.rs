@@ -258,13 +258,13 @@ mod tests {
     proptest! {
         #[test]
         fn streaming_root_is_the_tree_root(chunks in 0usize..70, cut in 0usize..1024) {
-            let bytes: Vec<u8> = (0..(chunks * 1024).saturating_sub(cut)).map(|i| (i * 7 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..(chunks * 1024).saturating_sub(cut)).map(|i| ((i * 7) >> 3) as u8).collect();
             prop_assert_eq!(chunk_root(&bytes), chunk_tree(&bytes).unwrap().root());
         }
 
         #[test]
         fn every_chunk_opens_to_the_digest(len in 1usize..9000, at: u64, bend in 0usize..8) {
-            let bytes: Vec<u8> = (0..len).map(|i| (i * 11 >> 4) as u8).collect();
+            let bytes: Vec<u8> = (0..len).map(|i| ((i * 11) >> 4) as u8).collect();
             let header = TensorHeader::new(4, vec![len as u64]).unwrap();
             let digest = header.digest_bytes(&bytes).unwrap();
             prop_assert_eq!(digest, tensor_digest(4, &[len as u64], &bytes));
