@@ -1,6 +1,20 @@
-//! Exact arithmetic of `numerics v1`: operators, scalar functions, programs, kernels. No I/O.
+//! Exact arithmetic of `numerics v1` (`spec/numerics.md`): what every operator's output *is*, bit by
+//! bit, on every machine. No I/O, no threads of its own.
+//!
+//! - [`Op`], [`TensorType`]: operators with their bounded attributes, and their shape programs.
+//! - [`scalar`]: elementary functions as fixed sequences of basic operations.
+//! - [`program`], [`reference`]: per-element scalar programs as data and the interpreter that runs
+//!   them: slow, obvious, the oracle for everything else.
+//! - [`kernels`]: fast, and equal to the oracle by bits.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod error;
 pub mod kernels;
 mod op;
+pub mod scalar;
+mod shape;
+mod tensor;
 
+pub use error::NumericsError;
 pub use op::{DType, Op, Window2d};
+pub use tensor::{Data, MAX_ELEMENTS, MAX_RANK, Tensor, TensorType};

@@ -43,7 +43,12 @@ pub enum Op {
     /// `X[N,C,H,W]`, `W[M,C/groups,kh,kw]`, optional `B[M]` -> `[N,M,OH,OW]`; C256 over `(c, kh, kw)`, bias added last.
     Conv2d { window: Window2d, groups: u32 },
     /// `A`, `B`, optional `C` (unidirectionally broadcast) -> `alpha * A' B' + beta * C`; C256 over k.
-    Gemm { alpha_bits: u32, beta_bits: u32, trans_a: bool, trans_b: bool },
+    Gemm {
+        alpha_bits: u32,
+        beta_bits: u32,
+        trans_a: bool,
+        trans_b: bool,
+    },
     /// NumPy-style batched matrix product, C256 over k.
     MatMul,
     /// Element-wise with multidirectional broadcasting.
@@ -69,7 +74,10 @@ pub enum Op {
     /// Maximum over the window; padding never wins.
     MaxPool2d { window: Window2d },
     /// Average over the window.
-    AveragePool2d { window: Window2d, count_include_pad: bool },
+    AveragePool2d {
+        window: Window2d,
+        count_include_pad: bool,
+    },
     /// Mean over all spatial axes -> `[N,C,1,1]`.
     GlobalAveragePool,
     /// Maximum over all spatial axes -> `[N,C,1,1]`.

@@ -1,0 +1,495 @@
+//! Shape programs: the type of an operator's output from the types of its inputs and its attributes.
+//! The first check of every operator, here and wherever a dispute is judged.
+
+use crate::{DType, NumericsError, Op, TensorType, Window2d};
+
+/// Largest window extent, stride, dilation or padding.
+const WINDOW_MAX: u32 = 1 << 16;
+
+impl Op {
+    /// Identity of the operator in the program table; never reused.
+    pub fn id(&self) -> u16 {
+        match self {
+            Op::Conv2d { .. } => 1,
+            Op::Gemm { .. } => 2,
+            Op::MatMul => 3,
+            Op::Add => 4,
+            Op::Sub => 5,
+            Op::Mul => 6,
+            Op::Div => 7,
+            Op::Relu => 8,
+            Op::Clip { .. } => 9,
+            Op::Sigmoid => 10,
+            Op::Tanh => 11,
+            Op::Exp => 12,
+            Op::Softmax { .. } => 13,
+            Op::MaxPool2d { .. } => 14,
+            Op::AveragePool2d { .. } => 15,
+            Op::GlobalAveragePool => 16,
+            Op::GlobalMaxPool => 17,
+            Op::BatchNorm { .. } => 18,
+            Op::Reshape { .. } => 19,
+            Op::Transpose { .. } => 20,
+            Op::Concat { .. } => 21,
+            Op::ArgMax { .. } => 22,
+            Op::Identity => 23,
+        }
+    }
+
+    /// Name, as people write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Conv2d { .. } => "Conv",
+            Op::Gemm { .. } => "Gemm",
+            Op::MatMul => "MatMul",
+            Op::Add => "Add",
+            Op::Sub => "Sub",
+            Op::Mul => "Mul",
+            Op::Div => "Div",
+            Op::Relu => "Relu",
+            Op::Clip { .. } => "Clip",
+            Op::Sigmoid => "Sigmoid",
+            Op::Tanh => "Tanh",
+            Op::Exp => "Exp",
+            Op::Softmax { .. } => "Softmax",
+            Op::MaxPool2d { .. } => "MaxPool",
+            Op::AveragePool2d { .. } => "AveragePool",
+            Op::GlobalAveragePool => "GlobalAveragePool",
+            Op::GlobalMaxPool => "GlobalMaxPool",
+            Op::BatchNorm { .. } => "BatchNormalization",
+            Op::Reshape { .. } => "Reshape",
+            Op::Transpose { .. } => "Transpose",
+            Op::Concat { .. } => "Concat",
+            Op::ArgMax { .. } => "ArgMax",
+            Op::Identity => "Identity",
+        }
+    }
+
+    /// The type of the output.
+    ///
+    /// # Errors
+    /// Wrong number or type of inputs, shapes or attributes that do not fit, a result above the size limits.
+    pub fn infer_type(&self, inputs: &[&TensorType]) -> Result<TensorType, NumericsError> {
+        for input in inputs {
+            input.elements()?;
+        }
+        let out = self.output(inputs)?;
+        out.elements()?;
+        Ok(out)
+    }
+
+    fn output(&self, inputs: &[&TensorType]) -> Result<TensorType, NumericsError> {
+        match self {
+            Op::Conv2d { window, groups } => self.conv(inputs, window, *groups),
+            Op::Gemm {
+                trans_a, trans_b, ..
+            } => self.gemm(inputs, *trans_a, *trans_b),
+            Op::MatMul => self.matmul(inputs),
+            Op::Add | Op::Sub | Op::Mul | Op::Div => {
+                self.arity(inputs, 2..=2, "2")?;
+                self.all_f32(inputs)?;
+                Ok(f32_of(self.broadcast(&inputs[0].dims, &inputs[1].dims)?))
+            }
+            Op::Relu | Op::Clip { .. } | Op::Sigmoid | Op::Tanh | Op::Exp => self.same(inputs),
+            Op::Softmax { axis } => {
+                let out = self.same(inputs)?;
+                let extent = self.axis(inputs[0], *axis)?;
+                if extent == 0 {
+                    return Err(self.wrong(format!("axis {axis} is empty")));
+                }
+                Ok(out)
+            }
+            Op::MaxPool2d { window } | Op::AveragePool2d { window, .. } => {
+                self.arity(inputs, 1..=1, "1")?;
+                self.all_f32(inputs)?;
+                let [n, c, h, w] = self.nchw(inputs[0], 0)?;
+                let [oh, ow] = self.window(window, h, w)?;
+                for axis in 0..2 {
+                    let reach =
+                        u64::from(window.kernel[axis] - 1) * u64::from(window.dilations[axis]) + 1;
+                    if u64::from(window.pads[axis].max(window.pads[axis + 2])) >= reach {
+                        return Err(self.wrong(format!(
+                            "padding {:?} leaves windows of {:?} that lie in padding alone",
+                            window.pads, window.kernel
+                        )));
+                    }
+                }
+                Ok(f32_of(vec![n, c, oh, ow]))
+            }
+            Op::GlobalAveragePool | Op::GlobalMaxPool => {
+                self.arity(inputs, 1..=1, "1")?;
+                self.all_f32(inputs)?;
+                let [n, c, h, w] = self.nchw(inputs[0], 0)?;
+                if h * w == 0 {
+                    return Err(self.wrong(format!("planes of {h}x{w} are empty")));
+                }
+                Ok(f32_of(vec![n, c, 1, 1]))
+            }
+            Op::BatchNorm { .. } => {
+                self.arity(inputs, 5..=5, "5 (X, scale, bias, mean, var)")?;
+                self.all_f32(inputs)?;
+                let channels = *inputs[0]
+                    .dims
+                    .get(1)
+                    .ok_or_else(|| self.wrong(format!("X {} has no channel axis", inputs[0])))?;
+                for (i, statistic) in inputs.iter().enumerate().skip(1) {
+                    if statistic.dims != [channels] {
+                        return Err(self
+                            .wrong(format!("input {i} must be [{channels}], found {statistic}")));
+                    }
+                }
+                Ok(inputs[0].clone())
+            }
+            Op::Reshape { dims } => {
+                self.arity(inputs, 1..=1, "1")?;
+                let out = TensorType::new(inputs[0].dtype, dims.clone());
+                if out.elements()? != inputs[0].elements()? {
+                    return Err(self.wrong(format!(
+                        "{} cannot become {out}: the numbers of elements differ",
+                        inputs[0]
+                    )));
+                }
+                Ok(out)
+            }
+            Op::Transpose { perm } => {
+                self.arity(inputs, 1..=1, "1")?;
+                let rank = inputs[0].dims.len();
+                let mut seen = vec![false; rank];
+                let fits = perm.len() == rank
+                    && perm.iter().all(|&p| {
+                        seen.get_mut(p as usize)
+                            .is_some_and(|s| !std::mem::replace(s, true))
+                    });
+                if !fits {
+                    return Err(self.wrong(format!(
+                        "perm {perm:?} is no permutation of the {rank} axes of {}",
+                        inputs[0]
+                    )));
+                }
+                let dims: Vec<u64> = perm.iter().map(|&p| inputs[0].dims[p as usize]).collect();
+                Ok(TensorType::new(inputs[0].dtype, dims))
+            }
+            Op::Concat { axis } => self.concat(inputs, *axis),
+            Op::ArgMax { axis, keepdims } => {
+                self.arity(inputs, 1..=1, "1")?;
+                self.all_f32(inputs)?;
+                if self.axis(inputs[0], *axis)? == 0 {
+                    return Err(self.wrong(format!("axis {axis} is empty")));
+                }
+                let mut dims = inputs[0].dims.clone();
+                if *keepdims {
+                    dims[*axis as usize] = 1;
+                } else {
+                    dims.remove(*axis as usize);
+                }
+                Ok(TensorType::new(DType::I64, dims))
+            }
+            Op::Identity => {
+                self.arity(inputs, 1..=1, "1")?;
+                Ok(inputs[0].clone())
+            }
+        }
+    }
+
+    fn wrong(&self, reason: String) -> NumericsError {
+        NumericsError::Shape {
+            op: self.name(),
+            reason,
+        }
+    }
+
+    fn arity(
+        &self,
+        inputs: &[&TensorType],
+        range: std::ops::RangeInclusive<usize>,
+        expected: &'static str,
+    ) -> Result<(), NumericsError> {
+        if range.contains(&inputs.len()) {
+            Ok(())
+        } else {
+            Err(NumericsError::Arity {
+                op: self.name(),
+                expected,
+                found: inputs.len(),
+            })
+        }
+    }
+
+    fn all_f32(&self, inputs: &[&TensorType]) -> Result<(), NumericsError> {
+        match inputs.iter().position(|i| i.dtype != DType::F32) {
+            Some(input) => Err(NumericsError::InputType {
+                op: self.name(),
+                input,
+                expected: DType::F32,
+                found: inputs[input].dtype,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn same(&self, inputs: &[&TensorType]) -> Result<TensorType, NumericsError> {
+        self.arity(inputs, 1..=1, "1")?;
+        self.all_f32(inputs)?;
+        Ok(inputs[0].clone())
+    }
+
+    fn axis(&self, input: &TensorType, axis: u32) -> Result<u64, NumericsError> {
+        input
+            .dims
+            .get(axis as usize)
+            .copied()
+            .ok_or_else(|| self.wrong(format!("axis {axis} is outside {input}")))
+    }
+
+    fn nchw(&self, input: &TensorType, at: usize) -> Result<[u64; 4], NumericsError> {
+        <[u64; 4]>::try_from(input.dims.as_slice()).map_err(|_| {
+            self.wrong(format!(
+                "input {at} must have 4 axes (two spatial ones), found {input}"
+            ))
+        })
+    }
+
+    fn window(&self, window: &Window2d, h: u64, w: u64) -> Result<[u64; 2], NumericsError> {
+        let Window2d {
+            kernel,
+            strides,
+            dilations,
+            pads,
+        } = window;
+        let positive = kernel
+            .iter()
+            .chain(strides)
+            .chain(dilations)
+            .all(|&v| (1..=WINDOW_MAX).contains(&v));
+        if !positive || pads.iter().any(|&p| p > WINDOW_MAX) {
+            return Err(self.wrong(format!("window {window:?} is outside 1..={WINDOW_MAX}")));
+        }
+        let mut out = [0; 2];
+        for (axis, extent) in [h, w].into_iter().enumerate() {
+            let padded = extent + u64::from(pads[axis]) + u64::from(pads[axis + 2]);
+            let reach = u64::from(kernel[axis] - 1) * u64::from(dilations[axis]) + 1;
+            if padded < reach {
+                return Err(self.wrong(format!(
+                    "a window reaching over {reach} does not fit into {padded} (padding included)"
+                )));
+            }
+            out[axis] = (padded - reach) / u64::from(strides[axis]) + 1;
+        }
+        Ok(out)
+    }
+
+    fn conv(
+        &self,
+        inputs: &[&TensorType],
+        window: &Window2d,
+        groups: u32,
+    ) -> Result<TensorType, NumericsError> {
+        self.arity(inputs, 2..=3, "2 or 3 (X, W, optional B)")?;
+        self.all_f32(inputs)?;
+        let [n, c, h, w] = self.nchw(inputs[0], 0)?;
+        let [m, per_group, kh, kw] = self.nchw(inputs[1], 1)?;
+        let groups = u64::from(groups);
+        if groups == 0
+            || !c.is_multiple_of(groups)
+            || !m.is_multiple_of(groups)
+            || per_group != c / groups
+        {
+            return Err(self.wrong(format!(
+                "{groups} groups do not fit X {} and W {}",
+                inputs[0], inputs[1]
+            )));
+        }
+        if [kh, kw] != window.kernel.map(u64::from) {
+            return Err(self.wrong(format!("kernel {:?} is not W's {kh}x{kw}", window.kernel)));
+        }
+        if let Some(bias) = inputs.get(2)
+            && bias.dims != [m]
+        {
+            return Err(self.wrong(format!("B must be [{m}], found {bias}")));
+        }
+        let [oh, ow] = self.window(window, h, w)?;
+        Ok(f32_of(vec![n, m, oh, ow]))
+    }
+
+    fn gemm(
+        &self,
+        inputs: &[&TensorType],
+        trans_a: bool,
+        trans_b: bool,
+    ) -> Result<TensorType, NumericsError> {
+        self.arity(inputs, 2..=3, "2 or 3 (A, B, optional C)")?;
+        self.all_f32(inputs)?;
+        let matrix = |i: usize, transposed: bool| match inputs[i].dims[..] {
+            [rows, cols] => Ok(if transposed {
+                [cols, rows]
+            } else {
+                [rows, cols]
+            }),
+            _ => Err(self.wrong(format!("input {i} must be a matrix, found {}", inputs[i]))),
+        };
+        let ([m, k], [k2, n]) = (matrix(0, trans_a)?, matrix(1, trans_b)?);
+        if k != k2 {
+            return Err(self.wrong(format!("inner extents differ: {k} in A, {k2} in B")));
+        }
+        if let Some(c) = inputs.get(2)
+            && self.broadcast(&c.dims, &[m, n])? != [m, n]
+        {
+            return Err(self.wrong(format!("C {c} does not broadcast to [{m}x{n}]")));
+        }
+        Ok(f32_of(vec![m, n]))
+    }
+
+    fn matmul(&self, inputs: &[&TensorType]) -> Result<TensorType, NumericsError> {
+        self.arity(inputs, 2..=2, "2")?;
+        self.all_f32(inputs)?;
+        let (a, b) = (&inputs[0].dims, &inputs[1].dims);
+        if a.is_empty() || b.is_empty() {
+            return Err(self.wrong("a scalar is no matrix".into()));
+        }
+        // a vector is a row on the left and a column on the right
+        let (rows, k) = if a.len() == 1 {
+            (None, a[0])
+        } else {
+            (Some(a[a.len() - 2]), a[a.len() - 1])
+        };
+        let (k2, cols) = if b.len() == 1 {
+            (b[0], None)
+        } else {
+            (b[b.len() - 2], Some(b[b.len() - 1]))
+        };
+        if k != k2 {
+            return Err(self.wrong(format!(
+                "inner extents differ: {k} in {}, {k2} in {}",
+                inputs[0], inputs[1]
+            )));
+        }
+        let mut dims = self.broadcast(
+            &a[..a.len().saturating_sub(2)],
+            &b[..b.len().saturating_sub(2)],
+        )?;
+        dims.extend(rows);
+        dims.extend(cols);
+        Ok(f32_of(dims))
+    }
+
+    fn concat(&self, inputs: &[&TensorType], axis: u32) -> Result<TensorType, NumericsError> {
+        self.arity(inputs, 1..=1 << 12, "1 to 4096")?;
+        let mut out = inputs[0].clone();
+        self.axis(&out, axis)?;
+        let axis = axis as usize;
+        for (i, input) in inputs.iter().enumerate().skip(1) {
+            let alike = input.dtype == out.dtype
+                && input.dims.len() == out.dims.len()
+                && (0..out.dims.len()).all(|a| a == axis || input.dims[a] == out.dims[a]);
+            if !alike {
+                return Err(self.wrong(format!(
+                    "input {i} {input} does not fit {} along axis {axis}",
+                    inputs[0]
+                )));
+            }
+            out.dims[axis] = out.dims[axis].saturating_add(input.dims[axis]);
+        }
+        Ok(out)
+    }
+
+    /// NumPy broadcasting.
+    fn broadcast(&self, a: &[u64], b: &[u64]) -> Result<Vec<u64>, NumericsError> {
+        let rank = a.len().max(b.len());
+        let at = |dims: &[u64], i: usize| (i + dims.len()).checked_sub(rank).map_or(1, |i| dims[i]);
+        (0..rank)
+            .map(|i| match (at(a, i), at(b, i)) {
+                (x, y) if x == y || y == 1 => Ok(x),
+                (1, y) => Ok(y),
+                _ => Err(self.wrong(format!("{a:?} and {b:?} do not broadcast"))),
+            })
+            .collect()
+    }
+}
+
+fn f32_of(dims: Vec<u64>) -> TensorType {
+    TensorType::new(DType::F32, dims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ty(dims: &[u64]) -> TensorType {
+        f32_of(dims.to_vec())
+    }
+
+    fn window(kernel: [u32; 2], pads: [u32; 4]) -> Window2d {
+        Window2d {
+            kernel,
+            strides: [1, 1],
+            dilations: [1, 1],
+            pads,
+        }
+    }
+
+    #[test]
+    fn shapes_follow_the_operators() {
+        let infer = |op: Op, dims: &[&[u64]]| {
+            let types: Vec<_> = dims.iter().map(|d| ty(d)).collect();
+            op.infer_type(&types.iter().collect::<Vec<_>>())
+                .map(|t| t.dims)
+        };
+        let conv = Op::Conv2d {
+            window: window([3, 3], [1, 1, 1, 1]),
+            groups: 1,
+        };
+        assert_eq!(
+            infer(conv.clone(), &[&[1, 2, 8, 8], &[4, 2, 3, 3], &[4]]).unwrap(),
+            [1, 4, 8, 8]
+        );
+        assert!(
+            infer(conv, &[&[1, 3, 8, 8], &[4, 2, 3, 3]])
+                .unwrap_err()
+                .to_string()
+                .contains("groups")
+        );
+        assert_eq!(
+            infer(Op::MatMul, &[&[5, 1, 2, 3], &[4, 3, 7]]).unwrap(),
+            [5, 4, 2, 7]
+        );
+        assert_eq!(infer(Op::MatMul, &[&[3], &[3]]).unwrap(), Vec::<u64>::new());
+        assert_eq!(infer(Op::Add, &[&[4, 1], &[3]]).unwrap(), [4, 3]);
+        assert_eq!(
+            infer(Op::Concat { axis: 1 }, &[&[2, 3], &[2, 0], &[2, 4]]).unwrap(),
+            [2, 7]
+        );
+        assert_eq!(
+            infer(
+                Op::ArgMax {
+                    axis: 1,
+                    keepdims: false
+                },
+                &[&[2, 3]]
+            )
+            .unwrap(),
+            [2]
+        );
+        assert!(infer(Op::Transpose { perm: vec![0, 0] }, &[&[2, 3]]).is_err());
+        assert!(
+            infer(
+                Op::MaxPool2d {
+                    window: window([2, 2], [2, 0, 0, 0])
+                },
+                &[&[1, 1, 4, 4]]
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn sizes_are_bounded_before_anything_is_allocated() {
+        let huge = ty(&[1 << 20, 1 << 20]);
+        assert!(matches!(
+            huge.elements(),
+            Err(NumericsError::TooLarge { .. })
+        ));
+        let row = ty(&[1 << 20, 1]);
+        let column = ty(&[1, 1 << 20]);
+        assert!(Op::Add.infer_type(&[&row, &column]).is_err());
+    }
+}
