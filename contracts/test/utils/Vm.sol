@@ -24,6 +24,8 @@ interface Vm {
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function store(address account, bytes32 slot, bytes32 value) external;
+    function getNonce(address account) external view returns (uint64);
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function load(address account, bytes32 slot) external view returns (bytes32);
     // keys
     function addr(uint256 key) external pure returns (address);
