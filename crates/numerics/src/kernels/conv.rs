@@ -120,9 +120,14 @@ pub fn conv2d(
             range: cut.part(part),
         });
     };
-    split(par, images * cut.parts(), WORTH_SPLITTING / part_work + 1, &|start, end| {
-        (start..end).for_each(one);
-    });
+    split(
+        par,
+        images * cut.parts(),
+        WORTH_SPLITTING / part_work + 1,
+        &|start, end| {
+            (start..end).for_each(one);
+        },
+    );
 }
 
 /// The windows of one image and group as a matrix `[K, OH * OW]`.

@@ -176,13 +176,3 @@ impl BinaryPart<'_> {
         }
     }
 }
-
-/// Per-channel affine form of batch normalisation: `out = math::normalize(x, ...)` over planes
-/// `[N, C, plane]`; every statistic has one value per channel.
-pub(super) struct ChannelStats<'a> {
-    pub(super) scale: &'a [f32],
-    pub(super) bias: &'a [f32],
-    pub(super) mean: &'a [f32],
-    pub(super) var: &'a [f32],
-    pub(super) epsilon: f32,
-}

@@ -205,9 +205,8 @@ impl Panels for MatRef<'_> {
         let mut j = 0;
         while self.row_stride == 1 && j + QUAD <= cols {
             let base = j0 + j;
-            let columns: [&[f32]; QUAD] = std::array::from_fn(|c| {
-                &self.data[(base + c) * self.col_stride + k0..][..kc]
-            });
+            let columns: [&[f32]; QUAD] =
+                std::array::from_fn(|c| &self.data[(base + c) * self.col_stride + k0..][..kc]);
             pack_quad(columns, &mut dst[j..], kc, nr);
             j += QUAD;
         }
@@ -401,10 +400,23 @@ impl<P: Panels> Product<'_, P> {
     /// and longer runs per row of B.
     #[allow(clippy::too_many_arguments)] // the coordinates of one tile
     #[inline(always)]
-    fn wide_row<S: Simd>(&self, s: S, i: usize, j: usize, k0: usize, kc: usize, b: &[f32], b_row: usize) {
+    fn wide_row<S: Simd>(
+        &self,
+        s: S,
+        i: usize,
+        j: usize,
+        k0: usize,
+        kc: usize,
+        b: &[f32],
+        b_row: usize,
+    ) {
         let width = WIDE_VECS * S::LANES;
         let null = std::ptr::null();
-        let from = if kc == 0 { 0 } else { i * self.a.row_stride + k0 * self.a.col_stride };
+        let from = if kc == 0 {
+            0
+        } else {
+            i * self.a.row_stride + k0 * self.a.col_stride
+        };
         let job = TileJob {
             kc,
             a: self.a.data[from..].as_ptr(),
@@ -412,7 +424,12 @@ impl<P: Panels> Product<'_, P> {
             a_col: self.a.col_stride,
             b: b[if kc == 0 { 0 } else { k0 * b_row + j }..].as_ptr(),
             b_row,
-            c: self.out.block(self.out_first + i * self.out_row + j, 1, width, self.out_row),
+            c: self.out.block(
+                self.out_first + i * self.out_row + j,
+                1,
+                width,
+                self.out_row,
+            ),
             c_row: self.out_row,
             first: k0 == 0,
             last: k0 + kc == self.a.cols,

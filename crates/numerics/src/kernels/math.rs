@@ -1,6 +1,7 @@
 //! The scalar functions of `numerics v1` over vectors: same operations, same constants, same order.
 
 use super::simd::Simd;
+use crate::scalar;
 
 /// Larger of two: NaN if either is, `+0 > -0`.
 #[inline(always)]
@@ -17,10 +18,58 @@ pub(super) fn min<S: Simd>(s: S, a: S::F, b: S::F) -> S::F {
     s.select(s.lt(a, b), a, s.select(s.lt(b, a), b, equal))
 }
 
-/// NaN becomes `0x7fc00000`.
+/// `x` brought between two constants that are not zero; NaN stays.
 #[inline(always)]
-pub(super) fn canonical(x: f32) -> f32 {
-    if x.is_nan() { f32::from_bits(0x7fc0_0000) } else { x }
+fn clamp<S: Simd>(s: S, x: S::F, low: f32, high: f32) -> S::F {
+    let (low, high) = (s.splat(low), s.splat(high));
+    let x = s.select(s.lt(x, low), low, x);
+    s.select(s.lt(high, x), high, x)
+}
+
+/// `c[0] + x * (c[1] + x * (...))`, each step one fma.
+#[inline(always)]
+fn horner<S: Simd>(s: S, x: S::F, coefficients: &[f32]) -> S::F {
+    let mut steps = coefficients.iter().rev();
+    let mut p = s.splat(steps.next().copied().unwrap_or(0.0));
+    for &c in steps {
+        p = s.fma(p, x, s.splat(c));
+    }
+    p
+}
+
+/// `e^x`, as [`scalar::exp`]; a NaN need not be canonical.
+#[inline(always)]
+pub(super) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = clamp(s, x, scalar::EXP_MIN, scalar::EXP_MAX);
+    let magic = s.splat(scalar::MAGIC);
+    let n = s.sub(s.fma(x, s.splat(scalar::LOG2_E), magic), magic);
+    let r = s.fma(n, s.splat(scalar::NEG_LN2_HIGH), x);
+    let r = s.fma(n, s.splat(scalar::NEG_LN2_LOW), r);
+    let p = horner(s, r, &scalar::EXP_POLY);
+    let half = s.sub(s.fma(n, s.splat(0.5), magic), magic);
+    s.mul(s.mul(p, s.exp2_integral(half)), s.exp2_integral(s.sub(n, half)))
+}
+
+/// Logistic function, as [`scalar::sigmoid`]; a NaN need not be canonical.
+#[inline(always)]
+pub(super) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
+    let one = s.splat(1.0);
+    let z = exp(s, s.bit_or(x, s.splat(-0.0)));
+    let numerator = s.select(s.lt(x, s.splat(0.0)), z, one);
+    s.div(numerator, s.add(one, z))
+}
+
+/// Hyperbolic tangent, as [`scalar::tanh`]; a NaN need not be canonical.
+#[inline(always)]
+pub(super) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    let sign = s.splat(-0.0);
+    let a = s.bit_and(x, s.splat(f32::from_bits(0x7fff_ffff)));
+    let z = s.mul(a, a);
+    let small = s.fma(s.mul(a, z), horner(s, z, &scalar::TANH_POLY), a);
+    let (one, two) = (s.splat(1.0), s.splat(2.0));
+    let big = s.sub(one, s.div(two, s.add(exp(s, s.add(a, a)), one)));
+    let magnitude = s.select(s.lt(a, s.splat(scalar::TANH_SMALL)), small, big);
+    s.bit_or(magnitude, s.bit_and(x, sign))
 }
 
 /// Maximum of a slice (order-free); `-inf` for an empty one.
@@ -39,7 +88,7 @@ pub(super) fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
     unsafe { s.store(lanes.as_mut_ptr(), acc) };
     let mut best = f32::NEG_INFINITY;
     for &value in lanes.iter().chain(&x[whole..]) {
-        best = crate::scalar::max(best, value);
+        best = scalar::max(best, value);
     }
-    canonical(best)
+    scalar::canonical(best)
 }

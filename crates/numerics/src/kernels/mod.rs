@@ -8,12 +8,19 @@
 
 mod broadcast;
 mod conv;
+mod elementwise;
+mod eval;
 mod gemm;
 mod isa;
+mod lanes;
+mod math;
 mod movement;
+mod norm;
 mod parallel;
 mod planes;
+mod pool;
 mod simd;
+mod softmax;
 mod tile;
 
 mod scalar;
@@ -24,10 +31,15 @@ mod avx2;
 mod avx512;
 
 pub use conv::{ConvShape, conv2d};
+pub use elementwise::{Binary, Unary, binary, unary};
+pub use eval::eval;
 pub use gemm::{Bias, MatRef, gemm};
 pub use isa::{ISA_ENV, Isa, IsaError, IsaKind};
 pub use movement::{concat, transpose};
+pub use norm::{ChannelStats, batch_norm};
 pub use parallel::{Parallel, Sequential};
+pub use pool::{Pool, PoolShape, global_pool, pool2d};
+pub use softmax::{AxisShape, argmax, softmax};
 
 #[cfg(test)]
 mod tests;

@@ -187,7 +187,7 @@ impl Kernel for GlobalPart<'_> {
         for (value, plane) in self.out.iter_mut().zip(self.x.chunks_exact(self.plane)) {
             *value = match self.pool {
                 Pool::Max => math::max_of(s, plane),
-                Pool::Average { .. } => math::canonical(sum32(s, plane) / self.plane as f32),
+                Pool::Average { .. } => crate::scalar::canonical(sum32(s, plane) / self.plane as f32),
             };
         }
     }

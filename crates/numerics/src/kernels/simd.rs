@@ -73,6 +73,6 @@ pub(super) trait Simd: Copy {
     /// NaN becomes `0x7fc00000`; everything else is unchanged.
     #[inline(always)]
     fn canonical(self, a: Self::F) -> Self::F {
-        self.select(self.is_nan(a), self.splat(f32::from_bits(0x7fc0_0000)), a)
+        self.select(self.is_nan(a), self.splat(f32::from_bits(crate::scalar::NAN_BITS)), a)
     }
 }

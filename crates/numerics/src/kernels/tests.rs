@@ -16,7 +16,10 @@ impl Parallel for Threads {
         std::thread::scope(|scope| {
             for worker in 0..self.0 {
                 scope.spawn(move || {
-                    (0..parts).rev().filter(|i| i % self.0 == worker).for_each(part);
+                    (0..parts)
+                        .rev()
+                        .filter(|i| i % self.0 == worker)
+                        .for_each(part);
                 });
             }
         });
@@ -31,7 +34,9 @@ pub(super) fn ways() -> Vec<(Isa, Threads)> {
         }
     }
     let isas = Isa::available();
-    isas.iter().flat_map(|&isa| [1, 2, 3].map(|n| (isa, Threads(n)))).collect()
+    isas.iter()
+        .flat_map(|&isa| [1, 2, 3].map(|n| (isa, Threads(n))))
+        .collect()
 }
 
 /// Values of period 251 with signed zeros, tiny and large ones among them.
@@ -61,7 +66,11 @@ fn c256(k: usize, a: impl Fn(usize) -> f32, b: impl Fn(usize) -> f32, bias: Opti
         total = if chunk == 0 { t } else { total + t };
     }
     let value = bias.map_or(total, |b| total + b);
-    if value.is_nan() { f32::from_bits(0x7fc0_0000) } else { value }
+    if value.is_nan() {
+        f32::from_bits(0x7fc0_0000)
+    } else {
+        value
+    }
 }
 
 fn check_gemm(m: usize, n: usize, k: usize, trans_a: bool, trans_b: bool, bias: usize) {
@@ -76,22 +85,50 @@ fn check_gemm(m: usize, n: usize, k: usize, trans_a: bool, trans_b: bool, bias: 
             want[i * n + j] = c256(k, |p| at(i, p), |p| bt(p, j), add);
         }
     }
-    let av = if trans_a { MatRef::row_major(&a, k, m).transposed() } else { MatRef::row_major(&a, m, k) };
-    let bv = if trans_b { MatRef::row_major(&b, n, k).transposed() } else { MatRef::row_major(&b, k, n) };
+    let av = if trans_a {
+        MatRef::row_major(&a, k, m).transposed()
+    } else {
+        MatRef::row_major(&a, m, k)
+    };
+    let bv = if trans_b {
+        MatRef::row_major(&b, n, k).transposed()
+    } else {
+        MatRef::row_major(&b, k, n)
+    };
     let add = [Bias::None, Bias::PerRow(&row), Bias::PerColumn(&column)][bias];
     for (isa, threads) in ways() {
         let mut out = vec![f32::NAN; m * n];
         gemm(isa, &threads, av, bv, add, &mut out);
-        assert_eq!(bits(&out), bits(&want), "{m}x{n}x{k} {trans_a} {trans_b} {bias} {isa:?} x{}", threads.0);
+        assert_eq!(
+            bits(&out),
+            bits(&want),
+            "{m}x{n}x{k} {trans_a} {trans_b} {bias} {isa:?} x{}",
+            threads.0
+        );
     }
 }
 
 #[test]
 fn gemm_has_the_bits_of_the_triple_loop_at_block_edges() {
     for (m, n, k) in [
-        (1, 1, 1), (1, 1, 0), (0, 3, 2), (3, 0, 2), (2, 3, 0), (1, 33, 257), (1, 100, 300), (2, 16, 255),
-        (4, 15, 256), (5, 17, 257), (6, 32, 512), (7, 31, 513), (11, 64, 64), (12, 33, 16), (13, 65, 31),
-        (24, 193, 40), (25, 400, 9), (37, 97, 300),
+        (1, 1, 1),
+        (1, 1, 0),
+        (0, 3, 2),
+        (3, 0, 2),
+        (2, 3, 0),
+        (1, 33, 257),
+        (1, 100, 300),
+        (2, 16, 255),
+        (4, 15, 256),
+        (5, 17, 257),
+        (6, 32, 512),
+        (7, 31, 513),
+        (11, 64, 64),
+        (12, 33, 16),
+        (13, 65, 31),
+        (24, 193, 40),
+        (25, 400, 9),
+        (37, 97, 300),
     ] {
         check_gemm(m, n, k, false, false, 0);
         check_gemm(m, n, k, (m + k) % 2 == 0, true, 1);
@@ -105,13 +142,31 @@ fn gemm_shows_one_nan_whatever_made_it() {
     let b = [f32::INFINITY, f32::NEG_INFINITY, 1.0, -1.0];
     for (isa, threads) in ways() {
         let mut out = [0.0f32; 4];
-        gemm(isa, &threads, MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 2), Bias::None, &mut out);
-        assert_eq!(bits(&out), [0x7fc0_0000, 0x7fc0_0000, 0x7fc0_0000, 0x7fc0_0000], "{isa:?}");
+        gemm(
+            isa,
+            &threads,
+            MatRef::row_major(&a, 2, 2),
+            MatRef::row_major(&b, 2, 2),
+            Bias::None,
+            &mut out,
+        );
+        assert_eq!(
+            bits(&out),
+            [0x7fc0_0000, 0x7fc0_0000, 0x7fc0_0000, 0x7fc0_0000],
+            "{isa:?}"
+        );
     }
 }
 
 fn check_conv(window: Window2d, shape: ConvShape) {
-    let ConvShape { batch, channels, input: [h, w], filters, output: [oh, ow], groups } = shape;
+    let ConvShape {
+        batch,
+        channels,
+        input: [h, w],
+        filters,
+        output: [oh, ow],
+        groups,
+    } = shape;
     let [kh, kw] = window.kernel.map(|k| k as usize);
     let (cg, mg) = (channels / groups, filters / groups);
     let x = pattern(batch * channels * h * w, 1);
@@ -125,7 +180,8 @@ fn check_conv(window: Window2d, shape: ConvShape) {
                     let tap = |k: usize| {
                         let (c, ky, kx) = (k / (kh * kw), k / kw % kh, k % kw);
                         let y = oy * window.strides[0] as usize + ky * window.dilations[0] as usize;
-                        let xx = ox * window.strides[1] as usize + kx * window.dilations[1] as usize;
+                        let xx =
+                            ox * window.strides[1] as usize + kx * window.dilations[1] as usize;
                         let y = y.wrapping_sub(window.pads[0] as usize);
                         let xx = xx.wrapping_sub(window.pads[1] as usize);
                         if y >= h || xx >= w {
@@ -142,12 +198,22 @@ fn check_conv(window: Window2d, shape: ConvShape) {
     for (isa, threads) in ways() {
         let mut out = vec![f32::NAN; want.len()];
         conv2d(isa, &threads, window, shape, &x, &wt, Some(&bias), &mut out);
-        assert_eq!(bits(&out), bits(&want), "{window:?} {shape:?} {isa:?} x{}", threads.0);
+        assert_eq!(
+            bits(&out),
+            bits(&want),
+            "{window:?} {shape:?} {isa:?} x{}",
+            threads.0
+        );
     }
 }
 
 fn window(kernel: [u32; 2], strides: [u32; 2], dilations: [u32; 2], pads: [u32; 4]) -> Window2d {
-    Window2d { kernel, strides, dilations, pads }
+    Window2d {
+        kernel,
+        strides,
+        dilations,
+        pads,
+    }
 }
 
 /// The output extents of the shape program (floor).
@@ -171,8 +237,24 @@ fn conv_has_the_bits_of_the_loops_at_odd_geometries() {
         (window([1, 3], [1, 1], [1, 2], [0, 2, 0, 2]), [1, 40]),
     ] {
         let output = extents(&win, input);
-        for (batch, channels, filters, groups) in [(1, 3, 13, 1), (2, 4, 4, 4), (1, 6, 12, 3), (3, 4, 8, 2), (1, 2, 1, 1)] {
-            check_conv(win, ConvShape { batch, channels, input, filters, output, groups });
+        for (batch, channels, filters, groups) in [
+            (1, 3, 13, 1),
+            (2, 4, 4, 4),
+            (1, 6, 12, 3),
+            (3, 4, 8, 2),
+            (1, 2, 1, 1),
+        ] {
+            check_conv(
+                win,
+                ConvShape {
+                    batch,
+                    channels,
+                    input,
+                    filters,
+                    output,
+                    groups,
+                },
+            );
         }
     }
 }
@@ -181,6 +263,16 @@ fn conv_has_the_bits_of_the_loops_at_odd_geometries() {
 fn conv_deeper_than_a_chunk_adds_chunk_sums_in_order() {
     let win = window([3, 3], [1, 1], [1, 1], [1, 1, 1, 1]);
     for (channels, filters, groups) in [(32, 9, 1), (64, 2, 1), (64, 4, 2)] {
-        check_conv(win, ConvShape { batch: 2, channels, input: [6, 6], filters, output: [6, 6], groups });
+        check_conv(
+            win,
+            ConvShape {
+                batch: 2,
+                channels,
+                input: [6, 6],
+                filters,
+                output: [6, 6],
+                groups,
+            },
+        );
     }
 }
