@@ -87,14 +87,24 @@ contract Parameters is IParameters, Ownable {
         return (m.minCollateral, m.collateralBps, m.maxLockedBps, _params[v].stake.minStake);
     }
 
-    function forSettle(uint16 v) external view returns (uint32 challengeWindow, uint32 revealWindow, uint128 auditLevy) {
-        MarketParams storage m = _params[v].market;
-        return (m.challengeWindow, m.revealWindow, m.auditLevy);
-    }
-
-    function forPost() external view returns (uint16 v, bool isPaused, MarketParams memory market) {
+    function forPost()
+        external
+        view
+        returns (
+            uint16 v,
+            bool isPaused,
+            uint128 maxTaskPrice,
+            uint64 minThroughput,
+            uint32 execMax,
+            uint16 priceFloorBps,
+            uint128 auditLevy,
+            uint32 settleDelay
+        )
+    {
         v = version;
-        return (v, paused, _params[v].market);
+        MarketParams storage m = _params[v].market;
+        settleDelay = m.challengeWindow + m.revealWindow;
+        return (v, paused, m.maxTaskPrice, m.minThroughput, m.execMax, m.priceFloorBps, m.auditLevy, settleDelay);
     }
 
     function disputeSecondsMax(uint16 v) external view known(v) returns (uint64) {

@@ -3,24 +3,24 @@ pragma solidity ^0.8.28;
 
 /// @notice Tasks and their auction. Times in seconds, shares in basis points (1 bp = 1/10,000), amounts in units of the asset.
 struct MarketParams {
-    // slot 0
+    // slot 0: read by every post
     uint128 maxTaskPrice; // largest `maxPrice` of a new task
-    uint128 auditLevy; // on top of maxPrice, per task; feeds the audit pool at settlement
-    // slot 1
-    uint128 minCollateral;
-    uint32 collateralBps; // of maxPrice; the larger of this and minCollateral is locked
-    uint16 maxLockedBps; // exposure cap: locked <= this share of (free + locked) after a claim
-    uint16 livenessBps; // of the collateral: missed deadline, retract
-    uint16 priceFloorBps; // minPrice >= this share of maxPrice
-    uint16 retryEvery; // k: one retry claim opens the gate for this many normal claims
-    uint32 jailSeconds; // after a missed deadline
-    // slot 2
     uint64 minThroughput; // work units per second that a deadline may assume
     uint32 execMax; // largest execSeconds
+    uint16 priceFloorBps; // minPrice >= this share of maxPrice
+    uint16 retryEvery; // k: one retry claim opens the gate for this many normal claims
+    // slot 1: read by every post
+    uint128 auditLevy; // on top of maxPrice, per task; feeds the audit pool at settlement
     uint32 challengeWindow; // W, from the commit
     uint32 revealWindow; // after W
     uint32 retractWindow; // from the commit, shorter than W
     uint32 seedDelay; // finality and drift, between the retract window and the audit's round
+    // slot 2: read by every claim
+    uint128 minCollateral;
+    uint32 collateralBps; // of maxPrice; the larger of this and minCollateral is locked
+    uint16 maxLockedBps; // exposure cap: locked <= this share of (free + locked) after a claim
+    uint16 livenessBps; // of the collateral: missed deadline, retract
+    uint32 jailSeconds; // after a missed deadline
     uint32 openLifetime; // attempt 0 without a claim may be expired after this
     // slot 3
     uint32 retryGrace; // a retry that waited longer closes the normal lane of its class
@@ -116,9 +116,19 @@ interface IParameters {
         external
         view
         returns (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps, uint128 minStake);
-    function forSettle(uint16 v) external view returns (uint32 challengeWindow, uint32 revealWindow, uint128 auditLevy);
-    /// @notice What `post` needs, in one call.
-    function forPost() external view returns (uint16 v, bool isPaused, MarketParams memory market);
+    function forPost()
+        external
+        view
+        returns (
+            uint16 v,
+            bool isPaused,
+            uint128 maxTaskPrice,
+            uint64 minThroughput,
+            uint32 execMax,
+            uint16 priceFloorBps,
+            uint128 auditLevy,
+            uint32 settleDelay
+        );
     /// @notice Longest time from the opening of a dispute to its end under version `v`.
     function disputeSecondsMax(uint16 v) external view returns (uint64);
 }

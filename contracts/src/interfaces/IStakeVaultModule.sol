@@ -45,15 +45,19 @@ interface IStakeVaultModule is IStakeVault {
     // ---- market only
     /// @notice True if `lockTask` would pass.
     function canLock(address provider, uint128 collateral, uint16 maxLockedBps, uint128 minStake) external view returns (bool);
-    /// @notice Claim: check standing and caps, move `collateral` from free to locked. Returns what the market needs.
+    /// @notice Claim: check standing and caps, move `collateral` from free to locked.
     function lockTask(address provider, uint256 taskId, uint128 collateral, uint16 maxLockedBps, uint128 minStake)
         external
-        returns (address owner);
+        returns (address owner, uint32 index);
+    /// @notice Providers are numbered by registration, so that a task can name its own in four bytes.
+    function keyAt(uint32 index) external view returns (address);
+    function indexOf(address provider) external view returns (uint32);
     /// @notice The provider's part in the attempt is over: what is left of its collateral goes back to free.
     function unlockTask(address provider, uint256 taskId) external;
-    /// @notice Settlement in one call: price to the payout's credit, levy to the audit pool, all the rest of the pot to the
-    /// requester's credit; collateral unlocked; the provider's settled count goes up. Returns the refund.
-    function settleTask(address provider, uint256 taskId, address requester, uint128 price, uint128 levy)
+    /// @notice Settlement in one call: price to the payout's credit, the rest of `maxPrice` to the requester's credit, what
+    /// the pot holds beyond `maxPrice` (the levy) to the audit pool; collateral unlocked; the provider's settled count
+    /// goes up. Returns the refund.
+    function settleTask(address provider, uint256 taskId, address requester, uint128 price, uint128 maxPrice)
         external
         returns (uint128 refund);
 }

@@ -100,10 +100,11 @@ library ParameterChecks {
         _nonZero("commitSeconds", p.audit.commitSeconds);
         _nonZero("openSeconds", p.audit.openSeconds);
         _nonZero("unbondingSeconds", p.stake.unbondingSeconds);
-        _atMost("challengeWindow", p.market.challengeWindow, SECONDS_MAX);
-        _atMost("revealWindow", p.market.revealWindow, SECONDS_MAX);
+        // The market stores the sum of both in three bytes.
+        _atMost("challengeWindow", p.market.challengeWindow, type(uint24).max / 2);
+        _atMost("revealWindow", p.market.revealWindow, type(uint24).max / 2);
         _atMost("seedDelay", p.market.seedDelay, SECONDS_MAX);
-        _atMost("execMax", p.market.execMax, SECONDS_MAX);
+        _atMost("execMax", p.market.execMax, type(uint24).max); // the market stores it so
         _atMost("openLifetime", p.market.openLifetime, SECONDS_MAX);
         _atMost("retryLifetime", p.market.retryLifetime, SECONDS_MAX);
         _atMost("retryGrace", p.market.retryGrace, p.market.retryLifetime);

@@ -5,7 +5,6 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {MarketParams} from "../interfaces/IParameters.sol";
 import {ModelHeader, TaskSpec, TaskState} from "../interfaces/Types.sol";
 import {System} from "../interfaces/System.sol";
-import {ModelHash} from "../lib/ModelHash.sol";
 import {Pots} from "../lib/Pots.sol";
 import {MarketVerdicts} from "./MarketVerdicts.sol";
 
@@ -28,7 +27,6 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     error NotExpired(uint256 taskId, uint64 expiresAt);
     error TooEarlyToSettle(uint256 taskId, uint64 settleableAt);
     error AuditOpen(uint256 taskId);
-    error WiringMismatch(bytes32 what, address expected, address found);
 
     bytes1 private constant TAG_NODE = 0x01;
 
@@ -37,28 +35,23 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     // ---- requester
 
     function post(TaskSpec calldata spec, string calldata inputUri) external nonReentrant returns (uint256 taskId) {
-        (uint16 rules, bool paused, MarketParams memory m) = _parameters.forPost();
-        // INVARIANT P-G1: A pause stops new tasks and nothing else.
-        if (paused) revert NewTasksPaused();
         uint256 model = _modelIndex(spec.modelId);
-        _checkSpec(spec, m, model);
-
         taskId = ++taskCount;
         Record storage r = _tasks[taskId];
+        uint128 auditLevy = _checkSpec(spec, model, r);
         r.requester = msg.sender;
         r.model = uint32(model);
-        r.rules = rules;
         r.state = TaskState.Open;
         r.seed = spec.seed;
         r.rampSeconds = spec.rampSeconds;
-        r.execSeconds = spec.execSeconds;
+        r.execSeconds = uint24(spec.execSeconds); // <= execMax
         r.openedAt = uint40(block.timestamp);
-        r.minPrice = spec.minPrice;
-        r.maxPrice = spec.maxPrice;
+        r.minPrice = uint96(spec.minPrice); // <= maxTaskPrice
+        r.maxPrice = uint96(spec.maxPrice);
         r.inputDigest = spec.inputDigest;
         emit TaskPosted(taskId, msg.sender, spec.modelId, spec, inputUri);
         // INVARIANT P-T1: The escrow is in the task's pot before anyone can claim.
-        _vault.fundPot(Pots.task(taskId), msg.sender, spec.maxPrice + m.auditLevy);
+        _vault.fundPot(Pots.task(taskId), msg.sender, spec.maxPrice + auditLevy);
     }
 
     function cancel(uint256 taskId) external {
@@ -97,7 +90,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     {
         Record storage r = _inState(taskId, TaskState.Claimed);
         // INVARIANT P-T6: The provider answers for its own result.
-        if (msg.sender != r.provider) revert NotProvider(taskId, msg.sender);
+        if (_vault.indexOf(msg.sender) != r.provider) revert NotProvider(taskId, msg.sender);
         uint64 deadline = _deadline(r);
         // INVARIANT P-T6: Nothing is accepted after the deadline.
         if (block.timestamp > deadline) revert DeadlinePassed(taskId, deadline);
@@ -121,7 +114,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
 
     function retract(uint256 taskId) external {
         Record storage r = _inState(taskId, TaskState.Committed);
-        if (msg.sender != r.provider) revert NotProvider(taskId, msg.sender);
+        if (_vault.indexOf(msg.sender) != r.provider) revert NotProvider(taskId, msg.sender);
         MarketParams memory m = _parameters.marketAt(r.rules);
         uint64 closedAt = uint64(r.committedAt) + m.retractWindow;
         // INVARIANT P-T7: No retract once challenges may be revealed or the audit's seed may exist.
@@ -141,7 +134,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
         // INVARIANT P-T6: A provider has its whole deadline.
         if (block.timestamp <= deadline) revert DeadlineNotPassed(taskId, deadline);
         MarketParams memory m = _parameters.marketAt(r.rules);
-        address provider = r.provider;
+        address provider = _providerOf(r);
         // INVARIANT P-T6: A liveness slash is burned; the requester gains nothing by making a provider late.
         uint128 penalty = _vault.slashTask(provider, taskId, false, m.livenessBps, Pots.BURN);
         _vault.jail(provider, uint64(block.timestamp) + m.jailSeconds);
@@ -160,16 +153,15 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     function settle(uint256 taskId) external {
         // INVARIANT P-T8: No open challenge: a disputed task is in another state.
         Record storage r = _inState(taskId, TaskState.Committed);
-        (uint32 challengeWindow, uint32 revealWindow, uint128 levy) = _parameters.forSettle(r.rules);
-        uint64 from = uint64(r.committedAt) + challengeWindow + revealWindow;
+        uint64 from = uint64(r.committedAt) + r.settleDelay;
         // INVARIANT P-T8: Every challenge committed in time has had its chance to be revealed.
         if (block.timestamp < from) revert TooEarlyToSettle(taskId, from);
         // INVARIANT P-T8: The audit is decided and closed.
         if (r.flags & FLAG_AUDIT_CLOSED == 0) revert AuditOpen(taskId);
         uint128 price = _clearingPrice(r);
-        address provider = r.provider;
+        address provider = _providerOf(r);
         r.state = TaskState.Settled;
-        uint128 refund = _vault.settleTask(provider, taskId, r.requester, price, levy);
+        uint128 refund = _vault.settleTask(provider, taskId, r.requester, price, r.maxPrice);
         emit TaskSettled(taskId, provider, price, refund);
     }
 
@@ -177,52 +169,59 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
 
     /// @notice P-T3: least `execSeconds` of a task of this model.
     function execFloor(bytes32 modelId) external view returns (uint256) {
-        (,, MarketParams memory m) = _parameters.forPost();
-        return _execFloor(_modelIndex(modelId), m.minThroughput);
-    }
-
-    /// @notice Reverts unless all contracts of the deployment name each other.
-    function checkWiring() external view {
-        _sameAddress("vault.market", address(this), _read(address(_vault), "market()"));
-        _sameAddress("vault.court", court, _read(address(_vault), "court()"));
-        _sameAddress("vault.audits", audits, _read(address(_vault), "audits()"));
-        _sameAddress("vault.parameters", address(_parameters), _read(address(_vault), "parameters()"));
-        _sameAddress("pool.vault", address(_vault), _read(pool, "vault()"));
-        _sameAddress("pool.parameters", address(_parameters), _read(pool, "parameters()"));
-        _sameAddress("court.market", address(this), _read(court, "market()"));
-        _sameAddress("audits.market", address(this), _read(audits, "market()"));
-        _sameAddress("audits.court", court, _read(audits, "court()"));
+        (,,, uint64 minThroughput,,,,) = _parameters.forPost();
+        return _execFloor(_modelIndex(modelId), minThroughput);
     }
 
     // ---- inside
 
     function _claim(uint256 taskId, Record storage r) private {
-        (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps, uint128 minStake) = _parameters.forClaim(r.rules);
-        uint256 share = uint256(r.maxPrice) * collateralBps / 10_000;
-        uint128 collateral = share > minCollateral ? uint128(share) : minCollateral;
         uint128 price = _priceAt(r, block.timestamp);
         uint8 attempt = r.attempt;
 
         r.state = TaskState.Claimed;
-        r.provider = msg.sender;
         r.claimedAt = uint40(block.timestamp);
-        address owner = _vault.lockTask(msg.sender, taskId, collateral, maxLockedBps, minStake);
+        (address owner, uint32 index, uint128 collateral) = _lock(taskId, r.rules, r.maxPrice);
+        r.provider = index;
         // INVARIANT P-T4: Whoever failed a task, under any key of the same owner, does not get it again.
         if (attempt != 0 && _excluded[taskId][owner]) revert ExcludedFromTask(taskId, msg.sender);
         if (attempt != 0) _front(r.model);
         emit TaskClaimed(taskId, msg.sender, price, collateral, _deadline(r), attempt);
     }
 
-    function _checkSpec(TaskSpec calldata spec, MarketParams memory m, uint256 model) private view {
-        uint256 floor = (uint256(spec.maxPrice) * m.priceFloorBps + 9_999) / 10_000;
+    function _lock(uint256 taskId, uint16 rules, uint256 maxPrice)
+        private
+        returns (address owner, uint32 index, uint128 collateral)
+    {
+        (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps, uint128 minStake) = _parameters.forClaim(rules);
+        uint256 share = maxPrice * collateralBps / 10_000;
+        collateral = share > minCollateral ? uint128(share) : minCollateral;
+        (owner, index) = _vault.lockTask(msg.sender, taskId, collateral, maxLockedBps, minStake);
+    }
+
+    /// @dev Checks a spec against the newest rules and pins them in the record.
+    function _checkSpec(TaskSpec calldata spec, uint256 model, Record storage r) private returns (uint128 auditLevy) {
+        uint16 rules;
+        uint32 settleDelay;
+        bool paused;
+        uint128 ceiling;
+        uint64 minThroughput;
+        uint32 execMax;
+        uint16 priceFloorBps;
+        (rules, paused, ceiling, minThroughput, execMax, priceFloorBps, auditLevy, settleDelay) = _parameters.forPost();
+        r.rules = rules;
+        r.settleDelay = uint24(settleDelay);
+        // INVARIANT P-G1: A pause stops new tasks and nothing else.
+        if (paused) revert NewTasksPaused();
+        uint256 floor = (uint256(spec.maxPrice) * priceFloorBps + 9_999) / 10_000;
         // INVARIANT P-T1: A price range is a range, worth something, inside what the audit rate was computed for.
-        if (spec.maxPrice == 0 || spec.minPrice > spec.maxPrice || spec.minPrice < floor || spec.maxPrice > m.maxTaskPrice) {
-            revert PriceOutOfRange(spec.minPrice, spec.maxPrice, floor, m.maxTaskPrice);
+        if (spec.maxPrice == 0 || spec.minPrice > spec.maxPrice || spec.minPrice < floor || spec.maxPrice > ceiling) {
+            revert PriceOutOfRange(spec.minPrice, spec.maxPrice, floor, ceiling);
         }
-        uint256 least = _execFloor(model, m.minThroughput);
+        uint256 least = _execFloor(model, minThroughput);
         // INVARIANT P-T3: A deadline leaves time for the model's declared work.
-        if (spec.execSeconds < least || spec.execSeconds > m.execMax || spec.execSeconds == 0) {
-            revert ExecSecondsOutOfRange(spec.execSeconds, least, m.execMax);
+        if (spec.execSeconds < least || spec.execSeconds > execMax || spec.execSeconds == 0) {
+            revert ExecSecondsOutOfRange(spec.execSeconds, least, execMax);
         }
         if (spec.inputDigest == 0) revert ZeroDigest("inputDigest");
     }
@@ -240,14 +239,5 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
                 ? sha256(abi.encodePacked(TAG_NODE, node, proof[k]))
                 : sha256(abi.encodePacked(TAG_NODE, proof[k], node));
         }
-    }
-
-    function _read(address from, string memory signature) private view returns (address) {
-        (bool done, bytes memory data) = from.staticcall(abi.encodeWithSignature(signature));
-        return done && data.length == 32 ? abi.decode(data, (address)) : address(0);
-    }
-
-    function _sameAddress(bytes32 what, address expected, address found) private pure {
-        if (expected != found) revert WiringMismatch(what, expected, found);
     }
 }

@@ -14,30 +14,31 @@ abstract contract MarketStorage is IMarketCourt {
     error UnknownTask(uint256 taskId, uint256 taskCount);
     error WrongState(uint256 taskId, TaskState found, TaskState wanted);
 
-    /// @dev What a task needs for its whole life fits seven slots; price, deadline and collateral follow from them.
+    /// @dev What a task needs for its whole life fits six slots; price, deadline and collateral follow from them. A claim
+    /// writes slot 0 alone, a commit slot 0 and the last two.
     struct Record {
         // slot 0
-        address requester;
-        uint32 model; // index in `_modelIds`
-        uint16 rules; // version of the parameters
         TaskState state;
         uint8 attempt;
         uint8 flags;
         uint16 openChallenges;
-        // slot 1
-        address provider; // of the current or last attempt
+        uint16 rules; // version of the parameters
+        uint32 model; // index in `_modelIds`
+        uint32 provider; // of the current or last attempt, its number in the vault
+        uint24 execSeconds;
         uint40 claimedAt;
-        // slot 2
-        uint64 seed;
-        uint32 rampSeconds;
-        uint32 execSeconds;
-        uint40 openedAt;
         uint40 committedAt;
         uint32 steps;
-        // slot 3
-        uint128 minPrice;
-        uint128 maxPrice;
-        // slots 4 to 6
+        // slot 1
+        address requester;
+        uint64 seed;
+        uint32 rampSeconds;
+        // slot 2
+        uint96 minPrice;
+        uint96 maxPrice;
+        uint40 openedAt;
+        uint24 settleDelay; // challenge and reveal windows
+        // slots 3 to 5
         bytes32 inputDigest;
         bytes32 outputDigest;
         bytes32 level1Root;
@@ -97,9 +98,9 @@ abstract contract MarketStorage is IMarketCourt {
         t.auditPending = r.flags & FLAG_AUDIT_PENDING != 0;
         t.auditClosed = r.flags & FLAG_AUDIT_CLOSED != 0;
         if (!_served(r.state)) return t;
-        t.provider = r.provider;
+        t.provider = _providerOf(r);
         t.price = _clearingPrice(r);
-        t.collateral = _vault.lockedFor(r.provider, taskId);
+        t.collateral = _vault.lockedFor(t.provider, taskId);
         t.deadline = _deadline(r);
         if (r.committedAt == 0) return t;
         t.committedAt = r.committedAt;
@@ -117,7 +118,7 @@ abstract contract MarketStorage is IMarketCourt {
         state = r.state;
         attempt = r.attempt;
         if (!_served(state)) return (state, attempt, address(0), 0, 0);
-        return (state, attempt, r.provider, r.committedAt, r.steps);
+        return (state, attempt, _providerOf(r), r.committedAt, r.steps);
     }
 
     function rulesOf(uint256 taskId) external view returns (uint16) {
@@ -138,12 +139,11 @@ abstract contract MarketStorage is IMarketCourt {
     function settleableAt(uint256 taskId) external view returns (uint64) {
         Record storage r = _known(taskId);
         if (r.committedAt == 0) return type(uint64).max;
-        (uint32 challengeWindow, uint32 revealWindow,) = _parameters.forSettle(r.rules);
-        return uint64(r.committedAt) + challengeWindow + revealWindow;
+        return uint64(r.committedAt) + r.settleDelay;
     }
 
     function collateralFor(uint128 maxPrice) external view returns (uint128) {
-        (,, MarketParams memory m) = _parameters.forPost();
+        MarketParams memory m = _parameters.marketAt(_parameters.version());
         return uint128(ParameterChecks.collateral(m, maxPrice));
     }
 
@@ -162,6 +162,10 @@ abstract contract MarketStorage is IMarketCourt {
     function _inState(uint256 taskId, TaskState wanted) internal view returns (Record storage r) {
         r = _known(taskId);
         if (r.state != wanted) revert WrongState(taskId, r.state, wanted);
+    }
+
+    function _providerOf(Record storage r) internal view returns (address) {
+        return _vault.keyAt(r.provider);
     }
 
     function _served(TaskState s) internal pure returns (bool) {

@@ -85,7 +85,7 @@ abstract contract MarketVerdicts is RetryLanes {
         if (s != TaskState.Claimed && s != TaskState.Committed && s != TaskState.Disputed) {
             revert NotUnderJudgement(taskId, s);
         }
-        address provider = r.provider;
+        address provider = _providerOf(r);
         // INVARIANT P-T9: Only a tombstone reverses a result without a verdict of its own.
         if (!_vault.isTombstoned(provider)) revert ProviderNotTombstoned(taskId, provider);
         emit ResultReversed(taskId, provider);
@@ -96,11 +96,12 @@ abstract contract MarketVerdicts is RetryLanes {
 
     /// @dev P-T2, P-T5: back to the auction, at the last clearing price, in front of new tasks, without whoever had it.
     function _requeue(uint256 taskId, Record storage r, bytes32 reason, uint128 topUp) internal {
-        address provider = r.provider;
+        address provider = _providerOf(r);
         uint128 price = _clearingPrice(r);
         uint8 attempt = r.attempt;
-        r.minPrice = price;
-        r.maxPrice += topUp;
+        r.minPrice = uint96(price); // between the old bounds
+        uint256 raised = uint256(r.maxPrice) + topUp;
+        r.maxPrice = raised > type(uint96).max ? type(uint96).max : uint96(raised);
         r.openedAt = uint40(block.timestamp);
         r.committedAt = 0;
         r.steps = 0;

@@ -25,23 +25,24 @@ abstract contract StakeLedger is IStakeVaultModule {
     error PotTooSmall(bytes32 pot, uint128 amount, uint128 wanted);
     error CollateralHeld(uint256 taskId, uint128 amount);
 
-    /// @dev A claim writes slots 1 and 2, a settlement the same; slot 0 is read by both.
+    /// @dev A claim and a settlement write slot 1 only; slot 0 is read by both.
     struct Account {
         // slot 0
         address owner;
         uint40 jailedUntil;
-        uint32 frozen;
+        uint16 frozen;
         bool tombstoned;
+        uint32 index; // in `_keys`
         // slot 1
-        address payout;
-        uint24 liveTasks;
-        uint24 maxConcurrency;
-        uint48 settledTasks;
+        uint96 free;
+        uint96 locked;
+        uint16 liveTasks;
+        uint16 maxConcurrency;
+        uint32 settledTasks;
         // slot 2
-        uint128 free;
-        uint128 locked;
+        address payout;
+        uint96 unbonding;
         // slot 3
-        uint128 unbonding;
         uint40 registeredAt;
         uint32 duties;
         uint32 entryCount;
@@ -65,6 +66,7 @@ abstract contract StakeLedger is IStakeVaultModule {
     address public immutable court;
     address public immutable audits;
 
+    address[] internal _keys;
     mapping(address => Account) internal _accounts;
     mapping(bytes32 => Pot) internal _pots;
     mapping(address => bool) internal _banned;
@@ -117,10 +119,11 @@ abstract contract StakeLedger is IStakeVaultModule {
     function lockTask(address key, uint256 taskId, uint128 collateral, uint16 maxLockedBps, uint128 minStake)
         external
         onlyMarket
-        returns (address owner)
+        returns (address owner, uint32 index)
     {
         Account storage a = _registered(key);
         owner = a.owner;
+        index = a.index;
         // INVARIANT P-T4: No claim while tombstoned, for ever.
         if (a.tombstoned) revert ProviderTombstoned(key);
         if (_banned[owner]) revert ProviderBanned(owner);
@@ -128,11 +131,11 @@ abstract contract StakeLedger is IStakeVaultModule {
         if (a.frozen != 0) revert ProviderFrozen(key, a.frozen);
         // INVARIANT P-T4: No claim before `unjail`.
         if (a.jailedUntil != 0) revert ProviderJailed(key, a.jailedUntil);
-        uint24 live = a.liveTasks;
+        uint16 live = a.liveTasks;
         // INVARIANT P-T4: Declared concurrency is a promise.
         if (live >= a.maxConcurrency) revert ConcurrencyReached(key, live, a.maxConcurrency);
-        uint128 free = a.free;
-        uint128 locked = a.locked;
+        uint96 free = a.free;
+        uint96 locked = a.locked;
         // INVARIANT P-T4: What is risked is there.
         if (free < collateral) revert InsufficientFree(key, free, collateral);
         // INVARIANT P-T4: A provider has the least stake that the audit rate was computed for (P-E1).
@@ -145,8 +148,8 @@ abstract contract StakeLedger is IStakeVaultModule {
         if (p.collateral != 0) revert CollateralHeld(taskId, p.collateral);
 
         a.liveTasks = live + 1;
-        a.free = free - collateral;
-        a.locked = locked + collateral;
+        a.free = free - uint96(collateral); // collateral <= free
+        a.locked = locked + uint96(collateral);
         p.collateral = collateral;
         emit Locked(key, taskId, collateral);
     }
@@ -165,7 +168,7 @@ abstract contract StakeLedger is IStakeVaultModule {
         _unlock(key, taskId, collateral, 0);
     }
 
-    function settleTask(address key, uint256 taskId, address requester, uint128 price, uint128 levy)
+    function settleTask(address key, uint256 taskId, address requester, uint128 price, uint128 maxPrice)
         external
         onlyMarket
         returns (uint128 refund)
@@ -175,8 +178,9 @@ abstract contract StakeLedger is IStakeVaultModule {
         bytes32 id = Pots.task(taskId);
         Pot memory p = _pots[id];
         // INVARIANT P-T1: Price and levy come out of the task's own escrow.
-        if (p.amount < uint256(price) + levy) revert PotTooSmall(id, p.amount, price + levy);
-        refund = p.amount - price - levy;
+        if (p.amount < maxPrice) revert PotTooSmall(id, p.amount, maxPrice);
+        refund = maxPrice - price;
+        uint128 levy = p.amount - maxPrice;
         delete _pots[id];
         _unlock(key, taskId, p.collateral, 1);
         if (levy != 0) _pots[Pots.AUDIT_POOL].amount += levy;
@@ -225,6 +229,14 @@ abstract contract StakeLedger is IStakeVaultModule {
 
     // ---- views
 
+    function keyAt(uint32 index) external view returns (address) {
+        return _keys[index];
+    }
+
+    function indexOf(address key) external view returns (uint32) {
+        return _registered(key).index;
+    }
+
     function asset() external view returns (address) {
         return address(_asset);
     }
@@ -263,7 +275,7 @@ abstract contract StakeLedger is IStakeVaultModule {
 
     function totalStake(address key) external view returns (uint128) {
         Account storage a = _accounts[key];
-        return a.free + a.locked + a.unbonding;
+        return uint128(a.free) + a.locked + a.unbonding;
     }
 
     function isBanned(address anyKey) external view returns (bool) {
@@ -324,12 +336,12 @@ abstract contract StakeLedger is IStakeVaultModule {
         }
     }
 
-    function _unlock(address key, uint256 taskId, uint128 collateral, uint48 settled) private {
+    function _unlock(address key, uint256 taskId, uint128 collateral, uint32 settled) private {
         Account storage a = _accounts[key];
         a.liveTasks -= 1;
         a.settledTasks += settled;
-        a.free += collateral;
-        a.locked -= collateral;
+        a.free += uint96(collateral); // was taken from a uint96
+        a.locked -= uint96(collateral);
         emit Unlocked(key, taskId, collateral);
     }
 }

@@ -27,11 +27,11 @@ abstract contract StakeSlashing is StakeLedger {
         uint128 held = lockedFor(key, taskId);
         uint128 fromLock = safety ? held : uint128(uint256(held) * bps / BPS);
         if (fromLock != 0) _pots[Pots.task(taskId)].collateral = held - fromLock;
-        a.locked -= fromLock;
+        a.locked -= uint96(fromLock);
         amount = fromLock;
         if (safety) {
             uint128 fromFree = uint128(uint256(a.free) * bps / BPS);
-            a.free -= fromFree;
+            a.free -= uint96(fromFree);
             amount += fromFree + _slashUnbonding(key, a, bps);
         }
         emit Slashed(key, taskId, safety, amount);
@@ -46,7 +46,7 @@ abstract contract StakeSlashing is StakeLedger {
         _done[tagged] = true;
 
         taken = amount < a.free ? amount : a.free;
-        a.free -= taken;
+        a.free -= uint96(taken);
         if (taken < amount) taken += _takeUnbonding(key, a, amount - taken);
         emit Slashed(key, 0, false, taken);
         _put(Pots.BURN, toPot, taken);
@@ -61,7 +61,7 @@ abstract contract StakeSlashing is StakeLedger {
             e.amount -= cut;
             amount += cut;
         }
-        a.unbonding -= amount;
+        a.unbonding -= uint96(amount);
     }
 
     /// @dev Up to `wanted`, oldest place first.
@@ -73,6 +73,6 @@ abstract contract StakeSlashing is StakeLedger {
             e.amount -= cut;
             amount += cut;
         }
-        a.unbonding -= amount;
+        a.unbonding -= uint96(amount);
     }
 }

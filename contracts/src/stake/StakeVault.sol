@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IStakeVaultModule} from "../interfaces/IStakeVaultModule.sol";
 import {StakeParams} from "../interfaces/IParameters.sol";
 import {System} from "../interfaces/System.sol";
@@ -63,10 +64,12 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
 
         Account storage a = _accounts[key];
         a.owner = owner;
+        a.index = SafeCast.toUint32(_keys.length);
+        _keys.push(key);
         a.payout = payout;
-        a.maxConcurrency = uint24(maxConcurrency);
+        a.maxConcurrency = uint16(maxConcurrency);
         a.registeredAt = uint40(block.timestamp);
-        a.free = stakeAmount;
+        a.free = SafeCast.toUint96(stakeAmount);
         _pots[Pots.AUDIT_POOL].amount += rules.registrationFee;
 
         emit Registered(key, owner, payout, maxConcurrency);
@@ -80,7 +83,7 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
         // INVARIANT P-V1: A tombstoned provider takes no new stake, so nobody funds it by mistake.
         if (a.tombstoned) revert ProviderTombstoned(key);
         if (amount == 0) revert ZeroAmount();
-        a.free += amount;
+        a.free += SafeCast.toUint96(amount);
         emit Staked(key, amount);
         _asset.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -96,8 +99,8 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
 
         entry = a.entryCount++;
         uint64 matureAt = uint64(block.timestamp) + parameters.stake().unbondingSeconds;
-        a.free -= amount;
-        a.unbonding += amount;
+        a.free -= uint96(amount); // amount <= free
+        a.unbonding += uint96(amount);
         _entries[msg.sender][entry] = Entry(amount, matureAt, true);
         open.push(entry);
         emit UnbondRequested(msg.sender, entry, amount, matureAt);
@@ -115,7 +118,7 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
 
         delete _entries[msg.sender][entry];
         _closeEntry(msg.sender, entry);
-        a.unbonding -= e.amount;
+        a.unbonding -= uint96(e.amount); // entries sum to it
         emit Unbonded(msg.sender, entry, e.amount);
         if (e.amount != 0) _asset.safeTransfer(a.owner, e.amount);
     }
