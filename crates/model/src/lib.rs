@@ -1,1 +1,22 @@
-//! Placeholder until the first module lands.
+//! A model file becomes a canonical DAG with an identity that every part of it opens under
+//! (`spec/model.md`). Pure: bytes in, model out.
+//!
+//! - [`Graph`], [`Node`], [`Source`]: the step graph.
+//! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
+//! - [`onnx`]: import of ONNX files.
+//! - [`preprocess`]: from a PNG to the model's input.
+//! - [`shipped`]: the models that come with the project.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod commit;
+mod error;
+mod graph;
+mod model;
+
+pub use commit::CommitPolicy;
+pub use error::ModelError;
+pub use graph::{Graph, Node, Segment, Source, Weight};
+pub use model::{
+    LOWERING_VERSION, MAX_NODES, Model, NUMERICS_VERSION, Opened, edge_bytes, live_bytes,
+    weight_bytes,
+};

@@ -1,0 +1,188 @@
+//! Where to commit: the cuts of the step graph into segments.
+//!
+//! Hashing costs time at every cut, and a segment is what a party re-runs when a dispute enters it.
+//! Of a few shares, the smallest is taken whose cuts cost at most 1 % of the run; small models, where none
+//! does, take a quarter. Among the cuts that keep each segment within the share, those that hash
+//! fewest bytes are chosen (`spec/model.md`, section "Commit points").
+
+use crate::{Graph, Segment, Source};
+
+/// Nominal bytes hashed per second, and work units computed per second: their ratio decides.
+const HASH_BYTES_PER_SECOND: u128 = 1_400_000_000;
+const WORK_PER_SECOND: u128 = 50_000_000_000;
+/// Segments take at most one part in this many of the work, the finest first.
+const SHARES: [u64; 3] = [16, 8, 4];
+/// A tensor costs at least this many bytes of hashing: tree nodes and call overhead.
+const TENSOR_OVERHEAD_BYTES: u128 = 512;
+/// Above this many nodes cuts are looked for only within this distance.
+const WINDOW: usize = 2048;
+
+/// How a graph is cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitPolicy {
+    /// By the cost model.
+    #[default]
+    CostModel,
+    /// After each of these nodes; the last node is always a cut.
+    After(Vec<u32>),
+}
+
+/// Segments of `graph`, whose per-node work is `work`.
+pub(crate) fn segments(graph: &Graph, work: &[u64], policy: &CommitPolicy) -> Vec<Segment> {
+    let uses = last_uses(graph);
+    let ends = match policy {
+        CommitPolicy::After(cuts) => {
+            let mut ends: Vec<usize> = cuts
+                .iter()
+                .map(|&c| c as usize + 1)
+                .filter(|&e| e <= graph.nodes.len())
+                .collect();
+            ends.push(graph.nodes.len());
+            ends.sort_unstable();
+            ends.dedup();
+            ends
+        }
+        CommitPolicy::CostModel => cut(graph, work, &uses),
+    };
+    let mut first = 0;
+    ends.into_iter()
+        .map(|end| {
+            let live = if end == graph.nodes.len() {
+                graph.outputs.iter().map(|o| o.1).collect()
+            } else {
+                uses.live_after(end)
+            };
+            let segment = Segment {
+                first_node: first as u32,
+                op_count: (end - first) as u32,
+                live,
+            };
+            first = end;
+            segment
+        })
+        .collect()
+}
+
+/// Last node that reads each input and each node; graph outputs are read "after the end".
+struct LastUses {
+    inputs: Vec<usize>,
+    nodes: Vec<usize>,
+}
+
+impl LastUses {
+    /// Values that exist once `end` nodes have run and are read by a later one.
+    fn live_after(&self, end: usize) -> Vec<Source> {
+        let inputs = (0..self.inputs.len())
+            .filter(|&i| self.inputs[i] > end)
+            .map(|i| Source::Input(i as u32));
+        let nodes = (0..end)
+            .filter(|&i| self.nodes[i] > end)
+            .map(|i| Source::node(i as u32));
+        inputs.chain(nodes).collect()
+    }
+}
+
+/// For each value one more than the number of its last reader; 0 if nothing reads it.
+fn last_uses(graph: &Graph) -> LastUses {
+    let mut uses = LastUses {
+        inputs: vec![0; graph.inputs.len()],
+        nodes: vec![0; graph.nodes.len()],
+    };
+    let after = graph.nodes.len() + 1;
+    let readers = graph
+        .nodes
+        .iter()
+        .enumerate()
+        .flat_map(|(i, n)| n.inputs.iter().map(move |&s| (s, i + 1)));
+    for (source, reader) in readers.chain(graph.outputs.iter().map(|o| (o.1, after))) {
+        match source {
+            Source::Input(i) => uses.inputs[i as usize] = reader,
+            Source::Node { node, .. } => uses.nodes[node as usize] = reader,
+            Source::Weight(_) => {}
+        }
+    }
+    uses
+}
+
+/// Ends of the segments, by dynamic programming over the nodes.
+fn cut(graph: &Graph, work: &[u64], uses: &LastUses) -> Vec<usize> {
+    let count = graph.nodes.len();
+    let total: u128 = work.iter().map(|&w| u128::from(w)).sum();
+    let costs = cut_costs(graph, uses);
+    let mut chosen = Vec::new();
+    for share in SHARES {
+        let heaviest = work.iter().copied().max().unwrap_or(1);
+        let limit = (total / u128::from(share)).max(u128::from(heaviest));
+        let (ends, bytes) = cheapest(work, &costs, limit);
+        chosen = ends;
+        // bytes / HASH <= total / WORK / 100
+        if bytes * WORK_PER_SECOND * 100 <= total * HASH_BYTES_PER_SECOND {
+            break;
+        }
+    }
+    if chosen.is_empty() {
+        chosen.push(count);
+    }
+    chosen
+}
+
+/// Bytes hashed by a cut after `end` nodes, for every `end`.
+fn cut_costs(graph: &Graph, uses: &LastUses) -> Vec<u128> {
+    let count = graph.nodes.len();
+    let mut change = vec![0i128; count + 2];
+    let mut add = |bytes: u64, from: usize, to: usize| {
+        let cost = (u128::from(bytes) + TENSOR_OVERHEAD_BYTES) as i128;
+        if from < to {
+            change[from] += cost;
+            change[to.min(count + 1)] -= cost;
+        }
+    };
+    for (i, (_, ty)) in graph.inputs.iter().enumerate() {
+        add(ty.byte_len().unwrap_or(0) as u64, 1, uses.inputs[i]);
+    }
+    for (i, node) in graph.nodes.iter().enumerate() {
+        // live at `end` for producer < end < last reader
+        add(
+            node.output.byte_len().unwrap_or(0) as u64,
+            i + 1,
+            uses.nodes[i],
+        );
+    }
+    let mut running = 0;
+    (0..=count)
+        .map(|end| {
+            running += change[end];
+            running.max(0) as u128
+        })
+        .collect()
+}
+
+/// The ends that hash fewest bytes with no segment above `limit` work, and those bytes.
+fn cheapest(work: &[u64], costs: &[u128], limit: u128) -> (Vec<usize>, u128) {
+    let count = work.len();
+    let mut best = vec![(u128::MAX, 0usize); count + 1];
+    best[0] = (0, 0);
+    for end in 1..=count {
+        let mut segment = 0u128;
+        for first in (0..end).rev().take(WINDOW) {
+            segment += u128::from(work[first]);
+            if segment > limit && end - first > 1 {
+                break;
+            }
+            let (before, _) = best[first];
+            let cost = before.saturating_add(costs[end]);
+            if cost < best[end].0 {
+                best[end] = (cost, first);
+            }
+        }
+    }
+    let mut ends = Vec::new();
+    let mut at = count;
+    while at > 0 {
+        ends.push(at);
+        at = best[at].1;
+    }
+    ends.reverse();
+    (ends, best[count].0)
+}

@@ -1,0 +1,76 @@
+//! Why a file is no model, or a graph no DAG.
+
+use gavel_numerics::NumericsError;
+use gavel_trace::TraceError;
+
+/// What is wrong with a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The bytes are not an ONNX protobuf.
+    #[error("not an ONNX file: {0}")]
+    Protobuf(#[from] prost::DecodeError),
+    /// The file as a whole.
+    #[error("{0}")]
+    File(String),
+    /// A node of the file.
+    #[error("node {node} ({op}): {reason}")]
+    Node {
+        /// Its name, or its place where it has none.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// An operator that is not in `numerics v1`.
+    #[error("node {node}: operator {op} is not supported (supported: {supported})")]
+    Unsupported {
+        /// The node.
+        node: String,
+        /// The operator, with its domain where it has one.
+        op: String,
+        /// What is.
+        supported: &'static str,
+    },
+    /// An initializer.
+    #[error("tensor {name}: {reason}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// An input or output of the graph.
+    #[error("graph {what} {name}: {reason}")]
+    Boundary {
+        /// `input` or `output`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A graph that is not a canonical DAG.
+    #[error("node {node}: {reason}")]
+    Graph {
+        /// Its number.
+        node: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A shape program refused.
+    #[error("node {node}: {source}")]
+    Shape {
+        /// Its number and name.
+        node: String,
+        /// Why.
+        source: NumericsError,
+    },
+    /// A tree or header.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// A picture that cannot become an input.
+    #[error("picture: {0}")]
+    Picture(String),
+}
