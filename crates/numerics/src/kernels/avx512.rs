@@ -71,10 +71,6 @@ impl Simd for Avx512 {
         forward!(_mm512_div_ps(a, b))
     }
     #[inline(always)]
-    fn sqrt(self, a: __m512) -> __m512 {
-        forward!(_mm512_sqrt_ps(a))
-    }
-    #[inline(always)]
     fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         forward!(_mm512_fmadd_ps(a, b, c))
     }

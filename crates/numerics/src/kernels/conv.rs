@@ -66,6 +66,9 @@ pub fn conv2d(
         return;
     }
     let geometry = Geometry::new(window, h, width, oh, ow);
+    if geometry.is_wasteful(batch * channels) {
+        return by_element(&geometry, shape, x, w, bias, out);
+    }
     let planes = geometry.lay_out(par, x, batch * channels, 0.0);
     let mut taps = Vec::with_capacity(depth);
     for c in 0..cg {
@@ -128,6 +131,43 @@ pub fn conv2d(
             (start..end).for_each(one);
         },
     );
+}
+
+/// The definition, for geometries whose planes would be mostly padding.
+fn by_element(
+    geometry: &Geometry,
+    shape: ConvShape,
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let ConvShape {
+        channels,
+        input: [h, width],
+        filters,
+        output: [oh, ow],
+        groups,
+        ..
+    } = shape;
+    let [kh, kw] = geometry.window.kernel.map(|k| k as usize);
+    let (cg, mg) = (channels / groups, filters / groups);
+    let depth = cg * kh * kw;
+    for (index, value) in out.iter_mut().enumerate() {
+        let (nm, at) = (index / (oh * ow), [index / ow % oh, index % ow]);
+        let (n, m) = (nm / filters, nm % filters);
+        let mut total = 0.0;
+        for k0 in (0..depth).step_by(CHUNK) {
+            let mut sum = 0.0f32;
+            for k in k0..(k0 + CHUNK).min(depth) {
+                let plane = n * channels + m / mg * cg + k / (kh * kw);
+                let tap = geometry.input_index(at, [k / kw % kh, k % kw]);
+                sum = w[m * depth + k].mul_add(tap.map_or(0.0, |i| x[plane * h * width + i]), sum);
+            }
+            total = if k0 == 0 { sum } else { total + sum };
+        }
+        *value = crate::scalar::canonical(bias.map_or(total, |b| total + b[m]));
+    }
 }
 
 /// The windows of one image and group as a matrix `[K, OH * OW]`.

@@ -48,7 +48,11 @@ pub fn unary(isa: Isa, par: &dyn Parallel, f: Unary, x: &[f32], out: &mut [f32])
     split(par, x.len(), GRAIN, &|start, end| {
         // SAFETY: the parts of `split` are disjoint.
         let out = unsafe { shared.slice(start, end - start) };
-        isa.run(UnaryPart { f, x: &x[start..end], out });
+        isa.run(UnaryPart {
+            f,
+            x: &x[start..end],
+            out,
+        });
     });
 }
 
@@ -110,9 +114,20 @@ impl Kernel for UnaryPart<'_> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length or a shape does not broadcast to `shape`.
-pub fn binary(isa: Isa, par: &dyn Parallel, f: Binary, x: (&[f32], &[usize]), y: (&[f32], &[usize]), shape: &[usize], out: &mut [f32]) {
+pub fn binary(
+    isa: Isa,
+    par: &dyn Parallel,
+    f: Binary,
+    x: (&[f32], &[usize]),
+    y: (&[f32], &[usize]),
+    shape: &[usize],
+    out: &mut [f32],
+) {
     let len = |shape: &[usize]| shape.iter().product::<usize>();
-    assert!(x.0.len() == len(x.1) && y.0.len() == len(y.1) && out.len() == len(shape), "length");
+    assert!(
+        x.0.len() == len(x.1) && y.0.len() == len(y.1) && out.len() == len(shape),
+        "length"
+    );
     if out.is_empty() {
         return;
     }
@@ -127,14 +142,30 @@ pub fn binary(isa: Isa, par: &dyn Parallel, f: Binary, x: (&[f32], &[usize]), y:
             let out = unsafe { shared.slice(start, end - start) };
             let x = if same_x { x } else { &x[start..end] };
             let y = if same_y { y } else { &y[start..end] };
-            isa.run(BinaryPart { f, walk: &walk, x, y, first: 0, run: end - start, out });
+            isa.run(BinaryPart {
+                f,
+                walk: &walk,
+                x,
+                y,
+                first: 0,
+                run: end - start,
+                out,
+            });
         });
         return;
     }
     split(par, total / run, GRAIN / run + 1, &|start, end| {
         // SAFETY: the parts of `split` are disjoint.
         let out = unsafe { shared.slice(start * run, (end - start) * run) };
-        isa.run(BinaryPart { f, walk: &walk, x, y, first: start, run, out });
+        isa.run(BinaryPart {
+            f,
+            walk: &walk,
+            x,
+            y,
+            first: start,
+            run,
+            out,
+        });
     });
 }
 
@@ -170,8 +201,16 @@ impl BinaryPart<'_> {
         let (same_x, same_y) = self.walk.constant();
         for (i, out) in self.out.chunks_exact_mut(self.run).enumerate() {
             let (x0, y0) = self.walk.start(self.first + i);
-            let x = if same_x { Operand::Same(self.x[x0]) } else { Operand::Each(&self.x[x0..x0 + self.run]) };
-            let y = if same_y { Operand::Same(self.y[y0]) } else { Operand::Each(&self.y[y0..y0 + self.run]) };
+            let x = if same_x {
+                Operand::Same(self.x[x0])
+            } else {
+                Operand::Each(&self.x[x0..x0 + self.run])
+            };
+            let y = if same_y {
+                Operand::Same(self.y[y0])
+            } else {
+                Operand::Each(&self.y[y0..y0 + self.run])
+            };
             map2(s, x, y, out, f);
         }
     }

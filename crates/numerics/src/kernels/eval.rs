@@ -15,10 +15,22 @@ use crate::{DType, Data, NumericsError, Op, Tensor, TensorType};
 ///
 /// # Errors
 /// Those of the shape program ([`Op::infer_type`]).
-pub fn eval(isa: Isa, par: &dyn Parallel, op: &Op, inputs: &[&Tensor]) -> Result<Tensor, NumericsError> {
+pub fn eval(
+    isa: Isa,
+    par: &dyn Parallel,
+    op: &Op,
+    inputs: &[&Tensor],
+) -> Result<Tensor, NumericsError> {
     let types: Vec<&TensorType> = inputs.iter().map(|t| t.ty()).collect();
     let ty = op.infer_type(&types)?;
-    let run = Run { isa, par, op, inputs, dims: usizes(&ty.dims), len: ty.elements()? };
+    let run = Run {
+        isa,
+        par,
+        op,
+        inputs,
+        dims: usizes(&ty.dims),
+        len: ty.elements()?,
+    };
     match op {
         Op::Identity | Op::Reshape { .. } => run.input(0)?.clone().reshaped(ty.dims),
         Op::Transpose { perm } => run.transpose(ty, perm),
@@ -95,7 +107,12 @@ impl<'a> Run<'a> {
         let mut out = vec![0.0f32; self.len];
         match self.op {
             Op::Conv2d { window, groups } => self.conv(*window, *groups as usize, &mut out)?,
-            Op::Gemm { alpha_bits, beta_bits, trans_a, trans_b } => {
+            Op::Gemm {
+                alpha_bits,
+                beta_bits,
+                trans_a,
+                trans_b,
+            } => {
                 let (alpha, beta) = (f32::from_bits(*alpha_bits), f32::from_bits(*beta_bits));
                 self.gemm(alpha, beta, *trans_a, *trans_b, &mut out)?;
             }
@@ -117,12 +134,19 @@ impl<'a> Run<'a> {
                 softmax(self.isa, self.par, axis, self.f32(0)?, &mut out);
             }
             Op::MaxPool2d { window } => self.pool(Pool::Max, *window, &mut out)?,
-            Op::AveragePool2d { window, count_include_pad } => {
-                let pool = Pool::Average { count_include_pad: *count_include_pad };
+            Op::AveragePool2d {
+                window,
+                count_include_pad,
+            } => {
+                let pool = Pool::Average {
+                    count_include_pad: *count_include_pad,
+                };
                 self.pool(pool, *window, &mut out)?;
             }
             Op::GlobalAveragePool => {
-                let pool = Pool::Average { count_include_pad: false };
+                let pool = Pool::Average {
+                    count_include_pad: false,
+                };
                 self.global_pool(pool, &mut out)?;
             }
             Op::GlobalMaxPool => self.global_pool(Pool::Max, &mut out)?,
@@ -137,7 +161,11 @@ impl<'a> Run<'a> {
                 let plane = self.dims[2..].iter().product();
                 batch_norm(self.isa, self.par, stats, plane, self.f32(0)?, &mut out);
             }
-            Op::Identity | Op::Reshape { .. } | Op::Transpose { .. } | Op::Concat { .. } | Op::ArgMax { .. } => {}
+            Op::Identity
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Concat { .. }
+            | Op::ArgMax { .. } => {}
         }
         Ok(out)
     }
@@ -149,11 +177,24 @@ impl<'a> Run<'a> {
 
     fn binary(&self, f: Binary, out: &mut [f32]) -> Result<(), NumericsError> {
         let (xs, ys) = (self.shape(0)?, self.shape(1)?);
-        binary(self.isa, self.par, f, (self.f32(0)?, &xs), (self.f32(1)?, &ys), &self.dims, out);
+        binary(
+            self.isa,
+            self.par,
+            f,
+            (self.f32(0)?, &xs),
+            (self.f32(1)?, &ys),
+            &self.dims,
+            out,
+        );
         Ok(())
     }
 
-    fn conv(&self, window: crate::Window2d, groups: usize, out: &mut [f32]) -> Result<(), NumericsError> {
+    fn conv(
+        &self,
+        window: crate::Window2d,
+        groups: usize,
+        out: &mut [f32],
+    ) -> Result<(), NumericsError> {
         let x = self.shape(0)?;
         let shape = ConvShape {
             batch: x[0],
@@ -163,12 +204,30 @@ impl<'a> Run<'a> {
             output: [self.dims[2], self.dims[3]],
             groups,
         };
-        let bias = if self.inputs.len() > 2 { Some(self.f32(2)?) } else { None };
-        conv2d(self.isa, self.par, window, shape, self.f32(0)?, self.f32(1)?, bias, out);
+        let bias = if self.inputs.len() > 2 {
+            Some(self.f32(2)?)
+        } else {
+            None
+        };
+        conv2d(
+            self.isa,
+            self.par,
+            window,
+            shape,
+            self.f32(0)?,
+            self.f32(1)?,
+            bias,
+            out,
+        );
         Ok(())
     }
 
-    fn pool(&self, pool: Pool, window: crate::Window2d, out: &mut [f32]) -> Result<(), NumericsError> {
+    fn pool(
+        &self,
+        pool: Pool,
+        window: crate::Window2d,
+        out: &mut [f32],
+    ) -> Result<(), NumericsError> {
         let x = self.shape(0)?;
         let shape = PoolShape {
             planes: x[0] * x[1],
@@ -187,9 +246,20 @@ impl<'a> Run<'a> {
 
     /// `alpha * A' B' + beta * C`: the product with C as its bias where alpha and beta are 1 and C is
     /// one value per column, else two further passes.
-    fn gemm(&self, alpha: f32, beta: f32, trans_a: bool, trans_b: bool, out: &mut [f32]) -> Result<(), NumericsError> {
+    fn gemm(
+        &self,
+        alpha: f32,
+        beta: f32,
+        trans_a: bool,
+        trans_b: bool,
+        out: &mut [f32],
+    ) -> Result<(), NumericsError> {
         let (a, b) = (self.matrix(0, trans_a)?, self.matrix(1, trans_b)?);
-        let c = if self.inputs.len() > 2 { Some((self.f32(2)?, self.shape(2)?)) } else { None };
+        let c = if self.inputs.len() > 2 {
+            Some((self.f32(2)?, self.shape(2)?))
+        } else {
+            None
+        };
         let one = 1.0f32.to_bits();
         let plain = alpha.to_bits() == one && beta.to_bits() == one;
         let n = self.dims[1];
@@ -205,12 +275,36 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let scaled = out.to_vec();
-        binary(self.isa, self.par, Binary::Mul, (&scaled, &self.dims), (&[alpha], &[]), &self.dims, out);
+        binary(
+            self.isa,
+            self.par,
+            Binary::Mul,
+            (&scaled, &self.dims),
+            (&[alpha], &[]),
+            &self.dims,
+            out,
+        );
         if let Some((values, dims)) = c {
             let mut addend = vec![0.0f32; values.len()];
-            binary(self.isa, self.par, Binary::Mul, (values, &dims), (&[beta], &[]), &dims, &mut addend);
+            binary(
+                self.isa,
+                self.par,
+                Binary::Mul,
+                (values, &dims),
+                (&[beta], &[]),
+                &dims,
+                &mut addend,
+            );
             let scaled = out.to_vec();
-            binary(self.isa, self.par, Binary::Add, (&scaled, &self.dims), (&addend, &dims), &self.dims, out);
+            binary(
+                self.isa,
+                self.par,
+                Binary::Add,
+                (&scaled, &self.dims),
+                (&addend, &dims),
+                &self.dims,
+                out,
+            );
         }
         Ok(())
     }
@@ -236,7 +330,14 @@ impl<'a> Run<'a> {
         let (b_batch, _, n) = split_dims(&b_dims, false);
         if b_batch.iter().all(|&d| d == 1) {
             let rows = a_batch.iter().product::<usize>() * m;
-            gemm(self.isa, self.par, MatRef::row_major(a, rows, k), MatRef::row_major(b, k, n), Bias::None, out);
+            gemm(
+                self.isa,
+                self.par,
+                MatRef::row_major(a, rows, k),
+                MatRef::row_major(b, k, n),
+                Bias::None,
+                out,
+            );
             return Ok(());
         }
         let rank = a_batch.len().max(b_batch.len());
@@ -261,7 +362,12 @@ impl<'a> Run<'a> {
     fn transpose(&self, ty: TensorType, perm: &[u32]) -> Result<Tensor, NumericsError> {
         let (shape, input) = (self.shape(0)?, self.input(0)?);
         let perm: Vec<usize> = perm.iter().map(|&p| p as usize).collect();
-        fn moved<T: Copy + Default + Send + Sync>(par: &dyn Parallel, shape: &[usize], perm: &[usize], x: &[T]) -> Vec<T> {
+        fn moved<T: Copy + Default + Send + Sync>(
+            par: &dyn Parallel,
+            shape: &[usize],
+            perm: &[usize],
+            x: &[T],
+        ) -> Vec<T> {
             let mut out = vec![T::default(); x.len()];
             transpose(par, shape, perm, x, &mut out);
             out

@@ -143,6 +143,7 @@ pub fn gemm(
 pub(super) trait Panels: Sync {
     /// Writes rows `k0 .. k0 + kc`, columns `j0 .. j0 + cols` as `[kc][nr]` to `dst`, +0 in absent
     /// columns. `dst` has `nr` values of slack behind the panel, which may be overwritten.
+    #[allow(clippy::too_many_arguments)] // the coordinates of one panel
     fn pack<S: Simd>(
         &self,
         simd: S,

@@ -47,7 +47,10 @@ pub(super) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let r = s.fma(n, s.splat(scalar::NEG_LN2_LOW), r);
     let p = horner(s, r, &scalar::EXP_POLY);
     let half = s.sub(s.fma(n, s.splat(0.5), magic), magic);
-    s.mul(s.mul(p, s.exp2_integral(half)), s.exp2_integral(s.sub(n, half)))
+    s.mul(
+        s.mul(p, s.exp2_integral(half)),
+        s.exp2_integral(s.sub(n, half)),
+    )
 }
 
 /// Logistic function, as [`scalar::sigmoid`]; a NaN need not be canonical.

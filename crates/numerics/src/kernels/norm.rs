@@ -24,23 +24,51 @@ pub struct ChannelStats<'a> {
 ///
 /// # Panics
 /// If the slices do not fit the number of channels and the plane's length.
-pub fn batch_norm(isa: Isa, par: &dyn Parallel, stats: ChannelStats<'_>, plane: usize, x: &[f32], out: &mut [f32]) {
+pub fn batch_norm(
+    isa: Isa,
+    par: &dyn Parallel,
+    stats: ChannelStats<'_>,
+    plane: usize,
+    x: &[f32],
+    out: &mut [f32],
+) {
     let channels = stats.scale.len();
-    assert!(stats.bias.len() == channels && stats.mean.len() == channels && stats.var.len() == channels, "statistics");
-    assert!(x.len() == out.len() && x.len().is_multiple_of((channels * plane).max(1)), "length");
+    assert!(
+        stats.bias.len() == channels && stats.mean.len() == channels && stats.var.len() == channels,
+        "statistics"
+    );
+    assert!(
+        x.len() == out.len() && x.len().is_multiple_of((channels * plane).max(1)),
+        "length"
+    );
     if out.is_empty() {
         return;
     }
     let shared = SharedOut::new(out);
-    split(par, x.len() / plane, (1 << 14) / plane + 1, &|start, end| {
-        for p in start..end {
-            let c = p % channels;
-            let affine = Affine::new(stats.scale[c], stats.bias[c], stats.mean[c], stats.var[c], stats.epsilon);
-            // SAFETY: plane `p` belongs to this part alone.
-            let out = unsafe { shared.slice(p * plane, plane) };
-            isa.run(NormPart { affine, x: &x[p * plane..][..plane], out });
-        }
-    });
+    split(
+        par,
+        x.len() / plane,
+        (1 << 14) / plane + 1,
+        &|start, end| {
+            for p in start..end {
+                let c = p % channels;
+                let affine = Affine::new(
+                    stats.scale[c],
+                    stats.bias[c],
+                    stats.mean[c],
+                    stats.var[c],
+                    stats.epsilon,
+                );
+                // SAFETY: plane `p` belongs to this part alone.
+                let out = unsafe { shared.slice(p * plane, plane) };
+                isa.run(NormPart {
+                    affine,
+                    x: &x[p * plane..][..plane],
+                    out,
+                });
+            }
+        },
+    );
 }
 
 /// `fma(x, k, c)` with `k = scale / sqrt(var + epsilon)` and `c = fma(-mean, k, bias)`.
@@ -53,7 +81,10 @@ struct Affine {
 impl Affine {
     fn new(scale: f32, bias: f32, mean: f32, var: f32, epsilon: f32) -> Affine {
         let k = scale / (var + epsilon).sqrt();
-        Affine { k, c: (-mean).mul_add(k, bias) }
+        Affine {
+            k,
+            c: (-mean).mul_add(k, bias),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Geometry {
     pub(super) window: Window2d,
     height: usize,
     width: usize,
-    pub(super) out_height: usize,
+    out_height: usize,
     pub(super) out_width: usize,
     padded_height: usize,
     /// Values per phase of a row.
@@ -59,6 +59,31 @@ impl Geometry {
     /// Elements of a plane.
     pub(super) fn plane(&self) -> usize {
         self.padded_height * self.row()
+    }
+
+    /// Whether `count` planes would take far more memory than the tensors themselves: strides beyond
+    /// the window over wide padding. Such operators run element by element.
+    pub(super) fn is_wasteful(&self, count: usize) -> bool {
+        let tensors = self.height * self.width + self.out_height * self.out_width;
+        let plane = self.padded_height.saturating_mul(self.row());
+        plane.saturating_mul(count) > (1 << 22) && plane > tensors.saturating_mul(8)
+    }
+
+    /// Input position of tap `(ky, kx)` of output `(oy, ox)`; `None` in the padding.
+    pub(super) fn input_index(&self, [oy, ox]: [usize; 2], [ky, kx]: [usize; 2]) -> Option<usize> {
+        let Window2d {
+            strides,
+            dilations,
+            pads,
+            ..
+        } = self.window;
+        let at = |o: usize, k: usize, axis: usize, extent: usize| {
+            let padded = o * strides[axis] as usize + k * dilations[axis] as usize;
+            padded
+                .checked_sub(pads[axis] as usize)
+                .filter(|&x| x < extent)
+        };
+        Some(at(oy, ky, 0, self.height)? * self.width + at(ox, kx, 1, self.width)?)
     }
 
     /// Offset of tap `(ky, kx)` from the position of output `(0, 0)`.

@@ -62,10 +62,6 @@ impl Simd for Scalar {
         zip(a, b, |x, y| x / y)
     }
     #[inline(always)]
-    fn sqrt(self, a: Lanes) -> Lanes {
-        map(a, f32::sqrt)
-    }
-    #[inline(always)]
     fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         [
             a[0].mul_add(b[0], c[0]),

@@ -47,8 +47,6 @@ pub(super) trait Simd: Copy {
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a / b`
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
-    /// Square root.
-    fn sqrt(self, a: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `a < b`; false where either is NaN.
@@ -73,6 +71,10 @@ pub(super) trait Simd: Copy {
     /// NaN becomes `0x7fc00000`; everything else is unchanged.
     #[inline(always)]
     fn canonical(self, a: Self::F) -> Self::F {
-        self.select(self.is_nan(a), self.splat(f32::from_bits(crate::scalar::NAN_BITS)), a)
+        self.select(
+            self.is_nan(a),
+            self.splat(f32::from_bits(crate::scalar::NAN_BITS)),
+            a,
+        )
     }
 }

@@ -50,7 +50,11 @@ pub fn softmax(isa: Isa, par: &dyn Parallel, axis: AxisShape, x: &[f32], out: &m
     split(par, axis.outer, (1 << 12) / block + 1, &|start, end| {
         // SAFETY: the parts of `split` are disjoint.
         let out = unsafe { shared.slice(start * block, (end - start) * block) };
-        isa.run(SoftmaxPart { axis, x: &x[start * block..end * block], out });
+        isa.run(SoftmaxPart {
+            axis,
+            x: &x[start * block..end * block],
+            out,
+        });
     });
 }
 
@@ -88,7 +92,11 @@ impl Kernel for SoftmaxPart<'_> {
         let AxisShape { len, inner, .. } = self.axis;
         let mut scratch = Scratch::take(2 * len);
         let (row, weights) = scratch.as_mut().split_at_mut(len);
-        for (x, out) in self.x.chunks_exact(len * inner).zip(self.out.chunks_exact_mut(len * inner)) {
+        for (x, out) in self
+            .x
+            .chunks_exact(len * inner)
+            .zip(self.out.chunks_exact_mut(len * inner))
+        {
             for i in 0..inner {
                 for (to, from) in row.iter_mut().zip(x[i..].iter().step_by(inner)) {
                     *to = *from;
@@ -110,7 +118,10 @@ impl Kernel for SoftmaxPart<'_> {
 /// # Panics
 /// If the slices do not fit the shape or the axis is empty.
 pub fn argmax(axis: AxisShape, x: &[f32], out: &mut [i64]) {
-    assert!(x.len() == axis.elements() && out.len() == axis.outer * axis.inner && axis.len > 0, "length");
+    assert!(
+        x.len() == axis.elements() && out.len() == axis.outer * axis.inner && axis.len > 0,
+        "length"
+    );
     for (index, best) in out.iter_mut().enumerate() {
         let (o, i) = (index / axis.inner, index % axis.inner);
         let at = |k: usize| x[(o * axis.len + k) * axis.inner + i];
