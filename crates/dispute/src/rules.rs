@@ -157,9 +157,25 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "direct-is-opened",
-        demands: "a direct isolation opens leaf, previous leaf, segment and claim under the committed roots, at the first leaf and place that differ",
-        because: "it stands for all the rounds that it skips, and must isolate what they would have",
+        demands: "a direct isolation opens leaf, previous leaf, segment and claim under the committed roots, at a place that differs after inputs that agree",
+        because: "the court refuses an opening that does not hold, and a claim that is right loses the bond",
         holds: direct_is_opened,
+    },
+    Rule {
+        id: "direct-is-first",
+        demands: "a direct isolation names the first place that differs in the provider's signed fine trace",
+        because: "it stands for all the rounds that it skips, and must isolate what they would have",
+        holds: |s| match s.proposed {
+            Move::IsolateDirect(direct) => {
+                let theirs = s.knowledge.provider_signed(direct.leaf_index);
+                let own = s.knowledge.fine_trace(direct.leaf_index);
+                let first = theirs
+                    .zip(own)
+                    .and_then(|(theirs, own)| theirs.fine.first_difference(&own));
+                first == Some(direct.place)
+            }
+            _ => true,
+        },
     },
     Rule {
         id: "draw-when-due",
