@@ -1,1 +1,26 @@
-//! Placeholder until the first module lands.
+//! Runs a model's DAG: bits that do not depend on threads, batch or instruction set, and the trace
+//! that is committed with them.
+//!
+//! - [`Engine::run`] and [`Engine::run_batch`] give outputs and the level-1 [`Trace`]; only the
+//!   tensors live at a commit point are hashed.
+//! - [`Engine::fine_trace`] recomputes one segment from the tensors live before it, for a dispute.
+//! - [`bind`] orders named tensors as the model's inputs and says what does not fit.
+//! - [`NodeObserver`] is the seam by which a test or a demonstration computes with a fault.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod batch;
+mod binding;
+mod engine;
+mod error;
+mod exec;
+mod hash;
+mod observer;
+mod pool;
+mod trace;
+
+pub use binding::bind;
+pub use engine::{Engine, EngineOptions};
+pub use error::EngineError;
+pub use hash::digest;
+pub use observer::NodeObserver;
+pub use trace::{FineRun, RunOutput, Timing, Trace};

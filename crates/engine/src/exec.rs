@@ -1,0 +1,306 @@
+//! Runs nodes in canonical order over one or more items and keeps only what is still needed.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gavel_model::{Model, Source};
+use gavel_numerics::Tensor;
+use gavel_numerics::kernels;
+use gavel_trace::Digest;
+
+use crate::{Engine, EngineError, NodeObserver, batch, hash};
+
+/// A tensor and, once it was needed, its digest.
+#[derive(Clone)]
+struct Value {
+    tensor: Arc<Tensor>,
+    digest: Option<Digest>,
+}
+
+/// The values of one item that are still needed.
+struct Item {
+    inputs: Vec<Option<Value>>,
+    nodes: Vec<Option<Value>>,
+}
+
+impl Item {
+    fn slot(&mut self, source: &Source) -> Option<&mut Option<Value>> {
+        match *source {
+            Source::Input(i) => self.inputs.get_mut(i as usize),
+            Source::Node {
+                step_offset: 0,
+                node,
+                port: 0,
+            } => self.nodes.get_mut(node as usize),
+            _ => None,
+        }
+    }
+}
+
+/// A run in progress.
+pub(crate) struct Exec<'a> {
+    engine: &'a Engine,
+    model: &'a Model,
+    items: Vec<Item>,
+    /// Per node: the values that nothing reads after it.
+    dead_after: Vec<Vec<Source>>,
+    /// Bytes of the values held, all items together.
+    held: u64,
+    /// Time spent in operators.
+    pub(crate) compute: Duration,
+    /// Time spent on digests.
+    pub(crate) hashing: Duration,
+}
+
+/// The source in an error message.
+fn describe(source: &Source) -> String {
+    format!("{source:?}")
+}
+
+impl<'a> Exec<'a> {
+    /// A run over `items` inputs each, about to compute the nodes `range`. `keep` are values needed
+    /// at the end besides those the nodes read.
+    pub(crate) fn new(
+        engine: &'a Engine,
+        model: &'a Model,
+        items: usize,
+        range: Range<usize>,
+        keep: &[Source],
+    ) -> Exec<'a> {
+        let graph = model.graph();
+        let blank = || Item {
+            inputs: vec![None; graph.inputs.len()],
+            nodes: vec![None; graph.nodes.len()],
+        };
+        Exec {
+            engine,
+            model,
+            items: (0..items).map(|_| blank()).collect(),
+            dead_after: last_uses(model, &range, keep),
+            held: 0,
+            compute: Duration::ZERO,
+            hashing: Duration::ZERO,
+        }
+    }
+
+    /// Gives item `item` the value of `source`.
+    pub(crate) fn provide(
+        &mut self,
+        item: usize,
+        source: &Source,
+        tensor: Arc<Tensor>,
+    ) -> Result<(), EngineError> {
+        let bytes = byte_len(&tensor);
+        let slot = self.items.get_mut(item).and_then(|item| item.slot(source));
+        let slot =
+            slot.ok_or_else(|| EngineError::Model(format!("no value {}", describe(source))))?;
+        *slot = Some(Value {
+            tensor,
+            digest: None,
+        });
+        self.held += bytes;
+        Ok(())
+    }
+
+    /// Computes the nodes `range`, node by node over all items.
+    pub(crate) fn run(
+        &mut self,
+        range: Range<usize>,
+        observer: &mut Option<&mut dyn NodeObserver>,
+    ) -> Result<(), EngineError> {
+        for index in range {
+            self.run_node(index, observer)?;
+        }
+        Ok(())
+    }
+
+    fn run_node(
+        &mut self,
+        index: usize,
+        observer: &mut Option<&mut dyn NodeObserver>,
+    ) -> Result<(), EngineError> {
+        let node = self
+            .model
+            .graph()
+            .nodes
+            .get(index)
+            .ok_or_else(|| EngineError::Model(format!("no node {index}")))?;
+        self.check_memory(index)?;
+        let operands: Vec<Vec<Arc<Tensor>>> = (0..self.items.len())
+            .map(|item| self.operands(item, &node.inputs))
+            .collect::<Result<_, _>>()?;
+        let start = Instant::now();
+        let weight: Vec<bool> = node
+            .inputs
+            .iter()
+            .map(|s| matches!(s, Source::Weight(_)))
+            .collect();
+        let (isa, pool) = (self.engine.isa, &self.engine.pool);
+        let eval = |inputs: &[&Tensor]| kernels::eval(isa, pool, &node.op, inputs);
+        let outputs = batch::eval_items(&node.op, &weight, &operands, eval).map_err(|source| {
+            EngineError::Node {
+                node: node.name.clone(),
+                source,
+            }
+        })?;
+        self.compute += start.elapsed();
+        drop(operands);
+        for (item, mut output) in outputs.into_iter().enumerate() {
+            if let Some(observer) = observer {
+                observe(*observer, item, index, &node.name, &mut output)?;
+            }
+            self.provide(item, &Source::node(index as u32), Arc::new(output))?;
+        }
+        for source in &self.dead_after[index] {
+            for item in &mut self.items {
+                if let Some(value) = item.slot(source).and_then(Option::take) {
+                    self.held = self.held.saturating_sub(byte_len(&value.tensor));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The operands of a node, in positional order.
+    fn operands(
+        &mut self,
+        item: usize,
+        inputs: &[Source],
+    ) -> Result<Vec<Arc<Tensor>>, EngineError> {
+        inputs
+            .iter()
+            .map(|source| self.value(item, source))
+            .collect()
+    }
+
+    /// The value of `source`.
+    pub(crate) fn value(
+        &mut self,
+        item: usize,
+        source: &Source,
+    ) -> Result<Arc<Tensor>, EngineError> {
+        if let Source::Weight(i) = *source {
+            let weight = self.model.weights().get(i as usize);
+            return weight
+                .map(|weight| Arc::clone(&weight.tensor))
+                .ok_or_else(|| EngineError::Model(format!("no value {}", describe(source))));
+        }
+        let value = self
+            .items
+            .get_mut(item)
+            .and_then(|item| item.slot(source)?.as_ref());
+        value.map(|value| Arc::clone(&value.tensor)).ok_or_else(|| {
+            EngineError::Model(format!(
+                "{} is read before it is computed",
+                describe(source)
+            ))
+        })
+    }
+
+    fn check_memory(&self, index: usize) -> Result<(), EngineError> {
+        let node = &self.model.graph().nodes[index];
+        let needed = (node.output.byte_len().ok())
+            .and_then(|bytes| (bytes as u64).checked_mul(self.items.len() as u64))
+            .and_then(|bytes| bytes.checked_add(self.held))
+            .unwrap_or(u64::MAX);
+        let bound = self.engine.max_tensor_bytes;
+        if needed > bound {
+            return Err(EngineError::Memory {
+                node: node.name.clone(),
+                needed,
+                bound,
+            });
+        }
+        Ok(())
+    }
+
+    /// Digests of `sources` for every item; each tensor is hashed once in its life.
+    pub(crate) fn digests(&mut self, sources: &[Source]) -> Result<Vec<Vec<Digest>>, EngineError> {
+        let start = Instant::now();
+        let mut missing = Vec::new();
+        for (i, item) in self.items.iter_mut().enumerate() {
+            for source in sources {
+                match item.slot(source).and_then(|slot| slot.as_ref()) {
+                    Some(value) if value.digest.is_none() => {
+                        missing.push((i, *source, Arc::clone(&value.tensor)))
+                    }
+                    Some(_) => {}
+                    None => {
+                        return Err(EngineError::Model(format!(
+                            "live value {} is not there",
+                            describe(source)
+                        )));
+                    }
+                }
+            }
+        }
+        let tensors: Vec<&Tensor> = missing
+            .iter()
+            .map(|(_, _, tensor)| tensor.as_ref())
+            .collect();
+        let found = hash::digests(&self.engine.pool, &tensors);
+        for ((item, source, _), digest) in missing.iter().zip(found) {
+            if let Some(Some(value)) = self.items.get_mut(*item).and_then(|item| item.slot(source))
+            {
+                value.digest = Some(digest);
+            }
+        }
+        let digest_of = |item: &mut Item, source: &Source| {
+            item.slot(source)
+                .and_then(|slot| slot.as_ref()?.digest)
+                .unwrap_or_default()
+        };
+        let all = self
+            .items
+            .iter_mut()
+            .map(|item| sources.iter().map(|s| digest_of(item, s)).collect())
+            .collect();
+        self.hashing += start.elapsed();
+        Ok(all)
+    }
+}
+
+/// Calls the observer and checks that it kept the output's type and shape.
+fn observe(
+    observer: &mut dyn NodeObserver,
+    item: usize,
+    index: usize,
+    node: &str,
+    output: &mut Tensor,
+) -> Result<(), EngineError> {
+    let before = output.ty().clone();
+    observer.after_node(item, index, output);
+    if &before != output.ty() {
+        let (expected, found) = (before.to_string(), output.ty().to_string());
+        return Err(EngineError::Observer {
+            node: node.to_owned(),
+            expected,
+            found,
+        });
+    }
+    Ok(())
+}
+
+pub(crate) fn byte_len(tensor: &Tensor) -> u64 {
+    (tensor.len() * tensor.dtype().size()) as u64
+}
+
+/// Per node of `range`, the values last read there: by it, or (for values nobody reads) made by it.
+fn last_uses(model: &Model, range: &Range<usize>, keep: &[Source]) -> Vec<Vec<Source>> {
+    let graph = model.graph();
+    let mut dead = vec![Vec::new(); graph.nodes.len()];
+    let mut seen: std::collections::HashSet<Source> = keep.iter().copied().collect();
+    for index in range.clone().rev() {
+        let Some(node) = graph.nodes.get(index) else {
+            continue;
+        };
+        let own = Source::node(index as u32);
+        for source in node.inputs.iter().chain([&own]) {
+            if !matches!(source, Source::Weight(_)) && seen.insert(*source) {
+                dead[index].push(*source);
+            }
+        }
+    }
+    dead
+}
