@@ -68,7 +68,7 @@ fn act(
         _ => 0,
     };
     let spoil = |row: &[Digest]| match manner {
-        WrongLength if dice % 2 == 0 => row[..row.len() / 2].to_vec(),
+        WrongLength if dice.is_multiple_of(2) => row[..row.len() / 2].to_vec(),
         WrongLength => [row, row].concat(),
         Garbage => (0..row.len())
             .map(|i| Digest([dice as u8 ^ i as u8; 32]))
@@ -106,7 +106,7 @@ fn act(
             },
             _,
         ) => {
-            let live = dice % 3 == 0;
+            let live = dice.is_multiple_of(3);
             let own = knows.own.fine(view.segment?.leaf_index);
             let (row, own) = if live {
                 (live_row, own.live_row().ok()?)
