@@ -101,6 +101,7 @@ fn sample(isolated: FineIndex) -> Evidence {
                     2,
                     InputSource::Live {
                         opening: before.open(1).unwrap(),
+                        list_entry: Some(opened("l1", &list, 1)),
                     },
                     Some(1),
                 ),
@@ -137,8 +138,14 @@ fn sample(isolated: FineIndex) -> Evidence {
         leaf_opening: level1.tree().open(2).unwrap(),
         previous_leaf: before.root(),
         previous_opening: Some(level1.tree().open(1).unwrap()),
-        segment: table[0],
-        segment_opening: segments.open(0).unwrap(),
+        segment: OpenedSegment {
+            entry: table[0],
+            opening: segments.open(0).unwrap(),
+        },
+        previous_segment: Some(OpenedSegment {
+            entry: table[1],
+            opening: segments.open(1).unwrap(),
+        }),
         ops_root: fine.ops_root(),
         isolated,
         claimed_digest: fine.digest_at(isolated).unwrap(),
@@ -214,8 +221,12 @@ fn anything_changed_is_refused() {
         ("previous opened elsewhere", |e| {
             e.previous_opening = Some(e.leaf_opening.clone())
         }),
-        ("segment", |e| e.segment.first_node = 1),
-        ("segment opening", |e| e.segment_opening.index = 1),
+        ("segment", |e| e.segment.entry.first_node = 1),
+        ("segment opening", |e| e.segment.opening.index = 1),
+        ("no segment before", |e| e.previous_segment = None),
+        ("another segment before", |e| {
+            e.previous_segment = Some(e.segment.clone())
+        }),
         ("ops root", |e| e.ops_root = Digest::ZERO),
         ("isolated elsewhere", |e| {
             e.isolated = match e.isolated {
@@ -252,7 +263,10 @@ fn anything_changed_is_refused() {
         ("input dtype", |e| e.inputs[0].header.dtype = 9),
         ("input source", |e| {
             let opening = e.claimed_opening.clone();
-            e.inputs[0].source = InputSource::Live { opening };
+            e.inputs[0].source = InputSource::Live {
+                opening,
+                list_entry: None,
+            };
         }),
         ("another tensor for a weight", |e| {
             match e.inputs.get_mut(2) {
@@ -287,6 +301,20 @@ fn anything_changed_is_refused() {
         late.check_openings().is_err(),
         "an operator that reads itself"
     );
+    for change in [
+        |entry: &mut Option<OpenedBytes>| *entry = None,
+        |entry: &mut Option<OpenedBytes>| entry.as_mut().unwrap().bytes.0.push(0),
+        |entry: &mut Option<OpenedBytes>| entry.as_mut().unwrap().opening.index ^= 1,
+    ] {
+        let mut unnamed = sample(FineIndex::Op(1));
+        if let InputSource::Live { list_entry, .. } = &mut unnamed.inputs[1].source {
+            change(list_entry);
+        }
+        assert!(
+            unnamed.check_openings().is_err(),
+            "a live input that nothing names"
+        );
+    }
     let mut copies = sample(FineIndex::Live(1));
     copies.inputs.push(copies.inputs[0].clone());
     assert!(copies.check_openings().is_err(), "a copy of two values");

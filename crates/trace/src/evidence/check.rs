@@ -1,12 +1,12 @@
 //! What hashes decide about an evidence file.
 
-use super::{Evidence, EvidenceError, InputSource, OpenedBytes};
+use super::{Evidence, EvidenceError, InputSource, OpenedBytes, OpenedSegment};
 use crate::{CommitPoint, Digest, FineIndex, ModelLeaf, TraceError, height};
 
 /// An evidence file whose every opening holds, with what the caller needs to recompute the operator.
 ///
-/// Left to the caller, who can read the model's bytes: that each edge names the source its input
-/// was opened at, that all inputs of the node are there, and the operator itself.
+/// Left to the caller, who can read the model's bytes: that each edge (or the live slot's entry) names
+/// the value that its input was opened at, through the live list's entry for values from before, that all inputs of the node are there, and the operator itself.
 #[derive(Clone, Debug)]
 pub struct CheckedEvidence<'a> {
     /// The file.
@@ -138,12 +138,30 @@ impl Evidence {
     }
 
     fn check_segment(&self, at: CommitPoint) -> Result<(), TraceError> {
-        let (model, segment) = (&self.model, &self.segment);
+        self.segment_at(&self.segment, at.segment)?;
+        match (self.leaf_index.checked_sub(1), &self.previous_segment) {
+            (None, None) => Ok(()),
+            (Some(before), Some(segment)) => {
+                let at = CommitPoint::at_leaf(before, self.model.commit_points).ok_or(
+                    TraceError::Inconsistent("previous leaf lies past the last step"),
+                )?;
+                self.segment_at(segment, at.segment)
+            }
+            (None, Some(_)) => Err(TraceError::Inconsistent(
+                "leaf 0 has no segment before it to open",
+            )),
+            (Some(_), None) => Err(TraceError::Inconsistent("the segment before is not opened")),
+        }
+    }
+
+    fn segment_at(&self, opened: &OpenedSegment, number: u32) -> Result<(), TraceError> {
+        let (model, segment) = (&self.model, &opened.entry);
         let table = height(u64::from(model.commit_points));
-        let (index, leaf) = (u64::from(at.segment), segment.leaf());
-        self.segment_opening
+        let (index, leaf) = (u64::from(number), segment.leaf());
+        opened
+            .opening
             .check("segment", table, index, &leaf, &model.segments_root)?;
-        if segment.index != at.segment {
+        if segment.index != number {
             return Err(TraceError::Inconsistent(
                 "segment entry has another number than its place",
             ));
@@ -160,9 +178,25 @@ impl Evidence {
         Ok(())
     }
 
+    /// The live list's entry that names the value in a slot of the agreed live root.
+    fn check_list_entry(&self, slot: u64, entry: Option<&OpenedBytes>) -> Result<(), TraceError> {
+        match (&self.previous_segment, entry) {
+            (None, None) => Ok(()),
+            (Some(segment), Some(entry)) => {
+                let leaf = entry.model_leaf(ModelLeaf::LiveSlot);
+                under("live list", leaf, entry, &segment.entry.live_list_root)?;
+                at_index("live list", entry, slot)
+            }
+            (Some(_), None) => Err(TraceError::Inconsistent(
+                "a live input has no entry of the live list before",
+            )),
+            (None, Some(_)) => Err(TraceError::Inconsistent("graph inputs have no live list")),
+        }
+    }
+
     /// The claimed digest under its root, and what it is the claim of.
     fn check_claim(&self) -> Result<Option<u32>, TraceError> {
-        let (model, segment, claimed) = (&self.model, &self.segment, &self.claimed_digest);
+        let (model, segment, claimed) = (&self.model, &self.segment.entry, &self.claimed_digest);
         match self.isolated {
             FineIndex::Op(i) => {
                 if i >= segment.op_count {
@@ -215,7 +249,7 @@ impl Evidence {
         // An operator reads what came before it; a live slot may hold any operator of the segment.
         let (readable, copy) = match self.isolated {
             FineIndex::Op(i) => (i, false),
-            FineIndex::Live(_) => (self.segment.op_count, true),
+            FineIndex::Live(_) => (self.segment.entry.op_count, true),
         };
         if copy && self.inputs.len() != 1 {
             return Err(TraceError::Inconsistent(
@@ -241,7 +275,11 @@ impl Evidence {
                         &self.ops_root,
                     )?;
                 }
-                InputSource::Live { opening } => {
+                InputSource::Live {
+                    opening,
+                    list_entry,
+                } => {
+                    self.check_list_entry(opening.index, list_entry.as_ref())?;
                     let height = model.live_height;
                     opening.check(
                         "live input",

@@ -120,6 +120,16 @@ impl OpenedBytes {
     }
 }
 
+/// A row of the model's segment table, opened under the segments root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenedSegment {
+    /// The row.
+    pub entry: SegmentEntry,
+    /// Its opening.
+    pub opening: Opening,
+}
+
 /// Where an input of the disputed operator comes from, with the opening that proves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case", deny_unknown_fields)]
@@ -133,6 +143,9 @@ pub enum InputSource {
     Live {
         /// Tensor digest under the previous leaf.
         opening: Opening,
+        /// The slot's entry in the live list before, which names the value; absent for leaf 0, where
+        /// slots are the graph inputs in order.
+        list_entry: Option<OpenedBytes>,
     },
     /// A weight of the model; its leaf's bytes end with its tensor digest.
     Weight {
@@ -188,9 +201,9 @@ pub struct Evidence {
     /// `previous_leaf` under the level-1 root; absent for leaf 0.
     pub previous_opening: Option<Opening>,
     /// The disputed segment.
-    pub segment: SegmentEntry,
-    /// Its entry under the segments root.
-    pub segment_opening: Opening,
+    pub segment: OpenedSegment,
+    /// The segment before, whose live list the agreed live root follows; absent for leaf 0.
+    pub previous_segment: Option<OpenedSegment>,
     /// Root over the segment's operators, as the provider posted or signed it.
     pub ops_root: Digest,
     /// The isolated operator or live slot.
