@@ -24,6 +24,8 @@ mod evidence;
 mod identity;
 mod levels;
 mod sha;
+#[cfg(target_arch = "x86_64")]
+mod sha_pair;
 mod tensor;
 mod tree;
 

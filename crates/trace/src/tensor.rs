@@ -2,7 +2,7 @@
 
 use crate::{
     Digest, HASH_ID_SHA256, MAX_HEIGHT, MerkleTree, Opening, Tag, TraceError, height, node,
-    sha::{full_chunk, tagged},
+    sha::{full_chunk, tagged, two_full_chunks},
     zero_subtree,
 };
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,47 @@ pub fn chunk_leaf(chunk: &[u8]) -> Digest {
 /// The chunk leaves of a tensor's bytes, in order. Independent of each other: callers may cut
 /// `bytes` at multiples of [`CHUNK_BYTES`] and hash the parts in parallel.
 pub fn chunk_leaves(bytes: &[u8]) -> impl ExactSizeIterator<Item = Digest> + '_ {
-    bytes.chunks(CHUNK_BYTES).map(chunk_leaf)
+    ChunkLeaves {
+        rest: bytes,
+        ready: None,
+    }
 }
+
+/// Takes full chunks in pairs, which two interleaved hashes do in less time than one after the other.
+struct ChunkLeaves<'a> {
+    rest: &'a [u8],
+    ready: Option<Digest>,
+}
+
+impl Iterator for ChunkLeaves<'_> {
+    type Item = Digest;
+
+    fn next(&mut self) -> Option<Digest> {
+        if let Some(ready) = self.ready.take() {
+            return Some(ready);
+        }
+        if let Some((a, rest)) = self.rest.split_first_chunk()
+            && let Some((b, rest)) = rest.split_first_chunk()
+        {
+            let [first, second] = two_full_chunks(a, b);
+            (self.rest, self.ready) = (rest, Some(second));
+            return Some(first);
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (chunk, rest) = self.rest.split_at(self.rest.len().min(CHUNK_BYTES));
+        self.rest = rest;
+        Some(chunk_leaf(chunk))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.rest.len().div_ceil(CHUNK_BYTES) + usize::from(self.ready.is_some());
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for ChunkLeaves<'_> {}
 
 /// Root of the chunk tree of `bytes`, without keeping the tree.
 pub fn chunk_root(bytes: &[u8]) -> Digest {
@@ -260,6 +299,9 @@ mod tests {
         fn streaming_root_is_the_tree_root(chunks in 0usize..70, cut in 0usize..1024) {
             let bytes: Vec<u8> = (0..(chunks * 1024).saturating_sub(cut)).map(|i| ((i * 7) >> 3) as u8).collect();
             prop_assert_eq!(chunk_root(&bytes), chunk_tree(&bytes).unwrap().root());
+            let leaves: Vec<_> = bytes.chunks(CHUNK_BYTES).map(chunk_leaf).collect();
+            prop_assert_eq!(chunk_leaves(&bytes).len(), leaves.len());
+            prop_assert!(chunk_leaves(&bytes).eq(leaves));
         }
 
         #[test]
