@@ -12,6 +12,9 @@ mod commit;
 mod error;
 mod graph;
 mod model;
+pub mod onnx;
+pub mod preprocess;
+pub mod shipped;
 
 pub use commit::CommitPolicy;
 pub use error::ModelError;

@@ -37,7 +37,9 @@ pub struct Window2d {
 
 /// One operator with its bounded attributes. Inputs are positional; weights are inputs like any other.
 ///
-/// f32 attributes are stored as bits so that `Op` is `Eq` and hashes exactly.
+/// f32 attributes are stored as bits so that `Op` is `Eq` and hashes exactly. Fields are the ONNX
+/// attributes of the same names.
+#[allow(missing_docs)] // fields: the ONNX attributes of the same names
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Op {
     /// `X[N,C,H,W]`, `W[M,C/groups,kh,kw]`, optional `B[M]` -> `[N,M,OH,OW]`; C256 over `(c, kh, kw)`, bias added last.

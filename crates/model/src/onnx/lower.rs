@@ -1,0 +1,571 @@
+//! One ONNX operator becomes nodes of the canonical DAG.
+
+use std::sync::Arc;
+
+use gavel_numerics::{Op, Tensor, TensorType, Window2d};
+
+use super::attributes::Attributes;
+use super::proto::NodeProto;
+use super::{Importer, Value, tensor, unsupported};
+use crate::ModelError;
+
+/// What [`lower`] maps.
+pub(super) const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Clip, Concat, Constant, Conv, Div, Dropout, Exp, \
+     Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, MatMul, MaxPool, Mul, Relu, Reshape, Sigmoid, Softmax, Squeeze, Sub, \
+     Tanh, Transpose, Unsqueeze";
+
+type Inputs<'a> = [Option<(&'a str, Value)>];
+
+/// One node while it is lowered.
+struct Lowering<'a, 'b> {
+    importer: &'a mut Importer,
+    attributes: Attributes<'b>,
+    inputs: &'a Inputs<'b>,
+    label: &'b str,
+}
+
+pub(super) fn lower(
+    importer: &mut Importer,
+    node: &NodeProto,
+    label: &str,
+    inputs: &Inputs<'_>,
+) -> Result<Value, ModelError> {
+    let mut l = Lowering {
+        importer,
+        attributes: Attributes::new(node, label),
+        inputs,
+        label,
+    };
+    let value = match node.op_type.as_str() {
+        "Conv" => l.conv()?,
+        "Gemm" => l.gemm()?,
+        "MatMul" => l.plain(Op::MatMul, 2)?,
+        "Add" => l.plain(Op::Add, 2)?,
+        "Sub" => l.plain(Op::Sub, 2)?,
+        "Mul" => l.plain(Op::Mul, 2)?,
+        "Div" => l.plain(Op::Div, 2)?,
+        "Relu" => l.plain(Op::Relu, 1)?,
+        "Sigmoid" => l.plain(Op::Sigmoid, 1)?,
+        "Tanh" => l.plain(Op::Tanh, 1)?,
+        "Exp" => l.plain(Op::Exp, 1)?,
+        "GlobalAveragePool" => l.plain(Op::GlobalAveragePool, 1)?,
+        "GlobalMaxPool" => l.plain(Op::GlobalMaxPool, 1)?,
+        "Clip" => l.clip()?,
+        "Softmax" => l.softmax()?,
+        "MaxPool" | "AveragePool" => l.pool(node.op_type == "MaxPool")?,
+        "BatchNormalization" => l.batch_norm()?,
+        "Flatten" => l.flatten()?,
+        "Reshape" => l.reshape()?,
+        "Squeeze" | "Unsqueeze" => l.squeeze(node.op_type == "Squeeze")?,
+        "Transpose" => l.transpose()?,
+        "Concat" => {
+            let rank = l.ty(0)?.dims.len();
+            let axis = l.axis(
+                l.attributes
+                    .int("axis", if l.importer.opset < 4 { 1 } else { i64::MIN })?,
+                rank,
+            )?;
+            l.plain(Op::Concat { axis }, inputs.len())?
+        }
+        "ArgMax" => l.argmax()?,
+        "Identity" => l.value(0)?,
+        "Dropout" => l.dropout()?,
+        "Constant" => l.constant()?,
+        other => return Err(unsupported(label, other.to_owned())),
+    };
+    l.attributes.finish()?;
+    Ok(value)
+}
+
+impl Lowering<'_, '_> {
+    fn fail(&self, reason: impl Into<String>) -> ModelError {
+        self.attributes.fail(reason)
+    }
+
+    fn optional(&self, i: usize) -> Option<Value> {
+        self.inputs
+            .get(i)
+            .and_then(|v| v.as_ref())
+            .map(|(_, v)| v.clone())
+    }
+
+    fn value(&self, i: usize) -> Result<Value, ModelError> {
+        self.optional(i)
+            .ok_or_else(|| self.fail(format!("input {i} is missing")))
+    }
+
+    fn ty(&self, i: usize) -> Result<TensorType, ModelError> {
+        Ok(match self.value(i)? {
+            Value::Constant(tensor) => tensor.ty().clone(),
+            Value::Dynamic(source) => self.importer.type_of(source).clone(),
+        })
+    }
+
+    /// Axis counted from the front.
+    fn axis(&self, axis: i64, rank: usize) -> Result<u32, ModelError> {
+        let positive = if axis < 0 {
+            axis.checked_add(rank as i64)
+        } else {
+            Some(axis)
+        };
+        positive
+            .and_then(|a| u32::try_from(a).ok())
+            .filter(|&a| (a as usize) < rank)
+            .ok_or_else(|| {
+                self.fail(format!(
+                    "axis {axis} is outside the {rank} axes of its input"
+                ))
+            })
+    }
+
+    /// A constant list of integers.
+    fn constant_ints(&self, i: usize, what: &str) -> Result<Vec<i64>, ModelError> {
+        match self.value(i)? {
+            Value::Constant(tensor) => tensor
+                .as_i64()
+                .map(<[i64]>::to_vec)
+                .ok_or_else(|| self.fail(format!("{what} must be int64, found {}", tensor.ty()))),
+            Value::Dynamic(_) => Err(self.fail(format!(
+                "{what} must be a constant: shapes that depend on data are not supported"
+            ))),
+        }
+    }
+
+    /// The operator applied to the first `count` inputs.
+    fn plain(&mut self, op: Op, count: usize) -> Result<Value, ModelError> {
+        let found = self.inputs.iter().filter(|i| i.is_some()).count();
+        if found != count
+            || self.inputs.len() > count && self.inputs[count..].iter().any(Option::is_some)
+        {
+            return Err(self.fail(format!("it takes {count} inputs, found {found}")));
+        }
+        self.apply(op, self.label.to_owned())
+    }
+
+    fn apply(&mut self, op: Op, name: String) -> Result<Value, ModelError> {
+        let mut sources = Vec::with_capacity(self.inputs.len());
+        for input in self.inputs.iter().flatten() {
+            sources.push(self.importer.source(input.0, &input.1));
+        }
+        let types: Vec<TensorType> = sources
+            .iter()
+            .map(|&s| self.importer.type_of(s).clone())
+            .collect();
+        Ok(Value::Dynamic(self.importer.push(
+            name,
+            op,
+            sources,
+            &types.iter().collect::<Vec<_>>(),
+        )?))
+    }
+
+    /// A window over two spatial axes of input 0, `auto_pad` resolved.
+    fn window(&self, kernel: [u32; 2]) -> Result<Window2d, ModelError> {
+        let pair = |name: &'static str| -> Result<[u32; 2], ModelError> {
+            let ints = self.attributes.ints(name)?.unwrap_or(&[1, 1]);
+            <[u32; 2]>::try_from(self.small(name, ints)?)
+                .map_err(|_| self.fail(format!("{name} must have 2 values, found {ints:?}")))
+        };
+        let (strides, dilations) = (pair("strides")?, pair("dilations")?);
+        if strides.contains(&0) || dilations.contains(&0) || kernel.contains(&0) {
+            return Err(self.fail("kernel, strides and dilations must be positive"));
+        }
+        let explicit = self.attributes.ints("pads")?;
+        let auto = self
+            .attributes
+            .text("auto_pad")?
+            .unwrap_or_else(|| "NOTSET".into());
+        let pads = match (auto.as_str(), explicit) {
+            ("NOTSET", None) | ("VALID", _) => [0; 4],
+            ("NOTSET", Some(ints)) => <[u32; 4]>::try_from(self.small("pads", ints)?)
+                .map_err(|_| self.fail(format!("pads must have 4 values, found {ints:?}")))?,
+            ("SAME_UPPER" | "SAME_LOWER", _) => {
+                let dims = self.ty(0)?.dims;
+                let mut pads = [0u32; 4];
+                for axis in 0..2 {
+                    let extent = *dims
+                        .get(2 + axis)
+                        .ok_or_else(|| self.fail("its input must have 4 axes"))?;
+                    let reach = u64::from(kernel[axis] - 1) * u64::from(dilations[axis]) + 1;
+                    let stride = u64::from(strides[axis]);
+                    let total = ((extent.div_ceil(stride).max(1) - 1) * stride + reach)
+                        .saturating_sub(extent);
+                    let total =
+                        u32::try_from(total).map_err(|_| self.fail("its padding is too large"))?;
+                    let less = total / 2;
+                    let (before, after) = if auto == "SAME_UPPER" {
+                        (less, total - less)
+                    } else {
+                        (total - less, less)
+                    };
+                    pads[axis] = before;
+                    pads[axis + 2] = after;
+                }
+                pads
+            }
+            (other, _) => return Err(self.fail(format!("auto_pad {other:?} is not known"))),
+        };
+        Ok(Window2d {
+            kernel,
+            strides,
+            dilations,
+            pads,
+        })
+    }
+
+    fn small(&self, name: &str, ints: &[i64]) -> Result<Vec<u32>, ModelError> {
+        ints.iter()
+            .map(|&v| {
+                u32::try_from(v).map_err(|_| {
+                    self.fail(format!(
+                        "{name} must be small and not negative, found {ints:?}"
+                    ))
+                })
+            })
+            .collect()
+    }
+
+    fn spatial(&self) -> Result<(), ModelError> {
+        match self.ty(0)?.dims.len() {
+            4 => Ok(()),
+            rank => Err(self.fail(format!(
+                "two spatial axes are supported (rank 4), found rank {rank}"
+            ))),
+        }
+    }
+
+    fn conv(&mut self) -> Result<Value, ModelError> {
+        self.spatial()?;
+        let weight = self.ty(1)?;
+        let [_, _, kh, kw] = <[u64; 4]>::try_from(weight.dims.as_slice())
+            .map_err(|_| self.fail(format!("W must have 4 axes, found {weight}")))?;
+        let extent =
+            |v: u64| u32::try_from(v).map_err(|_| self.fail(format!("W {weight} is too large")));
+        let kernel = [extent(kh)?, extent(kw)?];
+        if let Some(declared) = self.attributes.ints("kernel_shape")?
+            && declared != [i64::from(kernel[0]), i64::from(kernel[1])]
+        {
+            return Err(self.fail(format!("kernel_shape {declared:?} is not W's {kh}x{kw}")));
+        }
+        let groups = u32::try_from(self.attributes.int("group", 1)?)
+            .map_err(|_| self.fail("group must be positive"))?;
+        let window = self.window(kernel)?;
+        self.some_inputs(2..=3)?;
+        self.apply(Op::Conv2d { window, groups }, self.label.to_owned())
+    }
+
+    fn some_inputs(&self, range: std::ops::RangeInclusive<usize>) -> Result<(), ModelError> {
+        let found = self.inputs.iter().filter(|i| i.is_some()).count();
+        // a gap would shift later inputs
+        if range.contains(&found) && self.inputs[..found].iter().all(Option::is_some) {
+            Ok(())
+        } else {
+            Err(self.fail(format!(
+                "it takes {} to {} inputs, found {found}",
+                range.start(),
+                range.end()
+            )))
+        }
+    }
+
+    fn gemm(&mut self) -> Result<Value, ModelError> {
+        let op = Op::Gemm {
+            alpha_bits: self.attributes.float("alpha", 1.0)?.to_bits(),
+            beta_bits: self.attributes.float("beta", 1.0)?.to_bits(),
+            trans_a: self.attributes.flag("transA", false)?,
+            trans_b: self.attributes.flag("transB", false)?,
+        };
+        self.some_inputs(2..=3)?;
+        self.apply(op, self.label.to_owned())
+    }
+
+    fn clip(&mut self) -> Result<Value, ModelError> {
+        let bound = |i: usize, name: &'static str, none: f32| -> Result<f32, ModelError> {
+            if let Some(value) = self.attributes.optional_float(name)? {
+                return Ok(value);
+            }
+            match self.optional(i) {
+                None => Ok(none),
+                Some(Value::Constant(t)) if t.len() == 1 => t
+                    .as_f32()
+                    .map(|v| v[0])
+                    .ok_or_else(|| self.fail(format!("{name} must be float, found {}", t.ty()))),
+                Some(_) => Err(self.fail(format!("{name} must be a constant scalar"))),
+            }
+        };
+        let (min, max) = (
+            bound(1, "min", f32::NEG_INFINITY)?,
+            bound(2, "max", f32::INFINITY)?,
+        );
+        let canonical = |v: f32| gavel_numerics::scalar::canonical(v).to_bits();
+        let op = Op::Clip {
+            min_bits: canonical(min),
+            max_bits: canonical(max),
+        };
+        self.first_only(op)
+    }
+
+    /// The operator applied to input 0 alone.
+    fn first_only(&mut self, op: Op) -> Result<Value, ModelError> {
+        let input = self
+            .inputs
+            .first()
+            .cloned()
+            .flatten()
+            .ok_or_else(|| self.fail("input 0 is missing"))?;
+        self.on(&input.0.to_owned(), &input.1, op, self.label.to_owned())
+    }
+
+    fn on(
+        &mut self,
+        name: &str,
+        value: &Value,
+        op: Op,
+        label: String,
+    ) -> Result<Value, ModelError> {
+        let source = self.importer.source(name, value);
+        let ty = self.importer.type_of(source).clone();
+        Ok(Value::Dynamic(self.importer.push(
+            label,
+            op,
+            vec![source],
+            &[&ty],
+        )?))
+    }
+
+    fn softmax(&mut self) -> Result<Value, ModelError> {
+        self.some_inputs(1..=1)?;
+        let ty = self.ty(0)?;
+        let rank = ty.dims.len();
+        let per_axis = self.importer.opset >= 13;
+        let axis = self.axis(
+            self.attributes.int("axis", if per_axis { -1 } else { 1 })?,
+            rank,
+        )?;
+        if per_axis || axis as usize + 1 == rank {
+            return self.first_only(Op::Softmax { axis });
+        }
+        // before opset 13 the axes from `axis` on are one
+        let split = axis as usize;
+        let product = |dims: &[u64]| dims.iter().fold(1u64, |n, &d| n.saturating_mul(d));
+        let flat = vec![product(&ty.dims[..split]), product(&ty.dims[split..])];
+        let rows = self.first_only(Op::Reshape { dims: flat })?;
+        let soft = self.on("", &rows, Op::Softmax { axis: 1 }, self.label.to_owned())?;
+        self.on(
+            "",
+            &soft,
+            Op::Reshape { dims: ty.dims },
+            format!("{}/shape", self.label),
+        )
+    }
+
+    fn pool(&mut self, max: bool) -> Result<Value, ModelError> {
+        self.spatial()?;
+        self.some_inputs(1..=1)?;
+        let kernel = self
+            .attributes
+            .ints("kernel_shape")?
+            .ok_or_else(|| self.fail("kernel_shape is missing"))?;
+        let kernel = <[u32; 2]>::try_from(self.small("kernel_shape", kernel)?)
+            .map_err(|_| self.fail(format!("kernel_shape must have 2 values, found {kernel:?}")))?;
+        let window = self.window(kernel)?;
+        if self.attributes.flag("ceil_mode", false)? {
+            let dims = self.ty(0)?.dims;
+            for axis in 0..2 {
+                let padded = dims[2 + axis]
+                    + u64::from(window.pads[axis])
+                    + u64::from(window.pads[axis + 2]);
+                let reach = u64::from(kernel[axis] - 1) * u64::from(window.dilations[axis]) + 1;
+                if !padded
+                    .saturating_sub(reach)
+                    .is_multiple_of(u64::from(window.strides[axis]))
+                {
+                    return Err(self.fail("ceil_mode that adds a window is not supported"));
+                }
+            }
+        }
+        if max {
+            if self.attributes.int("storage_order", 0)? != 0 {
+                return Err(self.fail("storage_order 1 is not supported"));
+            }
+            return self.first_only(Op::MaxPool2d { window });
+        }
+        let count_include_pad = self.attributes.flag("count_include_pad", false)?;
+        self.first_only(Op::AveragePool2d {
+            window,
+            count_include_pad,
+        })
+    }
+
+    fn batch_norm(&mut self) -> Result<Value, ModelError> {
+        self.attributes.ignore(&["momentum"]);
+        if self.attributes.flag("training_mode", false)? {
+            return Err(self.fail("training_mode 1 is not supported: only inference is"));
+        }
+        if !self.attributes.flag("spatial", true)? {
+            return Err(self.fail("spatial 0 is not supported"));
+        }
+        let epsilon_bits = self.attributes.float("epsilon", 1e-5)?.to_bits();
+        self.plain(Op::BatchNorm { epsilon_bits }, 5)
+    }
+
+    /// Input 0 under other extents: at import for constants.
+    fn reshaped(&mut self, dims: Vec<u64>) -> Result<Value, ModelError> {
+        match self.value(0)? {
+            Value::Constant(tensor) => {
+                let tensor = Tensor::clone(&tensor)
+                    .reshaped(dims)
+                    .map_err(|e| self.fail(e.to_string()))?;
+                Ok(Value::Constant(Arc::new(tensor)))
+            }
+            Value::Dynamic(_) => self.first_only(Op::Reshape { dims }),
+        }
+    }
+
+    fn flatten(&mut self) -> Result<Value, ModelError> {
+        self.some_inputs(1..=1)?;
+        let ty = self.ty(0)?;
+        let rank = ty.dims.len();
+        let axis = self.attributes.int("axis", 1)?;
+        // here the axis may also be the rank
+        let split = if axis == rank as i64 {
+            rank
+        } else {
+            self.axis(axis, rank)? as usize
+        };
+        let product = |dims: &[u64]| dims.iter().fold(1u64, |n, &d| n.saturating_mul(d));
+        self.reshaped(vec![product(&ty.dims[..split]), product(&ty.dims[split..])])
+    }
+
+    fn reshape(&mut self) -> Result<Value, ModelError> {
+        self.some_inputs(2..=2)?;
+        let from = self.ty(0)?;
+        let wanted = self.constant_ints(1, "the shape")?;
+        let allow_zero = self.attributes.flag("allowzero", false)?;
+        let elements = from.elements().map_err(|e| self.fail(e.to_string()))? as u64;
+        let mut dims = Vec::with_capacity(wanted.len());
+        let mut open = None;
+        for (i, &want) in wanted.iter().enumerate() {
+            dims.push(match want {
+                -1 if open.is_none() => {
+                    open = Some(i);
+                    1
+                }
+                0 if !allow_zero => *from.dims.get(i).ok_or_else(|| {
+                    self.fail(format!(
+                        "shape {wanted:?} copies axis {i}, which {from} lacks"
+                    ))
+                })?,
+                w if w >= 0 => w as u64,
+                _ => {
+                    return Err(self.fail(format!(
+                        "shape {wanted:?} has more than one open or a negative extent"
+                    )));
+                }
+            });
+        }
+        if let Some(i) = open {
+            let known = dims.iter().fold(1u64, |n, &d| n.saturating_mul(d));
+            if known == 0 || !elements.is_multiple_of(known) {
+                return Err(self.fail(format!("{from} cannot become {wanted:?}")));
+            }
+            dims[i] = elements / known;
+        }
+        self.reshaped(dims)
+    }
+
+    fn squeeze(&mut self, squeeze: bool) -> Result<Value, ModelError> {
+        let ty = self.ty(0)?;
+        let axes = match self.attributes.ints("axes")? {
+            Some(axes) => Some(axes.to_vec()),
+            None if self.optional(1).is_some() => Some(self.constant_ints(1, "axes")?),
+            None => None,
+        };
+        let dims = if squeeze {
+            let rank = ty.dims.len();
+            let drop: Vec<usize> = match axes {
+                None => (0..rank).filter(|&a| ty.dims[a] == 1).collect(),
+                Some(axes) => axes
+                    .iter()
+                    .map(|&a| Ok(self.axis(a, rank)? as usize))
+                    .collect::<Result<_, ModelError>>()?,
+            };
+            if let Some(&bad) = drop.iter().find(|&&a| ty.dims[a] != 1) {
+                return Err(self.fail(format!("axis {bad} of {ty} is not 1")));
+            }
+            (0..rank)
+                .filter(|a| !drop.contains(a))
+                .map(|a| ty.dims[a])
+                .collect()
+        } else {
+            let axes = axes.ok_or_else(|| self.fail("axes are missing"))?;
+            let rank = ty.dims.len() + axes.len();
+            let add: Vec<usize> = axes
+                .iter()
+                .map(|&a| Ok(self.axis(a, rank)? as usize))
+                .collect::<Result<_, ModelError>>()?;
+            let mut old = ty.dims.iter();
+            (0..rank)
+                .map(|a| {
+                    if add.contains(&a) {
+                        1
+                    } else {
+                        old.next().copied().unwrap_or(1)
+                    }
+                })
+                .collect::<Vec<_>>()
+        };
+        self.reshaped(dims)
+    }
+
+    fn transpose(&mut self) -> Result<Value, ModelError> {
+        self.some_inputs(1..=1)?;
+        let rank = self.ty(0)?.dims.len();
+        let perm = match self.attributes.ints("perm")? {
+            Some(ints) => self.small("perm", ints)?,
+            None => (0..rank as u32).rev().collect(),
+        };
+        self.first_only(Op::Transpose { perm })
+    }
+
+    fn argmax(&mut self) -> Result<Value, ModelError> {
+        if self.attributes.flag("select_last_index", false)? {
+            return Err(
+                self.fail("select_last_index 1 is not supported: ties take the lowest index")
+            );
+        }
+        let keepdims = self.attributes.flag("keepdims", true)?;
+        let axis = self.axis(self.attributes.int("axis", 0)?, self.ty(0)?.dims.len())?;
+        self.plain(Op::ArgMax { axis, keepdims }, 1)
+    }
+
+    fn dropout(&mut self) -> Result<Value, ModelError> {
+        self.attributes.ignore(&["ratio", "seed", "is_test"]);
+        match self.optional(2) {
+            None => self.value(0),
+            Some(Value::Constant(mode)) if mode.raw(0) == Some(0) => self.value(0),
+            Some(_) => Err(self.fail("training_mode must be absent or false")),
+        }
+    }
+
+    fn constant(&mut self) -> Result<Value, ModelError> {
+        let value = if let Some(proto) = self.attributes.tensor("value")? {
+            tensor::tensor(proto)?
+        } else if let Some(f) = self.attributes.optional_float("value_float")? {
+            Tensor::f32(vec![], vec![f]).map_err(|e| self.fail(e.to_string()))?
+        } else if let Some(i) = self.attributes.optional_int("value_int")? {
+            Tensor::i64(vec![], vec![i]).map_err(|e| self.fail(e.to_string()))?
+        } else if let Some(ints) = self.attributes.ints("value_ints")? {
+            Tensor::i64(vec![ints.len() as u64], ints.to_vec())
+                .map_err(|e| self.fail(e.to_string()))?
+        } else if let Some(floats) = self.attributes.floats("value_floats")? {
+            Tensor::f32(vec![floats.len() as u64], floats.to_vec())
+                .map_err(|e| self.fail(e.to_string()))?
+        } else {
+            return Err(self.fail(
+                "it has no value of a supported kind (value, value_float(s), value_int(s))",
+            ));
+        };
+        Ok(Value::Constant(Arc::new(value)))
+    }
+}

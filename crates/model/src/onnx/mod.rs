@@ -1,0 +1,438 @@
+//! Import of ONNX files. Everything in a file is hostile until checked: sizes against the file, names,
+//! types and shapes against the standard; what is not supported is refused by node and operator.
+
+mod attributes;
+mod lower;
+mod proto;
+mod tensor;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use gavel_numerics::{DType, Op, Tensor, TensorType};
+use prost::Message as _;
+
+use crate::{CommitPolicy, Graph, Model, ModelError, Node, Source, Weight};
+use proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
+
+/// Oldest and newest opset of the default domain that the mappings were written against.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
+/// Metadata keys with this prefix become the `preprocess` and `labels` assets.
+const METADATA_PREFIX: &str = "gavel.";
+
+/// How to read a file.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ImportOptions {
+    /// Values of symbolic dimensions by name. An unnamed or unbound leading dimension of an input is 1.
+    pub dimensions: BTreeMap<String, u64>,
+    /// Where to commit.
+    pub commit: CommitPolicy,
+}
+
+/// Reads an ONNX file.
+///
+/// # Errors
+/// What is malformed or not supported, with the node, tensor or dimension it concerns.
+pub fn import(file: &[u8], options: &ImportOptions) -> Result<Model, ModelError> {
+    let proto = ModelProto::decode(file)?;
+    let graph = proto
+        .graph
+        .as_ref()
+        .ok_or_else(|| ModelError::File("the file holds no graph".into()))?;
+    if !proto.functions.is_empty() {
+        return Err(ModelError::File(
+            "model-local functions are not supported".into(),
+        ));
+    }
+    let importer = Importer::new(opset(&proto)?, graph, options)?;
+    let (graph, weights) = importer.run(graph)?;
+    Model::build(graph, weights, assets(&proto), &options.commit)
+}
+
+fn opset(proto: &ModelProto) -> Result<i64, ModelError> {
+    let version = proto
+        .opset_import
+        .iter()
+        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
+        .map(|o| o.version);
+    match version {
+        Some(v) if OPSETS.contains(&v) => Ok(v),
+        Some(v) => Err(ModelError::File(format!(
+            "opset {v} is outside {} to {}",
+            OPSETS.start(),
+            OPSETS.end()
+        ))),
+        None => Err(ModelError::File(
+            "the file names no opset of the default domain".into(),
+        )),
+    }
+}
+
+/// `gavel.*` metadata as assets: `preprocess` (key=value lines) and `labels`.
+fn assets(proto: &ModelProto) -> BTreeMap<String, Vec<u8>> {
+    let entries: BTreeMap<&str, &str> = proto
+        .metadata_props
+        .iter()
+        .filter_map(|e| Some((e.key.strip_prefix(METADATA_PREFIX)?, e.value.as_str())))
+        .collect();
+    let mut assets = BTreeMap::new();
+    let mut lines = String::new();
+    for (key, value) in entries {
+        if key == "labels" {
+            assets.insert("labels".to_owned(), value.as_bytes().to_vec());
+        } else {
+            lines.push_str(&format!("{key}={value}\n"));
+        }
+    }
+    if !lines.is_empty() {
+        assets.insert("preprocess".to_owned(), lines.into_bytes());
+    }
+    assets
+}
+
+/// What a name stands for while the graph is read.
+#[derive(Clone)]
+enum Value {
+    /// Known at import.
+    Constant(Arc<Tensor>),
+    /// Computed by the task.
+    Dynamic(Source),
+}
+
+struct Importer {
+    opset: i64,
+    values: HashMap<String, Value>,
+    graph: Graph,
+    weights: Vec<Weight>,
+    weight_of: HashMap<String, u32>,
+}
+
+impl Importer {
+    fn new(
+        opset: i64,
+        graph: &GraphProto,
+        options: &ImportOptions,
+    ) -> Result<Importer, ModelError> {
+        if !graph.sparse_initializer.is_empty() {
+            return Err(ModelError::File(
+                "sparse initializers are not supported".into(),
+            ));
+        }
+        let mut importer = Importer {
+            opset,
+            values: HashMap::new(),
+            graph: Graph::default(),
+            weights: Vec::new(),
+            weight_of: HashMap::new(),
+        };
+        for proto in &graph.initializer {
+            let value = Value::Constant(Arc::new(tensor::tensor(proto)?));
+            importer.define(&proto.name, value, || ModelError::Tensor {
+                name: proto.name.clone(),
+                reason: "the name is used twice".into(),
+            })?;
+        }
+        // before IR version 4 initializers are listed among the inputs too
+        for info in graph
+            .input
+            .iter()
+            .filter(|i| !graph.initializer.iter().any(|t| t.name == i.name))
+        {
+            let ty = input_type(info, options)?;
+            let source = Source::Input(importer.graph.inputs.len() as u32);
+            importer.define(&info.name, Value::Dynamic(source), || {
+                boundary("input", info, "the name is used twice")
+            })?;
+            importer.graph.inputs.push((info.name.clone(), ty));
+        }
+        Ok(importer)
+    }
+
+    fn define(
+        &mut self,
+        name: &str,
+        value: Value,
+        twice: impl FnOnce() -> ModelError,
+    ) -> Result<(), ModelError> {
+        match self.values.insert(name.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(twice()),
+        }
+    }
+
+    fn run(mut self, proto: &GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
+        for (i, node) in proto.node.iter().enumerate() {
+            let label = if node.name.is_empty() {
+                format!("#{i}")
+            } else {
+                node.name.clone()
+            };
+            let fail = |reason: String| ModelError::Node {
+                node: label.clone(),
+                op: node.op_type.clone(),
+                reason,
+            };
+            let value = self.lower(node, &label)?;
+            let output = node
+                .output
+                .first()
+                .filter(|o| !o.is_empty())
+                .ok_or_else(|| fail("it has no output".into()))?;
+            if let Some(extra) = node
+                .output
+                .iter()
+                .skip(1)
+                .find(|o| !o.is_empty() && is_read(proto, o))
+            {
+                return Err(fail(format!(
+                    "its second output {extra} is used; only the first is supported"
+                )));
+            }
+            self.define(output, value, || {
+                fail(format!("output {output} is defined twice"))
+            })?;
+        }
+        for info in &proto.output {
+            let value = self
+                .values
+                .get(&info.name)
+                .cloned()
+                .ok_or_else(|| boundary("output", info, "nothing produces it"))?;
+            let source = match value {
+                Value::Dynamic(source @ Source::Node { .. }) => source,
+                // an output is always a node's, so that the trace shows it
+                Value::Dynamic(_) | Value::Constant(_) => {
+                    let source = self.source(&info.name, &value);
+                    let types = [self.type_of(source).clone()];
+                    self.push(
+                        info.name.clone(),
+                        Op::Identity,
+                        vec![source],
+                        &types.iter().collect::<Vec<_>>(),
+                    )?
+                }
+            };
+            self.graph.outputs.push((info.name.clone(), source));
+        }
+        Ok(prune(self.graph, self.weights))
+    }
+
+    /// The value of a node's output, with whatever nodes it takes appended to the graph.
+    fn lower(&mut self, node: &NodeProto, label: &str) -> Result<Value, ModelError> {
+        if !node.domain.is_empty() && node.domain != "ai.onnx" {
+            return Err(unsupported(
+                label,
+                format!("{}.{}", node.domain, node.op_type),
+            ));
+        }
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for name in &node.input {
+            inputs.push(match name.as_str() {
+                "" => None,
+                name => Some((
+                    name,
+                    self.values.get(name).cloned().ok_or_else(|| ModelError::Node {
+                        node: label.to_owned(),
+                        op: node.op_type.clone(),
+                        reason: format!("input {name} is not produced before it (missing, unordered, or a cycle)"),
+                    })?,
+                )),
+            });
+        }
+        lower::lower(self, node, label, &inputs)
+    }
+
+    fn type_of(&self, source: Source) -> &TensorType {
+        match source {
+            Source::Input(i) => &self.graph.inputs[i as usize].1,
+            Source::Weight(i) => self.weights[i as usize].tensor.ty(),
+            Source::Node { node, .. } => &self.graph.nodes[node as usize].output,
+        }
+    }
+
+    /// Where a value lives; a constant becomes a weight at its first use.
+    fn source(&mut self, name: &str, value: &Value) -> Source {
+        match value {
+            Value::Dynamic(source) => *source,
+            Value::Constant(tensor) => {
+                let next = self.weights.len() as u32;
+                let index = *self.weight_of.entry(name.to_owned()).or_insert(next);
+                if index == next {
+                    self.weights.push(Weight {
+                        name: name.to_owned(),
+                        tensor: tensor.clone(),
+                    });
+                }
+                Source::Weight(index)
+            }
+        }
+    }
+
+    /// Appends a node whose type the shape program gives.
+    fn push(
+        &mut self,
+        name: String,
+        op: Op,
+        inputs: Vec<Source>,
+        types: &[&TensorType],
+    ) -> Result<Source, ModelError> {
+        let output = op.infer_type(types).map_err(|source| ModelError::Shape {
+            node: name.clone(),
+            source,
+        })?;
+        let index = self.graph.nodes.len() as u32;
+        self.graph.nodes.push(Node {
+            name,
+            op,
+            inputs,
+            output,
+        });
+        Ok(Source::node(index))
+    }
+}
+
+fn unsupported(label: &str, op: String) -> ModelError {
+    ModelError::Unsupported {
+        node: label.to_owned(),
+        op,
+        supported: lower::SUPPORTED,
+    }
+}
+
+fn boundary(what: &'static str, info: &ValueInfo, reason: &str) -> ModelError {
+    ModelError::Boundary {
+        what,
+        name: info.name.clone(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn is_read(graph: &GraphProto, name: &str) -> bool {
+    graph.node.iter().any(|n| n.input.iter().any(|i| i == name))
+        || graph.output.iter().any(|o| o.name == name)
+}
+
+fn input_type(info: &ValueInfo, options: &ImportOptions) -> Result<TensorType, ModelError> {
+    let fail = |reason: String| ModelError::Boundary {
+        what: "input",
+        name: info.name.clone(),
+        reason,
+    };
+    let ty = info
+        .r#type
+        .as_ref()
+        .and_then(|t| t.tensor_type.as_ref())
+        .ok_or_else(|| fail("only tensors are supported".into()))?;
+    let dtype: DType = tensor::dtype(ty.elem_type).ok_or_else(|| {
+        fail(format!(
+            "element type {} is not supported",
+            tensor::type_name(ty.elem_type)
+        ))
+    })?;
+    let shape = ty
+        .shape
+        .as_ref()
+        .ok_or_else(|| fail("its shape is not declared".into()))?;
+    let dims = shape
+        .dim
+        .iter()
+        .enumerate()
+        .map(|(axis, dim)| {
+            let name = dim.dim_param.as_deref().filter(|n| !n.is_empty());
+            match (dim.dim_value, name.and_then(|n| options.dimensions.get(n))) {
+                (_, Some(&bound)) => Ok(bound),
+                (Some(value), None) if value > 0 => Ok(value as u64),
+                // a batch of one: strangers' tasks are batched by the engine, not by the model
+                _ if axis == 0 => Ok(1),
+                _ => Err(fail(format!(
+                    "dimension {axis} ({}) has no value; bind it by name",
+                    name.unwrap_or("unnamed")
+                ))),
+            }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let ty = TensorType::new(dtype, dims);
+    ty.elements().map_err(|e| fail(e.to_string()))?;
+    Ok(ty)
+}
+
+/// Drops nodes no output depends on and weights nobody reads; the order of what stays is kept. The file's
+/// order is topological, so it is Kahn's order with ties by number.
+fn prune(graph: Graph, weights: Vec<Weight>) -> (Graph, Vec<Weight>) {
+    let mut live = vec![false; graph.nodes.len()];
+    let mut used = BTreeSet::new();
+    let mark = |source: Source, live: &mut Vec<bool>, used: &mut BTreeSet<u32>| match source {
+        Source::Node { node, .. } => live[node as usize] = true,
+        Source::Weight(i) => {
+            used.insert(i);
+        }
+        Source::Input(_) => {}
+    };
+    for (_, source) in &graph.outputs {
+        mark(*source, &mut live, &mut used);
+    }
+    for i in (0..graph.nodes.len()).rev().collect::<Vec<_>>() {
+        if live[i] {
+            for &source in &graph.nodes[i].inputs {
+                mark(source, &mut live, &mut used);
+            }
+        }
+    }
+    let number = |flags: &mut dyn Iterator<Item = bool>| {
+        flags
+            .scan(0u32, |next, keep| {
+                let at = *next;
+                *next += u32::from(keep);
+                Some(at)
+            })
+            .collect::<Vec<_>>()
+    };
+    let node_at = number(&mut live.iter().copied());
+    let weight_at = number(&mut (0..weights.len() as u32).map(|i| used.contains(&i)));
+    let moved = |source: Source| match source {
+        Source::Node {
+            step_offset,
+            node,
+            port,
+        } => Source::Node {
+            step_offset,
+            node: node_at[node as usize],
+            port,
+        },
+        Source::Weight(i) => Source::Weight(weight_at[i as usize]),
+        Source::Input(i) => Source::Input(i),
+    };
+    let nodes = graph
+        .nodes
+        .into_iter()
+        .zip(&live)
+        .filter(|(_, keep)| **keep)
+        .map(|(mut node, _)| {
+            node.inputs.iter_mut().for_each(|s| *s = moved(*s));
+            node
+        })
+        .collect();
+    let outputs = graph
+        .outputs
+        .into_iter()
+        .map(|(name, s)| (name, moved(s)))
+        .collect();
+    let weights = weights
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| used.contains(&(*i as u32)))
+        .map(|(_, w)| w)
+        .collect();
+    (
+        Graph {
+            inputs: graph.inputs,
+            nodes,
+            outputs,
+        },
+        weights,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Initializers and constants: every size is checked against the file before anything is allocated.
+
+use gavel_numerics::{DType, Tensor, TensorType};
+
+use super::proto::TensorProto;
+use crate::ModelError;
+
+/// ONNX's element type numbers.
+pub(super) fn dtype(elem_type: i32) -> Option<DType> {
+    match elem_type {
+        1 => Some(DType::F32),
+        2 => Some(DType::U8),
+        3 => Some(DType::I8),
+        6 => Some(DType::I32),
+        7 => Some(DType::I64),
+        9 => Some(DType::Bool),
+        _ => None,
+    }
+}
+
+/// Name of an ONNX element type, for messages.
+pub(super) fn type_name(elem_type: i32) -> &'static str {
+    match elem_type {
+        0 => "undefined",
+        1 => "float",
+        2 => "uint8",
+        3 => "int8",
+        4 => "uint16",
+        5 => "int16",
+        6 => "int32",
+        7 => "int64",
+        8 => "string",
+        9 => "bool",
+        10 => "float16",
+        11 => "double",
+        12 => "uint32",
+        13 => "uint64",
+        14 => "complex64",
+        15 => "complex128",
+        16 => "bfloat16",
+        _ => "a type of a newer standard",
+    }
+}
+
+/// The value of a tensor that lies in the file.
+pub(super) fn tensor(proto: &TensorProto) -> Result<Tensor, ModelError> {
+    let fail = |reason: String| ModelError::Tensor {
+        name: proto.name.clone(),
+        reason,
+    };
+    if proto.data_location != 0 || !proto.external_data.is_empty() {
+        return Err(fail(
+            "its data lies in another file; only self-contained files are accepted".into(),
+        ));
+    }
+    let dtype = dtype(proto.data_type).ok_or_else(|| {
+        fail(format!(
+            "element type {} is not supported (float, int64, int32, uint8, int8, bool are)",
+            type_name(proto.data_type)
+        ))
+    })?;
+    let dims = proto
+        .dims
+        .iter()
+        .map(|&d| {
+            u64::try_from(d)
+                .map_err(|_| fail(format!("extents {:?} must not be negative", proto.dims)))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let ty = TensorType::new(dtype, dims);
+    let expected = ty.byte_len().map_err(|e| fail(e.to_string()))?;
+    let elements = expected / dtype.size();
+    if !proto.raw_data.is_empty() {
+        if proto.raw_data.len() != expected {
+            return Err(fail(format!(
+                "{ty} takes {expected} bytes, the file has {}",
+                proto.raw_data.len()
+            )));
+        }
+        return Tensor::from_le_bytes(ty, &proto.raw_data).map_err(|e| fail(e.to_string()));
+    }
+    let found = match dtype {
+        DType::F32 => proto.float_data.len(),
+        DType::I64 => proto.int64_data.len(),
+        _ => proto.int32_data.len(),
+    };
+    if found != elements {
+        return Err(fail(format!(
+            "{ty} takes {elements} values, the file has {found}"
+        )));
+    }
+    let raw: Vec<u64> = match dtype {
+        DType::F32 => proto
+            .float_data
+            .iter()
+            .map(|x| x.to_bits().into())
+            .collect(),
+        DType::I64 => proto.int64_data.iter().map(|&x| x as u64).collect(),
+        _ => {
+            let range = match dtype {
+                DType::U8 => 0..=255,
+                DType::I8 => -128..=127,
+                DType::Bool => 0..=1,
+                _ => i32::MIN..=i32::MAX,
+            };
+            if let Some(value) = proto.int32_data.iter().find(|v| !range.contains(v)) {
+                return Err(fail(format!("{value} is no {dtype:?}")));
+            }
+            proto.int32_data.iter().map(|&x| x as u32 as u64).collect()
+        }
+    };
+    Tensor::from_raw(ty, &raw).map_err(|e| fail(e.to_string()))
+}
