@@ -239,16 +239,14 @@ fn referee(
     knowledge: &dyn Knowledge,
 ) -> Option<Move> {
     let segment = view.segment?;
-    let own = knowledge.fine_trace(segment.leaf_index)?;
     if let FineIndex::Op(isolated) = place
-        && let Some(move_) = earlier(&segment, isolated, &own, knowledge)
+        && let Some(own) = knowledge.fine_trace(segment.leaf_index)
+        && let Some(earlier) = earlier(&segment, isolated, &own, knowledge)
     {
-        return Some(move_);
+        return Some(earlier);
     }
-    Some(Move::Rule {
-        claimed,
-        own: own.digest_at(place).ok()?,
-    })
+    let own = knowledge.output_on_committed_inputs(&segment, place)?;
+    Some(Move::Rule { claimed, own })
 }
 
 fn earlier(
@@ -289,7 +287,7 @@ fn appeal(
     if !policy.appeal || role.side() != Some(loser) {
         return None;
     }
-    let own = fine(view, knowledge)?.digest_at(place).ok()?;
+    let own = knowledge.output_on_committed_inputs(&view.segment?, place)?;
     let right = match loser {
         Side::Provider => own == claimed,
         Side::Challenger => own != claimed,

@@ -1,6 +1,7 @@
 //! What a party can compute, as far as the game needs it.
 
-use gavel_trace::{FineTrace, MerkleTree, Opening, SegmentEntry};
+use crate::SegmentFacts;
+use gavel_trace::{Digest, FineIndex, FineTrace, MerkleTree, Opening, SegmentEntry};
 
 /// A fine trace that the provider handed out with its signature over the ops root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,5 +40,21 @@ pub trait Knowledge {
     /// that the game is about.
     fn provider_fine(&self, leaf_index: u64) -> Option<FineTrace> {
         self.provider_signed(leaf_index).map(|signed| signed.fine)
+    }
+
+    /// Output digest of a place, computed on the inputs that the provider committed: what a ruling
+    /// and an appeal are about.
+    ///
+    /// Where the party agrees with everything before the place, these are its own inputs, and the
+    /// default is right. Where it does not (a challenger who passed over an earlier error, which
+    /// only a referee meets), an implementation that can get the provider's tensors should check them
+    /// against `segment.previous_leaf` and `segment.ops_root` and compute on them: a ruling on other
+    /// inputs may be overturned.
+    fn output_on_committed_inputs(
+        &self,
+        segment: &SegmentFacts,
+        place: FineIndex,
+    ) -> Option<Digest> {
+        self.fine_trace(segment.leaf_index)?.digest_at(place).ok()
     }
 }

@@ -194,7 +194,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "ruling-is-computed",
-        demands: "only the drawn referee rules, on the isolated claim, with the digest that its own run has there",
+        demands: "only the drawn referee rules, on the isolated claim, with the digest that it computed on the committed inputs",
         because: "a referee that is overturned is slashed like a provider",
         holds: ruling_is_computed,
     },
@@ -456,6 +456,11 @@ fn direct_is_opened(s: &Situation<'_>) -> bool {
     opens && agreed && differs
 }
 
+fn recomputed(s: &Situation<'_>, place: FineIndex) -> Option<Digest> {
+    s.knowledge
+        .output_on_committed_inputs(&s.view.segment?, place)
+}
+
 fn ruling_is_computed(s: &Situation<'_>) -> bool {
     match (s.proposed, &s.view.phase) {
         (
@@ -465,12 +470,7 @@ fn ruling_is_computed(s: &Situation<'_>) -> bool {
                 claimed: disputed,
                 ..
             },
-        ) => {
-            s.role == Role::Referee
-                && claimed == disputed
-                && fine(s.view, s.knowledge)
-                    .is_some_and(|fine| fine.digest_at(*place).as_ref() == Ok(own))
-        }
+        ) => s.role == Role::Referee && claimed == disputed && recomputed(s, *place) == Some(*own),
         (Move::RuleEarlier { .. }, Phase::Refereed { .. }) => s.role == Role::Referee,
         (Move::Rule { .. } | Move::RuleEarlier { .. }, _) => false,
         _ => true,
@@ -521,7 +521,7 @@ fn appeal_what_is_wrong(s: &Situation<'_>) -> bool {
     else {
         return false;
     };
-    let own = fine(s.view, s.knowledge).and_then(|own| own.digest_at(*place).ok());
+    let own = recomputed(s, *place);
     match s.role {
         Role::Provider => ruled != claimed && own == Some(*claimed),
         Role::Challenger => ruled == claimed && own.is_some_and(|own| own != *claimed),

@@ -360,6 +360,73 @@ fn an_operator_passed_over_is_found_by_the_referee() {
     assert_eq!(judge(&mut court, &referee, now), Outcome::Upheld);
 }
 
+/// A referee that was handed the provider's tensors and computes one operator on them.
+struct Fetches<'a>(Knows<'a>);
+
+impl Knowledge for Fetches<'_> {
+    fn level1(&self) -> Option<&MerkleTree> {
+        self.0.level1()
+    }
+    fn fine_trace(&self, leaf_index: u64) -> Option<FineTrace> {
+        self.0.fine_trace(leaf_index)
+    }
+    fn segment(&self, index: u32) -> Option<(SegmentEntry, Opening)> {
+        self.0.segment(index)
+    }
+    fn output_on_committed_inputs(
+        &self,
+        segment: &SegmentFacts,
+        place: FineIndex,
+    ) -> Option<Digest> {
+        // The provider is right on its own inputs past its one error.
+        self.0
+            .provider?
+            .fine(segment.leaf_index)
+            .digest_at(place)
+            .ok()
+    }
+}
+
+#[test]
+fn a_referee_rules_on_the_committed_inputs() {
+    // A friendly challenger isolates an operator after the error, right on the inputs it was given.
+    let world = world();
+    let (truth, lie) = (
+        Run::new(&world, &[]),
+        Run::new(&world, &[(1, FineIndex::Op(3))]),
+    );
+    let (knows, liar) = (Knows::only(&truth), Knows::only(&lie));
+    let mut court = CourtModel::open(world.setup(&lie), 0);
+    let now = play(&mut court, (ByTheRules, &liar), (Rightmost, &knows), 1);
+    assert_ne!(court.view().segment.unwrap().leaf_index, 1);
+    let referee = Fetches(Knows {
+        own: &truth,
+        provider: Some(&lie),
+        signed: false,
+    });
+    court
+        .apply(Role::Bystander, &Move::DrawReferee, now)
+        .unwrap();
+    let Phase::Refereed { claimed, .. } = court.view().phase else {
+        panic!()
+    };
+    let ruling = propose(
+        court.view(),
+        Role::Referee,
+        &referee,
+        &Policy::default(),
+        now,
+    );
+    if let Some(Move::Rule { own, .. }) = ruling {
+        assert_eq!(
+            own, claimed,
+            "no appeal can overturn it; the other challenges run their course"
+        );
+    } else {
+        panic!("no ruling: {ruling:?}");
+    }
+}
+
 #[test]
 fn garbage_in_the_padding_convicts_at_once() {
     let world = world();
