@@ -15,6 +15,7 @@ interface IMarketCourt is IMarket {
     /// @notice One open dispute ended without a conviction (cleared, or closed in favour of nobody); the last one: -> Committed.
     function disputeClosed(uint256 taskId, uint8 attempt) external;
     /// @notice Final conviction: Disputed -> Open*. The court has slashed and tombstoned, and has moved `topUp` into `Pots.task(taskId)`.
+    /// The ceiling rises by it, at most to twice what it was; the excess is burned here.
     function convict(uint256 taskId, uint8 attempt, uint128 topUp) external;
     /// @notice No verdict can be had: Disputed -> Open* without a penalty; collateral back to the provider.
     function voidAttempt(uint256 taskId, uint8 attempt) external;

@@ -54,7 +54,12 @@ abstract contract MarketVerdicts is RetryLanes {
     }
 
     function convict(uint256 taskId, uint8 attempt, uint128 topUp) external onlyCourt {
-        _requeue(taskId, _disputed(taskId, attempt), "guilty", topUp);
+        Record storage r = _disputed(taskId, attempt);
+        // INVARIANT P-T2: A ceiling at most doubles. Collateral grows with it, and a large slash must not make the task
+        // too dear to claim; what is beyond is burned.
+        uint128 raise = topUp < r.maxPrice ? topUp : r.maxPrice;
+        if (topUp > raise) _vault.movePot(Pots.task(taskId), Pots.BURN, topUp - raise, "excess");
+        _requeue(taskId, r, "guilty", raise);
     }
 
     function voidAttempt(uint256 taskId, uint8 attempt) external onlyCourt {
@@ -100,6 +105,7 @@ abstract contract MarketVerdicts is RetryLanes {
         uint128 price = _clearingPrice(r);
         uint8 attempt = r.attempt;
         r.minPrice = uint96(price); // between the old bounds
+        // At most doubled 31 times from a price that fits the parameters' bound; a pot cannot hold more than the supply.
         uint256 raised = uint256(r.maxPrice) + topUp;
         r.maxPrice = raised > type(uint96).max ? type(uint96).max : uint96(raised);
         r.openedAt = uint40(block.timestamp);

@@ -9,16 +9,9 @@ library TraceTree {
 
     /// @notice Level `g` of the tree over `leaves` (level 0: the leaves, padded with zeros to 2^height).
     function level(bytes32[] memory leaves, uint8 height, uint256 g) internal pure returns (bytes32[] memory row) {
-        row = new bytes32[](uint256(1) << height);
-        for (uint256 i = 0; i < leaves.length; i++) {
-            row[i] = leaves[i];
-        }
+        row = _padded(leaves, height);
         for (uint256 k = 0; k < g; k++) {
-            bytes32[] memory next = new bytes32[](row.length / 2);
-            for (uint256 i = 0; i < next.length; i++) {
-                next[i] = node(row[2 * i], row[2 * i + 1]);
-            }
-            row = next;
+            _reduce(row);
         }
     }
 
@@ -27,9 +20,29 @@ library TraceTree {
     }
 
     function open(bytes32[] memory leaves, uint8 height, uint256 index) internal pure returns (bytes32[] memory proof) {
+        bytes32[] memory row = _padded(leaves, height);
         proof = new bytes32[](height);
         for (uint256 k = 0; k < height; k++) {
-            proof[k] = level(leaves, height, k)[(index >> k) ^ 1];
+            proof[k] = row[(index >> k) ^ 1];
+            _reduce(row);
+        }
+    }
+
+    function _padded(bytes32[] memory leaves, uint8 height) private pure returns (bytes32[] memory row) {
+        row = new bytes32[](uint256(1) << height);
+        for (uint256 i = 0; i < leaves.length; i++) {
+            row[i] = leaves[i];
+        }
+    }
+
+    /// @dev One level up, in place.
+    function _reduce(bytes32[] memory row) private pure {
+        uint256 half = row.length / 2;
+        for (uint256 i = 0; i < half; i++) {
+            row[i] = node(row[2 * i], row[2 * i + 1]);
+        }
+        assembly {
+            mstore(row, half)
         }
     }
 }
