@@ -5,6 +5,8 @@ use gavel_trace::{CHUNK_BYTES, Digest, MerkleTree, TensorHeader, chunk_leaves, t
 
 use crate::pool::Pool;
 
+/// Bytes below which hashing stays on the calling thread.
+const WORTH_SPLITTING_BYTES: usize = 1 << 16;
 /// Bytes from which one tensor's chunks are shared among threads.
 const PARALLEL_BYTES: usize = 1 << 18;
 
@@ -15,11 +17,13 @@ pub fn digest(tensor: &Tensor) -> Digest {
 
 /// The digests of `tensors`, in order.
 pub(crate) fn digests(pool: &Pool, tensors: &[&Tensor]) -> Vec<Digest> {
-    if pool.threads() == 1 {
+    let bytes = |tensor: &Tensor| tensor.len() * tensor.dtype().size();
+    let total: usize = tensors.iter().map(|tensor| bytes(tensor)).sum();
+    if pool.threads() == 1 || total < WORTH_SPLITTING_BYTES {
         return tensors.iter().map(|tensor| digest(tensor)).collect();
     }
     let (large, small): (Vec<usize>, Vec<usize>) = (0..tensors.len())
-        .partition(|&i| tensors[i].len() * tensors[i].dtype().size() >= PARALLEL_BYTES);
+        .partition(|&i| bytes(tensors[i]) >= PARALLEL_BYTES);
     let mut found = vec![Digest::ZERO; tensors.len()];
     for (&i, value) in small.iter().zip(pool.map(&small, |&i| digest(tensors[i]))) {
         found[i] = value;

@@ -76,7 +76,13 @@ macro_rules! map {
     };
 }
 
-map!(Relu, Map1, |self, s, x| math::max(s, x, s.splat(0.0)));
+map!(
+    /// `max(x, +0)`: what is not above zero is +0, but for NaN.
+    Relu, Map1, |self, s, x| {
+        let zero = s.splat(0.0);
+        s.select(s.lt(zero, x), x, s.select(s.is_nan(x), x, zero))
+    }
+);
 map!(Sigmoid, Map1, |self, s, x| math::sigmoid(s, x));
 map!(Tanh, Map1, |self, s, x| math::tanh(s, x));
 map!(Exp, Map1, |self, s, x| math::exp(s, x));

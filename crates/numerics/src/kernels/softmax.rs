@@ -70,7 +70,7 @@ struct ExpMinus(f32);
 impl Map1 for ExpMinus {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
-        math::exp(s, s.canonical(s.sub(x, s.splat(self.0))))
+        math::exp(s, s.sub(x, s.splat(self.0)))
     }
 }
 
