@@ -313,7 +313,7 @@ impl Lowering<'_, '_> {
             .cloned()
             .flatten()
             .ok_or_else(|| self.fail("input 0 is missing"))?;
-        self.on(&input.0.to_owned(), &input.1, op, self.label.to_owned())
+        self.on(input.0, &input.1, op, self.label.to_owned())
     }
 
     fn on(
