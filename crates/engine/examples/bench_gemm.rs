@@ -6,7 +6,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use gavel_numerics::kernels::{Bias, Isa, IsaKind, MatRef, Sequential, gemm};
+use gavel_numerics::Window2d;
+use gavel_numerics::kernels::{Bias, ConvShape, Isa, IsaKind, MatRef, Sequential, conv2d, gemm};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let repeats = std::env::args()
@@ -69,7 +70,75 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             format!("{m} x {n} x {k}{}", if by_columns { " B'" } else { "" })
         );
     }
+    println!(
+        "{:>30} {:>8} {:>10}",
+        "conv C x H x W -> M, k, stride", "GFLOP/s", "/peak"
+    );
+    for (c, hw, m, kernel, stride) in [
+        (64, 56, 64, 3, 1),
+        (256, 56, 64, 1, 1),
+        (128, 28, 128, 3, 1),
+        (256, 14, 256, 3, 1),
+        (512, 7, 512, 3, 1),
+        (3, 224, 64, 7, 2),
+    ] {
+        let rate = convolution(isa, repeats, c, hw, m, kernel, stride);
+        let name = format!("{c} x {hw} x {hw} -> {m}, {kernel}, {stride}");
+        println!("{name:>30} {rate:8.1} {:10.2}", rate / peak);
+    }
     Ok(())
+}
+
+/// Best rate of a convolution with same padding, in GFLOP/s.
+fn convolution(
+    isa: Isa,
+    repeats: usize,
+    c: usize,
+    hw: usize,
+    m: usize,
+    kernel: usize,
+    stride: usize,
+) -> f64 {
+    let (k, pad) = (kernel as u32, kernel as u32 / 2);
+    let window = Window2d {
+        kernel: [k; 2],
+        strides: [stride as u32; 2],
+        dilations: [1; 2],
+        pads: [pad; 4],
+    };
+    let out_hw = (hw + 2 * (kernel / 2) - kernel) / stride + 1;
+    let shape = ConvShape {
+        batch: 1,
+        channels: c,
+        input: [hw; 2],
+        filters: m,
+        output: [out_hw; 2],
+        groups: 1,
+    };
+    let (x, w, bias) = (
+        values(c * hw * hw, 3),
+        values(m * c * kernel * kernel, 4),
+        values(m, 5),
+    );
+    let mut out = vec![0.0f32; m * out_hw * out_hw];
+    let flops = 2.0 * (out.len() * c * kernel * kernel) as f64;
+    let mut best = 0.0f64;
+    for _ in 0..repeats {
+        let start = Instant::now();
+        conv2d(
+            isa,
+            &Sequential,
+            window,
+            shape,
+            &x,
+            &w,
+            Some(&bias),
+            &mut out,
+        );
+        best = best.max(flops / start.elapsed().as_secs_f64() / 1e9);
+        black_box(&out);
+    }
+    best
 }
 
 /// The `gemm` crate on row-major operands, one thread.

@@ -22,8 +22,8 @@ pub(crate) fn digests(pool: &Pool, tensors: &[&Tensor]) -> Vec<Digest> {
     if pool.threads() == 1 || total < WORTH_SPLITTING_BYTES {
         return tensors.iter().map(|tensor| digest(tensor)).collect();
     }
-    let (large, small): (Vec<usize>, Vec<usize>) = (0..tensors.len())
-        .partition(|&i| bytes(tensors[i]) >= PARALLEL_BYTES);
+    let (large, small): (Vec<usize>, Vec<usize>) =
+        (0..tensors.len()).partition(|&i| bytes(tensors[i]) >= PARALLEL_BYTES);
     let mut found = vec![Digest::ZERO; tensors.len()];
     for (&i, value) in small.iter().zip(pool.map(&small, |&i| digest(tensors[i]))) {
         found[i] = value;
