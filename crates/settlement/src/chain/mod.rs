@@ -1,0 +1,318 @@
+//! The embedded chain: an EVM in this process with a clock of its own and a durable history.
+//!
+//! Its state is a function of its history ([`Event`]s), so durability is a journal of events, a reorg
+//! is a shorter history, and time travel is an event like any other. Gas is metered and free.
+
+mod execute;
+mod journal;
+mod query;
+mod types;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use revm::database::{CacheDB, EmptyDB};
+use revm::state::AccountInfo;
+
+pub use journal::JournalError;
+pub use query::LogFilter;
+pub use types::{Block, CallOutcome, CallRequest, ChainError, Event, Genesis, LogEntry, Receipt};
+
+use execute::Executed;
+use journal::Journal;
+
+type State = CacheDB<EmptyDB>;
+
+/// Most events kept in memory and replayed on opening; a chain that needs more has outgrown one process.
+const MAX_EVENTS: usize = 1 << 22;
+
+/// The chain. One writer: share it behind a lock.
+#[derive(Debug)]
+pub struct Chain {
+    genesis: Genesis,
+    state: State,
+    /// The clock: the next block's time is at least this.
+    now: u64,
+    blocks: Vec<Block>,
+    receipts: HashMap<B256, Receipt>,
+    events: Vec<Event>,
+    journal: Option<Journal>,
+    /// Set when the journal failed: what is in memory may not be on disk, so nothing more is accepted.
+    failed: Option<String>,
+}
+
+impl Chain {
+    /// A chain that lives in memory.
+    pub fn in_memory(genesis: Genesis) -> Chain {
+        let mut state = State::default();
+        for (address, balance) in &genesis.accounts {
+            state.insert_account_info(
+                *address,
+                AccountInfo {
+                    balance: *balance,
+                    ..Default::default()
+                },
+            );
+        }
+        let first = Block::genesis(&genesis);
+        Chain {
+            now: genesis.time,
+            blocks: vec![first],
+            genesis,
+            state,
+            receipts: HashMap::new(),
+            events: Vec::new(),
+            journal: None,
+            failed: None,
+        }
+    }
+
+    /// Opens the chain in `folder`, or starts one there with `genesis`. The folder is locked for this process.
+    ///
+    /// # Errors
+    /// The folder is in use or unreadable, its journal is corrupt before its end, or it holds another chain.
+    pub fn open(folder: &Path, genesis: Genesis) -> Result<Chain, ChainError> {
+        let (journal, stored, events) = Journal::open(folder, &genesis)?;
+        let mut chain = Chain::in_memory(stored);
+        for event in events {
+            chain.replay(event)?;
+        }
+        chain.journal = Some(journal);
+        Ok(chain)
+    }
+
+    /// Chain id.
+    pub fn chain_id(&self) -> u64 {
+        self.genesis.chain_id
+    }
+
+    /// The clock, in seconds since the epoch.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The newest block.
+    pub fn head(&self) -> &Block {
+        // the genesis block is never dropped
+        &self.blocks[self.blocks.len() - 1]
+    }
+
+    /// Executes a signed transaction in a block of its own. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// Undecodable, wrongly signed, wrong chain or nonce, above the gas cap: nothing changes. A transaction that
+    /// reverts is a receipt, not an error.
+    pub fn submit(&mut self, raw: &[u8]) -> Result<B256, ChainError> {
+        self.usable()?;
+        let hash = keccak256(raw);
+        if self.receipts.contains_key(&hash) {
+            // a duplicated request is answered like the first
+            return Ok(hash);
+        }
+        let time = self.next_time();
+        let executed = self.execute_transaction(raw, time)?;
+        let event = Event::Transaction {
+            time,
+            raw: Bytes::copy_from_slice(raw),
+            block_hash: B256::ZERO,
+        };
+        self.seal(executed, event)
+    }
+
+    fn next_time(&self) -> u64 {
+        self.now.max(self.head().time + 1)
+    }
+
+    fn usable(&self) -> Result<(), ChainError> {
+        match &self.failed {
+            Some(reason) => Err(ChainError::Failed(reason.clone())),
+            None if self.events.len() >= MAX_EVENTS => Err(ChainError::Full { events: MAX_EVENTS }),
+            None => Ok(()),
+        }
+    }
+
+    /// Appends the block of an executed transaction.
+    fn seal(&mut self, executed: Executed, mut event: Event) -> Result<B256, ChainError> {
+        let block = executed.block;
+        if let Event::Transaction { block_hash, .. } = &mut event {
+            *block_hash = block.hash;
+        }
+        let hash = executed.receipt.transaction_hash;
+        self.now = self.now.max(block.time);
+        self.blocks.push(block);
+        self.receipts.insert(hash, executed.receipt);
+        self.record(event)?;
+        Ok(hash)
+    }
+
+    /// Moves the clock forward to `time`; an earlier time changes nothing.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn advance_to(&mut self, time: u64) -> Result<(), ChainError> {
+        self.usable()?;
+        if time > self.now {
+            self.now = time;
+            self.record(Event::Clock { time })?;
+        }
+        Ok(())
+    }
+
+    /// A block without transactions.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn mine(&mut self) -> Result<(), ChainError> {
+        self.usable()?;
+        let time = self.next_time();
+        self.mine_at(time);
+        self.record(Event::Mine { time })
+    }
+
+    fn mine_at(&mut self, time: u64) {
+        let block = Block::after(self.head(), time, B256::ZERO, 0);
+        self.now = self.now.max(time);
+        self.blocks.push(block);
+    }
+
+    /// Drops the newest `depth` blocks, as a reorg would; their transactions may be submitted again. The clock stays.
+    ///
+    /// # Errors
+    /// If there are not that many blocks above the genesis block.
+    pub fn reorg(&mut self, depth: usize) -> Result<Vec<Bytes>, ChainError> {
+        self.usable()?;
+        let dropped = self.drop_blocks(depth)?;
+        self.record(Event::Reorg {
+            depth: depth as u64,
+        })?;
+        Ok(dropped)
+    }
+
+    fn drop_blocks(&mut self, depth: usize) -> Result<Vec<Bytes>, ChainError> {
+        if depth >= self.blocks.len() {
+            return Err(ChainError::Reorg {
+                depth,
+                blocks: self.blocks.len() - 1,
+            });
+        }
+        let (now, keep) = (self.now, self.blocks.len() - depth);
+        let events = std::mem::take(&mut self.events);
+        let (journal, failed) = (self.journal.take(), self.failed.take());
+        let mut chain = Chain::in_memory(self.genesis.clone());
+        let mut dropped = Vec::new();
+        let mut effective = Vec::new();
+        for event in events {
+            match &event {
+                Event::Transaction { raw, .. } if chain.blocks.len() >= keep => {
+                    dropped.push(raw.clone())
+                }
+                Event::Mine { .. } if chain.blocks.len() >= keep => {}
+                _ => {
+                    chain.apply(&event)?;
+                    effective.push(event);
+                }
+            }
+        }
+        *self = Chain {
+            now: now.max(chain.now),
+            events: effective,
+            journal,
+            failed,
+            ..chain
+        };
+        Ok(dropped)
+    }
+
+    /// State to come back to with [`revert_to`](Self::revert_to): the number of blocks.
+    pub fn snapshot(&self) -> u64 {
+        self.blocks.len() as u64
+    }
+
+    /// Drops the blocks since a snapshot.
+    ///
+    /// # Errors
+    /// If the chain is shorter than the snapshot.
+    pub fn revert_to(&mut self, snapshot: u64) -> Result<(), ChainError> {
+        let blocks = self.blocks.len() as u64;
+        let depth = blocks.checked_sub(snapshot).ok_or(ChainError::Reorg {
+            depth: 0,
+            blocks: self.blocks.len() - 1,
+        })?;
+        self.reorg(depth as usize).map(|_| ())
+    }
+
+    fn record(&mut self, event: Event) -> Result<(), ChainError> {
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.append(&event)
+        {
+            self.failed = Some(error.to_string());
+            return Err(error.into());
+        }
+        // a reorg's effect is already in `events`
+        if !matches!(event, Event::Reorg { .. }) {
+            self.events.push(event);
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, event: Event) -> Result<(), ChainError> {
+        if let Event::Reorg { depth } = event {
+            self.drop_blocks(depth as usize)?;
+            return Ok(());
+        }
+        self.apply(&event)?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<(), ChainError> {
+        match event {
+            Event::Transaction {
+                time,
+                raw,
+                block_hash,
+            } => {
+                let executed = self.execute_transaction(raw, *time)?;
+                let (number, found) = (executed.block.number, executed.block.hash);
+                if found != *block_hash {
+                    return Err(ChainError::Replay {
+                        number,
+                        expected: *block_hash,
+                        found,
+                    });
+                }
+                self.now = self.now.max(*time);
+                self.receipts
+                    .insert(executed.receipt.transaction_hash, executed.receipt);
+                self.blocks.push(executed.block);
+            }
+            Event::Clock { time } => self.now = self.now.max(*time),
+            Event::Mine { time } => self.mine_at(*time),
+            Event::Reorg { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Balance of an account, in wei.
+    pub fn balance(&self, address: Address) -> U256 {
+        self.account(address)
+            .map_or(U256::ZERO, |info| info.balance)
+    }
+
+    /// Next nonce of an account.
+    pub fn nonce(&self, address: Address) -> u64 {
+        self.account(address).map_or(0, |info| info.nonce)
+    }
+
+    fn account(&self, address: Address) -> Option<&AccountInfo> {
+        self.state
+            .cache
+            .accounts
+            .get(&address)
+            .map(|account| &account.info)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Blocks, receipts, requests and errors of the embedded chain.
+
+use alloy::primitives::{Address, B256, Bytes, Log, U256, keccak256};
+use serde::{Deserialize, Serialize};
+
+use super::JournalError;
+
+/// How a chain starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Chain id.
+    pub chain_id: u64,
+    /// Time of the genesis block, in seconds since the epoch.
+    pub time: u64,
+    /// Accounts that own coin from the start, in wei.
+    pub accounts: Vec<(Address, U256)>,
+}
+
+impl Default for Genesis {
+    fn default() -> Self {
+        Genesis {
+            chain_id: 31337,
+            time: 1_700_000_000,
+            accounts: Vec::new(),
+        }
+    }
+}
+
+/// What happened to the chain; its history is a list of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A transaction in a block of its own.
+    Transaction {
+        /// Block time.
+        time: u64,
+        /// EIP-2718 bytes.
+        raw: Bytes,
+        /// Hash of its block; checked on replay.
+        block_hash: B256,
+    },
+    /// The clock moved.
+    Clock {
+        /// To this time.
+        time: u64,
+    },
+    /// A block without transactions.
+    Mine {
+        /// Block time.
+        time: u64,
+    },
+    /// The newest blocks were dropped.
+    Reorg {
+        /// How many.
+        depth: u64,
+    },
+}
+
+/// A block: at most one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Height.
+    pub number: u64,
+    /// Keccak of number, time, parent, transaction, gas and state effects.
+    pub hash: B256,
+    /// Hash of the block before.
+    pub parent: B256,
+    /// Seconds since the epoch; strictly increasing.
+    pub time: u64,
+    /// Its transaction.
+    pub transaction: Option<B256>,
+    /// Gas its transaction used.
+    pub gas_used: u64,
+}
+
+impl Block {
+    pub(super) fn genesis(genesis: &Genesis) -> Block {
+        let accounts: Vec<u8> = genesis
+            .accounts
+            .iter()
+            .flat_map(|(a, b)| [a.as_slice(), &b.to_be_bytes::<32>()].concat())
+            .collect();
+        let hash = keccak256(
+            [
+                &genesis.chain_id.to_be_bytes()[..],
+                &genesis.time.to_be_bytes(),
+                &accounts,
+            ]
+            .concat(),
+        );
+        Block {
+            number: 0,
+            hash,
+            parent: B256::ZERO,
+            time: genesis.time,
+            transaction: None,
+            gas_used: 0,
+        }
+    }
+
+    /// The block after `parent`; `effects` digests what its transaction did.
+    pub(super) fn after(parent: &Block, time: u64, effects: B256, gas_used: u64) -> Block {
+        let number = parent.number + 1;
+        let header = [
+            &number.to_be_bytes()[..],
+            &time.to_be_bytes(),
+            parent.hash.as_slice(),
+            effects.as_slice(),
+            &gas_used.to_be_bytes(),
+        ]
+        .concat();
+        Block {
+            number,
+            hash: keccak256(header),
+            parent: parent.hash,
+            time,
+            transaction: None,
+            gas_used,
+        }
+    }
+
+    /// The randomness opcode's value in the block after this one: development only.
+    pub(super) fn randomness(&self) -> B256 {
+        keccak256([self.hash.as_slice(), b"randomness"].concat())
+    }
+}
+
+/// A log with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The log.
+    pub log: Log,
+    /// Its block.
+    pub block_number: u64,
+    /// Hash of its block.
+    pub block_hash: B256,
+    /// Its transaction.
+    pub transaction_hash: B256,
+    /// Number within the block.
+    pub index: u64,
+}
+
+/// What a transaction did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Keccak of its bytes.
+    pub transaction_hash: B256,
+    /// Its bytes.
+    pub raw: Bytes,
+    /// Block height.
+    pub block_number: u64,
+    /// Block hash.
+    pub block_hash: B256,
+    /// Sender.
+    pub from: Address,
+    /// Recipient; none for a creation.
+    pub to: Option<Address>,
+    /// Contract created.
+    pub created: Option<Address>,
+    /// Whether it succeeded.
+    pub success: bool,
+    /// Gas used.
+    pub gas_used: u64,
+    /// Returned or revert data.
+    pub output: Bytes,
+    /// Logs.
+    pub logs: Vec<LogEntry>,
+}
+
+/// A call that changes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct CallRequest {
+    /// Sender.
+    pub from: Address,
+    /// Recipient; none for a creation.
+    pub to: Option<Address>,
+    /// Input.
+    pub data: Bytes,
+    /// Wei.
+    pub value: U256,
+    /// Gas limit; the transaction cap where absent.
+    pub gas: Option<u64>,
+}
+
+/// Outcome of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// It returned.
+    Returned {
+        /// Output.
+        output: Bytes,
+        /// Gas used.
+        gas_used: u64,
+    },
+    /// It reverted with this data.
+    Reverted(Bytes),
+    /// It ran out of gas or failed otherwise.
+    Halted(String),
+}
+
+/// Why the chain refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// Bytes that are no transaction.
+    #[error("transaction cannot be decoded: {0}")]
+    Decode(String),
+    /// Bad signature.
+    #[error("transaction is not signed properly: {0}")]
+    Signature(String),
+    /// Nonce, gas, chain id, balance.
+    #[error("transaction refused: {0}")]
+    Refused(String),
+    /// A reorg deeper than the chain.
+    #[error("cannot drop {depth} blocks: the chain has {blocks} above its first")]
+    Reorg {
+        /// Asked for.
+        depth: usize,
+        /// There.
+        blocks: usize,
+    },
+    /// The journal does not reproduce what it says.
+    #[error("block {number} replays to {found}, the journal says {expected}")]
+    Replay {
+        /// Height.
+        number: u64,
+        /// In the journal.
+        expected: B256,
+        /// Found.
+        found: B256,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An earlier write failed.
+    #[error("the chain stopped accepting writes: {0}; restart it to recover what was acknowledged")]
+    Failed(String),
+    /// Too long a history for one process.
+    #[error("the embedded chain holds at most {events} events; use an external chain")]
+    Full {
+        /// The limit.
+        events: usize,
+    },
+}
