@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {SegmentOpening} from "./Types.sol";
+
 enum AuditState {
     None,
     NotDrawn, // the beacon said no audit
     Drawn, // an auditor owes its commitment
     Committed, // waits for the chunk seed, then for openings
     Matched, // closed: paid, task may settle
-    Mismatched, // closed: a dispute runs
-    Failed, // auditor missed or could not open: penalised; redrawn or waived
-    Waived // no auditor could be had
+    Mismatched, // closed: a dispute was opened
+    Moot, // closed: the task left the attempt by another door; nobody owes anything
+    Waived // closed: no auditor could be had
 }
 
 struct Audit {
@@ -31,13 +33,14 @@ struct Audit {
 struct ChunkOpening {
     bytes chunk;
     uint32 slot; // live slot
-    uint64 chunkIndex;
+    uint64 chunkIndex; // 0, with an empty chunk and no chunk proofs, for a tensor without elements
     bytes tensorHeader; // hash_id..dims of the tensor digest preimage, without chunk_root
     bytes32[] chunkProof; // chunk leaf -> chunk root
     bytes32[] liveProof; // tensor digest -> live root
     bytes32[] traceProof; // live root -> level-1 root
     bytes32[] saltedChunkProof;
     bytes32[] saltedLiveProof;
+    SegmentOpening segment; // of the drawn commit point: says how many live slots there are
 }
 
 /// @notice Random challenges: a beacon round fixed at commit time selects results and draws an auditor by stake.
@@ -49,13 +52,20 @@ interface IAudits {
     event AuditMismatched(uint256 indexed taskId, address indexed auditor, uint256 disputeId);
     event AuditFailed(uint256 indexed taskId, address indexed auditor, uint128 penalty, bytes32 reason);
     event AuditWaived(uint256 indexed taskId);
+    /// @param restored what the auditor paid back to the pool because its dispute was cleared
+    event AuditorReleased(uint256 indexed taskId, uint8 attempt, address indexed auditor, uint128 restored);
 
     /// @notice Decide, and draw when selected. Anyone, once the round is out.
     function decide(uint256 taskId) external;
     function commitAudit(uint256 taskId, bytes32 saltedRoot, bytes32 rootCommitment) external; // auditor
-    /// @notice After the chunk seed: open the drawn chunk under the salted root; on "match" also under the provider's level-1 root.
-    function openAudit(uint256 taskId, bytes32 ownTraceRoot, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening) external; // auditor
+    /// @notice After the chunk seed: open the drawn chunk under the salted root and under the auditor's own level-1 root, which
+    /// is the provider's when they match. Own trace root = H(0x03 || ownSteps || ownLevel1Root). The opening is not looked at
+    /// when the auditor's own run ended before the drawn leaf (leafIndex >= ownSteps * C): such a run matches nothing.
+    function openAudit(uint256 taskId, uint32 ownSteps, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening) external; // auditor
     function auditTimeout(uint256 taskId) external; // anyone
+    /// @notice Ends the auditor's duty when the task has left the attempt, or when the dispute about its mismatch is over. If
+    /// that was cleared, the auditor makes good the bond that the pool lost. Anyone.
+    function releaseAuditor(uint256 taskId, uint8 attempt) external;
     // ---- views
     function audit(uint256 taskId, uint8 attempt) external view returns (Audit memory);
     /// @notice Beacon round that decides about the task's current result.

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ChunkOpening} from "../interfaces/IAudits.sol";
+import {ModelHash} from "../lib/ModelHash.sol";
+import {TraceHash} from "../lib/TraceHash.sol";
+
+/// @notice One chunk of one live tensor, opened twice from the same bytes: up to a level-1 root, and up to an auditor's salted
+/// root. Which chunk is drawn by the seed; what the opening says about place and shape is checked, never believed.
+library ChunkOpenings {
+    error SegmentIndex(uint256 found, uint256 wanted);
+    error SegmentNotInModel(bytes32 found, bytes32 wanted);
+    error WrongSlot(uint256 found, uint256 wanted);
+    error WrongChunk(uint256 found, uint256 wanted);
+    error HeaderLength(uint256 found, uint256 wanted);
+    error UnknownHash(uint8 hashId);
+    error UnknownDType(uint8 dtype);
+    error TensorTooLarge(uint256 most);
+    error ChunkLength(uint256 found, uint256 wanted);
+    error NotInTrace(bytes32 found, bytes32 wanted);
+    error NotInSaltedTree(bytes32 found, bytes32 wanted);
+
+    uint256 internal constant CHUNK_BYTES = 1024;
+    uint8 private constant HASH_SHA256 = 1;
+    /// @dev Trees are at most 32 high, so a tensor has at most 2^32 chunks.
+    uint256 private constant TENSOR_BYTES_MAX = CHUNK_BYTES << 32;
+
+    /// @notice What an opening has to agree with.
+    struct Place {
+        uint256 leafIndex;
+        uint32 commitPoints;
+        uint8 traceHeight;
+        uint8 liveHeight;
+        bytes32 segmentsRoot;
+        bytes32 level1Root;
+        address auditor;
+        uint256 taskId;
+        bytes32 saltedRoot;
+        uint256 slotSeed; // slot = slotSeed % live slots
+        uint256 chunkSeed; // chunk = chunkSeed % chunks of the slot's tensor
+    }
+
+    function check(ChunkOpening calldata o, Place memory p) internal view {
+        uint256 liveCount = _liveCount(o, p);
+        // A commit point without live tensors has no content to show.
+        if (liveCount == 0) return;
+        uint256 slot = p.slotSeed % liveCount;
+        // INVARIANT P-A2: The seed says which live tensor, not the auditor.
+        if (o.slot != slot) revert WrongSlot(o.slot, slot);
+        uint256 size = tensorBytes(o.tensorHeader);
+        uint256 chunks = (size + CHUNK_BYTES - 1) / CHUNK_BYTES;
+        _checkChunk(o, size, chunks == 0 ? 0 : p.chunkSeed % chunks);
+        _checkTrace(o, p, chunks);
+        _checkSalted(o, p, chunks);
+    }
+
+    /// @notice Bytes of a tensor with this header (`hash_id || dtype || rank || dims`), which is parsed strictly.
+    function tensorBytes(bytes calldata header) internal pure returns (uint256 size) {
+        // INVARIANT P-A2: A header is as long as its rank says; no byte is left over that could hide another digest.
+        if (header.length < 3) revert HeaderLength(header.length, 3);
+        uint256 rank = uint8(header[2]);
+        if (header.length != 3 + 8 * rank) revert HeaderLength(header.length, 3 + 8 * rank);
+        if (uint8(header[0]) != HASH_SHA256) revert UnknownHash(uint8(header[0]));
+        size = _elementBytes(uint8(header[1]));
+        bool empty;
+        bool tooLarge;
+        for (uint256 i = 0; i < rank; i++) {
+            uint256 dim = uint64(bytes8(header[3 + 8 * i:11 + 8 * i]));
+            if (dim == 0) empty = true;
+            // A product past the bound stays where it is; a later zero still makes the tensor empty.
+            else if (!tooLarge) tooLarge = (size *= dim) > TENSOR_BYTES_MAX;
+        }
+        if (empty) return 0;
+        // INVARIANT P-A2: A shape fits the tallest tree.
+        if (tooLarge) revert TensorTooLarge(TENSOR_BYTES_MAX);
+    }
+
+    function _elementBytes(uint8 dtype) private pure returns (uint256) {
+        if (dtype == 1 || dtype == 3) return 4; // f32, i32
+        if (dtype == 2) return 8; // i64
+        if (dtype >= 4 && dtype <= 6) return 1; // u8, bool, i8
+        revert UnknownDType(dtype);
+    }
+
+    function _liveCount(ChunkOpening calldata o, Place memory p) private view returns (uint256) {
+        uint256 segment = p.leafIndex % p.commitPoints;
+        // INVARIANT P-A2: The number of live slots is the model's, for the drawn commit point.
+        if (o.segment.index != segment) revert SegmentIndex(o.segment.index, segment);
+        bytes32 entry = TraceHash.segmentEntry(o.segment);
+        bytes32 root = TraceHash.rootOf(entry, segment, o.segment.proof, ModelHash.height(p.commitPoints));
+        if (root != p.segmentsRoot) revert SegmentNotInModel(root, p.segmentsRoot);
+        return o.segment.liveCount;
+    }
+
+    function _checkChunk(ChunkOpening calldata o, uint256 size, uint256 index) private pure {
+        // INVARIANT P-A2: The seed says which chunk, not the auditor.
+        if (o.chunkIndex != index) revert WrongChunk(o.chunkIndex, index);
+        uint256 left = size - index * CHUNK_BYTES;
+        uint256 wanted = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+        // INVARIANT P-A2: A chunk has all the bytes that the shape gives it, and no more.
+        if (o.chunk.length != wanted) revert ChunkLength(o.chunk.length, wanted);
+    }
+
+    function _checkTrace(ChunkOpening calldata o, Place memory p, uint256 chunks) private view {
+        bytes32 leaf = chunks == 0 ? bytes32(0) : TraceHash.chunkLeaf(o.chunk);
+        bytes32 chunkRoot = TraceHash.rootOf(leaf, o.chunkIndex, o.chunkProof, ModelHash.height(chunks));
+        bytes32 digest = TraceHash.tensorDigest(o.tensorHeader, chunkRoot);
+        bytes32 live = TraceHash.rootOf(digest, o.slot, o.liveProof, p.liveHeight);
+        bytes32 root = TraceHash.rootOf(live, p.leafIndex, o.traceProof, p.traceHeight);
+        // INVARIANT P-A2: The bytes are those of the trace that the auditor stands for.
+        if (root != p.level1Root) revert NotInTrace(root, p.level1Root);
+    }
+
+    function _checkSalted(ChunkOpening calldata o, Place memory p, uint256 chunks) private view {
+        bytes32 leaf = chunks == 0 ? bytes32(0) : TraceHash.auditLeaf(p.auditor, p.taskId, o.chunk);
+        bytes32 tensor = TraceHash.rootOf(leaf, o.chunkIndex, o.saltedChunkProof, ModelHash.height(chunks));
+        bytes32 root = TraceHash.rootOf(tensor, o.slot, o.saltedLiveProof, p.liveHeight);
+        // INVARIANT P-A2: The auditor held these bytes, under its own address, before the seed said which.
+        if (root != p.saltedRoot) revert NotInSaltedTree(root, p.saltedRoot);
+    }
+}
