@@ -1,0 +1,80 @@
+//! The protocol's state as a party sees it: one mirror of the chain, shared by all roles of a process.
+//!
+//! A board is data. `refresh` keeps it in step with the chain; the questions that decisions ask of
+//! it are in `query`, and are pure, so that a test may write a board by hand.
+
+mod beacon;
+mod entries;
+mod facts;
+mod query;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use gavel_trace::Digest;
+
+use crate::Address;
+
+pub use beacon::Beacon;
+pub use entries::{
+    Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,
+};
+pub use facts::{
+    Audit, AuditState, Dispute, DisputeState, Head, ModelEntry, Provider, Task, TaskState,
+};
+pub use rules::{AuditRules, CourtRules, MarketRules, Rules, StakeRules};
+
+/// Key of a challenge: task, attempt, challenger.
+pub type ChallengeKey = (u64, u8, Address);
+
+/// Everything that the protocol's contracts hold, as of one block.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    /// Where the chain stands.
+    pub head: Head,
+    /// Chain id, part of what challenges and signatures bind.
+    pub chain_id: u64,
+    /// The contracts.
+    pub contracts: Contracts,
+    /// Parameters by version.
+    pub rules: BTreeMap<u16, Rules>,
+    /// New tasks are refused.
+    pub paused: bool,
+    /// Models by id.
+    pub models: BTreeMap<Digest, ModelEntry>,
+    /// Tasks by id.
+    pub tasks: BTreeMap<u64, TaskEntry>,
+    /// Providers by key.
+    pub providers: BTreeMap<Address, Provider>,
+    /// Members of each model's pool with their recorded weight.
+    pub pools: BTreeMap<Digest, BTreeMap<Address, u128>>,
+    /// Challenges that were committed.
+    pub challenges: BTreeMap<ChallengeKey, ChallengeEntry>,
+    /// Disputes by id.
+    pub disputes: BTreeMap<u64, DisputeEntry>,
+    /// Audits by task and attempt, once decided.
+    pub audits: BTreeMap<(u64, u8), AuditEntry>,
+    /// The beacon.
+    pub beacon: Beacon,
+}
+
+/// Addresses of one deployment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contracts {
+    /// The ERC-20 that everything is paid in.
+    pub asset: Address,
+    /// Parameters.
+    pub parameters: Address,
+    /// Beacon.
+    pub beacon: Address,
+    /// Stake vault.
+    pub vault: Address,
+    /// Provider pool.
+    pub pool: Address,
+    /// Market.
+    pub market: Address,
+    /// Court.
+    pub court: Address,
+    /// Audits.
+    pub audits: Address,
+}

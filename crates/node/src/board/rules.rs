@@ -1,0 +1,99 @@
+//! Parameters of the protocol, as far as a party decides by them. Times in seconds, shares in basis
+//! points, amounts in units of the asset.
+
+/// One version of the parameters; a task lives under the version in force when it was posted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Auction and task.
+    pub market: MarketRules,
+    /// Dispute, referee and verdict.
+    pub court: CourtRules,
+    /// Random audits.
+    pub audit: AuditRules,
+    /// Stake. The newest version's are in force for every provider.
+    pub stake: StakeRules,
+}
+
+/// Auction and task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarketRules {
+    /// Largest price ceiling of a new task.
+    pub max_task_price: u128,
+    /// Work units per second that a deadline may assume.
+    pub min_throughput: u64,
+    /// Longest time from claim to deadline.
+    pub exec_max: u32,
+    /// Least `min_price`, as a share of `max_price`.
+    pub price_floor_bps: u16,
+    /// Normal claims that one retry claim opens the gate for.
+    pub retry_every: u16,
+    /// On top of the ceiling, per task.
+    pub audit_levy: u128,
+    /// From the result to the last second for a challenge.
+    pub challenge_window: u32,
+    /// After it, for reveals.
+    pub reveal_window: u32,
+    /// From the result; no reveals inside.
+    pub retract_window: u32,
+    /// From the end of the retract window to the audit's round.
+    pub seed_delay: u32,
+    /// Least collateral.
+    pub min_collateral: u128,
+    /// Collateral as a share of the ceiling.
+    pub collateral_bps: u32,
+    /// Largest share of the active stake that may be locked.
+    pub max_locked_bps: u16,
+    /// After this a task that nobody claimed may be expired.
+    pub open_lifetime: u32,
+    /// A retry that waited longer closes the normal lane.
+    pub retry_grace: u32,
+    /// After this a retry that nobody claimed may be expired.
+    pub retry_lifetime: u32,
+}
+
+/// Dispute, referee and verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CourtRules {
+    /// Clock of each side at the start, and its cap.
+    pub clock_budget: u32,
+    /// Gained by each own move.
+    pub clock_increment: u32,
+    /// From the draw to the ruling's deadline.
+    pub referee_seconds: u32,
+    /// From the ruling.
+    pub appeal_window: u32,
+    /// Referee draws beyond the first.
+    pub max_redraws: u8,
+    /// `ruleEarlier` hops in one chain of disputes.
+    pub max_earlier: u8,
+    /// Paid to the referee.
+    pub referee_fee: u128,
+    /// Bond of an appeal.
+    pub appeal_bond: u128,
+}
+
+/// Random audits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditRules {
+    /// Share of results that are audited, in parts per million.
+    pub rate_ppm: u32,
+    /// First results of a provider, which are audited always.
+    pub probation_tasks: u32,
+    /// From the draw to the commitment's deadline.
+    pub commit_seconds: u32,
+    /// From the chunk seed to the opening's deadline.
+    pub open_seconds: u32,
+    /// Auditor draws beyond the first.
+    pub max_redraws: u8,
+}
+
+/// Stake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StakeRules {
+    /// Least stake of an eligible provider.
+    pub min_stake: u128,
+    /// Paid on top of the stake when registering.
+    pub registration_fee: u128,
+    /// From the request to the withdrawal.
+    pub unbonding_seconds: u32,
+}

@@ -1,0 +1,47 @@
+//! What every role is: a name, an address, and a tick that acts at most once.
+
+use async_trait::async_trait;
+use std::fmt;
+
+use crate::{Address, B256, Board, NodeError};
+
+/// A transaction that a role made, said the way a person would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// A sentence without the actor: "claims task 3 at 2.5".
+    pub what: String,
+    /// The transaction.
+    pub transaction: B256,
+    /// Gas that it used.
+    pub gas: u64,
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// A party: reads the board, decides with a pure function, acts at most once.
+///
+/// A role keeps nothing that it could not compute again (`docs/decisions/0005-roles-keep-no-state.md`):
+/// dropping it between any two ticks and building another with the same key loses nothing. Caches are
+/// allowed, memories are not.
+#[async_trait]
+pub trait Role: Send {
+    /// Name for timelines: "provider-2".
+    fn name(&self) -> &str;
+
+    /// The account that it acts with.
+    fn address(&self) -> Address;
+
+    /// Looks at `board` and acts at most once. `None`: nothing to do now.
+    ///
+    /// A transaction that reverts because somebody else acted first, or because the board was a block
+    /// old, is no error and no act.
+    ///
+    /// # Errors
+    /// What the next tick may not heal by itself: the chain cannot be reached, a blob is corrupt, a
+    /// model cannot be run. The role may be ticked again.
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError>;
+}
