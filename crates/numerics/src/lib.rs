@@ -11,6 +11,8 @@
 mod error;
 pub mod kernels;
 mod op;
+pub mod program;
+pub mod reference;
 pub mod scalar;
 mod shape;
 mod tensor;

@@ -1,4 +1,4 @@
-//! Fast kernels: the same bits as [the reference interpreter](crate), on any instruction set, in any
+//! Fast kernels: the same bits as [the reference interpreter](crate::reference), on any instruction set, in any
 //! number of parts.
 //!
 //! Each kernel is written once over a generic vector and compiled per instruction set; [`Isa`]
