@@ -161,13 +161,9 @@ contract Audits is IAudits {
         emit AuditCommitted(taskId, msg.sender, saltedRoot);
     }
 
-    function openAudit(
-        uint256 taskId,
-        uint32 ownSteps,
-        bytes32 ownLevel1Root,
-        bytes32 salt,
-        ChunkOpening calldata opening
-    ) external {
+    function openAudit(uint256 taskId, uint32 ownSteps, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening)
+        external
+    {
         Result memory t = _result(taskId);
         Record storage r = _due(t, AuditState.Committed);
         bytes32 ownRoot = TraceHash.traceRoot(ownSteps, ownLevel1Root);

@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {AuditFixture} from "../utils/AuditFixture.sol";
+import {AuditTrace} from "../utils/AuditTrace.sol";
+import {Audits} from "../../src/audits/Audits.sol";
+import {ChunkOpenings} from "../../src/audits/ChunkOpenings.sol";
+import {Audit, AuditState, ChunkOpening} from "../../src/interfaces/IAudits.sol";
+import {AuditParams, Params} from "../../src/interfaces/IParameters.sol";
+import {TaskState} from "../../src/interfaces/Types.sol";
+import {Market} from "../../src/market/Market.sol";
+import {StakeVault} from "../../src/stake/StakeVault.sol";
+import {WiringCheck} from "../../src/WiringCheck.sol";
+import {Pots} from "../../src/lib/Pots.sol";
+
+/// @notice Who is audited, by whom, until when, and for what pay.
+contract AuditsTest is AuditFixture {
+    AuditTrace.Run private honest = AuditTrace.Run(1, 0, 0);
+
+    function _rules() private view returns (AuditParams memory) {
+        return parameters.auditAt(1);
+    }
+
+    function _drawn() private returns (uint256 taskId, Audit memory a) {
+        taskId = _served(alice, honest);
+        a = _decide(taskId);
+    }
+
+    function _miss(uint256 taskId) private returns (Audit memory a) {
+        vm.warp(_audit(taskId).deadline + 1);
+        auditor_.auditTimeout(taskId);
+        return _audit(taskId);
+    }
+
+    function test_wiring_fullSet_agrees() public {
+        new WiringCheck().check(system);
+    }
+
+    // ---- P-A1: decision
+
+    function test_decide_roundIsFixedByTheCommit() public {
+        uint256 taskId = _served(alice, honest);
+        uint64 seedTime = market.task(taskId).committedAt + 2 minutes + 30;
+        uint64 round = auditor_.auditRound(taskId);
+        assertEq(round, beacon.roundAfter(seedTime));
+        assertGt(beacon.timeOf(round), seedTime, "no value before the retract window and the delay are over");
+        skip(1 hours);
+        assertEq(auditor_.auditRound(taskId), round, "whenever it is asked");
+    }
+
+    function test_decide_roundNotOut_reverts() public {
+        uint256 taskId = _served(alice, honest);
+        uint64 round = auditor_.auditRound(taskId);
+        bytes memory notOut = abi.encodeWithSelector(Audits.RoundNotOut.selector, round);
+        vm.expectRevert(notOut);
+        auditor_.decide(taskId);
+        vm.warp(beacon.timeOf(round));
+        vm.expectRevert(notOut);
+        auditor_.decide(taskId);
+        _publish(round + 1); // another round does not do
+        vm.expectRevert(notOut);
+        auditor_.decide(taskId);
+        _publish(round);
+        auditor_.decide(taskId);
+        assertAudit(taskId, AuditState.Drawn);
+        assertTrue(market.task(taskId).auditPending);
+    }
+
+    function test_decide_twice_reverts() public {
+        (uint256 taskId,) = _drawn();
+        vm.expectRevert(abi.encodeWithSelector(Audits.AlreadyDecided.selector, taskId, 0));
+        auditor_.decide(taskId);
+    }
+
+    function test_decide_noResult_reverts() public {
+        uint256 taskId = _post();
+        vm.expectRevert(abi.encodeWithSelector(Audits.NoResult.selector, taskId, TaskState.Open));
+        auditor_.decide(taskId);
+        _claim(taskId, alice);
+        vm.expectRevert(abi.encodeWithSelector(Audits.NoResult.selector, taskId, TaskState.Claimed));
+        auditor_.decide(taskId);
+        vm.expectRevert(abi.encodeWithSelector(Audits.NoResult.selector, 99, TaskState.None));
+        auditor_.decide(99);
+    }
+
+    function test_decide_tombstonedProvider_reverts() public {
+        uint256 taskId = _served(alice, honest);
+        _publish(auditor_.auditRound(taskId));
+        scriptedCourt.tombstone(alice);
+        vm.expectRevert(abi.encodeWithSelector(Audits.ResultIsReversed.selector, taskId, alice));
+        auditor_.decide(taskId);
+    }
+
+    function test_decide_probation_alwaysSelected() public {
+        for (uint256 i = 0; i < 3; i++) {
+            (uint256 taskId, Audit memory a) = _drawn();
+            assertTrue(a.state == AuditState.Drawn, "a newcomer's result is audited whatever the beacon says");
+            _finish(taskId, honest);
+            _settle(taskId);
+        }
+        assertEq(vault.provider(alice).settledTasks, 3);
+    }
+
+    /// Past probation the hash decides, and nothing else; both answers occur.
+    function test_decide_pastProbation_byHash() public {
+        for (uint256 i = 0; i < 3; i++) {
+            uint256 done = _served(alice, honest);
+            _decideNoAudit(done);
+            _settle(done);
+        }
+        uint256 taskId = _served(alice, honest);
+        uint64 round = auditor_.auditRound(taskId);
+        uint256[2] memory seen;
+        for (uint256 i = 0; i < 24; i++) {
+            uint256 id = vm.snapshotState();
+            vm.prevrandao(bytes32(i));
+            _publish(round);
+            bool selected = uint256(keccak256(abi.encode(beacon.valueOf(round), taskId, uint8(0)))) % 1_000_000 < _rules().ratePpm;
+            auditor_.decide(taskId);
+            assertAudit(taskId, selected ? AuditState.Drawn : AuditState.NotDrawn);
+            assertEq(market.task(taskId).auditClosed, !selected);
+            uint256[2] memory sum = [seen[0], seen[1]];
+            sum[selected ? 1 : 0]++;
+            vm.revertToState(id);
+            seen = sum;
+        }
+        assertGt(seen[0], 0, "some are not audited");
+        assertGt(seen[1], 0, "some are");
+    }
+
+    function test_notDrawn_settlesAndCannotBeAudited() public {
+        for (uint256 i = 0; i < 3; i++) {
+            uint256 done = _served(alice, honest);
+            _decideNoAudit(done);
+            _settle(done);
+        }
+        uint256 taskId = _served(alice, honest);
+        uint64 round = auditor_.auditRound(taskId);
+        for (uint256 i = 0; auditor_.audit(taskId, 0).state != AuditState.NotDrawn; i++) {
+            uint256 id = vm.snapshotState();
+            vm.prevrandao(bytes32(i));
+            _publish(round);
+            auditor_.decide(taskId);
+            if (_audit(taskId).state != AuditState.NotDrawn) vm.revertToState(id);
+        }
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.NotDrawn, AuditState.Drawn));
+        vm.prank(bob);
+        auditor_.commitAudit(taskId, 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.NotDrawn, AuditState.Drawn));
+        auditor_.auditTimeout(taskId);
+        _settle(taskId);
+        assertState(taskId, TaskState.Settled);
+    }
+
+    function test_audit_pending_blocksSettlement() public {
+        (uint256 taskId,) = _drawn();
+        vm.warp(market.settleableAt(taskId));
+        vm.expectRevert(abi.encodeWithSelector(Market.AuditOpen.selector, taskId));
+        market.settle(taskId);
+    }
+
+    // ---- P-A2: draw
+
+    /// Whatever the beacon says, nobody with a part in the task is drawn; the drawn leaf is one of the trace's.
+    function testFuzz_draw_neitherSideNorRequester(bytes32 randomness, uint32 steps) public {
+        steps = uint32(bound(steps, 1, 4));
+        // alice serves and is a member herself; so are a second key of her owner and one that pays the requester
+        _join(alice);
+        address sibling = _funded("sibling");
+        vm.prank(_ownerOf(alice));
+        vault.consent(sibling, true);
+        vm.prank(requester);
+        vault.consent(sibling, true);
+        address friend = _funded("friend");
+        vm.prank(requester);
+        vault.consent(friend, true);
+        address aliceOwner = _ownerOf(alice);
+        vm.prank(sibling);
+        vault.register(aliceOwner, sibling, 4, 5_000 * UNIT);
+        vm.prank(friend);
+        vault.register(friend, requester, 4, 5_000 * UNIT);
+        _join(sibling);
+        _join(friend);
+        skip(1);
+        uint256 taskId = _served(alice, AuditTrace.Run(steps, 0, 0));
+        vm.prevrandao(randomness);
+        Audit memory a = _decide(taskId);
+        assertTrue(a.auditor == bob || a.auditor == carol || a.auditor == dora, "only who has no part in it");
+        assertLt(a.leafIndex, uint256(steps) * 4, "a leaf of the trace");
+        assertEq(a.deadline, block.timestamp + 10 minutes);
+        assertDuties(a.auditor, 1);
+    }
+
+    function test_draw_joinedAfterTheCommit_isNotSeen() public {
+        vm.prank(bob);
+        pool.leave(modelId);
+        vm.prank(carol);
+        pool.leave(modelId);
+        vm.prank(dora);
+        pool.leave(modelId);
+        skip(1);
+        uint256 taskId = _served(alice, honest);
+        skip(1);
+        _join(bob);
+        _decide(taskId);
+        assertAudit(taskId, AuditState.Waived);
+    }
+
+    function test_draw_nobody_isWaivedAndSettles() public {
+        // the pool's only members are the provider's own
+        vm.prank(bob);
+        pool.leave(modelId);
+        vm.prank(carol);
+        pool.leave(modelId);
+        vm.prank(dora);
+        pool.leave(modelId);
+        _join(alice);
+        skip(1);
+        (uint256 taskId, Audit memory a) = _drawn();
+        assertTrue(a.state == AuditState.Waived);
+        assertEq(a.auditor, address(0));
+        _settle(taskId);
+        assertState(taskId, TaskState.Settled);
+    }
+
+    // ---- commitment
+
+    function test_commitAudit_byAnother_reverts() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        address other = a.auditor == bob ? carol : bob;
+        vm.expectRevert(abi.encodeWithSelector(Audits.NotAuditor.selector, taskId, other, a.auditor));
+        vm.prank(other);
+        auditor_.commitAudit(taskId, bytes32(uint256(1)), bytes32(uint256(2)));
+    }
+
+    function test_commitAudit_beforeDraw_reverts() public {
+        uint256 taskId = _served(alice, honest);
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.None, AuditState.Drawn));
+        vm.prank(bob);
+        auditor_.commitAudit(taskId, 0, 0);
+    }
+
+    function test_commitAudit_deadlineIsInclusive() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        vm.warp(a.deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(Audits.DeadlinePassed.selector, taskId, a.deadline));
+        vm.prank(a.auditor);
+        auditor_.commitAudit(taskId, 0, 0);
+        vm.warp(a.deadline);
+        vm.expectRevert(abi.encodeWithSelector(Audits.DeadlineNotPassed.selector, taskId, a.deadline));
+        auditor_.auditTimeout(taskId);
+        _commitAudit(taskId, honest);
+        assertAudit(taskId, AuditState.Committed);
+    }
+
+    function test_commitAudit_twice_reverts() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        _commitAudit(taskId, honest);
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Committed, AuditState.Drawn));
+        vm.prank(a.auditor);
+        auditor_.commitAudit(taskId, 0, 0);
+    }
+
+    function test_chunkSeed_comesAfterTheCommitment() public {
+        (uint256 taskId,) = _drawn();
+        (bool known,,) = auditor_.chunkSeed(taskId);
+        assertFalse(known);
+        _commitAudit(taskId, honest);
+        Audit memory a = _audit(taskId);
+        uint64 round = beacon.roundAfter(a.committedAt);
+        assertGt(beacon.timeOf(round), a.committedAt, "a value that cannot exist at the commitment");
+        assertEq(a.deadline, beacon.timeOf(round) + 1 minutes + 10 minutes);
+        (known,,) = auditor_.chunkSeed(taskId);
+        assertFalse(known);
+        _publish(round);
+        (known,,) = auditor_.chunkSeed(taskId);
+        assertTrue(known);
+    }
+
+    // ---- P-A3: match
+
+    function test_match_paysClosesAndSettles() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        uint128 before = vault.pot(Pots.AUDIT_POOL);
+        _finish(taskId, honest);
+        assertAudit(taskId, AuditState.Matched);
+        assertDuties(a.auditor, 0);
+        assertEq(vault.credit(_payoutOf(a.auditor)), _rules().fee);
+        assertEq(before - vault.pot(Pots.AUDIT_POOL), _rules().fee);
+        assertTrue(market.task(taskId).auditClosed);
+        _settle(taskId);
+        assertState(taskId, TaskState.Settled);
+    }
+
+    function test_match_poolShort_paysWhatIsThere() public {
+        uint128[2] memory left = [uint128(0.3e18), 0];
+        for (uint256 i = 0; i < 2; i++) {
+            (uint256 taskId, Audit memory a) = _drawn();
+            scriptedCourt.drainAuditPool(left[i]);
+            uint128 before = vault.credit(_payoutOf(a.auditor));
+            _finish(taskId, honest);
+            assertEq(vault.credit(_payoutOf(a.auditor)) - before, left[i]);
+            _settle(taskId);
+            assertState(taskId, TaskState.Settled);
+        }
+    }
+
+    function test_match_frozenAuditor_mayFinish() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        uint256 other = _served(a.auditor, honest);
+        vm.prank(court);
+        vault.freeze(a.auditor);
+        _finish(taskId, honest);
+        assertAudit(taskId, AuditState.Matched);
+        assertState(other, TaskState.Committed);
+    }
+
+    // ---- P-A3: mismatch
+
+    function test_mismatch_opensDisputeInTheAuditorsName() public {
+        uint256 taskId = _served(alice, _wrongRun(1, 0));
+        Audit memory a = _decide(taskId);
+        uint128 before = vault.pot(Pots.AUDIT_POOL);
+        _finish(taskId, honest);
+        assertAudit(taskId, AuditState.Mismatched);
+        assertEq(scriptedCourt.accuser(), a.auditor);
+        assertEq(scriptedCourt.accusedRoot(), _root(honest));
+        assertEq(_audit(taskId).disputeId, 1);
+        assertState(taskId, TaskState.Disputed);
+        assertTrue(market.task(taskId).auditClosed);
+        assertEq(vault.credit(_payoutOf(a.auditor)), _rules().fee, "paid whatever it found");
+        assertEq(before - vault.pot(Pots.AUDIT_POOL), _rules().fee + 5e18, "the bond is the pool's");
+        (, uint128 bond) = auditor_.mismatch(taskId, 0);
+        assertEq(bond, 5e18);
+        assertDuties(a.auditor, 1);
+    }
+
+    function test_mismatch_poolEmpty_stillOpensTheDispute() public {
+        uint256 taskId = _served(alice, _wrongRun(1, 0));
+        Audit memory a = _decide(taskId);
+        scriptedCourt.drainAuditPool(2e18);
+        _finish(taskId, honest);
+        assertState(taskId, TaskState.Disputed);
+        (, uint128 bond) = auditor_.mismatch(taskId, 0);
+        assertEq(bond, 2e18, "what was there");
+        assertEq(vault.credit(_payoutOf(a.auditor)), 0, "nothing was left");
+    }
+
+    function test_mismatch_upheld_releasesWithoutCost() public {
+        uint256 taskId = _served(alice, _wrongRun(1, 0));
+        Audit memory a = _decide(taskId);
+        _finish(taskId, honest);
+        vm.expectRevert(abi.encodeWithSelector(Audits.AuditNotOver.selector, taskId, 0, AuditState.Mismatched));
+        auditor_.releaseAuditor(taskId, 0);
+        uint128 stake = vault.totalStake(a.auditor);
+        scriptedCourt.uphold(1);
+        auditor_.releaseAuditor(taskId, 0);
+        assertDuties(a.auditor, 0);
+        assertEq(vault.totalStake(a.auditor), stake);
+        vm.expectRevert(abi.encodeWithSelector(Audits.AlreadyReleased.selector, taskId, 0));
+        auditor_.releaseAuditor(taskId, 0);
+    }
+
+    function test_mismatch_false_isMadeGoodToThePool() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        uint128 before = vault.pot(Pots.AUDIT_POOL);
+        uint128 stake = vault.totalStake(a.auditor);
+        _finish(taskId, _wrongRun(1, 0));
+        scriptedCourt.clear(1);
+        assertState(taskId, TaskState.Committed);
+        auditor_.releaseAuditor(taskId, 0);
+        assertEq(vault.pot(Pots.AUDIT_POOL), before - _rules().fee, "the bond is back");
+        assertEq(stake - vault.totalStake(a.auditor), 5e18, "from the auditor's stake");
+        assertDuties(a.auditor, 0);
+        vm.expectRevert(abi.encodeWithSelector(Audits.AlreadyReleased.selector, taskId, 0));
+        auditor_.releaseAuditor(taskId, 0);
+        _settle(taskId);
+        assertState(taskId, TaskState.Settled);
+    }
+
+    function test_mismatch_otherNumberOfSteps_isAMismatch() public {
+        // the provider stopped after one step, the model goes on for three; the first step's leaves agree
+        (uint256 taskId,) = _drawn();
+        _finish(taskId, AuditTrace.Run(3, 0, 0));
+        assertAudit(taskId, AuditState.Mismatched);
+    }
+
+    function test_mismatch_ownRunEndedBeforeTheLeaf_needsNoOpening() public {
+        // the provider ran on for four steps, the model stops after one
+        AuditTrace.Run memory longRun = AuditTrace.Run(4, 0, 0);
+        uint256 taskId = _served(alice, longRun);
+        uint64 round = auditor_.auditRound(taskId);
+        uint64 leaf;
+        for (uint256 i = 0; leaf < 4; i++) {
+            uint256 id = vm.snapshotState();
+            vm.prevrandao(bytes32(i));
+            _publish(round);
+            auditor_.decide(taskId);
+            leaf = _audit(taskId).leafIndex;
+            if (leaf < 4) vm.revertToState(id);
+        }
+        Audit memory a = _audit(taskId);
+        bytes32 commitment = _commitment(a, _root(honest));
+        vm.prank(a.auditor);
+        auditor_.commitAudit(taskId, 0, commitment);
+        _publishChunkSeed(taskId);
+        ChunkOpening memory nothing;
+        _submit(taskId, honest, nothing);
+        assertAudit(taskId, AuditState.Mismatched);
+        // and the way round is no way to a cheap match: a run of the same length has that leaf
+    }
+
+    function test_openAudit_stepsOutsideTheModel_reverts() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        ChunkOpening memory nothing;
+        bytes32 level1 = _level1(honest);
+        for (uint32 steps = 0; steps <= 5; steps += 5) {
+            uint256 id = vm.snapshotState();
+            bytes32 root = sha256(abi.encodePacked(bytes1(0x03), steps, level1));
+            bytes32 commitment = _commitment(a, root);
+            vm.prank(a.auditor);
+            auditor_.commitAudit(taskId, 0, commitment);
+            _publishChunkSeed(taskId);
+            vm.expectRevert(abi.encodeWithSelector(Audits.StepsOutOfRange.selector, steps, 4));
+            vm.prank(a.auditor);
+            auditor_.openAudit(taskId, steps, level1, SALT, nothing);
+            vm.revertToState(id);
+        }
+    }
+
+    // ---- P-A3: failing
+
+    function test_timeout_noCommitment_penalisedAndRedrawn() public {
+        (uint256 taskId, Audit memory first) = _drawn();
+        uint128 stake = vault.totalStake(first.auditor);
+        uint128 burned = vault.burned();
+        uint128 auditPool = vault.pot(Pots.AUDIT_POOL);
+        Audit memory second = _miss(taskId);
+        assertEq(stake - vault.totalStake(first.auditor), _rules().penalty);
+        assertEq(vault.burned() - burned, _rules().penalty, "P-A4: burned, not the pool's");
+        assertEq(vault.pot(Pots.AUDIT_POOL), auditPool);
+        assertDuties(first.auditor, 0);
+        assertTrue(second.state == AuditState.Drawn);
+        assertTrue(second.auditor != first.auditor, "somebody else");
+        assertEq(second.draws, 2);
+        vm.expectRevert(abi.encodeWithSelector(Audits.NotAuditor.selector, taskId, first.auditor, second.auditor));
+        vm.prank(first.auditor);
+        auditor_.commitAudit(taskId, 0, 0);
+        _finish(taskId, honest);
+        assertAudit(taskId, AuditState.Matched);
+    }
+
+    function test_timeout_redrawsAreBounded_thenWaivedAndSettles() public {
+        _provider("erin", 1_000 * UNIT, 8);
+        _join(makeAddr("erin"));
+        skip(1);
+        (uint256 taskId, Audit memory a) = _drawn();
+        address[3] memory drawn;
+        for (uint256 i = 0; i < 3; i++) {
+            drawn[i] = a.auditor;
+            a = _miss(taskId);
+        }
+        assertTrue(a.state == AuditState.Waived, "1 + maxRedraws draws");
+        assertTrue(drawn[0] != drawn[1] && drawn[1] != drawn[2] && drawn[0] != drawn[2], "three people");
+        for (uint256 i = 0; i < 3; i++) {
+            assertDuties(drawn[i], 0);
+        }
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Waived, AuditState.Drawn));
+        auditor_.auditTimeout(taskId);
+        _settle(taskId);
+        assertState(taskId, TaskState.Settled);
+    }
+
+    function test_timeout_nobodyLeft_isWaived() public {
+        vm.prank(carol);
+        pool.leave(modelId);
+        vm.prank(dora);
+        pool.leave(modelId);
+        skip(1);
+        (uint256 taskId, Audit memory a) = _drawn();
+        assertEq(a.auditor, bob);
+        assertTrue(_miss(taskId).state == AuditState.Waived);
+    }
+
+    /// A second key of an auditor that failed is out too: its owner shall not be drawn until the audit is waived.
+    function test_timeout_siblingOfAFailedAuditor_isNotDrawn() public {
+        vm.prank(carol);
+        pool.leave(modelId);
+        vm.prank(dora);
+        pool.leave(modelId);
+        address sibling = _funded("sibling");
+        address bobOwner = _ownerOf(bob);
+        vm.prank(bobOwner);
+        vault.consent(sibling, true);
+        vm.prank(sibling);
+        vault.register(bobOwner, sibling, 4, 1_000 * UNIT);
+        _join(sibling);
+        skip(1);
+        (uint256 taskId,) = _drawn();
+        assertTrue(_miss(taskId).state == AuditState.Waived);
+    }
+
+    function test_timeout_noOpening_penalisedOnlyAfterTheSeedIsOut() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        _commitAudit(taskId, honest);
+        uint64 deadline = _audit(taskId).deadline;
+        uint64 round = beacon.roundAfter(_audit(taskId).committedAt);
+        vm.warp(deadline + 1 days);
+        vm.expectRevert(abi.encodeWithSelector(Audits.RoundNotOut.selector, round));
+        auditor_.auditTimeout(taskId);
+        _publish(round);
+        uint128 stake = vault.totalStake(a.auditor);
+        auditor_.auditTimeout(taskId);
+        assertEq(stake - vault.totalStake(a.auditor), _rules().penalty);
+        assertTrue(_audit(taskId).auditor != a.auditor);
+        assertEq(_audit(taskId).rootCommitment, bytes32(0), "nothing of the first auditor's stays");
+    }
+
+    function test_openAudit_afterTheDeadline_reverts() public {
+        (uint256 taskId,) = _drawn();
+        _commitAudit(taskId, honest);
+        _publishChunkSeed(taskId);
+        ChunkOpening memory o = _opening(taskId, honest);
+        Audit memory a = _audit(taskId);
+        bytes32 level1 = _level1(honest);
+        vm.warp(a.deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(Audits.DeadlinePassed.selector, taskId, a.deadline));
+        vm.prank(a.auditor);
+        auditor_.openAudit(taskId, 1, level1, SALT, o);
+    }
+
+    // ---- P-A6: duties and audits whose result is gone
+
+    function test_duty_holdsStakeUntilTheAuditIsOver() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        vm.prank(a.auditor);
+        uint256 entry = vault.requestUnbond(10 * UNIT);
+        vm.warp(block.timestamp + 2 days);
+        vm.expectRevert(abi.encodeWithSelector(StakeVault.ObligationsOpen.selector, 0, 0, 1));
+        vm.prank(a.auditor);
+        vault.withdrawUnbonded(entry);
+        auditor_.auditTimeout(taskId);
+        vm.prank(a.auditor);
+        vault.withdrawUnbonded(entry);
+    }
+
+    function test_moot_convictedElsewhere_freesTheAuditor() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        _commitAudit(taskId, honest);
+        vm.expectRevert(abi.encodeWithSelector(Audits.AuditNotOver.selector, taskId, 0, AuditState.Committed));
+        auditor_.releaseAuditor(taskId, 0);
+        uint128 stake = vault.totalStake(a.auditor);
+        scriptedCourt.convictByAnother(taskId);
+        vm.warp(block.timestamp + 1 days);
+        vm.expectRevert(abi.encodeWithSelector(Audits.NoResult.selector, taskId, TaskState.Open));
+        auditor_.auditTimeout(taskId);
+        auditor_.releaseAuditor(taskId, 0);
+        assertEq(vault.totalStake(a.auditor), stake, "nobody owes anything");
+        assertDuties(a.auditor, 0);
+        assertTrue(auditor_.audit(taskId, 0).state == AuditState.Moot);
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Moot, AuditState.Mismatched));
+        auditor_.releaseAuditor(taskId, 0);
+    }
+
+    function test_moot_nextAttemptHasItsOwnAudit() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        scriptedCourt.convictByAnother(taskId);
+        vm.prank(bob);
+        market.claimRetry(modelId);
+        _commitRun(taskId, bob, honest);
+        // the old auditor has no say about the new attempt
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.None, AuditState.Drawn));
+        vm.prank(a.auditor);
+        auditor_.commitAudit(taskId, 0, 0);
+        Audit memory next = _decide(taskId);
+        assertEq(next.attempt, 1);
+        assertTrue(next.auditor != bob && next.auditor != address(0));
+        _finish(taskId, honest);
+        assertAudit(taskId, AuditState.Matched);
+        // and the old duty ends although the task is a result again
+        uint32 duties = vault.dutiesOf(a.auditor);
+        auditor_.releaseAuditor(taskId, 0);
+        assertDuties(a.auditor, duties - 1);
+    }
+
+    function test_moot_tombstonedProvider_freesTheAuditor() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        scriptedCourt.tombstone(alice);
+        vm.warp(a.deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(Audits.ResultIsReversed.selector, taskId, alice));
+        auditor_.auditTimeout(taskId);
+        auditor_.releaseAuditor(taskId, 0);
+        assertDuties(a.auditor, 0);
+    }
+
+    function test_release_neverDrawn_reverts() public {
+        uint256 taskId = _served(alice, honest);
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.None, AuditState.Mismatched));
+        auditor_.releaseAuditor(taskId, 0);
+    }
+}
