@@ -29,7 +29,7 @@ contract Audits is IAudits {
     error StepsOutOfRange(uint32 steps, uint32 most);
     error CommitmentMismatch(bytes32 found, bytes32 wanted);
     error AuditNotOver(uint256 taskId, uint8 attempt, AuditState state);
-    error AlreadyReleased(uint256 taskId, uint8 attempt);
+    error NotOnDuty(uint256 taskId, uint8 attempt, AuditState state);
 
     uint256 private constant PPM = 1_000_000;
 
@@ -37,7 +37,7 @@ contract Audits is IAudits {
         // slot 0: all that an audit not drawn writes
         AuditState state;
         uint8 draws;
-        bool released; // the auditor of a mismatch has been let go
+        bool onDuty;
         address auditor;
         uint64 drawnAt;
         // slot 1
@@ -45,10 +45,9 @@ contract Audits is IAudits {
         uint64 leafIndex;
         uint64 committedAt;
         uint64 disputeId;
-        // slots 2 to 4
+        // slots 2, 3
         bytes32 saltedRoot;
         bytes32 rootCommitment;
-        uint128 bond; // what the pool paid for the dispute
     }
 
     /// @dev A result as the market has it, and what its audit reads again and again.
@@ -112,7 +111,7 @@ contract Audits is IAudits {
         bytes32 cause = keccak256(abi.encode(address(this), taskId, t.attempt, r.draws));
         // INVARIANT P-A4: The pool gains nothing by a penalty; it is burned.
         uint128 penalty = vault.penalise(auditor, cause, rules.penalty, Pots.BURN);
-        vault.removeDuty(auditor);
+        _endDuty(r);
         emit AuditFailed(taskId, auditor, penalty, s == AuditState.Drawn ? bytes32("commit") : bytes32("open"));
         // INVARIANT P-A5: At most 1 + maxRedraws auditors, so that a result is not kept for ever.
         if (r.draws <= rules.maxRedraws) _draw(t, r, _value(_auditRound(t)), rules);
@@ -121,30 +120,21 @@ contract Audits is IAudits {
 
     function releaseAuditor(uint256 taskId, uint8 attempt) external {
         Record storage r = _records[taskId][attempt];
-        AuditState s = r.state;
-        uint128 restored;
-        if (s == AuditState.Drawn || s == AuditState.Committed) {
-            // INVARIANT P-A6: A duty ends early only with the result it is about.
-            if (!_isMoot(taskId, attempt)) revert AuditNotOver(taskId, attempt, s);
-            r.state = AuditState.Moot;
-        } else {
-            if (s != AuditState.Mismatched) revert WrongAuditState(taskId, s, AuditState.Mismatched);
-            // INVARIANT P-A6: One duty, ended once.
-            if (r.released) revert AlreadyReleased(taskId, attempt);
+        // INVARIANT P-A6: One duty, ended once.
+        if (!r.onDuty) revert NotOnDuty(taskId, attempt, r.state);
+        if (r.state == AuditState.Mismatched) {
             DisputeState d = court.dispute(r.disputeId).state;
             // INVARIANT P-A6: Whoever said "mismatch" answers for it until the verdict is final.
             if (d != DisputeState.Upheld && d != DisputeState.Cleared && d != DisputeState.Void) {
-                revert AuditNotOver(taskId, attempt, s);
+                revert AuditNotOver(taskId, attempt, r.state);
             }
-            r.released = true;
-            // INVARIANT P-A6: A false mismatch costs its auditor what it cost the pool; nobody drains the pool into a friend.
-            if (d == DisputeState.Cleared) {
-                bytes32 cause = keccak256(abi.encode(address(this), r.disputeId));
-                restored = vault.penalise(r.auditor, cause, r.bond, Pots.AUDIT_POOL);
-            }
+        } else {
+            // INVARIANT P-A6: A duty ends early only with the result it is about.
+            if (!_isMoot(taskId, attempt)) revert AuditNotOver(taskId, attempt, r.state);
+            r.state = AuditState.Moot;
         }
-        emit AuditorReleased(taskId, attempt, r.auditor, restored);
-        vault.removeDuty(r.auditor);
+        emit AuditorReleased(taskId, attempt, r.auditor);
+        _endDuty(r);
     }
 
     // ---- auditor
@@ -175,7 +165,7 @@ contract Audits is IAudits {
             r.state = AuditState.Matched;
             uint128 fee = _payFee(t.rules, msg.sender);
             emit AuditMatched(taskId, msg.sender, fee);
-            vault.removeDuty(msg.sender);
+            _endDuty(r);
         } else {
             _accuse(t, r, ownRoot);
         }
@@ -198,7 +188,8 @@ contract Audits is IAudits {
             rootCommitment: r.rootCommitment,
             leafIndex: r.leafIndex,
             committedAt: r.committedAt,
-            disputeId: r.disputeId
+            disputeId: r.disputeId,
+            onDuty: r.onDuty
         });
     }
 
@@ -214,12 +205,6 @@ contract Audits is IAudits {
         if (value == 0) return (false, 0, 0);
         (a, b) = _chunkSeed(value, taskId, attempt, r.auditor);
         known = true;
-    }
-
-    /// @notice Whether the auditor of a mismatch has been let go, and the bond that the pool paid for it.
-    function mismatch(uint256 taskId, uint8 attempt) external view returns (bool released, uint128 bond) {
-        Record storage r = _records[taskId][attempt];
-        return (r.released, r.bond);
     }
 
     // ---- inside
@@ -243,7 +228,13 @@ contract Audits is IAudits {
         r.rootCommitment = 0;
         _drawn[t.taskId][t.attempt].push(auditor);
         emit AuditorDrawn(t.taskId, auditor, r.leafIndex, r.deadline);
+        r.onDuty = true;
         vault.addDuty(auditor);
+    }
+
+    function _endDuty(Record storage r) private {
+        r.onDuty = false;
+        vault.removeDuty(r.auditor);
     }
 
     /// @dev By stake as it was at the commit, among those who have no part in the task.
@@ -276,10 +267,8 @@ contract Audits is IAudits {
     /// wrongly is not the one who finds the pool empty.
     function _accuse(Result memory t, Record storage r, bytes32 ownRoot) private {
         r.state = AuditState.Mismatched;
-        uint128 before = vault.pot(Pots.AUDIT_POOL);
         uint256 disputeId = court.openForAudit(t.taskId, msg.sender, ownRoot);
         r.disputeId = uint64(disputeId);
-        r.bond = before - vault.pot(Pots.AUDIT_POOL);
         emit AuditMismatched(t.taskId, msg.sender, disputeId);
         _payFee(t.rules, msg.sender);
     }

@@ -27,6 +27,7 @@ struct Audit {
     uint64 leafIndex; // commit point drawn for the content check
     uint64 committedAt;
     uint256 disputeId;
+    bool onDuty; // the auditor's duty has not ended (`releaseAuditor`)
 }
 
 /// @notice A chunk of a live tensor, opened from its bytes up to a level-1 root and, in parallel, under the auditor's salted root.
@@ -52,8 +53,7 @@ interface IAudits {
     event AuditMismatched(uint256 indexed taskId, address indexed auditor, uint256 disputeId);
     event AuditFailed(uint256 indexed taskId, address indexed auditor, uint128 penalty, bytes32 reason);
     event AuditWaived(uint256 indexed taskId);
-    /// @param restored what the auditor paid back to the pool because its dispute was cleared
-    event AuditorReleased(uint256 indexed taskId, uint8 attempt, address indexed auditor, uint128 restored);
+    event AuditorReleased(uint256 indexed taskId, uint8 attempt, address indexed auditor);
 
     /// @notice Decide, and draw when selected. Anyone, once the round is out.
     function decide(uint256 taskId) external;
@@ -63,8 +63,7 @@ interface IAudits {
     /// when the auditor's own run ended before the drawn leaf (leafIndex >= ownSteps * C): such a run matches nothing.
     function openAudit(uint256 taskId, uint32 ownSteps, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening) external; // auditor
     function auditTimeout(uint256 taskId) external; // anyone
-    /// @notice Ends the auditor's duty when the task has left the attempt, or when the dispute about its mismatch is over. If
-    /// that was cleared, the auditor makes good the bond that the pool lost. Anyone.
+    /// @notice Ends the auditor's duty when the task has left the attempt, or when the dispute about its mismatch is over. Anyone.
     function releaseAuditor(uint256 taskId, uint8 attempt) external;
     // ---- views
     function audit(uint256 taskId, uint8 attempt) external view returns (Audit memory);

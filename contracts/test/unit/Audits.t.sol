@@ -330,8 +330,7 @@ contract AuditsTest is AuditFixture {
         assertTrue(market.task(taskId).auditClosed);
         assertEq(vault.credit(_payoutOf(a.auditor)), _rules().fee, "paid whatever it found");
         assertEq(before - vault.pot(Pots.AUDIT_POOL), _rules().fee + 5e18, "the bond is the pool's");
-        (, uint128 bond) = auditor_.mismatch(taskId, 0);
-        assertEq(bond, 5e18);
+        assertTrue(_audit(taskId).onDuty);
         assertDuties(a.auditor, 1);
     }
 
@@ -341,8 +340,7 @@ contract AuditsTest is AuditFixture {
         scriptedCourt.drainAuditPool(2e18);
         _finish(taskId, honest);
         assertState(taskId, TaskState.Disputed);
-        (, uint128 bond) = auditor_.mismatch(taskId, 0);
-        assertEq(bond, 2e18, "what was there");
+        assertEq(vault.pot(Pots.dispute(1)), 2e18, "what was there");
         assertEq(vault.credit(_payoutOf(a.auditor)), 0, "nothing was left");
     }
 
@@ -357,23 +355,19 @@ contract AuditsTest is AuditFixture {
         auditor_.releaseAuditor(taskId, 0);
         assertDuties(a.auditor, 0);
         assertEq(vault.totalStake(a.auditor), stake);
-        vm.expectRevert(abi.encodeWithSelector(Audits.AlreadyReleased.selector, taskId, 0));
+        vm.expectRevert(abi.encodeWithSelector(Audits.NotOnDuty.selector, taskId, 0, AuditState.Mismatched));
         auditor_.releaseAuditor(taskId, 0);
     }
 
-    function test_mismatch_false_isMadeGoodToThePool() public {
+    function test_mismatch_cleared_endsTheDutyAndSettles() public {
         (uint256 taskId, Audit memory a) = _drawn();
-        uint128 before = vault.pot(Pots.AUDIT_POOL);
-        uint128 stake = vault.totalStake(a.auditor);
         _finish(taskId, _wrongRun(1, 0));
         scriptedCourt.clear(1);
         assertState(taskId, TaskState.Committed);
+        assertDuties(a.auditor, 1);
         auditor_.releaseAuditor(taskId, 0);
-        assertEq(vault.pot(Pots.AUDIT_POOL), before - _rules().fee, "the bond is back");
-        assertEq(stake - vault.totalStake(a.auditor), 5e18, "from the auditor's stake");
         assertDuties(a.auditor, 0);
-        vm.expectRevert(abi.encodeWithSelector(Audits.AlreadyReleased.selector, taskId, 0));
-        auditor_.releaseAuditor(taskId, 0);
+        assertFalse(_audit(taskId).onDuty);
         _settle(taskId);
         assertState(taskId, TaskState.Settled);
     }
@@ -558,7 +552,7 @@ contract AuditsTest is AuditFixture {
         assertEq(vault.totalStake(a.auditor), stake, "nobody owes anything");
         assertDuties(a.auditor, 0);
         assertTrue(auditor_.audit(taskId, 0).state == AuditState.Moot);
-        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Moot, AuditState.Mismatched));
+        vm.expectRevert(abi.encodeWithSelector(Audits.NotOnDuty.selector, taskId, 0, AuditState.Moot));
         auditor_.releaseAuditor(taskId, 0);
     }
 
@@ -595,7 +589,7 @@ contract AuditsTest is AuditFixture {
 
     function test_release_neverDrawn_reverts() public {
         uint256 taskId = _served(alice, honest);
-        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.None, AuditState.Mismatched));
+        vm.expectRevert(abi.encodeWithSelector(Audits.NotOnDuty.selector, taskId, 0, AuditState.None));
         auditor_.releaseAuditor(taskId, 0);
     }
 }
