@@ -1,2 +1,56 @@
-//! Placeholder.
-fn main() {}
+//! The `gavel` binary: parse, run one command, end with its status.
+//!
+//! Exit status: 0 done, 1 failed, 2 wrong usage, 7 an evidence file shows a false claim.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod args;
+mod args_arena;
+mod commands;
+mod failure;
+mod files;
+mod output;
+mod prediction;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::Cli;
+use failure::{Exit, Failure};
+use output::{BAD, Output};
+
+fn main() -> ExitCode {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => {
+            let out = Output::new(cli.json);
+            commands::run(cli.command, out).unwrap_or_else(|failure| report(&failure, out))
+        }
+        Err(refusal) => usage(&refusal),
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Says what went wrong: on stderr for people, and as the command's one object for programs.
+fn report(failure: &Failure, out: Output) -> Exit {
+    // nothing can be done about a closed stderr
+    let _ = writeln!(anstream::stderr(), "{BAD}error{BAD:#}: {}", failure.text());
+    let _ = out.json(&failure.json());
+    failure.exit()
+}
+
+/// Help and version go to stdout; a command line that does not parse is an error like any other.
+fn usage(refusal: &clap::Error) -> Exit {
+    let _ = refusal.print();
+    if !refusal.use_stderr() {
+        return Exit::Done;
+    }
+    if std::env::args_os().any(|arg| arg == "--json") {
+        let text = refusal.render().to_string();
+        let what = text.lines().next().unwrap_or_default();
+        let failure = Failure::usage(what.trim_start_matches("error: "))
+            .hint("gavel --help lists the commands");
+        let _ = Output::new(true).json(&failure.json());
+    }
+    Exit::Usage
+}

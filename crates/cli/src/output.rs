@@ -3,7 +3,9 @@
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+
+use crate::failure::{Context as _, Failure};
 
 /// Green: something good happened.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -13,6 +15,8 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
 /// Dimmed detail.
 pub(crate) const DIM: Style = Style::new().dimmed();
+/// Bars of a chart.
+pub(crate) const BAR: Style = AnsiColor::Cyan.on_default();
 /// Headings.
 pub(crate) const HEAD: Style = Style::new().bold();
 
@@ -51,6 +55,18 @@ impl Output {
         self.line(format!("\n{HEAD}{text}{HEAD:#}"));
     }
 
+    /// Named facts, one a line, the names in a column.
+    pub(crate) fn facts(self, facts: &[(&str, String)]) {
+        for (name, value) in facts {
+            self.line(format!("{} {value}", paint(DIM, format!("{name:<13}"))));
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn next(self, command: impl std::fmt::Display) {
+        self.line(format!("\n{} {command}", paint(DIM, "next:")));
+    }
+
     /// A table; columns in `right` are aligned to the right.
     pub(crate) fn table(self, header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) {
         if self.json {
@@ -58,7 +74,9 @@ impl Output {
         }
         let mut table = Table::new();
         table
-            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+            .load_preset(presets::NOTHING)
+            .set_style(TableComponent::HeaderLines, '─')
+            .set_style(TableComponent::MiddleHeaderIntersections, '─')
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(header);
         table.add_rows(rows);
@@ -71,9 +89,9 @@ impl Output {
     }
 
     /// The command's one JSON object; nothing for people.
-    pub(crate) fn json(self, value: &impl serde::Serialize) -> Result<(), serde_json::Error> {
+    pub(crate) fn json(self, value: &impl serde::Serialize) -> Result<(), Failure> {
         if self.json {
-            let text = serde_json::to_string_pretty(value)?;
+            let text = serde_json::to_string_pretty(value).at("output as JSON")?;
             let _ = writeln!(std::io::stdout(), "{text}");
         }
         Ok(())
@@ -83,4 +101,59 @@ impl Output {
 /// Paints a piece of text.
 pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// A bar of up to 24 cells in eighths; `share` outside 0 to 1 (or no number) is taken as the nearest end.
+pub(crate) fn bar(share: f64) -> String {
+    const CELLS: usize = 24;
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share.clamp(0.0, 1.0) * (8 * CELLS) as f64).round() as usize;
+    let part = PARTS.get(eighths % 8).copied().unwrap_or_default();
+    let filled = eighths / 8;
+    let empty = CELLS - filled - usize::from(!part.is_empty());
+    format!("{}{part}{}", "█".repeat(filled), " ".repeat(empty))
+}
+
+/// A count in groups of three digits.
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A duration with three or so digits.
+pub(crate) fn time(t: std::time::Duration) -> String {
+    let ms = t.as_secs_f64() * 1e3;
+    match ms {
+        _ if ms < 1.0 => format!("{:.1} µs", ms * 1e3),
+        _ if ms < 1e3 => format!("{ms:.2} ms"),
+        _ => format!("{:.2} s", ms / 1e3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_have_one_width() {
+        for share in [-1.0, 0.0, 0.003, 0.5, 0.999, 1.0, 7.0, f64::NAN] {
+            assert_eq!(bar(share).chars().count(), 24, "{share}");
+        }
+        assert_eq!(bar(0.5).trim_end(), "█".repeat(12));
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(count),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+    }
 }

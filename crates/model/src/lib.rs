@@ -5,6 +5,7 @@
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
 //! - [`onnx`]: import of ONNX files.
 //! - [`preprocess`]: from a PNG to the model's input.
+//! - [`npy`]: NumPy's array files.
 //! - [`shipped`]: the models that come with the project.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -12,6 +13,7 @@ mod commit;
 mod error;
 mod graph;
 mod model;
+pub mod npy;
 pub mod onnx;
 pub mod preprocess;
 pub mod shipped;

@@ -84,7 +84,7 @@ impl<'a> Attributes<'a> {
     }
 
     pub(super) fn tensor(&self, name: &'static str) -> Result<Option<&'a TensorProto>, ModelError> {
-        Ok(self.get(name)?.and_then(|a| a.t.as_ref()))
+        Ok(self.get(name)?.and_then(|a| a.t.as_deref()))
     }
 
     /// Attributes that say nothing about inference.

@@ -2,11 +2,12 @@
 //! types and shapes against the standard; what is not supported is refused by node and operator.
 
 mod attributes;
+mod budget;
 mod lower;
 mod proto;
 mod tensor;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gavel_numerics::{DType, Op, Tensor, TensorType};
@@ -35,6 +36,7 @@ pub struct ImportOptions {
 /// # Errors
 /// What is malformed or not supported, with the node, tensor or dimension it concerns.
 pub fn import(file: &[u8], options: &ImportOptions) -> Result<Model, ModelError> {
+    budget::check(file)?;
     let proto = ModelProto::decode(file)?;
     let graph = proto
         .graph
@@ -134,10 +136,12 @@ impl Importer {
             })?;
         }
         // before IR version 4 initializers are listed among the inputs too
+        let initializers: HashSet<&str> =
+            graph.initializer.iter().map(|t| t.name.as_str()).collect();
         for info in graph
             .input
             .iter()
-            .filter(|i| !graph.initializer.iter().any(|t| t.name == i.name))
+            .filter(|i| !initializers.contains(i.name.as_str()))
         {
             let ty = input_type(info, options)?;
             let source = Source::Input(importer.graph.inputs.len() as u32);
@@ -162,6 +166,7 @@ impl Importer {
     }
 
     fn run(mut self, proto: &GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
+        let read = names_read(proto);
         for (i, node) in proto.node.iter().enumerate() {
             let label = if node.name.is_empty() {
                 format!("#{i}")
@@ -183,7 +188,7 @@ impl Importer {
                 .output
                 .iter()
                 .skip(1)
-                .find(|o| !o.is_empty() && is_read(proto, o))
+                .find(|o| !o.is_empty() && read.contains(o.as_str()))
             {
                 return Err(fail(format!(
                     "its second output {extra} is used; only the first is supported"
@@ -308,9 +313,11 @@ fn boundary(what: &'static str, info: &ValueInfo, reason: &str) -> ModelError {
     }
 }
 
-fn is_read(graph: &GraphProto, name: &str) -> bool {
-    graph.node.iter().any(|n| n.input.iter().any(|i| i == name))
-        || graph.output.iter().any(|o| o.name == name)
+/// Names that a node or the graph's outputs read.
+fn names_read(graph: &GraphProto) -> HashSet<&str> {
+    let inputs = graph.node.iter().flat_map(|n| &n.input);
+    let outputs = graph.output.iter().map(|o| &o.name);
+    inputs.chain(outputs).map(String::as_str).collect()
 }
 
 fn input_type(info: &ValueInfo, options: &ImportOptions) -> Result<TensorType, ModelError> {

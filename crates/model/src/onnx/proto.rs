@@ -74,8 +74,8 @@ pub(super) struct AttributeProto {
     pub(super) i: i64,
     #[prost(bytes = "vec", tag = "4")]
     pub(super) s: Vec<u8>,
-    #[prost(message, optional, tag = "5")]
-    pub(super) t: Option<TensorProto>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub(super) t: Option<Box<TensorProto>>,
     #[prost(message, optional, tag = "6")]
     pub(super) g: Option<Opaque>,
     #[prost(float, repeated, tag = "7")]

@@ -1,0 +1,92 @@
+//! What can be said to the arena: the demo and the byzantine runs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// What somebody does wrong; may be given more than once [default: weight; "none" for an honest run]
+    #[arg(long = "fault", value_name = "KIND")]
+    pub(crate) faults: Vec<FaultArg>,
+    /// Everything random in the demo follows from this number
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Nobody watches: only the random audit can catch the cheat
+    #[arg(long)]
+    pub(crate) no_watcher: bool,
+    /// Share of results audited at random, 0 to 1
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) audit_rate: Option<f64>,
+    /// How many providers stake (at least 5)
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..=32))]
+    pub(crate) providers: u16,
+    /// Your own ONNX classifier instead of the shipped digit model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Pictures to classify (PNG); may be given more than once [default: three shipped digits]
+    #[arg(long = "image", value_name = "PNG")]
+    pub(crate) images: Vec<PathBuf>,
+    /// Keep the chain database and the blobs in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// A way of doing wrong. Each is a real deviation in what a party computes or does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultArg {
+    /// Nobody cheats
+    None,
+    /// One weight of the provider's model is changed
+    Weight,
+    /// One element of one operator's output is off by one unit in the last place
+    OneUlp,
+    /// The provider runs a smaller model and makes up the trace
+    SmallerModel,
+    /// The result is right, the trace is not
+    WrongTrace,
+    /// The provider takes the task and delivers nothing
+    NoResult,
+    /// A cheating provider falls silent in the dispute
+    Withhold,
+    /// An honest result is challenged
+    FalseChallenge,
+    /// The referee rules the opposite of what it computed
+    LyingReferee,
+    /// The auditor copies the provider's digests instead of running the model
+    LazyAuditor,
+    /// A friend of the cheat challenges badly on purpose
+    SockPuppet,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
+        _ => Err(format!("expected a number from 0 to 1, found {text:?}")),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Byzantine mixes of every role against the real contracts
+    Court {
+        /// First and last seed, inclusive: A..B
+        #[arg(long, default_value = "1..100", value_parser = parse_seeds)]
+        seeds: (u64, u64),
+        /// Worker threads
+        #[arg(long, default_value_t = 2)]
+        threads: u16,
+    },
+}
+
+fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || format!("expected A..B with A <= B, for example 1..1000, found {text:?}");
+    let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+    let first = first.parse().map_err(|_| wrong())?;
+    let last = last.trim_start_matches('=').parse().map_err(|_| wrong())?;
+    if first > last {
+        Err(wrong())
+    } else {
+        Ok((first, last))
+    }
+}

@@ -1,0 +1,39 @@
+//! One module per verb.
+
+mod bench_trace;
+mod model;
+mod run;
+
+use gavel_engine::{Engine, EngineOptions};
+
+use crate::args::{BenchCommand, Command, EngineArgs, ModelCommand};
+use crate::failure::{Context as _, Exit, Failure};
+use crate::output::Output;
+
+/// Runs one command.
+pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Model(ModelCommand::Id(args)) => model::id(&args.model, out),
+        Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args.model, out),
+        Command::Run(args) => run::run(&args, out),
+        Command::Bench(BenchCommand::Trace {
+            model,
+            runs,
+            engine,
+        }) => bench_trace::run(&model, runs, engine, out),
+    }
+}
+
+/// The engine that the flags and `GAVEL_ISA` ask for.
+fn engine(args: EngineArgs) -> Result<Engine, Failure> {
+    Engine::new(EngineOptions {
+        threads: args.threads.into(),
+        isa: None,
+        max_tensor_bytes: max_bytes(args),
+    })
+    .at("GAVEL_ISA and --threads")
+}
+
+fn max_bytes(args: EngineArgs) -> u64 {
+    args.max_memory << 20
+}

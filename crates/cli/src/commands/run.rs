@@ -1,0 +1,165 @@
+//! `gavel run MODEL INPUT`
+
+use std::time::Instant;
+
+use gavel_model::npy::write_npy;
+use serde_json::json;
+
+use super::{engine, max_bytes};
+use crate::args::RunArgs;
+use crate::failure::{Context as _, Exit, Failure};
+use crate::files;
+use crate::output::{BAR, DIM, GOOD, Output, bar, paint, time};
+use crate::prediction::{Prediction, label};
+
+/// Scores shown.
+const BEST: usize = 5;
+/// Values shown of an output that is no classification.
+const VALUES: usize = 8;
+
+pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
+    let model = files::model(&args.model)?;
+    let engine = engine(args.engine)?;
+    let inputs = files::inputs(&model, &args.input, max_bytes(args.engine))?;
+    let start = Instant::now();
+    let result = engine.run(&model, &inputs).at(&args.model)?;
+    let elapsed = start.elapsed();
+    let prediction = Prediction::of(&model, &result.outputs);
+    if let (Some(path), Some(tensor)) = (&args.output, result.outputs.first()) {
+        files::write(path, &write_npy(tensor))?;
+    }
+
+    match &prediction {
+        Some(found) => show_prediction(&model, found, out),
+        None => show_values(&model, &result.outputs, out),
+    }
+    let types: Vec<_> = inputs.iter().map(|t| t.ty().to_string()).collect();
+    let commitment = result.trace.commitment();
+    let hashing = result.timing.hashing_share();
+    out.line("");
+    out.facts(&[
+        ("model_id", model.model_id().to_string()),
+        (
+            "input",
+            format!("{} {}", types.join(" "), paint(DIM, args.input.display())),
+        ),
+        ("output_digest", result.trace.output_digest().to_string()),
+        ("trace_root", commitment.trace_root.to_string()),
+        (
+            "time",
+            format!(
+                "{}, hashing {:.1} % on top of computing ({}, {} thread{})",
+                time(elapsed),
+                100.0 * hashing,
+                engine.isa().kind(),
+                engine.threads(),
+                if engine.threads() == 1 { "" } else { "s" },
+            ),
+        ),
+    ]);
+    if let Some(path) = &args.output {
+        out.facts(&[("written", path.display().to_string())]);
+    }
+    out.next(format!(
+        "GAVEL_ISA=scalar gavel run {} {}   {}",
+        args.model,
+        args.input.display(),
+        paint(DIM, "the same trace_root, by other instructions")
+    ));
+    let outputs: Vec<_> = model
+        .graph()
+        .outputs
+        .iter()
+        .zip(&result.outputs)
+        .map(|((name, _), tensor)| {
+            json!({
+                "name": name,
+                "dtype": format!("{:?}", tensor.dtype()).to_lowercase(),
+                "shape": tensor.dims(),
+                "digest": gavel_engine::digest(tensor),
+            })
+        })
+        .collect();
+    out.json(&json!({
+        "model_id": model.model_id(),
+        "prediction": prediction.as_ref().map(|p| p.class),
+        "label": prediction.as_ref().and_then(|p| p.label.clone()),
+        "scores": prediction.as_ref().map(|p| &p.scores),
+        "input_digest": result.trace.input_digest,
+        "output_digest": result.trace.output_digest(),
+        "trace_root": commitment.trace_root,
+        "steps": commitment.steps,
+        "commit_points": result.trace.leaves().len(),
+        "outputs": outputs,
+        "time_ms": elapsed.as_secs_f64() * 1e3,
+        "hashing_share": hashing,
+        "isa": engine.isa().kind().name(),
+        "threads": engine.threads(),
+    }))?;
+    Ok(Exit::Done)
+}
+
+fn show_prediction(model: &gavel_model::Model, found: &Prediction, out: Output) {
+    let probable = found.are_probabilities();
+    let score = |s: f32| match probable {
+        true => format!("{:6.2} %", 100.0 * s),
+        false => format!("{s:10.4}"),
+    };
+    let own = usize::try_from(found.class)
+        .ok()
+        .and_then(|i| found.scores.get(i));
+    let own = own
+        .map(|&s| format!("  {}", score(s).trim_start()))
+        .unwrap_or_default();
+    out.line(format!("{}{own}", paint(GOOD, found.name())));
+    let best = found.best(BEST);
+    let Some((low, high)) = found
+        .scores
+        .iter()
+        .fold(None, |range: Option<(f32, f32)>, &s| {
+            Some(range.map_or((s, s), |(low, high)| (low.min(s), high.max(s))))
+        })
+    else {
+        return;
+    };
+    let (low, high) = if probable { (0.0, 1.0) } else { (low, high) };
+    let names: Vec<String> = best
+        .iter()
+        .map(|(class, _)| label(model, *class).unwrap_or_else(|| class.to_string()))
+        .collect();
+    let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(1);
+    out.line("");
+    for ((_, s), name) in best.iter().zip(&names) {
+        let share = f64::from((s - low) / (high - low));
+        out.line(format!(
+            "  {name:<width$}  {}  {}",
+            paint(BAR, bar(share)),
+            score(*s)
+        ));
+    }
+}
+
+fn show_values(
+    model: &gavel_model::Model,
+    outputs: &[std::sync::Arc<gavel_numerics::Tensor>],
+    out: Output,
+) {
+    for ((name, _), tensor) in model.graph().outputs.iter().zip(outputs) {
+        let values: Vec<String> = match (tensor.as_f32(), tensor.as_i64()) {
+            (Some(values), _) => values.iter().take(VALUES).map(|v| v.to_string()).collect(),
+            (_, Some(values)) => values.iter().take(VALUES).map(|v| v.to_string()).collect(),
+            _ => Vec::new(),
+        };
+        let more = if tensor.len() > values.len() {
+            " …"
+        } else {
+            ""
+        };
+        let name: String = name.chars().filter(|c| !c.is_control()).collect();
+        out.line(format!(
+            "{name} {} = {}{more}",
+            tensor.ty(),
+            values.join(" ")
+        ));
+    }
+}
