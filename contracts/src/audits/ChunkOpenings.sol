@@ -47,11 +47,34 @@ library ChunkOpenings {
         uint256 slot = p.slotSeed % liveCount;
         // INVARIANT P-A2: The seed says which live tensor, not the auditor.
         if (o.slot != slot) revert WrongSlot(o.slot, slot);
-        uint256 size = tensorBytes(o.tensorHeader);
-        uint256 chunks = (size + CHUNK_BYTES - 1) / CHUNK_BYTES;
-        _checkChunk(o, size, chunks == 0 ? 0 : p.chunkSeed % chunks);
-        _checkTrace(o, p, chunks);
+        uint256 chunks = chunkCount(tensorBytes(o.tensorHeader));
+        uint256 index = chunks == 0 ? 0 : p.chunkSeed % chunks;
+        // INVARIANT P-A2: The seed says which chunk, not the auditor.
+        if (o.chunkIndex != index) revert WrongChunk(o.chunkIndex, index);
+        _checkTrace(o, p);
         _checkSalted(o, p, chunks);
+    }
+
+    /// @notice Digest of the tensor whose chunk `index` this is.
+    function digestOf(bytes calldata header, bytes calldata chunk, uint256 index, bytes32[] calldata proof)
+        internal
+        view
+        returns (bytes32)
+    {
+        uint256 size = tensorBytes(header);
+        uint256 chunks = chunkCount(size);
+        // An empty tensor has no chunk, and its tree no leaf.
+        if (index != 0 && index >= chunks) revert WrongChunk(index, chunks);
+        uint256 left = size - index * CHUNK_BYTES;
+        uint256 wanted = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+        // INVARIANT P-A2: A chunk has all the bytes that the shape gives it, and no more.
+        if (chunk.length != wanted) revert ChunkLength(chunk.length, wanted);
+        bytes32 leaf = chunks == 0 ? bytes32(0) : TraceHash.chunkLeaf(chunk);
+        return TraceHash.tensorDigest(header, TraceHash.rootOf(leaf, index, proof, ModelHash.height(chunks)));
+    }
+
+    function chunkCount(uint256 size) internal pure returns (uint256) {
+        return (size + CHUNK_BYTES - 1) / CHUNK_BYTES;
     }
 
     /// @notice Bytes of a tensor with this header (`hash_id || dtype || rank || dims`), which is parsed strictly.
@@ -92,19 +115,8 @@ library ChunkOpenings {
         return o.segment.liveCount;
     }
 
-    function _checkChunk(ChunkOpening calldata o, uint256 size, uint256 index) private pure {
-        // INVARIANT P-A2: The seed says which chunk, not the auditor.
-        if (o.chunkIndex != index) revert WrongChunk(o.chunkIndex, index);
-        uint256 left = size - index * CHUNK_BYTES;
-        uint256 wanted = left < CHUNK_BYTES ? left : CHUNK_BYTES;
-        // INVARIANT P-A2: A chunk has all the bytes that the shape gives it, and no more.
-        if (o.chunk.length != wanted) revert ChunkLength(o.chunk.length, wanted);
-    }
-
-    function _checkTrace(ChunkOpening calldata o, Place memory p, uint256 chunks) private view {
-        bytes32 leaf = chunks == 0 ? bytes32(0) : TraceHash.chunkLeaf(o.chunk);
-        bytes32 chunkRoot = TraceHash.rootOf(leaf, o.chunkIndex, o.chunkProof, ModelHash.height(chunks));
-        bytes32 digest = TraceHash.tensorDigest(o.tensorHeader, chunkRoot);
+    function _checkTrace(ChunkOpening calldata o, Place memory p) private view {
+        bytes32 digest = digestOf(o.tensorHeader, o.chunk, o.chunkIndex, o.chunkProof);
         bytes32 live = TraceHash.rootOf(digest, o.slot, o.liveProof, p.liveHeight);
         bytes32 root = TraceHash.rootOf(live, p.leafIndex, o.traceProof, p.traceHeight);
         // INVARIANT P-A2: The bytes are those of the trace that the auditor stands for.

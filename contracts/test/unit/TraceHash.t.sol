@@ -6,80 +6,12 @@ import {TraceTree} from "../utils/TraceTree.sol";
 import {TraceHash} from "../../src/lib/TraceHash.sol";
 import {SegmentOpening} from "../../src/interfaces/Types.sol";
 
-/// @notice `TraceHash` against the shared vectors and against whole trees built the slow way.
+/// @notice `TraceHash` against whole trees built the slow way; against the shared vectors it is run by TraceVectors.
 contract TraceHashTest is Test {
-    string private vectors;
     TraceHash_ private hash;
 
     function setUp() public {
         hash = new TraceHash_();
-    }
-
-    // ---- vectors
-
-    function test_foldRow_vectors_foldToTheNodeOrDoNot() public {
-        uint256 count = _load("row");
-        for (uint256 i = 0; i < count; i++) {
-            bytes32[] memory row = _words(i, "row");
-            bytes32 node = vm.parseJsonBytes32(vectors, _at(i, "node"));
-            (bool done, bytes memory data) = address(hash).staticcall(abi.encodeCall(hash.foldRow, (row, _uint(i, "height"))));
-            bool folds = done && abi.decode(data, (bytes32)) == node;
-            assertEq(folds, _bool(i, "valid"));
-        }
-    }
-
-    function test_rootOf_vectors_openOrDoNot() public {
-        uint256 count = _load("opening");
-        for (uint256 i = 0; i < count; i++) {
-            bytes memory call =
-                abi.encodeCall(hash.rootOf, (_word(i, "leaf"), _uint(i, "index"), _words(i, "siblings"), _uint(i, "height")));
-            (bool done, bytes memory data) = address(hash).staticcall(call);
-            assertEq(done && abi.decode(data, (bytes32)) == _word(i, "root"), _bool(i, "valid"));
-        }
-    }
-
-    function test_segmentEntry_vectors() public {
-        uint256 count = _load("segment");
-        for (uint256 i = 0; i < count; i++) {
-            SegmentOpening memory s = SegmentOpening({
-                index: uint32(_uint(i, "index")),
-                firstNode: uint32(_uint(i, "first_node")),
-                opCount: uint32(_uint(i, "op_count")),
-                liveCount: uint32(_uint(i, "live_count")),
-                liveListRoot: _word(i, "live_list_root"),
-                proof: _words(i, "siblings")
-            });
-            bytes32 entry = hash.segmentEntry(s);
-            assertEq(entry, _word(i, "entry"));
-            assertEq(hash.rootOf(entry, s.index, s.proof, _uint(i, "segments_height")), _word(i, "segments_root"));
-        }
-    }
-
-    function test_traceRoot_vectors() public {
-        uint256 count = _load("trace_root");
-        for (uint256 i = 0; i < count; i++) {
-            assertEq(hash.traceRoot(uint32(_uint(i, "steps")), _word(i, "level1_root")), _word(i, "trace_root"));
-        }
-    }
-
-    function test_chunks_vectors() public {
-        uint256 count = _load("chunk_leaf");
-        for (uint256 i = 0; i < count; i++) {
-            assertEq(hash.chunkLeaf(vm.parseJsonBytes(vectors, _at(i, "chunk"))), _word(i, "leaf"));
-        }
-        count = _load("tensor");
-        for (uint256 i = 0; i < count; i++) {
-            assertEq(hash.tensorDigest(vm.parseJsonBytes(vectors, _at(i, "header")), _word(i, "chunk_root")), _word(i, "digest"));
-        }
-    }
-
-    function test_auditLeaf_vectors() public {
-        uint256 count = _load("audit");
-        for (uint256 i = 0; i < count; i++) {
-            address auditor = address(bytes20(vm.parseJsonBytes(vectors, _at(i, "auditor"))));
-            bytes memory chunk = vm.parseJsonBytes(vectors, _at(i, "chunk"));
-            assertEq(hash.auditLeaf(auditor, _uint(i, "task"), chunk), _word(i, "leaf"));
-        }
     }
 
     // ---- against slow trees
@@ -121,34 +53,6 @@ contract TraceHashTest is Test {
         (bool done, bytes memory data) =
             address(hash).staticcall{gas: bound(allowance, 1_000, 9_000)}(abi.encodeCall(hash.foldRow, (row, 4)));
         if (done) assertEq(abi.decode(data, (bytes32)), right);
-    }
-
-    // ---- reading vectors
-
-    function _load(string memory name) private returns (uint256 count) {
-        vectors = vm.readFile(string.concat(vm.projectRoot(), "/../spec/vectors/trace/", name, ".json"));
-        count = vm.parseJsonUint(vectors, ".count");
-        assertGt(count, 0, name);
-    }
-
-    function _at(uint256 i, string memory field) private pure returns (string memory) {
-        return string.concat(".cases[", vm.toString(i), "].", field);
-    }
-
-    function _uint(uint256 i, string memory field) private view returns (uint256) {
-        return vm.parseJsonUint(vectors, _at(i, field));
-    }
-
-    function _bool(uint256 i, string memory field) private view returns (bool) {
-        return vm.parseJsonBool(vectors, _at(i, field));
-    }
-
-    function _word(uint256 i, string memory field) private view returns (bytes32) {
-        return vm.parseJsonBytes32(vectors, _at(i, field));
-    }
-
-    function _words(uint256 i, string memory field) private view returns (bytes32[] memory) {
-        return vm.parseJsonBytes32Array(vectors, _at(i, field));
     }
 }
 

@@ -9,6 +9,14 @@ interface Vm {
         address emitter;
     }
 
+    struct DirEntry {
+        string errorMessage;
+        string path;
+        uint64 depth;
+        bool isDir;
+        bool isSymlink;
+    }
+
     // block
     function warp(uint256 timestamp) external;
     function roll(uint256 number) external;
@@ -66,6 +74,7 @@ interface Vm {
     // files and JSON
     function projectRoot() external view returns (string memory);
     function readFile(string calldata path) external view returns (string memory);
+    function readDir(string calldata path) external view returns (DirEntry[] memory entries);
     function exists(string calldata path) external view returns (bool);
     function parseJson(string calldata json, string calldata key) external pure returns (bytes memory);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
