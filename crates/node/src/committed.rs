@@ -1,0 +1,197 @@
+//! What a provider showed of its own run in a disputed segment.
+
+use std::sync::Arc;
+
+use gavel_dispute::SegmentFacts;
+use gavel_engine::digest;
+use gavel_model::Model;
+use gavel_numerics::{Tensor, TensorType};
+use gavel_trace::{
+    Base64Bytes, CommitPoint, Digest, FineIndex, FineTrace, TensorHeader, live_root,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::operator::SegmentValues;
+use crate::{Executor, ExecutorError, RunRecord};
+
+/// Tensors of a disputed segment as the provider hands them out: by themselves they bind nobody, so a
+/// reader checks them against what the game has bound ([`ShownSegment::check`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShownSegment {
+    /// Leaf of level 1 that the segment ends at.
+    pub leaf_index: u64,
+    /// Live before the segment, in live-list order.
+    pub live_before: Vec<ShownTensor>,
+    /// Output of every operator, in canonical order.
+    pub ops: Vec<ShownTensor>,
+    /// Digests of the live tensors at the segment's end.
+    pub live: Vec<Digest>,
+}
+
+/// One tensor with its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShownTensor {
+    /// dtype and shape.
+    pub header: TensorHeader,
+    /// Little-endian elements.
+    pub bytes: Base64Bytes,
+}
+
+impl ShownTensor {
+    /// Shows a tensor.
+    pub fn of(tensor: &Tensor) -> ShownTensor {
+        ShownTensor {
+            header: TensorHeader {
+                dtype: tensor.dtype().id(),
+                dims: tensor.dims().to_vec(),
+            },
+            bytes: Base64Bytes(tensor.le_bytes().into_owned()),
+        }
+    }
+
+    /// The tensor, if these bytes are one.
+    pub fn tensor(&self) -> Option<Tensor> {
+        let dtype = gavel_numerics::DType::from_id(self.header.dtype)?;
+        let ty = TensorType::new(dtype, self.header.dims.clone());
+        Tensor::from_le_bytes(ty, &self.bytes.0).ok()
+    }
+}
+
+impl ShownSegment {
+    /// Shows the segment of a run that ends at a leaf.
+    ///
+    /// # Errors
+    /// Those of the executor.
+    pub fn of(
+        executor: &dyn Executor,
+        run: &RunRecord,
+        leaf_index: u64,
+    ) -> Result<ShownSegment, ExecutorError> {
+        let fine = executor.fine(run, leaf_index)?;
+        let show = |tensors: &[Arc<Tensor>]| tensors.iter().map(|t| ShownTensor::of(t)).collect();
+        Ok(ShownSegment {
+            leaf_index,
+            live_before: show(&executor.live_before(run, leaf_index)?),
+            ops: show(&fine.tensors),
+            live: fine.trace.live().leaves().to_vec(),
+        })
+    }
+
+    /// What of it holds against the segment that the game is about; `None` if nothing does.
+    pub fn check(&self, model: &Model, segment: &SegmentFacts) -> Option<Committed> {
+        if self.leaf_index != segment.leaf_index {
+            return None;
+        }
+        let header = model.header();
+        let tensors = |shown: &[ShownTensor]| {
+            shown
+                .iter()
+                .map(|tensor| tensor.tensor().map(Arc::new))
+                .collect::<Option<Vec<_>>>()
+        };
+        let digests = |tensors: &[Arc<Tensor>]| tensors.iter().map(|t| digest(t)).collect();
+        let live_before = tensors(&self.live_before)?;
+        let ops = tensors(&self.ops)?;
+        if live_root(header.live_height, &(digests(&live_before) as Vec<_>))
+            != Ok(segment.previous_leaf)
+        {
+            return None;
+        }
+        let fine = FineTrace::new(
+            header.ops_height,
+            digests(&ops),
+            header.live_height,
+            self.live.clone(),
+        )
+        .ok()?;
+        let bound = fine.ops_root() == segment.ops_root && fine.live_root() == segment.leaf;
+        bound.then_some(Committed {
+            leaf_index: self.leaf_index,
+            fine: Some(fine),
+            tensors: Some(Tensors { live_before, ops }),
+        })
+    }
+}
+
+/// What is known of the provider's run in the disputed segment, checked against what it bound itself to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    leaf_index: u64,
+    fine: Option<FineTrace>,
+    tensors: Option<Tensors>,
+}
+
+/// Tensors whose digests were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tensors {
+    live_before: Vec<Arc<Tensor>>,
+    ops: Vec<Arc<Tensor>>,
+}
+
+impl Committed {
+    /// What the two root rows say that every provider posts: the whole fine trace where a segment
+    /// has at most sixteen operators and live slots.
+    pub fn from_rows(
+        model: &Model,
+        segment: &SegmentFacts,
+        ops_row: &[Digest],
+        live_row: &[Digest],
+    ) -> Option<Committed> {
+        let header = model.header();
+        let fine = FineTrace::new(
+            header.ops_height,
+            trimmed(ops_row, segment.op_count),
+            header.live_height,
+            trimmed(live_row, segment.live_count),
+        )
+        .ok()?;
+        let whole = fine.ops_root() == segment.ops_root && fine.live_root() == segment.leaf;
+        whole.then_some(Committed {
+            leaf_index: segment.leaf_index,
+            fine: Some(fine),
+            tensors: None,
+        })
+    }
+
+    /// The segment, by the leaf of level 1 that it ends at.
+    pub fn leaf_index(&self) -> u64 {
+        self.leaf_index
+    }
+
+    /// The provider's fine trace.
+    pub fn fine(&self) -> Option<&FineTrace> {
+        self.fine.as_ref()
+    }
+
+    /// Output digest of a place on the provider's own tensors.
+    pub(crate) fn output(
+        &self,
+        model: &Model,
+        segment: &SegmentFacts,
+        place: FineIndex,
+    ) -> Option<Digest> {
+        let Tensors { live_before, ops } = self.tensors.as_ref()?;
+        let at = CommitPoint::at_leaf(segment.leaf_index, model.header().commit_points)?;
+        let values = SegmentValues {
+            model,
+            segment: at.segment,
+            live_before,
+            ops,
+        };
+        values.output(place).map(|output| digest(&output))
+    }
+}
+
+/// The leaves of a row that are not padding; all of them where the provider put something into it.
+fn trimmed(row: &[Digest], count: u32) -> Vec<Digest> {
+    let count = (count as usize).min(row.len());
+    let padding = row.get(count..).unwrap_or_default();
+    let end = if padding.iter().all(Digest::is_zero) {
+        count
+    } else {
+        row.len()
+    };
+    row.get(..end).unwrap_or_default().to_vec()
+}

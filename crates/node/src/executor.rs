@@ -1,0 +1,288 @@
+//! Running models for the roles: verified models, cached runs, fine traces on demand.
+//!
+//! An [`Executor`] is what a party *computes with*. The honest one is [`EngineExecutor`]; the liars of
+//! [`crate::faults`] are executors too, so that a role cannot tell and need not be told.
+
+mod cache;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gavel_engine::{Engine, EngineError, FineRun, Trace};
+use gavel_model::{Model, ModelError};
+use gavel_numerics::{NumericsError, Tensor};
+use gavel_trace::{CommitPoint, Digest, TraceError, live_root};
+
+pub(crate) use cache::Cache;
+
+/// Runs kept by an executor.
+const RUNS_KEPT: usize = 64;
+/// Recomputed segments kept by an executor: a dispute asks for one, many times.
+const SEGMENTS_KEPT: usize = 8;
+
+/// Why an executor has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecutorError {
+    /// Asked for a model that the executor does not have.
+    #[error("no model {model_id} here")]
+    UnknownModel {
+        /// The model asked for.
+        model_id: Digest,
+    },
+    /// A model file whose identity is another than the one it was fetched for.
+    #[error("model file is not {expected}: its identity is {found}")]
+    Identity {
+        /// The identity that it should have.
+        expected: Digest,
+        /// The identity of what is in the file.
+        found: Digest,
+    },
+    /// A leaf of level 1 that the run does not have.
+    #[error("the run has no commit point at leaf {leaf_index}")]
+    Leaf {
+        /// The leaf asked for.
+        leaf_index: u64,
+    },
+    /// A fault that changes nothing that is committed, wherever it was tried.
+    #[error("fault {fault} leaves no mark on this run after {tried} tries")]
+    Absorbed {
+        /// The fault.
+        fault: crate::Fault,
+        /// Places tried.
+        tried: u64,
+    },
+    /// A game between two runs that differ ended without an isolated place.
+    #[error("nothing was isolated after {moves} moves")]
+    NotIsolated {
+        /// Moves made.
+        moves: u32,
+    },
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An operator refused its operands.
+    #[error(transparent)]
+    Numerics(#[from] NumericsError),
+    /// A model refused.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A trace that cannot be built.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+}
+
+/// What identifies a run: execution is exact, so nothing else matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunKey {
+    /// The model.
+    pub model_id: Digest,
+    /// Digest of its inputs.
+    pub input_digest: Digest,
+}
+
+/// One run as a party has it: what it commits to, and what its trace is made from.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// The model that was asked for; the trace has its shape.
+    pub model: Arc<Model>,
+    /// The inputs, in the model's order.
+    pub inputs: Vec<Tensor>,
+    /// The graph outputs, in declared order.
+    pub outputs: Vec<Arc<Tensor>>,
+    /// What is committed.
+    pub trace: Trace,
+}
+
+impl RunRecord {
+    /// Its key.
+    pub fn key(&self) -> RunKey {
+        RunKey {
+            model_id: self.model.model_id(),
+            input_digest: self.trace.input_digest,
+        }
+    }
+
+    /// The segment that ends at a leaf of level 1.
+    ///
+    /// # Errors
+    /// The run has no such leaf.
+    pub fn segment_of(&self, leaf_index: u64) -> Result<usize, ExecutorError> {
+        let points = self.model.header().commit_points;
+        let inside = leaf_index < self.trace.leaves().len() as u64;
+        CommitPoint::at_leaf(leaf_index, points)
+            .filter(|_| inside)
+            .map(|at| at.segment as usize)
+            .ok_or(ExecutorError::Leaf { leaf_index })
+    }
+}
+
+/// The digest that a task binds its inputs by: the live root before segment 0.
+///
+/// # Errors
+/// More inputs than the model's live height admits.
+pub fn input_digest(model: &Model, inputs: &[Tensor]) -> Result<Digest, ExecutorError> {
+    let digests: Vec<Digest> = inputs.iter().map(gavel_engine::digest).collect();
+    Ok(live_root(model.header().live_height, &digests)?)
+}
+
+/// What a party computes with. Shared between the roles of a process.
+pub trait Executor: Send + Sync {
+    /// A model, if the executor has it.
+    fn model(&self, model_id: &Digest) -> Option<Arc<Model>>;
+
+    /// Runs a model on inputs given in the model's order.
+    ///
+    /// # Errors
+    /// An unknown model, inputs that do not fit, the engine's limits.
+    fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError>;
+
+    /// The segment of a run that ends at a leaf of level 1, operator by operator. Its trace folds to
+    /// the run's leaf.
+    ///
+    /// # Errors
+    /// A leaf that the run does not have, the engine's limits.
+    fn fine(&self, run: &RunRecord, leaf_index: u64) -> Result<Arc<FineRun>, ExecutorError>;
+
+    /// The tensors that are live before the segment that ends at a leaf: its inputs in a dispute.
+    ///
+    /// # Errors
+    /// As [`Executor::fine`].
+    fn live_before(
+        &self,
+        run: &RunRecord,
+        leaf_index: u64,
+    ) -> Result<Vec<Arc<Tensor>>, ExecutorError>;
+
+    /// The tensors that are live at the commit point of a leaf: what an audit opens chunks of.
+    ///
+    /// # Errors
+    /// As [`Executor::fine`].
+    fn live_at(&self, run: &RunRecord, leaf_index: u64) -> Result<Vec<Arc<Tensor>>, ExecutorError> {
+        Ok(self.fine(run, leaf_index)?.live.clone())
+    }
+}
+
+/// Models by the identity that was computed from what is in them.
+#[derive(Clone, Debug, Default)]
+pub struct Models(BTreeMap<Digest, Arc<Model>>);
+
+impl Models {
+    /// No models.
+    pub fn new() -> Models {
+        Models::default()
+    }
+
+    /// Adds a model under its own identity, and returns that.
+    pub fn add(&mut self, model: Model) -> Digest {
+        let id = model.model_id();
+        self.0.insert(id, Arc::new(model));
+        id
+    }
+
+    /// Adds a model that was fetched for an identity.
+    ///
+    /// # Errors
+    /// What was fetched has another identity: a file that was edited, or another model.
+    pub fn add_as(&mut self, expected: &Digest, model: Model) -> Result<(), ExecutorError> {
+        let found = model.model_id();
+        if found != *expected {
+            let expected = *expected;
+            return Err(ExecutorError::Identity { expected, found });
+        }
+        self.add(model);
+        Ok(())
+    }
+
+    /// A model.
+    pub fn get(&self, model_id: &Digest) -> Option<&Arc<Model>> {
+        self.0.get(model_id)
+    }
+
+    /// Identities, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &Digest> {
+        self.0.keys()
+    }
+}
+
+/// The honest executor.
+pub struct EngineExecutor {
+    engine: Engine,
+    models: Models,
+    runs: Cache<RunKey, Arc<RunRecord>>,
+    segments: Cache<(RunKey, u64), Arc<FineRun>>,
+}
+
+impl EngineExecutor {
+    /// An executor of these models.
+    pub fn new(engine: Engine, models: Models) -> EngineExecutor {
+        EngineExecutor {
+            engine,
+            models,
+            runs: Cache::new(RUNS_KEPT),
+            segments: Cache::new(SEGMENTS_KEPT),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The models.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    pub(crate) fn known(&self, model_id: &Digest) -> Result<Arc<Model>, ExecutorError> {
+        let found = self.models.get(model_id).map(Arc::clone);
+        found.ok_or(ExecutorError::UnknownModel {
+            model_id: *model_id,
+        })
+    }
+}
+
+impl Executor for EngineExecutor {
+    fn model(&self, model_id: &Digest) -> Option<Arc<Model>> {
+        self.models.get(model_id).map(Arc::clone)
+    }
+
+    fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError> {
+        let model = self.known(model_id)?;
+        let key = RunKey {
+            model_id: *model_id,
+            input_digest: input_digest(&model, inputs)?,
+        };
+        self.runs.get_or_make(key, || {
+            let output = self.engine.run(&model, inputs)?;
+            Ok(Arc::new(RunRecord {
+                model,
+                inputs: inputs.to_vec(),
+                outputs: output.outputs,
+                trace: output.trace,
+            }))
+        })
+    }
+
+    fn fine(&self, run: &RunRecord, leaf_index: u64) -> Result<Arc<FineRun>, ExecutorError> {
+        let segment = run.segment_of(leaf_index)?;
+        self.segments.get_or_make((run.key(), leaf_index), || {
+            let live = self
+                .engine
+                .live_before(&run.model, &run.inputs, segment, None)?;
+            let fine = self.engine.fine_trace(&run.model, segment, &live, None)?;
+            Ok(Arc::new(fine))
+        })
+    }
+
+    fn live_before(
+        &self,
+        run: &RunRecord,
+        leaf_index: u64,
+    ) -> Result<Vec<Arc<Tensor>>, ExecutorError> {
+        let segment = run.segment_of(leaf_index)?;
+        Ok(self
+            .engine
+            .live_before(&run.model, &run.inputs, segment, None)?)
+    }
+}
