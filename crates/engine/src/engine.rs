@@ -1,13 +1,13 @@
 //! The engine: options, and the ways to run a model.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use gavel_model::{Model, Segment, Source};
 use gavel_numerics::Tensor;
 use gavel_numerics::kernels::Isa;
 use gavel_trace::{FineTrace, Level1, live_root};
 
+use crate::clock::Stopwatch;
 use crate::exec::Exec;
 use crate::pool::Pool;
 use crate::trace::{FineRun, RunOutput, Timing, Trace};
@@ -128,7 +128,7 @@ impl Engine {
             &outputs,
         );
         provide_inputs(&mut exec, model, items)?;
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let mut input_digests = Vec::with_capacity(items.len());
         for inputs in items {
             let tensors: Vec<&Tensor> = inputs.iter().collect();

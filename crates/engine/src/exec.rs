@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gavel_model::{Model, Source};
 use gavel_numerics::Tensor;
 use gavel_numerics::kernels;
 use gavel_trace::Digest;
 
+use crate::clock::Stopwatch;
 use crate::{Engine, EngineError, NodeObserver, batch, hash};
 
 /// A tensor and, once it was needed, its digest.
@@ -130,7 +131,7 @@ impl<'a> Exec<'a> {
         let operands: Vec<Vec<Arc<Tensor>>> = (0..self.items.len())
             .map(|item| self.operands(item, &node.inputs))
             .collect::<Result<_, _>>()?;
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let weight: Vec<bool> = node
             .inputs
             .iter()
@@ -217,7 +218,7 @@ impl<'a> Exec<'a> {
 
     /// Digests of `sources` for every item; each tensor is hashed once in its life.
     pub(crate) fn digests(&mut self, sources: &[Source]) -> Result<Vec<Vec<Digest>>, EngineError> {
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let mut missing = Vec::new();
         for (i, item) in self.items.iter_mut().enumerate() {
             for source in sources {

@@ -10,6 +10,7 @@
 
 mod batch;
 mod binding;
+mod clock;
 mod engine;
 mod error;
 mod exec;

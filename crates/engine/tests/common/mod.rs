@@ -1,6 +1,8 @@
 //! Models made with the graph API, for the engine's tests.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub(crate) mod golden;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
