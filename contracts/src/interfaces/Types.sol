@@ -132,9 +132,9 @@ struct Dispute {
     uint128 bond;
     // dissection
     bytes32 node; // the claim under dissection
-    uint8 height; // height of `node` above the leaves of its tree
+    uint8 height; // height of `node` above the leaves of its tree; 0 in Level2: the pick from the segment's two rows is due
     uint64 index; // index of `node` among the nodes of that height
-    bytes32 rowHash; // keccak256 of the row that waits for a pick, else 0
+    bytes32 rowHash; // keccak256 of the row (abi.encode of the segment's two rows) that waits for a pick, else 0
     // level 1 result
     uint64 leafIndex; // step * C + c
     bytes32 leaf; // provider's live root there
@@ -149,7 +149,7 @@ struct Dispute {
     uint32 isolatedIndex; // operator index within the segment, or live slot
     bytes32 claimedDigest; // provider's digest of the isolated output
     // referee
-    uint64 isolatedAt;
+    uint64 isolatedAt; // the referee's beacon round is the first after it; a missed deadline renews it
     address referee;
     uint8 draws;
     uint64 refereeDeadline;

@@ -29,6 +29,8 @@ library ParameterChecks {
     uint256 internal constant SECONDS_MAX = 365 days;
     /// @dev The vault keeps counts of pool members in this many leaves.
     uint256 internal constant MEMBERS_MAX = 1024;
+    /// @dev A draw looks at everyone drawn before in its chain of disputes.
+    uint256 internal constant CHAIN_MAX = 8;
 
     function check(Params memory p) internal pure {
         _checkWindows(p);
@@ -111,6 +113,9 @@ library ParameterChecks {
         _atMost("jailSeconds", p.market.jailSeconds, SECONDS_MAX);
         _atMost("clockBudget", p.court.clockBudget, SECONDS_MAX);
         _atMost("unbondingSeconds", p.stake.unbondingSeconds, 10 * SECONDS_MAX);
+        // INVARIANT P-R1: Redraws and hops are few, so that a draw's gas is bounded.
+        _atMost("maxRedraws", p.court.maxRedraws, CHAIN_MAX);
+        _atMost("maxEarlier", p.court.maxEarlier, CHAIN_MAX);
         // INVARIANT P-T7: The retract window closes before the challenge window, so that a reveal cannot invite a retract.
         if (p.market.retractWindow >= p.market.challengeWindow) {
             revert RetractNotInsideWindow(p.market.retractWindow, p.market.challengeWindow);

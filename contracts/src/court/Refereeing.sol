@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {AppealOutcome, IAppealLevels} from "../interfaces/IAppealLevels.sol";
+import {ICourt} from "../interfaces/ICourt.sol";
+import {CourtParams} from "../interfaces/IParameters.sol";
+import {DisputeState, Provider} from "../interfaces/Types.sol";
+import {Pots} from "../lib/Pots.sol";
+import {TraceHash} from "../lib/TraceHash.sol";
+import {Verdicts} from "./Verdicts.sol";
+
+/// @notice From the isolated operator to the end: draw, ruling, appeal window, appeal.
+abstract contract Refereeing is Verdicts {
+    error BeaconNotReady(uint64 round);
+    error NotReferee(uint256 disputeId, address caller);
+    error RefereeTooLate(uint256 disputeId, uint256 deadline);
+    error RefereeHasTime(uint256 disputeId, uint256 deadline);
+    error NotEarlier(uint32 index, uint32 isolatedIndex);
+    error NoEarlierThanLive(uint256 disputeId);
+    error EarlierExhausted(uint256 disputeId, uint8 hops);
+    error NotLosingSide(uint256 disputeId, address caller);
+    error AppealWindowClosed(uint256 disputeId, uint256 closedAt);
+    error AppealWindowOpen(uint256 disputeId, uint256 closesAt);
+    error NotMoot(uint256 disputeId);
+    error AlreadyClosed(uint256 disputeId, DisputeState state);
+    error AppealPending(uint256 disputeId, uint256 lapsesAt);
+
+    function drawReferee(uint256 disputeId) external {
+        Record storage d = _inState(disputeId, DisputeState.Isolated);
+        _requireStanding(disputeId, d);
+        uint64 isolatedAt = d.isolatedAt;
+        uint64 round = _beacon.roundAfter(isolatedAt);
+        bytes32 value = _beacon.valueOf(round);
+        // INVARIANT P-R1: The seed did not exist when the place was isolated and the weights were taken.
+        if (value == 0) revert BeaconNotReady(round);
+        bytes32 seed = keccak256(abi.encode(value, disputeId, d.draws));
+        address referee = _pool.draw(_market.task(d.taskId).modelId, isolatedAt, seed, _excluded(disputeId, d));
+        if (referee == address(0)) return _withoutReferee(disputeId, d);
+
+        uint64 deadline = uint64(block.timestamp) + _rulesOf(d).refereeSeconds;
+        d.state = DisputeState.Refereed;
+        d.referee = referee;
+        d.refereeDeadline = uint40(deadline);
+        d.draws += 1;
+        _barred[disputeId].push(referee);
+        emit ICourt.RefereeDrawn(disputeId, referee, deadline, d.draws);
+        _vault.addDuty(referee);
+    }
+
+    function rule(uint256 disputeId, bytes32 claimedDigest, bytes32 ownDigest) external {
+        Record storage d = _dutyOf(disputeId);
+        // INVARIANT P-R2: A ruling answers the claim that stands.
+        if (claimedDigest != d.node) revert OtherClaim(disputeId, claimedDigest, d.node);
+        bool guilty = ownDigest != claimedDigest;
+        d.state = DisputeState.Ruled;
+        d.ruledAt = uint40(block.timestamp);
+        d.ruledGuilty = guilty;
+        d.ruledDigest = ownDigest;
+        emit ICourt.Ruled(disputeId, msg.sender, ownDigest, guilty);
+        _vault.removeDuty(msg.sender);
+    }
+
+    function ruleEarlier(uint256 disputeId, uint32 index, bytes32 providerDigest, bytes32[] calldata proof)
+        external
+        returns (uint256 newDisputeId)
+    {
+        Record storage d = _dutyOf(disputeId);
+        _requireStanding(disputeId, d);
+        // INVARIANT P-R3: A live slot is judged by what it copies; there is nothing before it to fall back on.
+        if (d.inLive) revert NoEarlierThanLive(disputeId);
+        // INVARIANT P-R3: Earlier means earlier, so that a chain of disputes moves towards the start.
+        if (index >= d.isolatedIndex) revert NotEarlier(index, d.isolatedIndex);
+        // INVARIANT P-R3: A chain has few hops; then the referee rules on what is isolated.
+        if (d.hops >= _rulesOf(d).maxEarlier) revert EarlierExhausted(disputeId, d.hops);
+        bytes32 root = TraceHash.rootOf(providerDigest, index, proof, d.opsHeight);
+        // INVARIANT P-R3: The digest is the provider's own, under the fine trace it is bound to.
+        if (root != d.opsRoot) revert ClaimedNotInTrace(root, d.opsRoot);
+
+        newDisputeId = ++_disputeCount;
+        _openEarlier(disputeId, newDisputeId, providerDigest);
+        emit ICourt.EarlierDivergence(disputeId, newDisputeId, index);
+        _isolate(newDisputeId, _disputes[newDisputeId], index);
+        // The new dispute takes over the place of this one in the counts of market and _vault.
+        _close(disputeId, d, DisputeState.Void, "earlier");
+        _returnBond(disputeId, d);
+        _vault.removeDuty(msg.sender);
+    }
+
+    function refereeTimeout(uint256 disputeId) external {
+        Record storage d = _inState(disputeId, DisputeState.Refereed);
+        _requireStanding(disputeId, d);
+        uint256 deadline = d.refereeDeadline;
+        // INVARIANT P-R2: A referee has its whole deadline.
+        if (block.timestamp <= deadline) revert RefereeHasTime(disputeId, deadline);
+        CourtParams memory c = _rulesOf(d);
+        address referee = d.referee;
+        uint8 draws = d.draws;
+        d.state = DisputeState.Isolated;
+        d.referee = address(0);
+        d.refereeDeadline = 0;
+        // The next draw has its own round and snapshot: nobody knew it when this referee was asked to stay silent.
+        d.isolatedAt = uint40(block.timestamp);
+        _vault.removeDuty(referee);
+        uint128 penalty =
+            _vault.penalise(referee, keccak256(abi.encode("referee", disputeId, draws)), c.refereePenalty, Pots.BURN);
+        emit ICourt.RefereeMissed(disputeId, referee, penalty);
+        // INVARIANT P-R1: Few draws, so that a dispute ends.
+        if (draws > c.maxRedraws) _withoutReferee(disputeId, d);
+    }
+
+    function appeal(uint256 disputeId) external {
+        Record storage d = _inState(disputeId, DisputeState.Ruled);
+        _requireStanding(disputeId, d);
+        bool loses = d.ruledGuilty ? _vault.isSide(d.provider, msg.sender) : msg.sender == d.challenger;
+        // INVARIANT P-R4: Who won has nothing to appeal; nobody appeals for another.
+        if (!loses) revert NotLosingSide(disputeId, msg.sender);
+        CourtParams memory c = _rulesOf(d);
+        uint256 closedAt = uint256(d.ruledAt) + c.appealWindow;
+        // INVARIANT P-R4: A ruling is provisional for the appeal window and no longer.
+        if (block.timestamp > closedAt) revert AppealWindowClosed(disputeId, closedAt);
+        if (c.appealLevels == address(0)) {
+            // The bond would come back in the same breath, so it is not pulled.
+            emit ICourt.Appealed(disputeId, msg.sender, 0);
+            return _void(disputeId, d, "appealed");
+        }
+        d.appealBond = c.appealBond;
+        emit ICourt.Appealed(disputeId, msg.sender, c.appealBond);
+        _handOver(disputeId, d, c.appealLevels, msg.sender);
+        _vault.fundPot(Pots.appeal(disputeId), msg.sender, c.appealBond);
+    }
+
+    function finalize(uint256 disputeId) external {
+        Record storage d = _disputes[disputeId];
+        if (d.state == DisputeState.Appealed) return _finalizeAppeal(disputeId, d);
+        _inState(disputeId, DisputeState.Ruled);
+        uint256 closesAt = uint256(d.ruledAt) + _rulesOf(d).appealWindow;
+        // INVARIANT P-R2: The losing side has its whole window.
+        if (block.timestamp <= closesAt) revert AppealWindowOpen(disputeId, closesAt);
+        if (d.ruledGuilty) _uphold(disputeId, d, "ruling");
+        else _clear(disputeId, d, "ruling");
+    }
+
+    function closeMoot(uint256 disputeId) external {
+        Record storage d = _disputes[disputeId];
+        DisputeState s = d.state;
+        // INVARIANT P-D6: Nothing is accepted after resolution.
+        if (s == DisputeState.None || s >= DisputeState.Upheld) revert AlreadyClosed(disputeId, s);
+        // INVARIANT P-C3: Only a verdict that ended the attempt makes a dispute moot.
+        if (_stands(d)) revert NotMoot(disputeId);
+        address referee = d.referee;
+        _close(disputeId, d, DisputeState.Void, "moot");
+        if (s == DisputeState.Refereed) _vault.removeDuty(referee);
+        _returnBonds(disputeId, d);
+        _vault.unfreeze(d.provider);
+    }
+
+    /// @dev The drawn referee, in time.
+    function _dutyOf(uint256 disputeId) private view returns (Record storage d) {
+        d = _inState(disputeId, DisputeState.Refereed);
+        // INVARIANT P-R2: Only the referee that was drawn rules.
+        if (msg.sender != d.referee) revert NotReferee(disputeId, msg.sender);
+        // INVARIANT P-R2: Nothing is accepted after the deadline.
+        if (block.timestamp > d.refereeDeadline) revert RefereeTooLate(disputeId, d.refereeDeadline);
+    }
+
+    function _openEarlier(uint256 disputeId, uint256 newDisputeId, bytes32 providerDigest) private {
+        Record storage d = _disputes[disputeId];
+        Record storage n = _disputes[newDisputeId];
+        n.node = providerDigest;
+        n.steps = d.steps;
+        n.commitPoints = d.commitPoints;
+        n.attempt = d.attempt;
+        n.traceHeight = d.traceHeight;
+        n.opsHeight = d.opsHeight;
+        n.liveHeight = d.liveHeight;
+        n.provider = d.provider;
+        n.rules = d.rules;
+        n.flags = FLAG_EARLIER;
+        n.hops = d.hops + 1;
+        n.openedAt = uint40(block.timestamp);
+        n.taskId = d.taskId;
+        n.leaf = d.leaf;
+        n.previousLeaf = d.previousLeaf;
+        n.opsRoot = d.opsRoot;
+        n.leafIndex = d.leafIndex;
+        n.firstNode = d.firstNode;
+        n.opCount = d.opCount;
+        n.liveCount = d.liveCount;
+        // INVARIANT P-R1: Whoever was drawn, or had a side, in an earlier part of the chain is not drawn in a later one.
+        _barred[newDisputeId] = _barred[disputeId];
+        if (d.challenger != address(0)) _barred[newDisputeId].push(d.challenger);
+        emit ICourt.DisputeOpened(newDisputeId, d.taskId, d.provider, address(0), _market.task(d.taskId).traceRoot, 0);
+    }
+
+    /// @dev Key, owner and payout of both sides and of everyone barred.
+    function _excluded(uint256 disputeId, Record storage d) private view returns (address[] memory list) {
+        address[] storage barred = _barred[disputeId];
+        uint256 count = barred.length;
+        list = new address[](3 * (2 + count));
+        uint256 n = _addSides(list, 0, d.provider);
+        if (d.challenger != address(0)) n = _addSides(list, n, d.challenger);
+        for (uint256 i = 0; i < count; i++) {
+            n = _addSides(list, n, barred[i]);
+        }
+        assembly ("memory-safe") {
+            mstore(list, n)
+        }
+    }
+
+    function _addSides(address[] memory list, uint256 n, address key) private view returns (uint256) {
+        list[n++] = key;
+        Provider memory p = _vault.provider(key);
+        if (p.owner != address(0) && p.owner != key) list[n++] = p.owner;
+        if (p.payout != address(0) && p.payout != key && p.payout != p.owner) list[n++] = p.payout;
+        return n;
+    }
+
+    /// @dev P-R1: nobody can be drawn, or nobody answered.
+    function _withoutReferee(uint256 disputeId, Record storage d) private {
+        address levels = _rulesOf(d).appealLevels;
+        if (levels == address(0)) return _void(disputeId, d, "no referee");
+        emit ICourt.Appealed(disputeId, address(0), 0);
+        _handOver(disputeId, d, levels, address(0));
+    }
+
+    function _handOver(uint256 disputeId, Record storage d, address levels, address appellant) private {
+        d.state = DisputeState.Appealed;
+        d.appellant = appellant;
+        d.appealedAt = uint40(block.timestamp);
+        IAppealLevels(levels).open(disputeId, appellant);
+    }
+
+    function _finalizeAppeal(uint256 disputeId, Record storage d) private {
+        CourtParams memory c = _rulesOf(d);
+        AppealOutcome outcome = IAppealLevels(c.appealLevels).outcome(address(this), disputeId);
+        if (outcome == AppealOutcome.Pending) {
+            uint256 lapsesAt = uint256(d.appealedAt) + c.ospSeconds;
+            // INVARIANT P-D6: Levels that do not answer in their time have not answered; the dispute ends without them.
+            if (block.timestamp <= lapsesAt) revert AppealPending(disputeId, lapsesAt);
+            outcome = AppealOutcome.Void;
+        }
+        if (outcome == AppealOutcome.Void) return _void(disputeId, d, "appeal");
+        bool guilty = outcome == AppealOutcome.Guilty;
+        bool overturned = d.ruledAt != 0 && guilty != d.ruledGuilty;
+        address winner = guilty ? d.challenger : _payoutOf(d.provider);
+        _payAppealBond(disputeId, d, overturned ? d.appellant : winner, "appeal bond");
+        if (overturned) {
+            // INVARIANT P-R4: A referee overturned on appeal is slashed like a provider, and is paid nothing.
+            _vault.slashTask(d.referee, d.taskId, true, c.safetySlashBps, Pots.BURN);
+            _vault.tombstone(d.referee);
+        }
+        if (guilty) _uphold(disputeId, d, "appeal");
+        else _clear(disputeId, d, "appeal");
+    }
+}

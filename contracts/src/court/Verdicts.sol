@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ICourt} from "../interfaces/ICourt.sol";
+import {CourtParams} from "../interfaces/IParameters.sol";
+import {DisputeState} from "../interfaces/Types.sol";
+import {Pots} from "../lib/Pots.sol";
+import {CourtStorage} from "./CourtStorage.sol";
+
+/// @notice How a dispute ends, and who is paid. Whatever the end, the dispute's pot is empty after it, and the provider is
+/// unfrozen as often as it was frozen.
+abstract contract Verdicts is CourtStorage {
+    uint256 private constant BPS = 10_000;
+
+    /// @dev P-V1. The referee is paid where a ruling of its own stands; nobody else is paid its share.
+    function _uphold(uint256 disputeId, Record storage d, bytes32 reason) internal {
+        _requireStanding(disputeId, d);
+        _close(disputeId, d, DisputeState.Upheld, reason);
+        CourtParams memory c = _rulesOf(d);
+        uint256 taskId = d.taskId;
+        address provider = d.provider;
+        // INVARIANT P-V4: The vault takes at most what is there, once per provider and task.
+        uint128 amount = _vault.slashTask(provider, taskId, true, c.safetySlashBps, Pots.dispute(disputeId));
+        _vault.tombstone(provider);
+        uint128 topUp = _split(disputeId, d, c, amount);
+        _returnBond(disputeId, d);
+        _vault.unfreeze(provider);
+        _market.convict(taskId, d.attempt, topUp);
+    }
+
+    /// @dev P-V2.
+    function _clear(uint256 disputeId, Record storage d, bytes32 reason) internal {
+        // Whoever opened this one had passed over the operator that was first isolated: nobody has judged that, so the
+        // result cannot stand on this verdict (P-R3).
+        if (d.flags & FLAG_EARLIER != 0) return _void(disputeId, d, "earlier cleared");
+        _requireStanding(disputeId, d);
+        _close(disputeId, d, DisputeState.Cleared, reason);
+        uint128 bond = d.bond;
+        uint128 fee;
+        if (d.ruledAt != 0 && !d.ruledGuilty) {
+            fee = _rulesOf(d).refereeFee;
+            if (fee > bond) fee = bond;
+            _pay(disputeId, _payoutOf(d.referee), fee, "referee");
+        }
+        _pay(disputeId, _payoutOf(d.provider), bond - fee, "bond");
+        // INVARIANT P-V2: Whoever raised a false alarm pays for it. An auditor's bond is the pool's, so it loses as much of its stake.
+        if (d.flags & FLAG_AUDIT != 0) {
+            _vault.penalise(d.challenger, keccak256(abi.encode("audit", disputeId)), bond, Pots.BURN);
+        }
+        _vault.unfreeze(d.provider);
+        // INVARIANT P-C3: Clearing closes this dispute and no other.
+        _market.disputeClosed(d.taskId, d.attempt);
+    }
+
+    /// @dev Neither side: bonds back, nobody slashed, the task returns to the auction.
+    function _void(uint256 disputeId, Record storage d, bytes32 reason) internal {
+        _requireStanding(disputeId, d);
+        _close(disputeId, d, DisputeState.Void, reason);
+        _returnBonds(disputeId, d);
+        _vault.unfreeze(d.provider);
+        _market.voidAttempt(d.taskId, d.attempt);
+    }
+
+    function _close(uint256 disputeId, Record storage d, DisputeState end, bytes32 reason) internal {
+        d.state = end;
+        emit ICourt.DisputeClosed(disputeId, uint8(end), reason);
+    }
+
+    function _returnBonds(uint256 disputeId, Record storage d) internal {
+        _returnBond(disputeId, d);
+        _payAppealBond(disputeId, d, d.appellant, "appeal bond");
+    }
+
+    function _returnBond(uint256 disputeId, Record storage d) internal {
+        uint128 bond = d.bond;
+        if (bond == 0 || d.flags & FLAG_AUDIT == 0) return _pay(disputeId, d.challenger, bond, "bond");
+        _vault.movePot(Pots.dispute(disputeId), Pots.AUDIT_POOL, bond, "bond");
+        emit ICourt.VerdictPaid(disputeId, _audits, bond, "bond");
+    }
+
+    /// @dev To nobody: burned.
+    function _payAppealBond(uint256 disputeId, Record storage d, address to, bytes32 what) internal {
+        uint128 bond = d.appealBond;
+        if (bond == 0) return;
+        d.appealBond = 0;
+        if (to == address(0)) return _vault.movePot(Pots.appeal(disputeId), Pots.BURN, bond, what);
+        _vault.payFromPot(Pots.appeal(disputeId), to, bond, what);
+        emit ICourt.VerdictPaid(disputeId, to, bond, what);
+    }
+
+    /// @return topUp what the next attempt is raised by, already in the task's pot
+    function _split(uint256 disputeId, Record storage d, CourtParams memory c, uint128 amount) private returns (uint128 topUp) {
+        if (amount == 0) return 0;
+        uint128 paid = _share(amount, c.requesterBps);
+        _pay(disputeId, _market.task(d.taskId).requester, paid, "requester");
+        if (d.challenger != address(0)) {
+            uint128 reward = _share(amount, c.challengerBps);
+            paid += reward;
+            _pay(disputeId, d.challenger, reward, "challenger");
+        }
+        if (d.ruledGuilty) {
+            uint128 reward = _share(amount, c.refereeBps);
+            paid += reward;
+            _pay(disputeId, _payoutOf(d.referee), reward, "referee");
+        }
+        topUp = _share(amount, c.requeueBps);
+        if (topUp != 0) _vault.movePot(Pots.dispute(disputeId), Pots.task(d.taskId), topUp, "requeue");
+        // INVARIANT P-V1: Everything that nobody is paid is burned, what division left over included.
+        _vault.movePot(Pots.dispute(disputeId), Pots.BURN, amount - paid - topUp, "slash");
+    }
+
+    function _pay(uint256 disputeId, address to, uint128 amount, bytes32 what) private {
+        if (amount == 0) return;
+        // INVARIANT P-V5: Payouts are credits.
+        _vault.payFromPot(Pots.dispute(disputeId), to, amount, what);
+        emit ICourt.VerdictPaid(disputeId, to, amount, what);
+    }
+
+    function _share(uint128 amount, uint256 bps) private pure returns (uint128) {
+        return uint128(amount * bps / BPS);
+    }
+}
