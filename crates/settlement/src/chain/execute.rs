@@ -1,10 +1,10 @@
 //! One transaction through revm.
 
-use alloy::consensus::transaction::SignerRecoverable as _;
+use alloy::consensus::transaction::{Recovered, SignerRecoverable as _};
 use alloy::consensus::{Transaction as _, TxEnvelope};
 use alloy::eips::eip2718::Decodable2718 as _;
 use alloy::primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
-use revm::context::result::ExecutionResult;
+use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::context::{Context, TxEnv};
 use revm::primitives::hardfork::SpecId;
 use revm::{ExecuteCommitEvm as _, ExecuteEvm as _, MainBuilder as _, MainContext as _};
@@ -43,42 +43,57 @@ impl Chain {
         }
     }
 
-    /// Executes and applies a transaction; the block is not yet appended.
+    /// Decodes a signed transaction of a kind this chain takes.
+    pub(super) fn decode(&self, raw: &[u8]) -> Result<Recovered<TxEnvelope>, ChainError> {
+        let envelope =
+            TxEnvelope::decode_2718_exact(raw).map_err(|e| ChainError::Decode(e.to_string()))?;
+        if envelope.is_eip4844() || envelope.is_eip7702() {
+            // their side effects (blobs, delegated code) would be dropped silently
+            return Err(ChainError::Refused(format!(
+                "transactions of type {:?} are not supported",
+                envelope.tx_type()
+            )));
+        }
+        envelope
+            .try_into_recovered()
+            .map_err(|e| ChainError::Signature(e.to_string()))
+    }
+
+    /// Executes a transaction and applies it unless `keep` says otherwise; the block is not yet appended.
     pub(super) fn execute_transaction(
         &mut self,
         raw: &[u8],
+        transaction: &Recovered<TxEnvelope>,
         time: u64,
+        keep: Keep,
     ) -> Result<Executed, ChainError> {
-        let envelope =
-            TxEnvelope::decode_2718_exact(raw).map_err(|e| ChainError::Decode(e.to_string()))?;
-        let from = envelope
-            .recover_signer()
-            .map_err(|e| ChainError::Signature(e.to_string()))?;
-        let env = TxEnv::builder()
-            .caller(from)
-            .nonce(envelope.nonce())
-            .kind(envelope.kind())
-            .data(envelope.input().clone())
-            .value(envelope.value())
-            .gas_limit(envelope.gas_limit())
-            // gas is metered and free
-            .gas_price(0)
-            .chain_id(envelope.chain_id())
-            .build()
-            .map_err(|e| ChainError::Refused(format!("{e:?}")))?;
-        if envelope
+        if transaction
             .chain_id()
             .is_none_or(|id| id != self.genesis.chain_id)
         {
             return Err(ChainError::Refused(format!(
                 "it is for chain {:?}, this is {}",
-                envelope.chain_id(),
+                transaction.chain_id(),
                 self.genesis.chain_id
             )));
         }
+        let from = transaction.signer();
+        let env = TxEnv::builder()
+            .caller(from)
+            .nonce(transaction.nonce())
+            .kind(transaction.kind())
+            .data(transaction.input().clone())
+            .value(transaction.value())
+            .gas_limit(transaction.gas_limit())
+            .access_list(transaction.access_list().cloned().unwrap_or_default())
+            // gas is metered and free
+            .gas_price(0)
+            .chain_id(transaction.chain_id())
+            .build()
+            .map_err(|e| ChainError::Refused(format!("{e:?}")))?;
         let place = self.place(time);
-        let result = run(&mut self.state, env, &place, true)?;
-        Ok(self.receipt(raw, from, envelope.to(), result, time))
+        let result = run(&mut self.state, env, &place, keep)?;
+        Ok(self.receipt(raw, from, transaction.to(), result, time))
     }
 
     fn receipt(
@@ -96,6 +111,10 @@ impl Chain {
             result.created_address(),
         );
         let output = result.output().cloned().unwrap_or_default();
+        let halted = match &result {
+            ExecutionResult::Halt { reason, .. } => Some(format!("{reason:?}")),
+            _ => None,
+        };
         let logs = if success {
             result.into_logs()
         } else {
@@ -135,12 +154,13 @@ impl Chain {
             success,
             gas_used,
             output,
+            halted,
             logs,
         };
         Executed { block, receipt }
     }
 
-    /// Runs a call on the state as it is and forgets what it did.
+    /// Runs a call on the newest state and forgets what it did.
     ///
     /// # Errors
     /// A request that is no call (gas above the cap, say).
@@ -163,31 +183,36 @@ impl Chain {
             .map_err(|e| ChainError::Refused(format!("{e:?}")))?;
         // a pending block: time-dependent views see the clock
         let place = self.place(self.now.max(self.head().time + 1));
-        Ok(match run(&mut self.state, env, &place, false)? {
-            ExecutionResult::Success { gas, output, .. } => CallOutcome::Returned {
-                output: output.into_data(),
-                gas_used: gas.total_gas_spent(),
-            },
-            ExecutionResult::Revert { output, .. } => CallOutcome::Reverted(output),
-            ExecutionResult::Halt { reason, .. } => CallOutcome::Halted(format!("{reason:?}")),
-        })
+        run(&mut self.state, env, &place, Keep::Nothing).map(outcome)
     }
+}
+
+/// What of an execution is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing: a call.
+    Nothing,
+    /// What it did, if it succeeded.
+    Success,
+    /// Whatever it did.
+    Everything,
 }
 
 fn run(
     state: &mut State,
     env: TxEnv,
     place: &Place,
-    commit: bool,
+    keep: Keep,
 ) -> Result<ExecutionResult, ChainError> {
+    let is_call = keep == Keep::Nothing;
     let mut evm = Context::mainnet()
         .with_db(state)
         .modify_cfg_chained(|cfg| {
             cfg.chain_id = place.chain_id;
             cfg.set_spec_and_mainnet_gas_params(SPEC);
             cfg.disable_base_fee = true;
-            cfg.disable_balance_check = !commit;
-            cfg.disable_nonce_check = !commit;
+            cfg.disable_balance_check = is_call;
+            cfg.disable_nonce_check = is_call;
         })
         .modify_block_chained(|block| {
             block.number = U256::from(place.number);
@@ -197,12 +222,33 @@ fn run(
             block.basefee = 0;
         })
         .build_mainnet();
-    let refused = |e: String| ChainError::Refused(e);
-    if commit {
-        evm.transact_commit(env).map_err(|e| refused(e.to_string()))
-    } else {
-        evm.transact(env)
-            .map(|r| r.result)
-            .map_err(|e| refused(e.to_string()))
+    let done = evm.transact(env).map_err(|e| match e {
+        EVMError::Transaction(InvalidTransaction::NonceTooLow { tx, state }) => ChainError::Nonce {
+            sent: tx,
+            next: state,
+        },
+        EVMError::Transaction(InvalidTransaction::NonceTooHigh { tx, state }) => {
+            ChainError::Nonce {
+                sent: tx,
+                next: state,
+            }
+        }
+        other => ChainError::Refused(other.to_string()),
+    })?;
+    if keep == Keep::Everything || (keep == Keep::Success && done.result.is_success()) {
+        evm.commit(done.state);
+    }
+    Ok(done.result)
+}
+
+/// How a call or transaction ended.
+pub(super) fn outcome(result: ExecutionResult) -> CallOutcome {
+    match result {
+        ExecutionResult::Success { gas, output, .. } => CallOutcome::Returned {
+            output: output.into_data(),
+            gas_used: gas.total_gas_spent(),
+        },
+        ExecutionResult::Revert { output, .. } => CallOutcome::Reverted(output),
+        ExecutionResult::Halt { reason, .. } => CallOutcome::Halted(format!("{reason:?}")),
     }
 }

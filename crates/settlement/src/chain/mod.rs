@@ -11,6 +11,8 @@ mod types;
 use std::collections::HashMap;
 use std::path::Path;
 
+use alloy::consensus::TxEnvelope;
+use alloy::consensus::transaction::Recovered;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use revm::database::{CacheDB, EmptyDB};
 use revm::state::AccountInfo;
@@ -19,7 +21,7 @@ pub use journal::JournalError;
 pub use query::LogFilter;
 pub use types::{Block, CallOutcome, CallRequest, ChainError, Event, Genesis, LogEntry, Receipt};
 
-use execute::Executed;
+use execute::Keep;
 use journal::Journal;
 
 type State = CacheDB<EmptyDB>;
@@ -56,6 +58,7 @@ impl Chain {
             );
         }
         let first = Block::genesis(&genesis);
+        state.cache.block_hashes.insert(U256::ZERO, first.hash);
         Chain {
             now: genesis.time,
             blocks: vec![first],
@@ -104,20 +107,71 @@ impl Chain {
     /// Undecodable, wrongly signed, wrong chain or nonce, above the gas cap: nothing changes. A transaction that
     /// reverts is a receipt, not an error.
     pub fn submit(&mut self, raw: &[u8]) -> Result<B256, ChainError> {
-        self.usable()?;
-        let hash = keccak256(raw);
-        if self.receipts.contains_key(&hash) {
+        if self.receipts.contains_key(&keccak256(raw)) {
             // a duplicated request is answered like the first
-            return Ok(hash);
+            return Ok(keccak256(raw));
         }
+        let transaction = self.decode(raw)?;
+        self.execute_and_seal(raw, &transaction, Keep::Everything)
+    }
+
+    /// Like [`submit`](Self::submit) for a transaction whose sender is known, but only if it succeeds: one
+    /// execution does for estimate and transaction. `raw` is its encoding.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit), and [`ChainError::WouldFail`]: nothing changes.
+    pub fn submit_if_it_succeeds(
+        &mut self,
+        raw: &[u8],
+        transaction: &Recovered<TxEnvelope>,
+    ) -> Result<B256, ChainError> {
+        self.execute_and_seal(raw, transaction, Keep::Success)
+    }
+
+    fn execute_and_seal(
+        &mut self,
+        raw: &[u8],
+        transaction: &Recovered<TxEnvelope>,
+        keep: Keep,
+    ) -> Result<B256, ChainError> {
+        self.usable()?;
         let time = self.next_time();
-        let executed = self.execute_transaction(raw, time)?;
+        let executed = self.execute_transaction(raw, transaction, time, keep)?;
+        let receipt = &executed.receipt;
+        if keep == Keep::Success && !receipt.success {
+            return Err(ChainError::WouldFail(match &receipt.halted {
+                Some(reason) => CallOutcome::Halted(reason.clone()),
+                None => CallOutcome::Reverted(receipt.output.clone()),
+            }));
+        }
         let event = Event::Transaction {
             time,
             raw: Bytes::copy_from_slice(raw),
-            block_hash: B256::ZERO,
+            block_hash: executed.block.hash,
         };
-        self.seal(executed, event)
+        let hash = receipt.transaction_hash;
+        self.append(executed.block, Some(executed.receipt));
+        self.record(event)?;
+        Ok(hash)
+    }
+
+    /// A chain in memory that goes on from this one's state, history included.
+    pub fn fork(&self) -> Chain {
+        Chain {
+            genesis: self.genesis.clone(),
+            state: self.state.clone(),
+            now: self.now,
+            blocks: self.blocks.clone(),
+            receipts: self.receipts.clone(),
+            events: self.events.clone(),
+            journal: None,
+            failed: self.failed.clone(),
+        }
+    }
+
+    /// Why the chain accepts no more writes, if so.
+    pub fn failure(&self) -> Option<&str> {
+        self.failed.as_deref()
     }
 
     fn next_time(&self) -> u64 {
@@ -132,18 +186,17 @@ impl Chain {
         }
     }
 
-    /// Appends the block of an executed transaction.
-    fn seal(&mut self, executed: Executed, mut event: Event) -> Result<B256, ChainError> {
-        let block = executed.block;
-        if let Event::Transaction { block_hash, .. } = &mut event {
-            *block_hash = block.hash;
-        }
-        let hash = executed.receipt.transaction_hash;
+    fn append(&mut self, block: Block, receipt: Option<Receipt>) {
         self.now = self.now.max(block.time);
+        // what the BLOCKHASH instruction sees
+        self.state
+            .cache
+            .block_hashes
+            .insert(U256::from(block.number), block.hash);
         self.blocks.push(block);
-        self.receipts.insert(hash, executed.receipt);
-        self.record(event)?;
-        Ok(hash)
+        if let Some(receipt) = receipt {
+            self.receipts.insert(receipt.transaction_hash, receipt);
+        }
     }
 
     /// Moves the clock forward to `time`; an earlier time changes nothing.
@@ -172,8 +225,7 @@ impl Chain {
 
     fn mine_at(&mut self, time: u64) {
         let block = Block::after(self.head(), time, B256::ZERO, 0);
-        self.now = self.now.max(time);
-        self.blocks.push(block);
+        self.append(block, None);
     }
 
     /// Drops the newest `depth` blocks, as a reorg would; their transactions may be submitted again. The clock stays.
@@ -273,7 +325,9 @@ impl Chain {
                 raw,
                 block_hash,
             } => {
-                let executed = self.execute_transaction(raw, *time)?;
+                let transaction = self.decode(raw)?;
+                let executed =
+                    self.execute_transaction(raw, &transaction, *time, Keep::Everything)?;
                 let (number, found) = (executed.block.number, executed.block.hash);
                 if found != *block_hash {
                     return Err(ChainError::Replay {
@@ -282,10 +336,7 @@ impl Chain {
                         found,
                     });
                 }
-                self.now = self.now.max(*time);
-                self.receipts
-                    .insert(executed.receipt.transaction_hash, executed.receipt);
-                self.blocks.push(executed.block);
+                self.append(executed.block, Some(executed.receipt));
             }
             Event::Clock { time } => self.now = self.now.max(*time),
             Event::Mine { time } => self.mine_at(*time),

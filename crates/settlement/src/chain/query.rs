@@ -83,17 +83,23 @@ impl Chain {
         &mut self,
         request: &CallRequest,
     ) -> Result<Result<u64, CallOutcome>, ChainError> {
-        Ok(
-            match self.call(&CallRequest {
-                gas: None,
-                ..request.clone()
-            })? {
-                // spent before refunds, plus what EIP-150 keeps back in nested calls
-                CallOutcome::Returned { gas_used, .. } => {
-                    Ok((gas_used + gas_used / 4 + 30_000).min(TRANSACTION_GAS_CAP))
-                }
-                failed => Err(failed),
-            },
-        )
+        let call = CallRequest {
+            gas: None,
+            ..request.clone()
+        };
+        let spent = match self.call(&call)? {
+            CallOutcome::Returned { gas_used, .. } => gas_used,
+            failed => return Ok(Err(failed)),
+        };
+        // what is spent before refunds, and what EIP-150 keeps back in nested calls; where that does not do, the cap
+        let limit = (spent + spent / 4 + 30_000).min(TRANSACTION_GAS_CAP);
+        let call = CallRequest {
+            gas: Some(limit),
+            ..call
+        };
+        Ok(Ok(match self.call(&call)? {
+            CallOutcome::Returned { .. } => limit,
+            _ => TRANSACTION_GAS_CAP,
+        }))
     }
 }

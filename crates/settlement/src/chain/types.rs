@@ -162,6 +162,8 @@ pub struct Receipt {
     pub gas_used: u64,
     /// Returned or revert data.
     pub output: Bytes,
+    /// Why it failed without revert data (out of gas, say).
+    pub halted: Option<String>,
     /// Logs.
     pub logs: Vec<LogEntry>,
 }
@@ -207,9 +209,20 @@ pub enum ChainError {
     /// Bad signature.
     #[error("transaction is not signed properly: {0}")]
     Signature(String),
-    /// Nonce, gas, chain id, balance.
+    /// Gas, chain id, balance, kind of transaction.
     #[error("transaction refused: {0}")]
     Refused(String),
+    /// Not the sender's next nonce. The words are those other nodes use.
+    #[error("nonce too {}: next nonce {next}, transaction nonce {sent}", if sent < next { "low" } else { "high" })]
+    Nonce {
+        /// The transaction's.
+        sent: u64,
+        /// The sender's next.
+        next: u64,
+    },
+    /// It would fail, and was to be kept only if it succeeds.
+    #[error("the transaction would fail: {0:?}")]
+    WouldFail(CallOutcome),
     /// A reorg deeper than the chain.
     #[error("cannot drop {depth} blocks: the chain has {blocks} above its first")]
     Reorg {

@@ -1,0 +1,186 @@
+//! Signing and sending.
+
+use alloy::consensus::transaction::Recovered;
+use alloy::consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy::eips::eip2718::Encodable2718 as _;
+use alloy::primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy::signers::SignerSync as _;
+use alloy::signers::local::PrivateKeySigner;
+use tokio::sync::Mutex;
+
+use super::error::SendError;
+use super::remote::{self, Pending};
+use crate::chain::{LogEntry, Receipt};
+use crate::endpoint::Endpoint;
+use crate::shared::SharedChain;
+
+/// The most gas a transaction may have (EIP-7825).
+pub(super) const GAS_CAP: u64 = 1 << 24;
+
+/// A transaction in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mined {
+    /// Its hash.
+    pub hash: B256,
+    /// Height of its block.
+    pub block_number: u64,
+    /// Hash of its block.
+    pub block_hash: B256,
+    /// Gas it used.
+    pub gas_used: u64,
+    /// Contract it created.
+    pub created: Option<Address>,
+    /// Its logs.
+    pub logs: Vec<LogEntry>,
+}
+
+/// What a transaction is to do: a call, or a creation where `to` is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Intent {
+    pub(super) to: Option<Address>,
+    pub(super) data: Bytes,
+}
+
+/// Gas and fees of a transaction, in wei.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fees {
+    pub(super) gas: u64,
+    pub(super) max: u128,
+    pub(super) tip: u128,
+}
+
+/// A signed transaction.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    pub(super) intent: Intent,
+    pub(super) envelope: TxEnvelope,
+    pub(super) raw: Bytes,
+    pub(super) hash: B256,
+}
+
+/// A key that sends transactions through an endpoint, knowing no contracts.
+#[derive(Debug)]
+pub struct Sender {
+    signer: PrivateKeySigner,
+    pub(super) endpoint: Endpoint,
+    /// Held from the choice of a nonce until the node has the transaction.
+    pub(super) pending: Mutex<Pending>,
+}
+
+impl Sender {
+    /// A sender with a key.
+    pub fn new(signer: PrivateKeySigner, endpoint: Endpoint) -> Sender {
+        Sender {
+            signer,
+            endpoint,
+            pending: Mutex::default(),
+        }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// Its key.
+    pub fn signer(&self) -> &PrivateKeySigner {
+        &self.signer
+    }
+
+    /// Its connection.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Calls a contract and waits until the call is in a block.
+    ///
+    /// A call that would revert is not sent. A request whose answer is lost is repeated with the same signed
+    /// bytes, so it takes effect once; when even that fails, [`SendError::Unresolved`] says so and the same call,
+    /// sent again through this sender, resumes the old transaction. Several calls may be in flight.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(&self, to: Address, data: Bytes) -> Result<Mined, SendError> {
+        self.execute(Intent { to: Some(to), data }).await
+    }
+
+    /// Creates a contract.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn create(&self, code: Bytes) -> Result<Mined, SendError> {
+        self.execute(Intent {
+            to: None,
+            data: code,
+        })
+        .await
+    }
+
+    async fn execute(&self, intent: Intent) -> Result<Mined, SendError> {
+        match self.endpoint.embedded() {
+            Some(chain) => self.execute_embedded(chain, intent),
+            None => remote::execute(self, intent).await,
+        }
+    }
+
+    /// The direct way: nonce, execution and receipt under one lock.
+    fn execute_embedded(&self, chain: &SharedChain, intent: Intent) -> Result<Mined, SendError> {
+        let mut chain = chain.lock();
+        let (chain_id, nonce) = (chain.chain_id(), chain.nonce(self.address()));
+        let fees = Fees {
+            gas: GAS_CAP,
+            ..Fees::default()
+        };
+        let signed = self.sign(intent, chain_id, nonce, fees)?;
+        let transaction = Recovered::new_unchecked(signed.envelope, self.address());
+        let hash = chain.submit_if_it_succeeds(&signed.raw, &transaction)?;
+        let receipt = chain
+            .receipt_of(hash)
+            .ok_or_else(|| SendError::Refused("the chain lost its receipt".into()))?;
+        Ok(Mined::from(receipt))
+    }
+
+    pub(super) fn sign(
+        &self,
+        intent: Intent,
+        chain_id: u64,
+        nonce: u64,
+        fees: Fees,
+    ) -> Result<Signed, SendError> {
+        let transaction = TxEip1559 {
+            chain_id,
+            nonce,
+            gas_limit: fees.gas,
+            max_fee_per_gas: fees.max,
+            max_priority_fee_per_gas: fees.tip,
+            to: intent.to.map_or(TxKind::Create, TxKind::Call),
+            value: U256::ZERO,
+            access_list: Default::default(),
+            input: intent.data.clone(),
+        };
+        let signature = self
+            .signer
+            .sign_hash_sync(&transaction.signature_hash())
+            .map_err(|e| SendError::Unsent(e.to_string()))?;
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        Ok(Signed {
+            intent,
+            raw: envelope.encoded_2718().into(),
+            hash: *envelope.tx_hash(),
+            envelope,
+        })
+    }
+}
+
+impl From<&Receipt> for Mined {
+    fn from(receipt: &Receipt) -> Mined {
+        Mined {
+            hash: receipt.transaction_hash,
+            block_number: receipt.block_number,
+            block_hash: receipt.block_hash,
+            gas_used: receipt.gas_used,
+            created: receipt.created,
+            logs: receipt.logs.clone(),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Putting the whole system on a chain.
+
+use alloy::primitives::{Address, Bytes, U256};
+use alloy::providers::Provider as _;
+use alloy::sol_types::{SolCall as _, SolValue};
+
+use crate::account::{SendError, Sender};
+use crate::artifacts::{ArtifactError, bytecode};
+use crate::bindings::{Parameters::Params, WiringCheck};
+use crate::deployment::Deployment;
+use crate::dev_params::UNIT;
+use crate::network::NetworkError;
+
+/// Version of the arithmetic of the models that this program serves.
+pub const NUMERICS_VERSION: u32 = 1;
+
+/// What a deployment may choose beside the parameters.
+#[derive(Clone, Debug)]
+pub struct DeployOptions {
+    /// Seconds between the rounds of the development beacon.
+    pub beacon_period: u64,
+    /// Units of the development token, minted to the deployer.
+    pub supply: U256,
+    /// Seconds that a change of parameters waits in public.
+    pub timelock_delay: u64,
+    /// Who may pause new tasks; the deployer where absent.
+    pub guardian: Option<Address>,
+    /// For tests of the rest: plain accounts in the places of court and audits.
+    pub stand_ins: Option<(Address, Address)>,
+}
+
+impl Default for DeployOptions {
+    fn default() -> Self {
+        DeployOptions {
+            beacon_period: 3,
+            supply: U256::from(1_000_000_000u64) * U256::from(UNIT),
+            timelock_delay: 86_400,
+            guardian: None,
+            stand_ins: None,
+        }
+    }
+}
+
+/// Why a deployment failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeployError {
+    /// A contract that is not among the artifacts.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A contract could not be created.
+    #[error("{contract}: {source}")]
+    Create {
+        /// Which.
+        contract: &'static str,
+        /// Why.
+        source: SendError,
+    },
+    /// A contract got another address than the others were told: the key was used meanwhile.
+    #[error("{contract} is at {found}, the other contracts expect it at {expected}")]
+    Moved {
+        /// Which.
+        contract: &'static str,
+        /// Where the others look.
+        expected: Address,
+        /// Where it is.
+        found: Address,
+    },
+    /// The contracts do not name each other.
+    #[error("the contracts' wiring is wrong: {0}")]
+    Wiring(String),
+    /// The chain cannot be asked.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+/// The contracts' `System`, in its order.
+type System = (
+    Address,
+    Address,
+    Address,
+    Address,
+    Address,
+    Address,
+    Address,
+);
+
+/// Deploys token, timelock, parameters, beacon, vault, pool, market, court and audits, in this order and with a key that
+/// nothing else uses meanwhile, and confirms their wiring.
+///
+/// # Errors
+/// A contract is missing or refuses its arguments (parameters that break a rule, say), or the chain cannot be reached.
+pub async fn deploy(
+    deployer: &Sender,
+    params: &Params,
+    options: &DeployOptions,
+) -> Result<Deployment, DeployError> {
+    let chain_id = deployer.endpoint().chain_id().await?;
+    let deploy_block = deployer.endpoint().head().await?.number;
+    let me = deployer.address();
+    let arguments = (me, options.supply).abi_encode_params();
+    let token = create(deployer, "DevToken", arguments).await?;
+    let delay = U256::from(options.timelock_delay);
+    let arguments = (delay, vec![me], vec![me]).abi_encode_params();
+    let timelock = create(deployer, "GovernanceTimelock", arguments).await?;
+    let guardian = options.guardian.unwrap_or(me);
+    let arguments = (timelock, guardian, params.clone()).abi_encode_params();
+    let parameters = create(deployer, "Parameters", arguments).await?;
+    let arguments = (options.beacon_period,).abi_encode_params();
+    let beacon = create(deployer, "DevBeacon", arguments).await?;
+
+    let nonce = nonce(deployer).await?;
+    let (vault, pool, market) = (me.create(nonce), me.create(nonce + 1), me.create(nonce + 2));
+    let (court, audits) = options
+        .stand_ins
+        .unwrap_or((me.create(nonce + 3), me.create(nonce + 4)));
+    let system: System = (parameters, beacon, vault, pool, market, court, audits);
+    let wired = system.abi_encode_params();
+    let with_token = [token.abi_encode(), wired.clone()].concat();
+    expect(deployer, "StakeVault", with_token, vault).await?;
+    expect(deployer, "ProviderPool", wired.clone(), pool).await?;
+    expect(deployer, "Market", wired.clone(), market).await?;
+    if options.stand_ins.is_none() {
+        expect(deployer, "Court", wired.clone(), court).await?;
+        expect(deployer, "Audits", wired, audits).await?;
+        check_wiring(deployer, system).await?;
+    }
+    Ok(Deployment {
+        chain_id,
+        deploy_block,
+        numerics_version: NUMERICS_VERSION,
+        token,
+        timelock,
+        parameters,
+        beacon,
+        vault,
+        pool,
+        market,
+        court,
+        audits,
+    })
+}
+
+async fn nonce(deployer: &Sender) -> Result<u64, DeployError> {
+    let provider = deployer.endpoint().provider();
+    let nonce = provider
+        .get_transaction_count(deployer.address())
+        .pending()
+        .await
+        .map_err(NetworkError::from)?;
+    Ok(nonce)
+}
+
+async fn create(
+    deployer: &Sender,
+    contract: &'static str,
+    arguments: Vec<u8>,
+) -> Result<Address, DeployError> {
+    let code: Bytes = [&bytecode(contract)?[..], &arguments].concat().into();
+    let failed = |source| DeployError::Create { contract, source };
+    let mined = deployer.create(code).await.map_err(failed)?;
+    mined
+        .created
+        .ok_or_else(|| failed(SendError::Refused("nothing was created".into())))
+}
+
+async fn expect(
+    deployer: &Sender,
+    contract: &'static str,
+    arguments: Vec<u8>,
+    expected: Address,
+) -> Result<(), DeployError> {
+    let found = create(deployer, contract, arguments).await?;
+    if found != expected {
+        return Err(DeployError::Moved {
+            contract,
+            expected,
+            found,
+        });
+    }
+    Ok(())
+}
+
+async fn check_wiring(deployer: &Sender, system: System) -> Result<(), DeployError> {
+    let (parameters, beacon, vault, pool, market, court, audits) = system;
+    let at = create(deployer, "WiringCheck", Vec::new()).await?;
+    let call = WiringCheck::checkCall {
+        s: WiringCheck::System {
+            parameters,
+            beacon,
+            vault,
+            pool,
+            market,
+            court,
+            audits,
+        },
+    };
+    // it only reads; as a transaction its verdict is on the chain, and a revert comes decoded
+    match deployer.send(at, call.abi_encode().into()).await {
+        Ok(_) => Ok(()),
+        Err(SendError::Reverted { error, .. }) => Err(DeployError::Wiring(error)),
+        Err(source) => Err(DeployError::Create {
+            contract: "WiringCheck",
+            source,
+        }),
+    }
+}
