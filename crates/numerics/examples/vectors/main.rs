@@ -1,13 +1,19 @@
 //! Writes `spec/vectors/numerics/*.json`. Run from anywhere: `cargo run -p gavel-numerics --example vectors`.
 
+mod case;
+mod files;
+mod machine;
+mod operators;
+mod rules;
 mod table;
 
-use std::path::Path;
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors/numerics");
+    let folder = files::folder();
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("programs.json"), table::file()?)?;
+    for (rule, text) in files::files()? {
+        std::fs::write(folder.join(format!("{rule}.json")), text)?;
+    }
     println!("wrote {}", folder.display());
     Ok(())
 }
