@@ -10,6 +10,10 @@ use gavel_numerics::Window2d;
 use gavel_numerics::kernels::{Bias, ConvShape, Isa, IsaKind, MatRef, Sequential, conv2d, gemm};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if cfg!(debug_assertions) {
+        // the development profile optimises our kernels and not the peer's
+        return Err("this comparison means something with --release only".into());
+    }
     let repeats = std::env::args()
         .nth(1)
         .map_or(Ok(15), |arg| arg.parse::<usize>())?
