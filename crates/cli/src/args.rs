@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gavel_node::Address;
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -33,6 +34,12 @@ pub(crate) enum Command {
     /// Measurements
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Key files (Web3 Secret Storage)
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The embedded chain and the contracts on it
+    #[command(subcommand)]
+    Chain(ChainCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +82,20 @@ pub(crate) struct EngineArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
+    /// Falsify operators at random by one ULP and see that each is isolated exactly
+    Isolate {
+        /// How many random faults
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        faults: u32,
+        /// What they are drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// ONNX file, or the name of a shipped model
+        #[arg(long, default_value = "digits")]
+        model: String,
+        #[command(flatten)]
+        engine: EngineArgs,
+    },
     /// Share of a run that hashing takes
     Trace {
         /// ONNX file, or the name of a shipped model
@@ -86,4 +107,124 @@ pub(crate) enum BenchCommand {
         #[command(flatten)]
         engine: EngineArgs,
     },
+}
+
+/// Which chain, which deployment, which blobs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NetworkArgs {
+    /// JSON-RPC endpoint
+    #[arg(
+        long,
+        env = "GAVEL_RPC",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8545"
+    )]
+    pub(crate) rpc: String,
+    /// Deployment file written by `gavel chain deploy`
+    #[arg(
+        long,
+        env = "GAVEL_DEPLOYMENT",
+        value_name = "FILE",
+        default_value = "gavel-deployment.json"
+    )]
+    pub(crate) deployment: PathBuf,
+}
+
+/// Whose key signs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Key file (Web3 Secret Storage)
+    #[arg(long, env = "GAVEL_KEY", value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+}
+
+/// What a key file is locked with.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PasswordArgs {
+    /// File with the password in its first line [default: the variable GAVEL_PASSWORD]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Create a key file
+    New {
+        /// Where to write it; must not exist
+        file: PathBuf,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Print the address of a key file
+    Address {
+        /// Key file
+        file: PathBuf,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChainCommand {
+    /// Run the embedded chain over HTTP JSON-RPC on loopback, durable in a directory
+    Up(ChainUpArgs),
+    /// Deploy the contracts through an RPC URL and write the deployment file
+    Deploy(ChainDeployArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChainUpArgs {
+    /// Chain database (created if absent)
+    #[arg(long, value_name = "DIR", default_value = "gavel-chain")]
+    pub(crate) data_dir: PathBuf,
+    /// Loopback port; 0 takes a free one
+    #[arg(long, default_value_t = 8545)]
+    pub(crate) port: u16,
+    /// A block at least this often, so that the chain's clock follows the wall's
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) block_seconds: u64,
+    /// Account to give coin in the genesis block; gas is free here, wallets like to see some
+    #[arg(long = "fund", value_name = "ADDRESS")]
+    pub(crate) fund: Vec<Address>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChainDeployArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Give this account development tokens; may be given more than once
+    #[arg(long = "mint", value_name = "ADDRESS")]
+    pub(crate) mint: Vec<Address>,
+    /// How many tokens each of them gets
+    #[arg(long, value_name = "TOKENS", default_value_t = 100_000)]
+    pub(crate) amount: u64,
+    /// Lengths of the protocol's windows
+    #[arg(long, value_enum, default_value = "fast")]
+    pub(crate) windows: WindowsArg,
+    /// Share of results audited at random, 0 to 1
+    #[arg(long, value_name = "RATE", default_value_t = 0.25, value_parser = parse_rate)]
+    pub(crate) audit_rate: f64,
+    /// First tasks of a provider that are always audited
+    #[arg(long, value_name = "TASKS", default_value_t = 3)]
+    pub(crate) probation: u32,
+}
+
+/// How long the windows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WindowsArg {
+    /// Seconds to minutes
+    Fast,
+    /// Minutes to hours
+    Normal,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
 }

@@ -8,6 +8,7 @@ mod args_arena;
 mod commands;
 mod failure;
 mod files;
+mod network;
 mod output;
 mod prediction;
 

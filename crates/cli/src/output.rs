@@ -43,6 +43,13 @@ impl Output {
         }
     }
 
+    /// One JSON object on a line of its own, for commands that report while they run; nothing for people.
+    pub(crate) fn event(self, value: &serde_json::Value) {
+        if self.json {
+            let _ = writeln!(std::io::stdout(), "{value}");
+        }
+    }
+
     /// Progress of long work, on stderr.
     pub(crate) fn progress(self, text: impl AsRef<str>) {
         if !self.json {

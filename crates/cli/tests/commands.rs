@@ -149,6 +149,20 @@ fn the_cost_of_the_trace_is_measured() {
 }
 
 #[test]
+fn every_fault_of_one_ulp_is_isolated_to_its_operator() {
+    for model in ["digits", "digits-mlp"] {
+        let object = json(&[
+            "bench", "isolate", "--faults", "8", "--seed", "3", "--model", model,
+        ]);
+        assert_eq!(object["faults"], 8);
+        assert_eq!(object["isolated"], 8);
+        assert!(object["rounds"]["max"].as_u64().unwrap() <= 4);
+        assert_eq!(object["level"]["leaves"], 4096);
+        assert_eq!(object["level"]["rounds"], 3);
+    }
+}
+
+#[test]
 fn errors_are_objects_for_programs() {
     let dir = tempfile::tempdir().unwrap();
     let output = gavel_in(dir.path(), &["model", "id", "absent", "--json"]);

@@ -126,7 +126,7 @@ pub(crate) fn run(name: &str, runs: u32, args: EngineArgs, out: Output) -> Resul
 }
 
 /// Inputs of the model's types with values in (-1, 1), the same every time.
-fn made_up_inputs(model: &Model, max_bytes: u64) -> Result<Vec<Tensor>, Failure> {
+pub(super) fn made_up_inputs(model: &Model, max_bytes: u64) -> Result<Vec<Tensor>, Failure> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut inputs = Vec::new();
     let mut left = max_bytes;

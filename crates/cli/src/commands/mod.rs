@@ -1,10 +1,17 @@
 //! One module per verb.
 
+mod bench_isolate;
 mod bench_trace;
+mod chain;
+mod key;
 mod model;
 mod run;
 
+use std::sync::Arc;
+
 use gavel_engine::{Engine, EngineOptions};
+use gavel_model::Model;
+use gavel_node::{EngineExecutor, Models};
 
 use crate::args::{BenchCommand, Command, EngineArgs, ModelCommand};
 use crate::failure::{Context as _, Exit, Failure};
@@ -16,6 +23,14 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Model(ModelCommand::Id(args)) => model::id(&args.model, out),
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args.model, out),
         Command::Run(args) => run::run(&args, out),
+        Command::Bench(BenchCommand::Isolate {
+            faults,
+            seed,
+            model,
+            engine,
+        }) => bench_isolate::run(&model, faults, seed, engine, out),
+        Command::Key(command) => key::run(&command, out),
+        Command::Chain(command) => chain::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,
             runs,
@@ -36,4 +51,11 @@ fn engine(args: EngineArgs) -> Result<Engine, Failure> {
 
 fn max_bytes(args: EngineArgs) -> u64 {
     args.max_memory << 20
+}
+
+/// The honest executor of one model.
+fn executor(model: &Model, args: EngineArgs) -> Result<Arc<EngineExecutor>, Failure> {
+    let mut models = Models::new();
+    models.add(model.clone());
+    Ok(Arc::new(EngineExecutor::new(engine(args)?, models)))
 }

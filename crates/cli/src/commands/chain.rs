@@ -1,0 +1,166 @@
+//! `gavel chain up|deploy|keep|status`
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gavel_node::U256;
+use gavel_settlement::account::load_keystore;
+use gavel_settlement::bindings::DevToken;
+use gavel_settlement::chain::{ChainError, Genesis};
+use gavel_settlement::http::Server;
+use gavel_settlement::{
+    DeployOptions, Deployment, DevParams, Endpoint, Network, Sender, SharedChain, Windows, deploy,
+    dev_params,
+};
+use serde_json::json;
+
+use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs, WindowsArg};
+use crate::failure::{Context as _, Exit, Failure};
+use crate::network::{self, TOKEN, block_on};
+use crate::output::{DIM, GOOD, Output, paint};
+
+/// Coin of a funded account, in wei: more than any test spends.
+const COIN: u128 = 1_000_000 * TOKEN;
+
+pub(crate) fn run(command: ChainCommand, out: Output) -> Result<Exit, Failure> {
+    match command {
+        ChainCommand::Up(args) => block_on(up(args, out)),
+        ChainCommand::Deploy(args) => block_on(deploy_all(args, out)),
+    }
+}
+
+/// Seconds since the epoch.
+fn wall_clock() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |t| t.as_secs())
+}
+
+async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
+    let genesis = Genesis {
+        time: wall_clock(),
+        accounts: args.fund.iter().map(|a| (*a, U256::from(COIN))).collect(),
+        ..Genesis::default()
+    };
+    let folder = args.data_dir.display().to_string();
+    let chain = SharedChain::open(&args.data_dir, genesis).at(&folder)?;
+    let server = Server::bind(chain.clone(), args.port).await.map_err(|e| {
+        Failure::new(format!("port {}: {e}", args.port))
+            .hint("another one: --port N, or 0 for a free one")
+    })?;
+    let url = format!("http://{}", server.address().at("the socket")?);
+    let (chain_id, head) = {
+        let chain = chain.lock();
+        (chain.chain_id(), chain.head().number)
+    };
+    out.facts(&[
+        ("chain", format!("{chain_id}, block {head}")),
+        ("endpoint", url.clone()),
+        ("database", folder),
+    ]);
+    out.line(paint(DIM, "stops on Ctrl-C; what was answered is on disk"));
+    out.next(format!(
+        "gavel chain deploy --rpc {url} --key KEYFILE --mint ADDRESS"
+    ));
+    out.event(&json!({"event": "listening", "rpc": url, "chain_id": chain_id, "block": head, "database": args.data_dir}));
+    let clock = tokio::spawn(follow_the_wall(chain, args.block_seconds));
+    let stopped = network::told_to_stop().at("listening to signals")?;
+    let served = tokio::select! {
+        served = server.serve(stopped) => served.at("serving"),
+        failed = clock => match failed {
+            Ok(error) => Err(Failure::new(error)),
+            Err(error) => Err(Failure::new(error)),
+        },
+    };
+    served.map(|()| Exit::Done)
+}
+
+/// Blocks at least every `seconds`, with the wall clock's time: what depends on time alone can be seen without
+/// anybody sending anything. Ends when the chain cannot be written.
+async fn follow_the_wall(chain: SharedChain, seconds: u64) -> ChainError {
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = wall_clock();
+        let chain = chain.clone();
+        let mined = tokio::task::spawn_blocking(move || {
+            let mut chain = chain.lock();
+            match chain.head().time < now {
+                true => chain.advance_to(now).and_then(|()| chain.mine()),
+                false => Ok(()),
+            }
+        });
+        match mined.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return ChainError::Failed(error.to_string()),
+        }
+    }
+}
+
+async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure> {
+    let file = &args.network.deployment;
+    if file.exists() {
+        return Err(Failure::new(format!("{} exists", file.display()))
+            .expected("a new file")
+            .hint("name another one with --deployment, or remove it if its chain is gone"));
+    }
+    let password = network::password(&args.key.password)?;
+    let signer = load_keystore(&args.key.key, &password)
+        .map_err(|e| network::key_failure(&args.key.key, e))?;
+    let endpoint = Endpoint::http(&args.network.rpc).at(&args.network.rpc)?;
+    let deployer = Sender::new(signer.clone(), endpoint);
+    out.progress(
+        "deploying token, timelock, parameters, beacon, vault, pool, market, court, audits",
+    );
+    let params = dev_params(DevParams {
+        audit_rate_ppm: (args.audit_rate * 1e6).round() as u32,
+        probation_tasks: args.probation,
+        windows: match args.windows {
+            WindowsArg::Fast => Windows::Fast,
+            WindowsArg::Normal => Windows::Normal,
+        },
+    });
+    let deployment = deploy(&deployer, &params, &DeployOptions::default())
+        .await
+        .at(&args.network.rpc)?;
+    deployment.save(file).map_err(Failure::new)?;
+    let network = Network::connect(&args.network.rpc, deployment.clone())
+        .await
+        .at(&args.network.rpc)?;
+    let account = gavel_settlement::Account::new(signer, network);
+    for to in &args.mint {
+        let call = DevToken::transferCall {
+            to: *to,
+            value: U256::from(args.amount) * U256::from(TOKEN),
+        };
+        account.send(deployment.token, call).await.at(to)?;
+    }
+    show_contracts(&deployment, out);
+    for to in &args.mint {
+        out.line(format!(
+            "{to} {} tokens",
+            paint(GOOD, format!("+{}", args.amount))
+        ));
+    }
+    out.line("");
+    out.facts(&[("written", file.display().to_string())]);
+    out.next("gavel provider run --key KEYFILE");
+    out.json(&json!({"deployment": deployment, "file": file, "minted": args.mint, "tokens_each": args.amount}))?;
+    Ok(Exit::Done)
+}
+
+fn show_contracts(deployment: &Deployment, out: Output) {
+    out.facts(&[
+        ("chain", deployment.chain_id.to_string()),
+        ("deployed at", format!("block {}", deployment.deploy_block)),
+    ]);
+    out.line("");
+    let contracts = deployment.protocol().into_iter().chain([
+        ("token", deployment.token),
+        ("timelock", deployment.timelock),
+    ]);
+    let rows = contracts.map(|(name, address)| vec![name.to_owned(), address.to_string()]);
+    out.table(&["contract", "address"], rows.collect(), &[]);
+    out.line("");
+}

@@ -1,0 +1,164 @@
+//! The embedded chain as a process of its own: keys, contracts, and what a kill leaves behind.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::BufRead as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use common::text;
+use serde_json::Value;
+
+const PASSWORD: &str = "correct horse";
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+    command
+        .args(args)
+        .arg("--json")
+        .current_dir(dir)
+        .env("GAVEL_PASSWORD", PASSWORD)
+        .env_remove("GAVEL_RPC")
+        .env_remove("GAVEL_DEPLOYMENT")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end; gives status, the object printed, and standard error.
+fn gavel(dir: &Path, args: &[&str]) -> (Option<i32>, Value, String) {
+    let output = command(dir, args).output().unwrap();
+    let object = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code(), object, text(&output.stderr))
+}
+
+/// Starts the chain in `dir` and gives its endpoint and block.
+fn chain_up(dir: &Path) -> (Running, String, u64) {
+    let mut child = command(dir, &["chain", "up", "--port", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let first: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(first["event"], "listening");
+    let url = first["rpc"].as_str().unwrap().to_owned();
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    (Running(child), url, first["block"].as_u64().unwrap())
+}
+
+#[test]
+fn a_key_file_gives_its_address_to_whoever_has_the_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, new, stderr) = gavel(dir.path(), &["key", "new", "k.json"]);
+    assert_eq!(status, Some(0), "{stderr}");
+    let (status, read, _) = gavel(dir.path(), &["key", "address", "k.json"]);
+    assert_eq!(status, Some(0));
+    assert_eq!(new["address"], read["address"]);
+    assert_eq!(new["address"].as_str().unwrap().len(), 42);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(dir.path().join("k.json"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    // never overwritten, not without a password, not with another one
+    let (status, _, stderr) = gavel(dir.path(), &["key", "new", "k.json"]);
+    assert!(
+        status == Some(1) && stderr.contains("k.json exists"),
+        "{stderr}"
+    );
+    std::fs::write(dir.path().join("wrong"), "battery staple\n").unwrap();
+    let (status, _, stderr) = gavel(
+        dir.path(),
+        &["key", "address", "k.json", "--password-file", "wrong"],
+    );
+    assert!(status == Some(1) && stderr.contains("password"), "{stderr}");
+    let (status, _, stderr) = gavel(dir.path(), &["key", "address", "absent.json"]);
+    assert!(
+        status == Some(1) && stderr.contains("gavel key new absent.json"),
+        "{stderr}"
+    );
+    let mut bare = command(dir.path(), &["key", "address", "k.json"]);
+    let bare = bare.env_remove("GAVEL_PASSWORD").output().unwrap();
+    assert_eq!(bare.status.code(), Some(2));
+    assert!(text(&bare.stderr).contains("GAVEL_PASSWORD"));
+}
+
+#[test]
+fn contracts_are_deployed_over_http_and_survive_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (_, key, _) = gavel(dir, &["key", "new", "deployer.json"]);
+    let address = key["address"].as_str().unwrap();
+    let (mut chain, url, _) = chain_up(dir);
+    let deploy = [
+        "chain",
+        "deploy",
+        "--rpc",
+        &url,
+        "--key",
+        "deployer.json",
+        "--mint",
+        address,
+    ];
+    let (status, deployed, stderr) = gavel(dir, &deploy);
+    assert_eq!(status, Some(0), "{stderr}");
+    assert_eq!(deployed["deployment"]["chain_id"], 31337);
+    let written: Value =
+        serde_json::from_slice(&std::fs::read(dir.join("gavel-deployment.json")).unwrap()).unwrap();
+    assert_eq!(written, deployed["deployment"]);
+    // a second deployment would orphan the first
+    let (status, _, stderr) = gavel(dir, &deploy);
+    assert!(status == Some(1) && stderr.contains("exists"), "{stderr}");
+    // the folder belongs to one process
+    let (status, _, stderr) = gavel(dir, &["chain", "up", "--port", "0"]);
+    assert!(
+        status == Some(1) && !stderr.contains("panicked"),
+        "{stderr}"
+    );
+
+    chain.0.kill().unwrap();
+    chain.0.wait().unwrap();
+    let (_again, _, block) = chain_up(dir);
+    assert!(
+        block >= 9,
+        "nine contracts were deployed, the chain is at block {block}"
+    );
+}
+
+#[test]
+fn a_chain_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, _, _) = gavel(dir.path(), &["key", "new", "k.json"]);
+    let args = [
+        "chain",
+        "deploy",
+        "--rpc",
+        "http://127.0.0.1:1",
+        "--key",
+        "k.json",
+    ];
+    let (status, object, stderr) = gavel(dir.path(), &args);
+    assert_eq!(status, Some(1));
+    assert!(stderr.contains("http://127.0.0.1:1"), "{stderr}");
+    assert!(object["error"]["what"].is_string());
+    assert!(!dir.path().join("gavel-deployment.json").exists());
+    let args = ["chain", "deploy", "--rpc", "no url", "--key", "k.json"];
+    let (status, _, stderr) = gavel(dir.path(), &args);
+    assert!(status == Some(1) && stderr.contains("no url"), "{stderr}");
+}
