@@ -1,5 +1,9 @@
 //! Why a role could not do its work.
 
+use gavel_settlement::{NetworkError, SendError};
+
+use crate::ExecutorError;
+
 /// Why a role could not do its work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,4 +11,38 @@ pub enum NodeError {
     /// A trace that contradicts itself.
     #[error(transparent)]
     Trace(#[from] gavel_trace::TraceError),
+    /// The model could not be run.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// The chain cannot be asked.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The chain cannot be asked for a record.
+    #[error("{what} cannot be read: {reason}")]
+    Read {
+        /// Which record.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// A transaction whose fate is not known, or that was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The blob store said no.
+    #[error("blob store: {0}")]
+    Store(#[from] object_store::Error),
+    /// A blob that is not what its name says.
+    #[error("blob {name} is corrupt: {reason}")]
+    Blob {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The key did not sign.
+    #[error("the key did not sign: {0}")]
+    Sign(String),
+    /// A contract that says what its interface excludes.
+    #[error("the chain says {0}, which its contracts never do")]
+    Impossible(String),
 }

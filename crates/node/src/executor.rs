@@ -131,6 +131,9 @@ pub trait Executor: Send + Sync {
     /// A model, if the executor has it.
     fn model(&self, model_id: &Digest) -> Option<Arc<Model>>;
 
+    /// A run that the executor still has, so that its inputs need not be fetched again.
+    fn known_run(&self, key: &RunKey) -> Option<Arc<RunRecord>>;
+
     /// Runs a model on inputs given in the model's order.
     ///
     /// # Errors
@@ -245,6 +248,10 @@ impl EngineExecutor {
 impl Executor for EngineExecutor {
     fn model(&self, model_id: &Digest) -> Option<Arc<Model>> {
         self.models.get(model_id).map(Arc::clone)
+    }
+
+    fn known_run(&self, key: &RunKey) -> Option<Arc<RunRecord>> {
+        self.runs.get(key)
     }
 
     fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError> {

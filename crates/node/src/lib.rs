@@ -1,12 +1,14 @@
 //! The roles of the network: requester, provider, watcher, auditor, referee, keeper.
 //!
-//! - [`Board`]: the protocol's state, mirrored from the chain and shared by a process's roles.
+//! - [`Board`]: the protocol's state, mirrored from the chain ([`Mirror`]) and shared by a process's roles.
+//! - [`Party`]: what a role acts with: a key, an executor, a blob store.
 //! - [`Role`]: reads the board, decides with a pure function, acts at most once, keeps nothing.
 //! - [`Executor`]: what a party computes with; [`RunKnowledge`]: what it therefore knows in a dispute.
 //! - [`faults`]: the liars, one file each.
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod blobs;
 pub mod board;
 mod committed;
 mod error;
@@ -15,10 +17,13 @@ pub mod faults;
 mod isolate;
 mod knowledge;
 mod operator;
+mod party;
 mod role;
+pub mod roles;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
-pub use board::Board;
+pub use blobs::Blobs;
+pub use board::{Board, Mirror};
 pub use committed::{Committed, ShownSegment, ShownTensor};
 pub use error::NodeError;
 pub use executor::{
@@ -27,4 +32,5 @@ pub use executor::{
 pub use faults::Fault;
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
+pub use party::Party;
 pub use role::{Act, Role};

@@ -225,8 +225,8 @@ pub enum AuditState {
     Matched,
     /// Closed: a dispute runs.
     Mismatched,
-    /// The auditor failed; to be drawn again or waived.
-    Failed,
+    /// Closed: the result was overtaken by another verdict.
+    Moot,
     /// No auditor could be had.
     Waived,
 }
@@ -258,6 +258,8 @@ pub struct Audit {
     pub committed_at: u64,
     /// Dispute that a mismatch opened, or 0.
     pub dispute: u64,
+    /// The auditor may not withdraw until it is released.
+    pub on_duty: bool,
 }
 
 /// Standing of a provider.

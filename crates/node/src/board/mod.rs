@@ -1,12 +1,15 @@
 //! The protocol's state as a party sees it: one mirror of the chain, shared by all roles of a process.
 //!
-//! A board is data. `refresh` keeps it in step with the chain; the questions that decisions ask of
+//! A board is data. [`Mirror::refresh`] keeps it in step with the chain; the questions that decisions ask of
 //! it are in `query`, and are pure, so that a test may write a board by hand.
 
 mod beacon;
 mod entries;
 mod facts;
+mod history;
+mod mirror;
 mod query;
+mod records;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ pub use entries::{
 pub use facts::{
     Audit, AuditState, Dispute, DisputeState, Head, ModelEntry, Provider, Task, TaskState,
 };
+pub use mirror::Mirror;
 pub use rules::{AuditRules, CourtRules, MarketRules, Rules, StakeRules};
 
 /// Key of a challenge: task, attempt, challenger.

@@ -41,7 +41,8 @@ impl<K: PartialEq, V: Clone> Cache<K, V> {
         Ok(value)
     }
 
-    fn get(&self, key: &K) -> Option<V> {
+    /// The value of a key, if it is kept.
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let at = entries.iter().position(|(other, _)| other == key)?;
         let entry = entries.remove(at);

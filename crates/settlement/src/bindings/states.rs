@@ -113,8 +113,8 @@ states! {
         Matched,
         /// Closed: a dispute runs.
         Mismatched,
-        /// The auditor missed or could not open.
-        Failed,
+        /// Closed: the result was overtaken, and nobody owes anything.
+        Moot,
         /// No auditor could be had.
         Waived,
     }

@@ -1,0 +1,213 @@
+//! Blobs: what is too large for the chain, named by what it commits to.
+//!
+//! Nothing read from here is trusted: inputs and outputs are checked against the digest they are named by,
+//! shown segments against what their dispute has bound ([`ShownSegment::check`]).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gavel_numerics::Tensor;
+use gavel_trace::Digest;
+use object_store::memory::InMemory;
+use object_store::path::Path as Name;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::{NodeError, ShownSegment, ShownTensor};
+
+/// A content-addressed store: a directory, memory, or whatever `object_store` reaches by URL. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Blobs(Arc<dyn ObjectStore>);
+
+impl Blobs {
+    /// In this process.
+    pub fn memory() -> Blobs {
+        Blobs(Arc::new(InMemory::new()))
+    }
+
+    /// In a directory, created if absent.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn directory(path: &Path) -> Result<Blobs, NodeError> {
+        let failed = |source: std::io::Error| {
+            NodeError::Store(object_store::Error::Generic {
+                store: "directory",
+                source: format!("{}: {source}", path.display()).into(),
+            })
+        };
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let store = object_store::local::LocalFileSystem::new_with_prefix(path)?;
+        Ok(Blobs(Arc::new(store)))
+    }
+
+    /// A directory, or a URL of a store that this build knows.
+    ///
+    /// # Errors
+    /// An unknown scheme, or a directory that cannot be made.
+    pub fn open(place: &str) -> Result<Blobs, NodeError> {
+        match Url::parse(place) {
+            Ok(url) if url.scheme() != "file" => {
+                let (store, prefix) = object_store::parse_url(&url)?;
+                Ok(Blobs(Arc::new(PrefixStore::new(store, prefix))))
+            }
+            Ok(url) => match url.to_file_path() {
+                Ok(path) => Blobs::directory(&path),
+                Err(()) => Blobs::directory(Path::new(url.path())),
+            },
+            Err(_) => Blobs::directory(Path::new(place)),
+        }
+    }
+
+    /// Stores a task's inputs under their digest.
+    ///
+    /// # Errors
+    /// The store said no.
+    pub async fn put_inputs(&self, digest: &Digest, inputs: &[Tensor]) -> Result<(), NodeError> {
+        let shown: Vec<_> = inputs.iter().map(ShownTensor::of).collect();
+        self.put(&format!("inputs/{digest}.json"), &shown).await
+    }
+
+    /// A task's inputs. The caller checks them against the digest, which needs the model.
+    ///
+    /// # Errors
+    /// The store said no, or the blob is no list of tensors.
+    pub async fn inputs(&self, digest: &Digest) -> Result<Option<Vec<Tensor>>, NodeError> {
+        self.tensors(&format!("inputs/{digest}.json")).await
+    }
+
+    /// Stores a result's outputs under their digest.
+    ///
+    /// # Errors
+    /// The store said no.
+    pub async fn put_outputs(
+        &self,
+        digest: &Digest,
+        outputs: &[Arc<Tensor>],
+    ) -> Result<(), NodeError> {
+        let shown: Vec<_> = outputs.iter().map(|t| ShownTensor::of(t)).collect();
+        self.put(&format!("outputs/{digest}.json"), &shown).await
+    }
+
+    /// A result's outputs. The caller checks them against the digest, which needs the model.
+    ///
+    /// # Errors
+    /// The store said no, or the blob is no list of tensors.
+    pub async fn outputs(&self, digest: &Digest) -> Result<Option<Vec<Tensor>>, NodeError> {
+        self.tensors(&format!("outputs/{digest}.json")).await
+    }
+
+    /// Stores what a provider shows of a disputed segment.
+    ///
+    /// # Errors
+    /// The store said no.
+    pub async fn put_segment(
+        &self,
+        trace_root: &Digest,
+        shown: &ShownSegment,
+    ) -> Result<(), NodeError> {
+        let name = segment_name(trace_root, shown.leaf_index);
+        self.put(&name, shown).await
+    }
+
+    /// What a provider showed of a disputed segment.
+    ///
+    /// # Errors
+    /// The store said no, or the blob is no segment.
+    pub async fn segment(
+        &self,
+        trace_root: &Digest,
+        leaf_index: u64,
+    ) -> Result<Option<ShownSegment>, NodeError> {
+        self.get(&segment_name(trace_root, leaf_index)).await
+    }
+
+    async fn tensors(&self, name: &str) -> Result<Option<Vec<Tensor>>, NodeError> {
+        let Some(shown) = self.get::<Vec<ShownTensor>>(name).await? else {
+            return Ok(None);
+        };
+        let tensors: Option<Vec<_>> = shown.iter().map(ShownTensor::tensor).collect();
+        match tensors {
+            Some(tensors) => Ok(Some(tensors)),
+            None => Err(corrupt(name, "bytes and shape of a tensor do not fit")),
+        }
+    }
+
+    async fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), NodeError> {
+        let bytes = serde_json::to_vec(value).map_err(|e| corrupt(name, e))?;
+        self.0.put(&Name::from(name), bytes.into()).await?;
+        Ok(())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, NodeError> {
+        let bytes = match self.0.get(&Name::from(name)).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(other) => return Err(other.into()),
+        };
+        serde_json::from_slice(&bytes).map_err(|e| corrupt(name, e))
+    }
+}
+
+fn segment_name(trace_root: &Digest, leaf_index: u64) -> String {
+    format!("segments/{trace_root}-{leaf_index}.json")
+}
+
+fn corrupt(name: &str, reason: impl std::fmt::Display) -> NodeError {
+    NodeError::Blob {
+        name: name.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_stored_is_found_by_its_digest_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("blobs");
+        let inputs = vec![
+            Tensor::f32([2], vec![1.0, -0.0]).unwrap(),
+            Tensor::i64([1], vec![-3]).unwrap(),
+        ];
+        for blobs in [
+            Blobs::memory(),
+            Blobs::open(place.to_str().unwrap()).unwrap(),
+        ] {
+            let (one, other) = (Digest([1; 32]), Digest([2; 32]));
+            blobs.put_inputs(&one, &inputs).await.unwrap();
+            assert_eq!(blobs.inputs(&one).await.unwrap().unwrap(), inputs);
+            assert_eq!(blobs.inputs(&other).await.unwrap(), None);
+            assert_eq!(blobs.outputs(&one).await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_corrupt_blob_is_an_error_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::directory(folder.path()).unwrap();
+        let digest = Digest([3; 32]);
+        let input = Tensor::f32([2], vec![1.0, 2.0]).unwrap();
+        blobs.put_inputs(&digest, &[input]).await.unwrap();
+        let file = folder.path().join(format!("inputs/{digest}.json"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        for broken in [
+            text.replace("[2]", "[3]"),
+            text[..text.len() / 2].to_owned(),
+        ] {
+            std::fs::write(&file, broken).unwrap();
+            let error = blobs.inputs(&digest).await.unwrap_err().to_string();
+            assert!(error.contains("inputs/0x0303"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_place_is_refused() {
+        assert!(Blobs::open("gopher://somewhere/else").is_err());
+    }
+}

@@ -1,0 +1,417 @@
+//! What the contracts' logs say about the past, put into a board. Pure: the records themselves are read again
+//! by the mirror, for everything that a log touches.
+
+use std::collections::BTreeSet;
+
+use gavel_settlement::alloy::primitives::U256;
+use gavel_settlement::bindings::{
+    DevBeacon::DevBeaconEvents, IAudits::IAuditsEvents, ICourt::ICourtEvents, Market::MarketEvents,
+    Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
+};
+use gavel_settlement::{LoggedEvent, ProtocolEvent};
+use gavel_trace::Digest;
+
+use crate::{Address, B256, NodeError};
+
+use super::records::{digest, header, id, rules};
+use super::{
+    Attempt, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry, DisputeState,
+    ModelEntry, Row, SegmentRows, TaskEntry,
+};
+
+/// First byte of the names of challenges' pots (`Pots.sol`).
+const CHALLENGE_POT: u8 = 3;
+
+/// Records that a batch of logs has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Touched {
+    pub(super) tasks: BTreeSet<u64>,
+    /// Tasks whose audits have changed.
+    pub(super) audits: BTreeSet<u64>,
+    pub(super) disputes: BTreeSet<u64>,
+    pub(super) providers: BTreeSet<Address>,
+    /// Bonds of challenges were paid out: which ones, only the court knows.
+    pub(super) bonds: bool,
+}
+
+/// Puts one event into the board. `position` orders events over the whole chain.
+pub(super) fn apply(
+    board: &mut Board,
+    touched: &mut Touched,
+    logged: &LoggedEvent,
+    position: u64,
+) -> Result<(), NodeError> {
+    match &logged.event {
+        ProtocolEvent::Market(event) => market(board, touched, event, position),
+        ProtocolEvent::Court(event) => court(board, touched, event),
+        ProtocolEvent::Audits(event) => audits(board, touched, event),
+        ProtocolEvent::Vault(event) => vault(touched, event),
+        ProtocolEvent::Pool(event) => {
+            pool(board, event);
+            Ok(())
+        }
+        ProtocolEvent::Beacon(DevBeaconEvents::RoundPublished(e)) => {
+            board.beacon.values.insert(e.round, e.value);
+            Ok(())
+        }
+        ProtocolEvent::Parameters(event) => {
+            match event {
+                ParametersEvents::ParametersSet(e) => {
+                    board.rules.insert(e.version, rules(&e.params));
+                }
+                ParametersEvents::PausedSet(e) => board.paused = e.paused,
+                _ => {}
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn market(
+    board: &mut Board,
+    touched: &mut Touched,
+    event: &MarketEvents,
+    position: u64,
+) -> Result<(), NodeError> {
+    let mut touch = |task: U256| {
+        let task = id(task)?;
+        touched.tasks.insert(task);
+        Ok::<u64, NodeError>(task)
+    };
+    match event {
+        MarketEvents::ModelRegistered(e) => {
+            let entry = ModelEntry {
+                header: header(&e.header),
+                uri: e.uri.clone(),
+            };
+            board.models.insert(digest(e.modelId), entry);
+        }
+        MarketEvents::TaskPosted(e) => {
+            let task = touch(e.taskId)?;
+            let entry = TaskEntry {
+                input_uri: e.inputUri.clone(),
+                enqueued: position,
+                ..TaskEntry::default()
+            };
+            board.tasks.insert(task, entry);
+        }
+        MarketEvents::TaskClaimed(e) => {
+            let task = touch(e.taskId)?;
+            touched.providers.insert(e.provider);
+            if let Some(entry) = board.tasks.get_mut(&task) {
+                entry.attempts.push(Attempt {
+                    attempt: e.attempt,
+                    provider: e.provider,
+                    price: e.price,
+                    collateral: e.collateral,
+                    deadline: e.deadline,
+                    result: None,
+                    ended: None,
+                });
+            }
+        }
+        MarketEvents::ResultCommitted(e) => {
+            let task = touch(e.taskId)?;
+            let last = board
+                .tasks
+                .get_mut(&task)
+                .and_then(|t| t.attempts.last_mut());
+            if let Some(attempt) = last {
+                attempt.result = Some(CommittedResult {
+                    steps: e.steps,
+                    output_digest: digest(e.outputDigest),
+                    trace_root: digest(e.traceRoot),
+                });
+            }
+        }
+        MarketEvents::TaskRequeued(e) => {
+            let task = touch(e.taskId)?;
+            if let Some(entry) = board.tasks.get_mut(&task) {
+                entry.enqueued = position;
+                if let Some(attempt) = entry.attempts.last_mut() {
+                    touched.providers.insert(attempt.provider);
+                    attempt.ended = Some(word(e.reason));
+                }
+            }
+        }
+        MarketEvents::TaskSettled(e) => {
+            touch(e.taskId)?;
+            touched.providers.insert(e.provider);
+        }
+        MarketEvents::ResultRetracted(e) => {
+            touch(e.taskId)?;
+            touched.providers.insert(e.provider);
+        }
+        MarketEvents::DeadlineMissed(e) => {
+            touch(e.taskId)?;
+            touched.providers.insert(e.provider);
+        }
+        MarketEvents::ResultReversed(e) => {
+            touch(e.taskId)?;
+            touched.providers.insert(e.provider);
+        }
+        MarketEvents::TaskCancelled(e) => {
+            touch(e.taskId)?;
+        }
+        MarketEvents::TaskExpired(e) => {
+            let task = touch(e.taskId)?;
+            // a task that too many failed expires without being requeued
+            let last = board
+                .tasks
+                .get_mut(&task)
+                .and_then(|t| t.attempts.last_mut());
+            if let Some(attempt) = last.filter(|a| a.ended.is_none()) {
+                attempt.ended = Some("expired".to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn court(board: &mut Board, touched: &mut Touched, event: &ICourtEvents) -> Result<(), NodeError> {
+    let mut touch = |dispute: U256| {
+        let dispute = id(dispute)?;
+        touched.disputes.insert(dispute);
+        Ok::<u64, NodeError>(dispute)
+    };
+    match event {
+        ICourtEvents::ChallengeCommitted(e) => {
+            let (task, bond) = (id(e.taskId)?, e.bond);
+            touched.tasks.insert(task);
+            let attempt = running_attempt(board, task);
+            let entry = ChallengeEntry {
+                commitment: e.commitment,
+                bond,
+                dispute: None,
+                closed: false,
+            };
+            board
+                .challenges
+                .insert((task, attempt, e.challenger), entry);
+        }
+        ICourtEvents::ChallengeForfeited(_) => touched.bonds = true,
+        ICourtEvents::DisputeOpened(e) => {
+            let (dispute, task) = (touch(e.disputeId)?, id(e.taskId)?);
+            touched.tasks.insert(task);
+            touched.providers.insert(e.provider);
+            let attempt = running_attempt(board, task);
+            if let Some(challenge) = board.challenges.get_mut(&(task, attempt, e.challenger)) {
+                challenge.dispute.get_or_insert(dispute);
+            }
+            let mut entry = opened();
+            entry.dispute.task = task;
+            entry.dispute.attempt = attempt;
+            entry.dispute.provider = e.provider;
+            entry.dispute.challenger = e.challenger;
+            entry.challenger_root = digest(e.challengerRoot);
+            board.disputes.insert(dispute, entry);
+        }
+        ICourtEvents::RowRevealed(e) => {
+            let dispute = touch(e.disputeId)?;
+            moved(board, dispute, |entry| {
+                entry.row = Some(Row {
+                    node: digest(e.node),
+                    height: e.height,
+                    row: e.row.iter().copied().map(digest).collect(),
+                });
+            });
+        }
+        ICourtEvents::Picked(e) => {
+            let dispute = touch(e.disputeId)?;
+            moved(board, dispute, |entry| entry.row = None);
+        }
+        ICourtEvents::SegmentPosted(e) => {
+            let dispute = touch(e.disputeId)?;
+            moved(board, dispute, |entry| {
+                entry.segment = Some(SegmentRows {
+                    ops_root: digest(e.opsRoot),
+                    previous_leaf: digest(e.previousLeaf),
+                    ops_row: e.opsRow.iter().copied().map(digest).collect(),
+                    live_row: e.liveRow.iter().copied().map(digest).collect(),
+                });
+            });
+        }
+        ICourtEvents::EarlierDivergence(e) => {
+            touch(e.disputeId)?;
+            let (parent, child) = (id(e.disputeId)?, touch(e.newDisputeId)?);
+            let segment = board.disputes.get(&parent).and_then(|p| p.segment.clone());
+            if let Some(entry) = board.disputes.get_mut(&child) {
+                entry.parent = parent;
+                // the same segment of the same trace, posted once
+                entry.segment = segment;
+            }
+        }
+        ICourtEvents::Appealed(e) => {
+            let dispute = touch(e.disputeId)?;
+            if let Some(entry) = board.disputes.get_mut(&dispute) {
+                entry.appealed_by = Some(e.by);
+            }
+        }
+        ICourtEvents::DisputeClosed(e) => {
+            let dispute = touch(e.disputeId)?;
+            if let Some(entry) = board.disputes.get(&dispute) {
+                touched.tasks.insert(entry.dispute.task);
+                touched.providers.insert(entry.dispute.provider);
+                touched.providers.insert(entry.dispute.challenger);
+            }
+        }
+        ICourtEvents::OperatorIsolated(e) => {
+            touch(e.disputeId)?;
+        }
+        ICourtEvents::RefereeDrawn(e) => {
+            touch(e.disputeId)?;
+        }
+        ICourtEvents::RefereeMissed(e) => {
+            touch(e.disputeId)?;
+            touched.providers.insert(e.referee);
+        }
+        ICourtEvents::Ruled(e) => {
+            touch(e.disputeId)?;
+        }
+        ICourtEvents::VerdictPaid(_) => {}
+    }
+    Ok(())
+}
+
+fn audits(
+    board: &mut Board,
+    touched: &mut Touched,
+    event: &IAuditsEvents,
+) -> Result<(), NodeError> {
+    let task = match event {
+        IAuditsEvents::AuditDecided(e) => e.taskId,
+        IAuditsEvents::AuditorDrawn(e) => e.taskId,
+        IAuditsEvents::AuditCommitted(e) => e.taskId,
+        IAuditsEvents::AuditMatched(e) => e.taskId,
+        IAuditsEvents::AuditMismatched(e) => {
+            let dispute = id(e.disputeId)?;
+            if let Some(entry) = board.disputes.get_mut(&dispute) {
+                entry.by_audit = true;
+                let key = (entry.dispute.task, entry.dispute.attempt, e.auditor);
+                // an auditor that has challenged as well: this dispute is the audit's
+                if let Some(challenge) = board.challenges.get_mut(&key)
+                    && challenge.dispute == Some(dispute)
+                {
+                    challenge.dispute = None;
+                }
+            }
+            e.taskId
+        }
+        IAuditsEvents::AuditFailed(e) => {
+            touched.providers.insert(e.auditor);
+            e.taskId
+        }
+        IAuditsEvents::AuditWaived(e) => e.taskId,
+        IAuditsEvents::AuditorReleased(e) => e.taskId,
+    };
+    let task = id(task)?;
+    touched.tasks.insert(task);
+    touched.audits.insert(task);
+    Ok(())
+}
+
+fn vault(touched: &mut Touched, event: &StakeVaultEvents) -> Result<(), NodeError> {
+    let provider = match event {
+        StakeVaultEvents::Registered(e) => e.provider,
+        StakeVaultEvents::Staked(e) => e.provider,
+        StakeVaultEvents::UnbondRequested(e) => e.provider,
+        StakeVaultEvents::Unbonded(e) => e.provider,
+        StakeVaultEvents::Locked(e) => e.provider,
+        StakeVaultEvents::Unlocked(e) => e.provider,
+        StakeVaultEvents::Slashed(e) => e.provider,
+        StakeVaultEvents::Frozen(e) => e.provider,
+        StakeVaultEvents::Jailed(e) => e.provider,
+        StakeVaultEvents::Unjailed(e) => e.provider,
+        StakeVaultEvents::Tombstoned(e) => e.provider,
+        StakeVaultEvents::PotPaid(e) if e.pot.first() == Some(&CHALLENGE_POT) => {
+            touched.bonds = true;
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    touched.providers.insert(provider);
+    Ok(())
+}
+
+fn pool(board: &mut Board, event: &ProviderPoolEvents) {
+    let mut set = |model: B256, provider: Address, weight: Option<u128>| {
+        let members = board.pools.entry(digest(model)).or_default();
+        match weight {
+            Some(weight) => members.insert(provider, weight),
+            None => members.remove(&provider),
+        };
+    };
+    match event {
+        ProviderPoolEvents::Joined(e) => set(e.modelId, e.provider, Some(e.weight)),
+        ProviderPoolEvents::WeightChanged(e) => set(e.modelId, e.provider, Some(e.weight)),
+        ProviderPoolEvents::Left(e) => set(e.modelId, e.provider, None),
+    }
+}
+
+/// A task's attempt as the logs have it so far: the record may already be further on.
+fn running_attempt(board: &Board, task: u64) -> u8 {
+    let attempts = board.tasks.get(&task).map(|t| t.attempts.as_slice());
+    attempts.and_then(<[_]>::last).map_or(0, |a| a.attempt)
+}
+
+fn moved(board: &mut Board, dispute: u64, change: impl FnOnce(&mut DisputeEntry)) {
+    if let Some(entry) = board.disputes.get_mut(&dispute) {
+        entry.moves += 1;
+        change(entry);
+    }
+}
+
+/// A dispute before its record is read.
+fn opened() -> DisputeEntry {
+    DisputeEntry {
+        dispute: Dispute {
+            task: 0,
+            attempt: 0,
+            provider: Address::ZERO,
+            challenger: Address::ZERO,
+            state: DisputeState::Level1,
+            turn: gavel_dispute::Side::Provider,
+            turn_started_at: 0,
+            provider_clock: 0,
+            challenger_clock: 0,
+            bond: 0,
+            node: Digest::ZERO,
+            height: 0,
+            index: 0,
+            row_hash: B256::ZERO,
+            leaf_index: 0,
+            leaf: Digest::ZERO,
+            previous_leaf: Digest::ZERO,
+            ops_root: Digest::ZERO,
+            in_live: false,
+            first_node: 0,
+            op_count: 0,
+            live_count: 0,
+            isolated_index: 0,
+            claimed_digest: Digest::ZERO,
+            isolated_at: 0,
+            referee: Address::ZERO,
+            draws: 0,
+            referee_deadline: 0,
+            ruled_digest: Digest::ZERO,
+            ruled_guilty: false,
+            ruled_at: 0,
+            opened_at: 0,
+        },
+        challenger_root: Digest::ZERO,
+        row: None,
+        segment: None,
+        moves: 0,
+        by_audit: false,
+        parent: 0,
+        appealed_by: None,
+    }
+}
+
+/// A reason as the contracts write it: ASCII, padded with zeros.
+fn word(reason: B256) -> String {
+    let end = reason.iter().position(|b| *b == 0).unwrap_or(32);
+    let text = reason.get(..end).unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}

@@ -1,0 +1,125 @@
+//! What a role acts with.
+
+use std::sync::Arc;
+
+use gavel_settlement::alloy::primitives::keccak256;
+use gavel_settlement::alloy::signers::SignerSync as _;
+use gavel_settlement::alloy::sol_types::SolCall;
+use gavel_settlement::{Account, Deployment, SendError, TxReceipt};
+
+use crate::board::Task;
+use crate::{Act, Address, B256, Blobs, Board, Executor, NodeError, RunKey, RunRecord};
+
+/// A name, a key on a network, something to compute with, and a place for blobs. Clones are the same party.
+#[derive(Clone)]
+pub struct Party {
+    /// Name for timelines.
+    pub name: String,
+    /// Key and network.
+    pub account: Account,
+    /// What it computes with.
+    pub executor: Arc<dyn Executor>,
+    /// Inputs, outputs and shown segments.
+    pub blobs: Blobs,
+}
+
+impl Party {
+    /// Its account's address.
+    pub fn address(&self) -> Address {
+        self.account.address()
+    }
+
+    /// The contracts.
+    pub fn contracts(&self) -> &Deployment {
+        self.account.network().deployment()
+    }
+
+    /// Sends a call. `None` when the contracts refuse it: somebody acted first, or the board is a block old.
+    ///
+    /// # Errors
+    /// The chain cannot be reached, or the transaction's fate is not known; the same call may be sent again.
+    pub async fn act<C: SolCall>(
+        &self,
+        to: Address,
+        call: C,
+        what: impl Into<String>,
+    ) -> Result<Option<Act>, NodeError> {
+        match self.account.send(to, call).await {
+            Ok(TxReceipt { hash, gas_used, .. }) => Ok(Some(Act {
+                what: what.into(),
+                transaction: hash,
+                gas: gas_used,
+            })),
+            Err(SendError::Reverted { .. }) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// A word that only this key can compute, and computes again after a restart: the salt of a commitment.
+    ///
+    /// # Errors
+    /// The key does not sign.
+    pub fn secret(&self, purpose: &str, task: u64, attempt: u8) -> Result<B256, NodeError> {
+        let mut message = b"gavel secret".to_vec();
+        message.extend(self.contracts().chain_id.to_be_bytes());
+        message.extend(self.contracts().court.as_slice());
+        message.extend(task.to_be_bytes());
+        message.push(attempt);
+        message.extend(purpose.as_bytes());
+        // ECDSA signatures of this library are deterministic (RFC 6979)
+        let signature = self
+            .account
+            .signer()
+            .sign_message_sync(&message)
+            .map_err(|e| NodeError::Sign(e.to_string()))?;
+        Ok(keccak256(signature.as_bytes()))
+    }
+
+    /// Whether the inputs of a task can be had.
+    ///
+    /// # Errors
+    /// The blob store fails.
+    pub async fn has_inputs(&self, task: &Task) -> Result<bool, NodeError> {
+        let key = RunKey {
+            model_id: task.model,
+            input_digest: task.input_digest,
+        };
+        Ok(self.executor.known_run(&key).is_some()
+            || self.blobs.inputs(&task.input_digest).await?.is_some())
+    }
+
+    /// This party's own run of a task. `None` where the model or the inputs cannot be had.
+    ///
+    /// # Errors
+    /// The blob store fails, a blob is corrupt, the model cannot be run on these inputs.
+    pub async fn run_of(
+        &self,
+        board: &Board,
+        task: u64,
+    ) -> Result<Option<Arc<RunRecord>>, NodeError> {
+        let Some(task) = board.task(task) else {
+            return Ok(None);
+        };
+        if self.executor.model(&task.model).is_none() {
+            return Ok(None);
+        }
+        let key = RunKey {
+            model_id: task.model,
+            input_digest: task.input_digest,
+        };
+        if let Some(run) = self.executor.known_run(&key) {
+            return Ok(Some(run));
+        }
+        let Some(inputs) = self.blobs.inputs(&task.input_digest).await? else {
+            return Ok(None);
+        };
+        let run = self.executor.run(&task.model, &inputs)?;
+        if run.trace.input_digest != task.input_digest {
+            return Err(NodeError::Blob {
+                name: task.input_digest.to_string(),
+                reason: format!("its tensors have digest {}", run.trace.input_digest),
+            });
+        }
+        Ok(Some(run))
+    }
+}

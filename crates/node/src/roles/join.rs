@@ -1,0 +1,57 @@
+//! Becoming a provider.
+
+use gavel_settlement::bindings::{ProviderPool, StakeVault};
+use gavel_trace::Digest;
+
+use crate::{Act, Board, NodeError, Party};
+
+/// What a provider starts with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinOptions {
+    /// Stake, in units of the asset; the registration fee is pulled on top.
+    pub stake: u128,
+    /// Most tasks at once.
+    pub concurrency: u32,
+    /// Models that it serves as auditor and referee.
+    pub models: Vec<Digest>,
+}
+
+/// Does the next thing that is missing to be a provider: registers the key with its stake (itself as owner and
+/// payout), then joins the pool of each model. `None`: nothing is missing, or the contracts refuse.
+///
+/// # Errors
+/// The chain cannot be reached, or the asset's approval fails.
+pub async fn join(
+    party: &Party,
+    board: &Board,
+    options: &JoinOptions,
+) -> Result<Option<Act>, NodeError> {
+    let me = party.address();
+    if !board.providers.contains_key(&me) {
+        party.account.approve_vault().await?;
+        let call = StakeVault::registerCall {
+            owner: me,
+            payout: me,
+            maxConcurrency: options.concurrency,
+            stakeAmount: options.stake,
+        };
+        return party
+            .act(party.contracts().vault, call, "registers as a provider")
+            .await;
+    }
+    if !board.is_eligible(&me) {
+        return Ok(None);
+    }
+    let missing = options.models.iter().find(|model| {
+        let members = board.pools.get(*model);
+        members.is_none_or(|members| !members.contains_key(&me))
+    });
+    let Some(model) = missing else {
+        return Ok(None);
+    };
+    let call = ProviderPool::joinCall {
+        modelId: model.0.into(),
+    };
+    let what = format!("joins the pool of auditors and referees of model {model:#}");
+    party.act(party.contracts().pool, call, what).await
+}

@@ -1,0 +1,346 @@
+//! Whoever does what is open to anybody: publishes due rounds, claims timeouts, draws, finalizes, settles.
+//!
+//! Nothing depends on one keeper: every party may run one, and the parties that gain by a step take it themselves.
+
+use async_trait::async_trait;
+use gavel_dispute::Side;
+use gavel_settlement::alloy::primitives::U256;
+use gavel_settlement::bindings::{DevBeacon, IAudits, ICourt, Market, ProviderPool};
+use gavel_trace::Digest;
+
+use crate::board::{AuditState, Dispute, DisputeState, TaskState};
+use crate::{Act, Address, B256, Board, NodeError, Party, Role};
+
+/// A keeper.
+pub struct Keeper {
+    party: Party,
+}
+
+/// Something that anybody may do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// Publish a round of the development beacon.
+    Publish(u64),
+    /// Decide about an audit.
+    Decide(u64),
+    /// An auditor missed its deadline.
+    AuditTimeout(u64),
+    /// An auditor's duty is over.
+    Release(u64, u8),
+    /// A dispute about a result that is gone.
+    CloseMoot(u64),
+    /// A side let its clock run out.
+    ClaimTimeout(u64),
+    /// Draw a referee.
+    DrawReferee(u64),
+    /// A referee missed its deadline.
+    RefereeTimeout(u64),
+    /// A ruling stood through its appeal window.
+    Finalize(u64),
+    /// A provider missed its deadline.
+    MissDeadline(u64),
+    /// The provider of a result is removed for ever.
+    Reverse(u64),
+    /// A task that drew no claim.
+    Expire(u64),
+    /// A result that stood.
+    Settle(u64),
+    /// The bond of a challenge that was overtaken or never revealed.
+    Reclaim(u64, u8, Address),
+    /// A pool's weight that is not the stake any more.
+    Refresh(Digest, Address),
+}
+
+impl Keeper {
+    /// A keeper.
+    pub fn new(party: Party) -> Keeper {
+        Keeper { party }
+    }
+
+    async fn do_chore(&self, board: &Board, chore: &Chore) -> Result<Option<Act>, NodeError> {
+        let (party, at) = (&self.party, &board.contracts);
+        let id = |id: &u64| U256::from(*id);
+        match chore {
+            Chore::Publish(round) => {
+                let what = format!("publishes round {round} of the beacon");
+                let call = DevBeacon::publishCall { round: *round };
+                party.act(at.beacon, call, what).await
+            }
+            Chore::Decide(task) => {
+                let what = format!("has the beacon decide about an audit of task {task}");
+                let call = IAudits::decideCall { taskId: id(task) };
+                party.act(at.audits, call, what).await
+            }
+            Chore::AuditTimeout(task) => {
+                let what = format!("reports the auditor of task {task} as late");
+                let call = IAudits::auditTimeoutCall { taskId: id(task) };
+                party.act(at.audits, call, what).await
+            }
+            Chore::Release(task, attempt) => {
+                let what = format!("releases the auditor of task {task}");
+                let call = IAudits::releaseAuditorCall {
+                    taskId: id(task),
+                    attempt: *attempt,
+                };
+                party.act(at.audits, call, what).await
+            }
+            Chore::CloseMoot(dispute) => {
+                let what = format!("closes dispute {dispute}, which another verdict overtook");
+                let call = ICourt::closeMootCall {
+                    disputeId: id(dispute),
+                };
+                party.act(at.court, call, what).await
+            }
+            Chore::ClaimTimeout(dispute) => {
+                let what = format!("claims the timeout in dispute {dispute}");
+                let call = ICourt::claimTimeoutCall {
+                    disputeId: id(dispute),
+                };
+                party.act(at.court, call, what).await
+            }
+            Chore::DrawReferee(dispute) => {
+                let what = format!("draws the referee of dispute {dispute}");
+                let call = ICourt::drawRefereeCall {
+                    disputeId: id(dispute),
+                };
+                party.act(at.court, call, what).await
+            }
+            Chore::RefereeTimeout(dispute) => {
+                let what = format!("reports the referee of dispute {dispute} as late");
+                let call = ICourt::refereeTimeoutCall {
+                    disputeId: id(dispute),
+                };
+                party.act(at.court, call, what).await
+            }
+            Chore::Finalize(dispute) => {
+                let what = format!("finalizes dispute {dispute}");
+                let call = ICourt::finalizeCall {
+                    disputeId: id(dispute),
+                };
+                party.act(at.court, call, what).await
+            }
+            Chore::MissDeadline(task) => {
+                let what = format!("reports the result of task {task} as late");
+                let call = Market::missDeadlineCall { taskId: id(task) };
+                party.act(at.market, call, what).await
+            }
+            Chore::Reverse(task) => {
+                let what = format!("reverses task {task}: its provider is banned");
+                let call = Market::reverseCall { taskId: id(task) };
+                party.act(at.market, call, what).await
+            }
+            Chore::Expire(task) => {
+                let what = format!("expires task {task}");
+                let call = Market::expireCall { taskId: id(task) };
+                party.act(at.market, call, what).await
+            }
+            Chore::Settle(task) => {
+                let what = format!("settles task {task}");
+                let call = Market::settleCall { taskId: id(task) };
+                party.act(at.market, call, what).await
+            }
+            Chore::Reclaim(task, attempt, challenger) => {
+                let what = format!("closes a challenge of task {task} that came to nothing");
+                let call = ICourt::reclaimChallengeCall {
+                    taskId: id(task),
+                    attempt: *attempt,
+                    challenger: *challenger,
+                };
+                party.act(at.court, call, what).await
+            }
+            Chore::Refresh(model, provider) => {
+                let what = "brings a pool in line with the stakes";
+                let call = ProviderPool::refreshCall {
+                    modelId: B256::from(model.0),
+                    key: *provider,
+                };
+                party.act(at.pool, call, what).await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Role for Keeper {
+    fn name(&self) -> &str {
+        &self.party.name
+    }
+
+    fn address(&self) -> Address {
+        self.party.address()
+    }
+
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        for chore in chores(board) {
+            if let Some(act) = self.do_chore(board, &chore).await? {
+                return Ok(Some(act));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Everything that anybody may do now, the most urgent first.
+pub fn chores(board: &Board) -> Vec<Chore> {
+    let mut chores = Vec::new();
+    rounds(board, &mut chores);
+    disputes(board, &mut chores);
+    audits(board, &mut chores);
+    challenges(board, &mut chores);
+    tasks(board, &mut chores);
+    pools(board, &mut chores);
+    chores
+}
+
+/// Rounds of the beacon that somebody waits for.
+fn rounds(board: &Board, chores: &mut Vec<Chore>) {
+    let undecided = board.tasks.iter().filter(|(_, entry)| {
+        let task = &entry.task;
+        task.state.is_committed() && !task.audit_pending && !task.audit_closed
+    });
+    let decisions = undecided.filter_map(|(id, _)| board.audit_round(*id));
+    let committed = board.audits.values().map(|entry| &entry.audit);
+    let openings = committed
+        .filter(|audit| audit.state == AuditState::Committed)
+        .map(|audit| board.beacon.round_after(audit.committed_at));
+    let isolated = board.open_disputes().map(|(_, entry)| &entry.dispute);
+    let draws = isolated
+        .filter(|dispute| dispute.state == DisputeState::Isolated)
+        .map(|dispute| board.beacon.round_after(dispute.isolated_at));
+    let mut wanted: Vec<u64> = decisions.chain(openings).chain(draws).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let due = wanted
+        .into_iter()
+        .filter(|round| board.beacon.is_due(*round, board.now()));
+    chores.extend(due.map(Chore::Publish));
+}
+
+fn disputes(board: &Board, chores: &mut Vec<Chore>) {
+    for (id, entry) in board.open_disputes() {
+        let dispute = &entry.dispute;
+        if board.is_moot(dispute) {
+            chores.push(Chore::CloseMoot(id));
+            continue;
+        }
+        let Some(rules) = board.rules_of(dispute.task) else {
+            continue;
+        };
+        let ready = match dispute.state {
+            DisputeState::Level1 | DisputeState::SegmentWanted | DisputeState::Level2 => {
+                (board.now() > game_deadline(dispute)).then_some(Chore::ClaimTimeout(id))
+            }
+            DisputeState::Isolated => {
+                let round = board.beacon.round_after(dispute.isolated_at);
+                board.beacon_value(round).map(|_| Chore::DrawReferee(id))
+            }
+            DisputeState::Refereed => {
+                (board.now() > dispute.referee_deadline).then_some(Chore::RefereeTimeout(id))
+            }
+            DisputeState::Ruled => {
+                let window = u64::from(rules.court.appeal_window);
+                let last = dispute.ruled_at.saturating_add(window);
+                (board.now() > last).then_some(Chore::Finalize(id))
+            }
+            _ => None,
+        };
+        chores.extend(ready);
+    }
+}
+
+/// P-D5: last second at which the side to move still has a clock.
+fn game_deadline(dispute: &Dispute) -> u64 {
+    let clock = match dispute.turn {
+        Side::Provider => dispute.provider_clock,
+        Side::Challenger => dispute.challenger_clock,
+    };
+    dispute.turn_started_at.saturating_add(clock.into())
+}
+
+fn audits(board: &Board, chores: &mut Vec<Chore>) {
+    for (id, entry) in &board.tasks {
+        let task = &entry.task;
+        let undecided = task.state.is_committed() && !task.audit_pending && !task.audit_closed;
+        let round = board.audit_round(*id).filter(|_| undecided);
+        let known = round.and_then(|round| board.beacon_value(round)).is_some();
+        if known && !board.is_tombstoned(&task.provider) {
+            chores.push(Chore::Decide(*id));
+        }
+    }
+    for ((id, attempt), entry) in &board.audits {
+        let audit = &entry.audit;
+        let stands = board.task(*id).is_some_and(|task| {
+            task.attempt == *attempt
+                && task.state.is_committed()
+                && !board.is_tombstoned(&task.provider)
+        });
+        let dispute = board.dispute(audit.dispute);
+        match audit.state {
+            AuditState::Drawn | AuditState::Committed if stands && board.now() > audit.deadline => {
+                chores.push(Chore::AuditTimeout(*id));
+            }
+            AuditState::Drawn | AuditState::Committed if audit.on_duty && !stands => {
+                chores.push(Chore::Release(*id, *attempt));
+            }
+            AuditState::Mismatched
+                if audit.on_duty && dispute.is_some_and(|d| d.state.is_final()) =>
+            {
+                chores.push(Chore::Release(*id, *attempt));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Challenges without a dispute whose result is gone, or whose time to be revealed is.
+fn challenges(board: &Board, chores: &mut Vec<Chore>) {
+    for ((task, attempt, challenger), entry) in &board.challenges {
+        if entry.closed || entry.dispute.is_some() {
+            continue;
+        }
+        let Some(now_at) = board.task(*task) else {
+            continue;
+        };
+        let overtaken = now_at.attempt != *attempt
+            || !(now_at.state.is_committed() || now_at.state == TaskState::Settled);
+        let late = now_at.state == TaskState::Settled
+            || board
+                .reveal_window(*task)
+                .is_some_and(|(_, last)| board.now() > last);
+        if overtaken || late {
+            chores.push(Chore::Reclaim(*task, *attempt, *challenger));
+        }
+    }
+}
+
+fn tasks(board: &Board, chores: &mut Vec<Chore>) {
+    for (id, entry) in &board.tasks {
+        let task = &entry.task;
+        let under_judgement = task.state == TaskState::Claimed || task.state.is_committed();
+        if under_judgement && board.is_tombstoned(&task.provider) {
+            chores.push(Chore::Reverse(*id));
+        } else if task.state == TaskState::Claimed && board.now() > task.deadline {
+            chores.push(Chore::MissDeadline(*id));
+        } else if task.state == TaskState::Open
+            && board.expires_at(*id).is_some_and(|last| board.now() > last)
+        {
+            chores.push(Chore::Expire(*id));
+        } else if board.can_settle(*id) {
+            chores.push(Chore::Settle(*id));
+        }
+    }
+}
+
+fn pools(board: &Board, chores: &mut Vec<Chore>) {
+    for (model, members) in &board.pools {
+        for (provider, weight) in members {
+            let stale = board
+                .providers
+                .get(provider)
+                .is_some_and(|p| p.tombstoned || p.free.saturating_add(p.locked) != *weight);
+            if stale {
+                chores.push(Chore::Refresh(*model, *provider));
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Whoever serves: bids, runs, commits, defends.
+
+use async_trait::async_trait;
+use gavel_settlement::alloy::primitives::U256;
+use gavel_settlement::bindings::{Market, StakeVault};
+use gavel_trace::Digest;
+
+use crate::board::{Task, TaskState};
+use crate::{Act, Address, Board, NodeError, Party, Role};
+
+/// How a provider does business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderPolicy {
+    /// Lowest price that it works for, in units of the asset.
+    pub reserve: u128,
+    /// Models that it serves; it bids for those only that its executor has.
+    pub models: Vec<Digest>,
+    /// Whether it delivers what it claimed: false is the fault `no-result`.
+    pub delivers: bool,
+    /// Whether it answers in a dispute: false is the fault `withhold`.
+    pub defends: bool,
+}
+
+impl ProviderPolicy {
+    /// Serves these models from this price on, and keeps its word.
+    pub fn honest(reserve: u128, models: Vec<Digest>) -> ProviderPolicy {
+        ProviderPolicy {
+            reserve,
+            models,
+            delivers: true,
+            defends: true,
+        }
+    }
+}
+
+/// A provider. What it owes comes first: its defence, then its results, then new business.
+pub struct Provider {
+    party: Party,
+    policy: ProviderPolicy,
+}
+
+impl Provider {
+    /// A provider that is registered, or will be.
+    pub fn new(party: Party, policy: ProviderPolicy) -> Provider {
+        Provider { party, policy }
+    }
+
+    /// Runs the oldest task that it owes a result for, and commits.
+    async fn deliver(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+        for (id, _) in owed(board, &self.party.address()) {
+            let Some(run) = self.party.run_of(board, id).await? else {
+                continue;
+            };
+            let output = run.trace.output_digest();
+            // the outputs are there before anyone can ask for them
+            self.party.blobs.put_outputs(&output, &run.outputs).await?;
+            let opening = run.trace.level1.output_opening()?;
+            let call = Market::commitCall {
+                taskId: U256::from(id),
+                steps: run.trace.steps(),
+                outputDigest: output.0.into(),
+                level1Root: run.trace.level1.tree().root().0.into(),
+                outputProof: opening.siblings.iter().map(|d| d.0.into()).collect(),
+            };
+            let what = format!("commits the result of task {id}");
+            let act = self.party.act(board.contracts.market, call, what).await?;
+            if act.is_some() {
+                return Ok(act);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims the waiting retry of a model that it serves, else the dearest open task that it would work for.
+    async fn bid(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+        let me = self.party.address();
+        for model in &self.policy.models {
+            let Some((id, entry)) = board.retry_head(model) else {
+                continue;
+            };
+            if board.can_claim(id, &me) && self.wants(board, &entry.task).await? {
+                let call = Market::claimRetryCall {
+                    classId: model.0.into(),
+                };
+                let what = format!("claims task {id} from the retry lane");
+                let act = self.party.act(board.contracts.market, call, what).await?;
+                if act.is_some() {
+                    return Ok(act);
+                }
+            }
+        }
+        for (id, task) in open(board, &self.policy.models) {
+            if board.can_claim(id, &me) && self.wants(board, task).await? {
+                let call = Market::claimCall {
+                    taskId: U256::from(id),
+                };
+                let what = format!("claims task {id}");
+                let act = self.party.act(board.contracts.market, call, what).await?;
+                if act.is_some() {
+                    return Ok(act);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the price is right and there is everything to work with: a claim asserts possession of the input.
+    async fn wants(&self, board: &Board, task: &Task) -> Result<bool, NodeError> {
+        Ok(board.price_now(task) >= self.policy.reserve
+            && self.party.executor.model(&task.model).is_some()
+            && self.party.has_inputs(task).await?)
+    }
+
+    async fn unjail(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+        let me = self.party.address();
+        let free = board
+            .providers
+            .get(&me)
+            .is_some_and(|p| p.jailed_until != 0 && board.now() >= p.jailed_until);
+        if !free {
+            return Ok(None);
+        }
+        let what = "leaves jail";
+        let call = StakeVault::unjailCall {};
+        self.party.act(board.contracts.vault, call, what).await
+    }
+}
+
+#[async_trait]
+impl Role for Provider {
+    fn name(&self) -> &str {
+        &self.party.name
+    }
+
+    fn address(&self) -> Address {
+        self.party.address()
+    }
+
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        if board.is_tombstoned(&self.party.address()) {
+            return Ok(None);
+        }
+        if self.policy.delivers
+            && let Some(act) = self.deliver(board).await?
+        {
+            return Ok(Some(act));
+        }
+        if let Some(act) = self.unjail(board).await? {
+            return Ok(Some(act));
+        }
+        self.bid(board).await
+    }
+}
+
+/// Tasks that a provider owes a result for and can still deliver, the nearest deadline first.
+fn owed<'a>(board: &'a Board, provider: &Address) -> Vec<(u64, &'a Task)> {
+    let mut owed: Vec<_> = board
+        .tasks
+        .iter()
+        .map(|(id, entry)| (*id, &entry.task))
+        .filter(|(_, task)| {
+            task.state == TaskState::Claimed
+                && task.provider == *provider
+                && board.now() <= task.deadline
+        })
+        .collect();
+    owed.sort_by_key(|(id, task)| (task.deadline, *id));
+    owed
+}
+
+/// Open first attempts of these models, the dearest first.
+fn open<'a>(board: &'a Board, models: &[Digest]) -> Vec<(u64, &'a Task)> {
+    let mut open: Vec<_> = board
+        .tasks
+        .iter()
+        .map(|(id, entry)| (*id, &entry.task))
+        .filter(|(id, task)| {
+            task.state == TaskState::Open
+                && task.attempt == 0
+                && models.contains(&task.model)
+                && board
+                    .expires_at(*id)
+                    .is_some_and(|last| board.now() <= last)
+        })
+        .collect();
+    open.sort_by_key(|(id, task)| (std::cmp::Reverse(board.price_now(task)), *id));
+    open
+}

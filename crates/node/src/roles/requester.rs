@@ -1,0 +1,85 @@
+//! Whoever asked: collects what was paid for.
+
+use async_trait::async_trait;
+use gavel_numerics::Tensor;
+use gavel_settlement::alloy::primitives::U256;
+use gavel_settlement::bindings::Market;
+use gavel_trace::Digest;
+
+use crate::{Act, Address, Board, NodeError, Party, Role, input_digest};
+
+/// Settles its own tasks as soon as they can be, so that it does not depend on a keeper. What it wants is
+/// posted by [`super::post`]; a requester that checks its results is a watcher as well.
+pub struct Requester {
+    party: Party,
+}
+
+impl Requester {
+    /// A requester.
+    pub fn new(party: Party) -> Requester {
+        Requester { party }
+    }
+}
+
+#[async_trait]
+impl Role for Requester {
+    fn name(&self) -> &str {
+        &self.party.name
+    }
+
+    fn address(&self) -> Address {
+        self.party.address()
+    }
+
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        let me = self.address();
+        for (id, entry) in &board.tasks {
+            if entry.task.requester == me && board.can_settle(*id) {
+                let call = Market::settleCall {
+                    taskId: U256::from(*id),
+                };
+                let what = format!("settles task {id}");
+                let to = board.contracts.market;
+                if let Some(act) = self.party.act(to, call, what).await? {
+                    return Ok(Some(act));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The outputs of a task's current result, checked against what was committed. `None` where there is no result
+/// or nobody stored its outputs.
+///
+/// # Errors
+/// The blob store fails, or what it holds is not what was committed.
+pub async fn outputs_of(
+    party: &Party,
+    board: &Board,
+    task: u64,
+) -> Result<Option<Vec<Tensor>>, NodeError> {
+    let Some(task) = board.task(task) else {
+        return Ok(None);
+    };
+    let committed: Digest = task.output_digest;
+    let Some(model) = party
+        .executor
+        .model(&task.model)
+        .filter(|_| !committed.is_zero())
+    else {
+        return Ok(None);
+    };
+    let Some(outputs) = party.blobs.outputs(&committed).await? else {
+        return Ok(None);
+    };
+    // inputs and outputs are bound alike: by the live root over their digests
+    let found = input_digest(&model, &outputs)?;
+    if found != committed {
+        return Err(NodeError::Blob {
+            name: format!("outputs/{committed}"),
+            reason: format!("its tensors have digest {found}"),
+        });
+    }
+    Ok(Some(outputs))
+}

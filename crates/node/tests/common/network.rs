@@ -1,0 +1,216 @@
+//! A small network on the embedded chain, with a clock that the test moves.
+
+use std::sync::Arc;
+
+use gavel_engine::Engine;
+use gavel_model::{Model, preprocess, shipped};
+use gavel_node::board::TaskState;
+use gavel_node::roles::{self, JoinOptions, Keeper, Order, Provider, ProviderPolicy};
+use gavel_node::{
+    Act, Address, Blobs, Board, EngineExecutor, Executor, Mirror, Models, Party, Role, U256,
+};
+use gavel_numerics::Tensor;
+use gavel_settlement::account::dev_key;
+use gavel_settlement::bindings::{DevToken, Market};
+use gavel_settlement::chain::Genesis;
+use gavel_settlement::dev_params::{UNIT, Windows};
+use gavel_settlement::{
+    Account, DeployOptions, DevParams, Endpoint, Network, Sender, SharedChain, deploy, dev_params,
+};
+use gavel_trace::Digest;
+
+pub(crate) const SEED: &str = "node tests";
+pub(crate) const STAKE: u128 = 1_000 * UNIT;
+
+/// A deployment, a registered model, and everybody who was made with [`World::party`].
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) mirror: Mirror,
+    pub(crate) blobs: Blobs,
+    pub(crate) honest: Arc<EngineExecutor>,
+    pub(crate) model: Digest,
+    pub(crate) inputs: Vec<Tensor>,
+    parties: u32,
+}
+
+impl World {
+    /// With the smallest shipped model, every `audit_ppm`-th result audited.
+    pub(crate) async fn new(audit_ppm: u32) -> World {
+        let model = shipped::load("digits-small").unwrap();
+        World::of(model, audit_ppm).await
+    }
+
+    pub(crate) async fn of(model: Model, audit_ppm: u32) -> World {
+        let chain = SharedChain::in_memory(Genesis::default());
+        let endpoint = Endpoint::in_process(chain.clone());
+        let deployer = Sender::new(dev_key(SEED, 0), endpoint);
+        let params = dev_params(DevParams {
+            audit_rate_ppm: audit_ppm,
+            probation_tasks: 0,
+            windows: Windows::Fast,
+        });
+        let options = DeployOptions::default();
+        let deployment = deploy(&deployer, &params, &options).await.unwrap();
+        let network = Network::in_process(chain, deployment);
+        let (_, _, png) = shipped::PICTURES[0];
+        let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
+        let header = market_header(&model);
+        let mut models = Models::new();
+        let model = models.add(model);
+        let register = Market::registerModelCall {
+            header,
+            uri: "shipped".to_owned(),
+        };
+        let account = Account::new(dev_key(SEED, 0), network.clone());
+        let market = network.deployment().market;
+        account.send(market, register).await.unwrap();
+        World {
+            mirror: Mirror::new(network.clone()),
+            honest: Arc::new(EngineExecutor::new(engine(), models)),
+            blobs: Blobs::memory(),
+            network,
+            model,
+            inputs,
+            parties: 0,
+        }
+    }
+
+    /// Somebody with tokens who computes with this.
+    pub(crate) async fn party_with(&mut self, name: &str, executor: Arc<dyn Executor>) -> Party {
+        self.parties += 1;
+        let account = Account::new(dev_key(SEED, self.parties), self.network.clone());
+        let deployer = Account::new(dev_key(SEED, 0), self.network.clone());
+        let transfer = DevToken::transferCall {
+            to: account.address(),
+            value: U256::from(10_000 * UNIT),
+        };
+        let token = self.network.deployment().token;
+        deployer.send(token, transfer).await.unwrap();
+        account.approve_vault().await.unwrap();
+        Party {
+            name: name.to_owned(),
+            account,
+            executor,
+            blobs: self.blobs.clone(),
+        }
+    }
+
+    /// Somebody honest with tokens.
+    pub(crate) async fn party(&mut self, name: &str) -> Party {
+        let executor = Arc::clone(&self.honest) as Arc<dyn Executor>;
+        self.party_with(name, executor).await
+    }
+
+    /// Somebody with stake, in the model's pool.
+    pub(crate) async fn staked(&mut self, name: &str) -> Party {
+        let party = self.party(name).await;
+        self.join(&party).await;
+        party
+    }
+
+    pub(crate) async fn join(&mut self, party: &Party) {
+        let options = JoinOptions {
+            stake: STAKE,
+            concurrency: 2,
+            models: vec![self.model],
+        };
+        while roles::join(party, self.mirror.refresh().await.unwrap(), &options)
+            .await
+            .unwrap()
+            .is_some()
+        {}
+    }
+
+    pub(crate) fn provider(&self, party: &Party, reserve: u128) -> Provider {
+        let policy = ProviderPolicy::honest(reserve, vec![self.model]);
+        Provider::new(party.clone(), policy)
+    }
+
+    /// Posts one task.
+    pub(crate) async fn post(&mut self, requester: &Party) -> u64 {
+        let order = Order {
+            model: self.model,
+            inputs: self.inputs.clone(),
+            seed: 7,
+            min_price: UNIT,
+            max_price: 10 * UNIT,
+            ramp_seconds: 100,
+            exec_seconds: None,
+        };
+        let board = self.mirror.refresh().await.unwrap();
+        let (id, _) = roles::post(requester, board, &order).await.unwrap();
+        id
+    }
+
+    pub(crate) async fn board(&mut self) -> &Board {
+        self.mirror.refresh().await.unwrap()
+    }
+
+    /// Everybody acts in turn until the board is as wanted; the clock moves on when nobody has anything to do.
+    pub(crate) async fn until(
+        &mut self,
+        roles: &mut [Box<dyn Role>],
+        done: impl Fn(&Board) -> bool,
+    ) -> Vec<(String, Act)> {
+        let mut acts = Vec::new();
+        for _ in 0..3_000 {
+            let mut acted = false;
+            for role in roles.iter_mut() {
+                let board = self.mirror.refresh().await.unwrap();
+                if let Some(act) = role.tick(board).await.unwrap() {
+                    acts.push((role.name().to_owned(), act));
+                    acted = true;
+                }
+            }
+            if done(self.mirror.refresh().await.unwrap()) {
+                return acts;
+            }
+            if !acted {
+                self.pass(3);
+            }
+        }
+        panic!("it never came to that; {acts:#?}");
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        let chain = self.network.embedded().unwrap();
+        chain.advance_to(chain.now() + seconds).unwrap();
+    }
+
+    pub(crate) async fn keeper(&mut self) -> Box<dyn Role> {
+        Box::new(Keeper::new(self.party("keeper").await))
+    }
+}
+
+pub(crate) fn state(board: &Board, task: u64) -> TaskState {
+    board.task(task).unwrap().state
+}
+
+pub(crate) fn stake(board: &Board, provider: &Address) -> u128 {
+    let p = &board.providers[provider];
+    p.free + p.locked + p.unbonding
+}
+
+fn engine() -> Engine {
+    super::engine()
+}
+
+pub(crate) fn market_header(model: &Model) -> Market::ModelHeader {
+    let h = model.header();
+    Market::ModelHeader {
+        numericsVersion: h.numerics_version,
+        loweringVersion: h.lowering_version,
+        nodeCount: h.node_count,
+        maxSteps: h.max_steps,
+        commitPoints: h.commit_points,
+        traceHeight: h.trace_height,
+        opsHeight: h.ops_height,
+        liveHeight: h.live_height,
+        work: h.work,
+        nodesRoot: h.nodes_root.0.into(),
+        edgesRoot: h.edges_root.0.into(),
+        weightsRoot: h.weights_root.0.into(),
+        segmentsRoot: h.segments_root.0.into(),
+        assetsRoot: h.assets_root.0.into(),
+    }
+}

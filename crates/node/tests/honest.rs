@@ -1,0 +1,172 @@
+//! Parties that keep their word, on the embedded chain: the market, the audits, the keeper's chores.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::network::{STAKE, World, stake, state};
+use gavel_node::board::{AuditState, TaskState};
+use gavel_node::roles::{Auditor, Provider, ProviderPolicy, Requester, outputs_of};
+use gavel_node::{Executor, Mirror, Role};
+use gavel_settlement::dev_params::UNIT;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_served_by_the_cheaper_provider_audited_and_settled() {
+    let mut world = World::new(1_000_000).await;
+    let (dear, cheap) = (world.staked("dear").await, world.staked("cheap").await);
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(world.provider(&dear, 8 * UNIT)),
+        Box::new(world.provider(&cheap, 3 * UNIT)),
+        Box::new(Auditor::new(dear.clone())),
+        Box::new(Auditor::new(cheap.clone())),
+        Box::new(Requester::new(requester.clone())),
+        world.keeper().await,
+    ];
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+        .await;
+    let board = world.board().await;
+    let served = board.task(task).unwrap();
+    assert_eq!(served.provider, cheap.address());
+    assert!(
+        served.price >= 3 * UNIT && served.price < 4 * UNIT,
+        "{}",
+        served.price
+    );
+    let audit = &board.audits[&(task, 0)].audit;
+    assert_eq!(
+        (audit.state, audit.auditor),
+        (AuditState::Matched, dear.address())
+    );
+    for party in [&dear, &cheap] {
+        assert_eq!(stake(board, &party.address()), STAKE);
+    }
+    let outputs = outputs_of(&requester, board, task).await.unwrap().unwrap();
+    let run = world.honest.run(&world.model, &world.inputs).unwrap();
+    assert_eq!(
+        outputs,
+        run.outputs
+            .iter()
+            .map(|t| (**t).clone())
+            .collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_delivers_nothing_pays_little_and_the_task_is_served_again() {
+    let mut world = World::new(250_000).await;
+    let (idle, steady) = (world.staked("idle").await, world.staked("steady").await);
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let lets_down = ProviderPolicy {
+        delivers: false,
+        ..ProviderPolicy::honest(UNIT, vec![world.model])
+    };
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(Provider::new(idle.clone(), lets_down)),
+        Box::new(world.provider(&steady, 5 * UNIT)),
+        world.keeper().await,
+    ];
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+        .await;
+    let board = world.board().await;
+    let entry = &board.tasks[&task];
+    assert_eq!(entry.task.provider, steady.address());
+    let ended: Vec<_> = entry.attempts.iter().map(|a| a.ended.as_deref()).collect();
+    assert_eq!(ended, [Some("deadline"), None]);
+    assert!(stake(board, &idle.address()) < STAKE);
+    assert!(!board.is_tombstoned(&idle.address()));
+    assert_eq!(stake(board, &steady.address()), STAKE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lazy_auditor_cannot_open_what_it_never_computed() {
+    let mut world = World::new(1_000_000).await;
+    let (server, lazy) = (world.staked("server").await, world.staked("lazy").await);
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(world.provider(&server, UNIT)),
+        Box::new(Auditor::new(lazy.clone()).lazy(true)),
+        world.keeper().await,
+    ];
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+        .await;
+    let board = world.board().await;
+    // there was nobody else to draw, so in the end the audit was waived
+    assert_eq!(board.audits[&(task, 0)].audit.state, AuditState::Waived);
+    assert!(stake(board, &lazy.address()) < STAKE);
+    assert_eq!(stake(board, &server.address()), STAKE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_followed_shows_what_a_new_one_reads_also_after_a_reorg() {
+    let mut world = World::new(1_000_000).await;
+    let (a, b) = (world.staked("a").await, world.staked("b").await);
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(world.provider(&a, UNIT)),
+        Box::new(Auditor::new(b.clone())),
+        world.keeper().await,
+    ];
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Committed)
+        .await;
+    let fresh = async |world: &World| {
+        let mut mirror = Mirror::new(world.network.clone());
+        format!("{:?}", mirror.refresh().await.unwrap())
+    };
+    let followed = format!("{:?}", world.board().await);
+    assert_eq!(followed, fresh(&world).await);
+
+    // the commit leaves the chain, the claim before it stays
+    world.network.embedded().unwrap().reorg(1).unwrap();
+    assert_eq!(state(world.board().await, task), TaskState::Claimed);
+    let followed = format!("{:?}", world.board().await);
+    assert_eq!(followed, fresh(&world).await);
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_dropped_after_every_act_misses_nothing() {
+    let mut world = World::new(1_000_000).await;
+    let (a, b) = (world.staked("a").await, world.staked("b").await);
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let keeper = world.party("keeper").await;
+    for _ in 0..1_000 {
+        // nothing is kept from one round to the next but keys, models and blobs
+        let mut roles: Vec<Box<dyn Role>> = vec![
+            Box::new(world.provider(&a, UNIT)),
+            Box::new(Auditor::new(b.clone())),
+            Box::new(gavel_node::roles::Keeper::new(keeper.clone())),
+        ];
+        let mut acted = false;
+        for role in &mut roles {
+            acted |= role
+                .tick(world.mirror.refresh().await.unwrap())
+                .await
+                .unwrap()
+                .is_some();
+        }
+        if state(world.board().await, task) == TaskState::Settled {
+            break;
+        }
+        if !acted {
+            world.pass(3);
+        }
+    }
+    let board = world.board().await;
+    assert_eq!(state(board, task), TaskState::Settled);
+    for party in [&a, &b] {
+        assert_eq!(stake(board, &party.address()), STAKE);
+    }
+    let audit = &board.audits[&(task, 0)].audit;
+    assert_eq!(audit.state, AuditState::Matched);
+}
