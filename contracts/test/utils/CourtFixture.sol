@@ -4,18 +4,20 @@ pragma solidity ^0.8.28;
 import {GameTrace, Run, Shape} from "./GameTrace.sol";
 import {MarketFixture} from "./MarketFixture.sol";
 import {TraceTree} from "./TraceTree.sol";
+import {Audits} from "../../src/audits/Audits.sol";
 import {Court} from "../../src/court/Court.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {CourtParams} from "../../src/interfaces/IParameters.sol";
 import {Dispute, DisputeState, ModelHeader, Side, Task} from "../../src/interfaces/Types.sol";
 import {Pots} from "../../src/lib/Pots.sol";
 
-/// @notice The market's fixture with the real court, referees in the pool, and players of the game.
+/// @notice The market's fixture with the real court and audits, referees in the pool, and players of the game.
 abstract contract CourtFixture is MarketFixture {
     bytes32 internal constant SALT = keccak256("salt of a commitment");
     uint8 internal constant MAX_MOVES = 60;
 
     Court internal theCourt;
+    Audits internal theAudits;
     Shape internal shape;
     address internal watcher;
     address internal anyone = address(0xa17);
@@ -30,12 +32,13 @@ abstract contract CourtFixture is MarketFixture {
         skip(1);
     }
 
-    function _placeCourt(uint256 nonce) internal virtual override returns (address, address) {
-        return (vm.computeCreateAddress(address(this), nonce), makeAddr("audits"));
+    function _placeCourt(uint256 nonce) internal view override returns (address, address) {
+        return (vm.computeCreateAddress(address(this), nonce), vm.computeCreateAddress(address(this), nonce + 1));
     }
 
     function _deployCourt() internal virtual override {
         theCourt = new Court(system);
+        theAudits = new Audits(system);
     }
 
     /// @dev Four segments, of more and of fewer operators than a row.
@@ -275,6 +278,22 @@ abstract contract CourtFixture is MarketFixture {
     function assertPotsEmpty(uint256 id) internal view {
         assertEq(vault.pot(Pots.dispute(id)), 0, "dispute's pot");
         assertEq(vault.pot(Pots.appeal(id)), 0, "appeal's pot");
+    }
+
+    /// @dev The court refuses this call, for exactly this reason.
+    function _refused(address caller, bytes memory call, bytes memory why) internal {
+        vm.prank(caller);
+        (bool done, bytes memory answer) = address(theCourt).call(call);
+        assertFalse(done, "was accepted");
+        assertEq(keccak256(answer), keccak256(why), "refused for another reason");
+    }
+
+    /// @dev The court refuses this call, with this error.
+    function _refused(address caller, bytes memory call, bytes4 why) internal {
+        vm.prank(caller);
+        (bool done, bytes memory answer) = address(theCourt).call(call);
+        assertFalse(done, "was accepted");
+        assertEq(bytes32(bytes4(answer)), bytes32(why), "refused for another reason");
     }
 
     function _frozen(address provider) internal view returns (uint32) {

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {TraceTree} from "./TraceTree.sol";
+import {ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {SegmentOpening} from "../../src/interfaces/Types.sol";
 
 /// @notice Segments of a test's model: how many operators and live slots each has.
@@ -22,7 +23,8 @@ struct Run {
     uint32 index;
 }
 
-/// @notice Both levels of the trace of a run. A digest is a hash of its place, and of the salt from the wrong place on.
+/// @notice Both levels of the trace of a run. A digest says its place, and the salt from the wrong place on. Live tensors
+/// have a shape and no element, so that an auditor can open them without bytes.
 library GameTrace {
     function op(Run memory r, uint256 leaf, uint256 i) internal pure returns (bytes32) {
         bool wrong = r.salt != 0 && (leaf > r.leaf || (leaf == r.leaf && !r.live && i >= r.index));
@@ -30,8 +32,14 @@ library GameTrace {
     }
 
     function live(Run memory r, uint256 leaf, uint256 j) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(bytes1(0x02), liveHeader(r, leaf, j), bytes32(0)));
+    }
+
+    /// @notice SHA-256, f32, two dimensions, the second of them zero.
+    function liveHeader(Run memory r, uint256 leaf, uint256 j) internal pure returns (bytes memory) {
         bool wrong = r.salt != 0 && (leaf > r.leaf || (leaf == r.leaf && (!r.live || j >= r.index)));
-        return keccak256(abi.encode("live", leaf, j, wrong ? r.salt : 0));
+        uint64 place = uint64(uint256(keccak256(abi.encode("live", leaf, j, wrong ? r.salt : 0))));
+        return abi.encodePacked(uint8(1), uint8(1), uint8(2), place, uint64(0));
     }
 
     function ops(Run memory r, Shape memory s, uint256 leaf) internal pure returns (bytes32[] memory digests) {
@@ -90,6 +98,26 @@ library GameTrace {
         for (uint256 i = 0; i < theirs.length; i++) {
             if (theirs[i] != own[i]) return (true, uint8(i));
         }
+    }
+
+    // ---- what an auditor shows
+
+    /// @notice Salted root of a commit point whose tensors have no chunk: it says nothing.
+    function saltedRoot(Shape memory s) internal pure returns (bytes32) {
+        return TraceTree.root(new bytes32[](0), s.liveHeight);
+    }
+
+    function opening(Run memory r, Shape memory s, uint256 leaf, uint256 slotSeed)
+        internal
+        pure
+        returns (ChunkOpening memory o)
+    {
+        o.segment = segment(s, leaf % s.ops.length);
+        o.slot = uint32(slotSeed % o.segment.liveCount);
+        o.tensorHeader = liveHeader(r, leaf, o.slot);
+        o.liveProof = TraceTree.open(lives(r, s, leaf), s.liveHeight, o.slot);
+        o.traceProof = TraceTree.open(level1(r, s), s.traceHeight, leaf);
+        o.saltedLiveProof = TraceTree.open(new bytes32[](0), s.liveHeight, o.slot);
     }
 
     // ---- the model's segment table
