@@ -43,9 +43,10 @@ abstract contract Verdicts is CourtStorage {
             _pay(disputeId, _payoutOf(d.referee), fee, "referee");
         }
         _pay(disputeId, _payoutOf(d.provider), bond - fee, "bond");
-        // INVARIANT P-V2: Whoever raised a false alarm pays for it. An auditor's bond is the pool's, so it loses as much of its stake.
+        // INVARIANT P-A6: Whoever raised a false alarm pays for it. An auditor's bond was the pool's: its stake makes good what the
+        // pool lost, so that auditor and provider, being friends, do not empty it.
         if (d.flags & FLAG_AUDIT != 0) {
-            _vault.penalise(d.challenger, keccak256(abi.encode("audit", disputeId)), bond, Pots.BURN);
+            _vault.penalise(d.challenger, keccak256(abi.encode("audit", disputeId)), bond, Pots.AUDIT_POOL);
         }
         _vault.unfreeze(d.provider);
         // INVARIANT P-C3: Clearing closes this dispute and no other.

@@ -377,7 +377,7 @@ contract MarketHandler is Test {
                 ghostRetryCredit[provider] = rules.retryEvery;
                 _claimed(head, provider);
                 // the head may have taken what the provider had left
-                return _claimUngated(taskId, seed + 1);
+                return _claimUngated(taskId, uint256(keccak256(abi.encode(seed))));
             }
             ghostRetryCredit[provider]--;
         }

@@ -196,7 +196,9 @@ contract CourtClocksTest is CourtFixture {
         uint256 other = _reveal(taskId, bob, GameTrace.traceRoot(right, shape));
         _judge(id, wrong, right);
         vm.warp(block.timestamp + c.clockBudget + 1);
-        _refused(bob, abi.encodeCall(ICourt.claimTimeout, (other)), abi.encodeWithSelector(CourtStorage.DisputeMoot.selector, other));
+        _refused(
+            bob, abi.encodeCall(ICourt.claimTimeout, (other)), abi.encodeWithSelector(CourtStorage.DisputeMoot.selector, other)
+        );
     }
 
     // ---- P-D6
@@ -208,7 +210,9 @@ contract CourtClocksTest is CourtFixture {
             _moveAfter(_deadline() - theCourt.dispute(id).turnStartedAt);
         }
         uint256 rounds = 5; // three of level 1, the segment's, one of level 2
-        assertEq(block.timestamp - from, 2 * (uint256(c.clockBudget) + (rounds - 1) * c.clockIncrement), "the last gain is unused");
+        assertEq(
+            block.timestamp - from, 2 * (uint256(c.clockBudget) + (rounds - 1) * c.clockIncrement), "the last gain is unused"
+        );
         uint256 seconds_ = block.timestamp - from;
         assertLt(seconds_, theCourt.disputeDurationMax(modelId), "the bound");
         assertLt(theCourt.disputeDurationMax(modelId), parameters.disputeSecondsMax(1) + 1, "which no model exceeds");
@@ -288,7 +292,9 @@ contract CourtClocksTest is CourtFixture {
         _refused(d.provider, abi.encodeCall(ICourt.appeal, (closed)), state);
         _refused(anyone, abi.encodeCall(ICourt.finalize, (closed)), state);
         _refused(
-            anyone, abi.encodeCall(ICourt.closeMoot, (closed)), abi.encodeWithSelector(Refereeing.AlreadyClosed.selector, closed, d.state)
+            anyone,
+            abi.encodeCall(ICourt.closeMoot, (closed)),
+            abi.encodeWithSelector(Refereeing.AlreadyClosed.selector, closed, d.state)
         );
         assertEq(keccak256(abi.encode(theCourt.dispute(closed))), before, "something changed");
     }

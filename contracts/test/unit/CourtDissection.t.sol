@@ -380,7 +380,9 @@ contract CourtSegmentTest is CourtFixture {
     function test_pickSegment_rules() public {
         Move memory v = _ready();
         _post(v);
-        _refused(watcher, abi.encodeCall(ICourt.pick, (id, v.ops, 0)), abi.encodeWithSelector(Dissection.SegmentWanted.selector, id));
+        _refused(
+            watcher, abi.encodeCall(ICourt.pick, (id, v.ops, 0)), abi.encodeWithSelector(Dissection.SegmentWanted.selector, id)
+        );
         bytes32[] memory other = _opsRow(_right(2), 4);
         _refused(watcher, _pickCall(other, v.lives, false, 0), Dissection.OtherRow.selector);
         _refused(watcher, _pickCall(v.ops, _liveRow(_right(2), 4), false, 0), Dissection.OtherRow.selector);
@@ -391,7 +393,11 @@ contract CourtSegmentTest is CourtFixture {
         _refused(watcher, _pickCall(v.ops, v.lives, true, 4), abi.encodeWithSelector(outside, 4, 4));
         vm.prank(watcher);
         theCourt.pickSegment(id, v.ops, v.lives, false, 5);
-        _refused(watcher, _pickCall(v.ops, v.lives, false, 5), abi.encodeWithSelector(Dissection.NotTurnOf.selector, id, Side.Challenger));
+        _refused(
+            watcher,
+            _pickCall(v.ops, v.lives, false, 5),
+            abi.encodeWithSelector(Dissection.NotTurnOf.selector, id, Side.Challenger)
+        );
     }
 
     // ---- what is isolated

@@ -6,6 +6,7 @@ import {MarketFixture} from "./MarketFixture.sol";
 import {TraceTree} from "./TraceTree.sol";
 import {Audits} from "../../src/audits/Audits.sol";
 import {Court} from "../../src/court/Court.sol";
+import {Audit, ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {CourtParams} from "../../src/interfaces/IParameters.sol";
 import {Dispute, DisputeState, ModelHeader, Side, Task} from "../../src/interfaces/Types.sol";
@@ -217,13 +218,49 @@ abstract contract CourtFixture is MarketFixture {
         return (leaves[leafIndex - 1], TraceTree.open(leaves, shape.traceHeight, leafIndex - 1));
     }
 
-    // ---- the end
+    // ---- audits
 
-    function _drawReferee(uint256 id) internal returns (address) {
-        uint64 round = beacon.roundAfter(theCourt.dispute(id).isolatedAt);
+    /// @dev The audit's round is out and the decision made; a provider on probation is always selected.
+    function _decideAudit(uint256 taskId) internal returns (address auditor) {
+        _publish(theAudits.auditRound(taskId));
+        theAudits.decide(taskId);
+        return _auditOf(taskId).auditor;
+    }
+
+    function _commitAudit(uint256 taskId, Run memory own) internal {
+        Audit memory a = _auditOf(taskId);
+        bytes32 root = GameTrace.traceRoot(own, shape);
+        bytes32 commitment = keccak256(abi.encode(a.auditor, taskId, a.attempt, root, SALT));
+        bytes32 salted = GameTrace.saltedRoot(shape);
+        vm.prank(a.auditor);
+        theAudits.commitAudit(taskId, salted, commitment);
+    }
+
+    function _openAudit(uint256 taskId, Run memory own) internal {
+        Audit memory a = _auditOf(taskId);
+        _publish(beacon.roundAfter(a.committedAt));
+        (, uint256 slotSeed,) = theAudits.chunkSeed(taskId);
+        ChunkOpening memory o = GameTrace.opening(own, shape, a.leafIndex, slotSeed);
+        bytes32 level1 = GameTrace.level1Root(own, shape);
+        vm.prank(a.auditor);
+        theAudits.openAudit(taskId, own.steps, level1, SALT, o);
+    }
+
+    function _auditOf(uint256 taskId) internal view returns (Audit memory) {
+        return theAudits.audit(taskId, market.task(taskId).attempt);
+    }
+
+    /// @dev Warp to the round's time and publish it.
+    function _publish(uint64 round) internal {
         uint64 due = beacon.timeOf(round);
         if (block.timestamp < due) vm.warp(due);
         if (beacon.valueOf(round) == 0) beacon.publish(round);
+    }
+
+    // ---- the end
+
+    function _drawReferee(uint256 id) internal returns (address) {
+        _publish(beacon.roundAfter(theCourt.dispute(id).isolatedAt));
         theCourt.drawReferee(id);
         return theCourt.dispute(id).referee;
     }

@@ -107,11 +107,7 @@ library GameTrace {
         return TraceTree.root(new bytes32[](0), s.liveHeight);
     }
 
-    function opening(Run memory r, Shape memory s, uint256 leaf, uint256 slotSeed)
-        internal
-        pure
-        returns (ChunkOpening memory o)
-    {
+    function opening(Run memory r, Shape memory s, uint256 leaf, uint256 slotSeed) internal pure returns (ChunkOpening memory o) {
         o.segment = segment(s, leaf % s.ops.length);
         o.slot = uint32(slotSeed % o.segment.liveCount);
         o.tensorHeader = liveHeader(r, leaf, o.slot);
