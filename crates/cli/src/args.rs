@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Run a model on a picture or tensors and commit to the trace
     Run(RunArgs),
+    /// Replay a dispute from its evidence file, offline
+    Verify(VerifyArgs),
     /// Measurements
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -78,6 +80,15 @@ pub(crate) struct EngineArgs {
     /// Most memory for the run's tensors, weights apart
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     pub(crate) max_memory: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 the provider's claim is true, 7 it is false, 1 the file proves nothing"
+)]
+pub(crate) struct VerifyArgs {
+    /// Evidence file (JSON)
+    pub(crate) evidence: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,6 @@ pub(crate) enum Exit {
     /// The command line itself.
     Usage = 2,
     /// An evidence file holds, and what it shows is that the claim is false.
-    #[expect(dead_code, reason = "`verify` comes with the judge of evidence")]
     False = 7,
 }
 

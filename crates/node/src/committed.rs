@@ -53,10 +53,15 @@ impl ShownTensor {
 
     /// The tensor, if these bytes are one.
     pub fn tensor(&self) -> Option<Tensor> {
-        let dtype = gavel_numerics::DType::from_id(self.header.dtype)?;
-        let ty = TensorType::new(dtype, self.header.dims.clone());
-        Tensor::from_le_bytes(ty, &self.bytes.0).ok()
+        read_tensor(&self.header, &self.bytes.0)
     }
+}
+
+/// The tensor of a header and bytes, if they are one.
+pub(crate) fn read_tensor(header: &TensorHeader, bytes: &[u8]) -> Option<Tensor> {
+    let dtype = gavel_numerics::DType::from_id(header.dtype)?;
+    let ty = TensorType::new(dtype, header.dims.clone());
+    Tensor::from_le_bytes(ty, bytes).ok()
 }
 
 impl ShownSegment {
@@ -125,9 +130,11 @@ pub struct Committed {
 
 /// Tensors whose digests were checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Tensors {
-    live_before: Vec<Arc<Tensor>>,
-    ops: Vec<Arc<Tensor>>,
+pub(crate) struct Tensors {
+    /// Live before the segment, in live-list order.
+    pub(crate) live_before: Vec<Arc<Tensor>>,
+    /// Output of every operator.
+    pub(crate) ops: Vec<Arc<Tensor>>,
 }
 
 impl Committed {
@@ -165,6 +172,11 @@ impl Committed {
         self.fine.as_ref()
     }
 
+    /// The provider's tensors, where it showed them.
+    pub(crate) fn tensors(&self) -> Option<&Tensors> {
+        self.tensors.as_ref()
+    }
+
     /// Output digest of a place on the provider's own tensors.
     pub(crate) fn output(
         &self,
@@ -172,7 +184,7 @@ impl Committed {
         segment: &SegmentFacts,
         place: FineIndex,
     ) -> Option<Digest> {
-        let Tensors { live_before, ops } = self.tensors.as_ref()?;
+        let Tensors { live_before, ops } = self.tensors()?;
         let at = CommitPoint::at_leaf(segment.leaf_index, model.header().commit_points)?;
         let values = SegmentValues {
             model,

@@ -5,6 +5,7 @@
 //! - [`Role`]: reads the board, decides with a pure function, acts at most once, keeps nothing.
 //! - [`Executor`]: what a party computes with; [`RunKnowledge`]: what it therefore knows in a dispute.
 //! - [`faults`]: the liars, one file each.
+//! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -12,8 +13,10 @@ mod blobs;
 pub mod board;
 mod committed;
 mod error;
+pub mod evidence;
 mod executor;
 pub mod faults;
+pub mod game;
 mod isolate;
 mod knowledge;
 mod operator;

@@ -6,6 +6,7 @@ mod chain;
 mod key;
 mod model;
 mod run;
+mod verify;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Model(ModelCommand::Id(args)) => model::id(&args.model, out),
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args.model, out),
         Command::Run(args) => run::run(&args, out),
+        Command::Verify(args) => verify::run(&args.evidence, out),
         Command::Bench(BenchCommand::Isolate {
             faults,
             seed,

@@ -7,6 +7,7 @@
 mod executor;
 mod falsify;
 pub mod lazy_auditor;
+pub mod lying_referee;
 pub mod one_ulp;
 mod smaller_model;
 pub mod sock_puppet;

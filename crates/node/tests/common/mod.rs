@@ -8,9 +8,11 @@ use std::sync::Arc;
 use gavel_dispute::*;
 use gavel_engine::{Engine, EngineOptions};
 use gavel_model::{Model, preprocess, shipped};
+use gavel_node::board::{Row, SegmentRows};
+use gavel_node::evidence::{DisputeFacts, rows_of_segment};
 use gavel_node::{EngineExecutor, Executor, Models, RunKnowledge};
 use gavel_numerics::Tensor;
-use gavel_trace::Digest;
+use gavel_trace::{Digest, HexBytes, TaskFacts, TraceCommitment};
 
 pub(crate) fn engine() -> Engine {
     Engine::new(EngineOptions {
@@ -115,4 +117,72 @@ pub(crate) fn trial(
         now += if moved { 1 } else { 101 };
     }
     panic!("no end: {:?}", court.view().phase);
+}
+
+/// A dispute between two runs up to its isolated place, with the rows that the chain's log holds then.
+pub(crate) fn isolated(
+    provider: &RunKnowledge<'_>,
+    challenger: &RunKnowledge<'_>,
+) -> Option<(DisputeFacts, Vec<Row>)> {
+    let mut court: CourtModel = open(provider);
+    let (policy, mut rows) = (Policy::default(), Vec::new());
+    while court.view().turn().is_some() {
+        let moved = [(Role::Provider, provider), (Role::Challenger, challenger)]
+            .into_iter()
+            .any(|(role, party)| {
+                let Some(proposed) = decide(court.view(), role, party, &policy, 0) else {
+                    return false;
+                };
+                let claim = match &court.view().phase {
+                    Phase::Reveal { claim, .. } => Some(*claim),
+                    _ => None,
+                };
+                court.apply(role, &proposed, 0).unwrap();
+                match (proposed, claim) {
+                    (Move::RevealRow { node, row }, Some(claim)) => rows.push(Row {
+                        node,
+                        height: claim.height,
+                        row,
+                    }),
+                    (Move::PostSegment(post), _) => {
+                        let posted = SegmentRows {
+                            ops_root: court.view().segment.unwrap().ops_root,
+                            previous_leaf: post.previous_leaf,
+                            ops_row: post.ops_row.clone(),
+                            live_row: post.live_row.clone(),
+                        };
+                        let model = &court.view().model;
+                        rows.extend(rows_of_segment(model, post.leaf, &posted));
+                    }
+                    _ => {}
+                }
+                true
+            });
+        if !moved {
+            return None;
+        }
+    }
+    let view = court.view();
+    let Phase::Isolated { place, claimed, .. } = view.phase else {
+        return None;
+    };
+    let facts = DisputeFacts {
+        task: TaskFacts {
+            chain_id: 1,
+            court: HexBytes(vec![1; 20]),
+            task_id: 3,
+            attempt: 0,
+            model_id: view.model.model_id(),
+            input_digest: view.input_digest,
+            seed: 0,
+            provider: HexBytes(vec![2; 20]),
+        },
+        model: view.model,
+        commitment: TraceCommitment::new(view.steps, view.level1_root),
+        segment: view.segment?,
+        place,
+        claimed,
+        ruling: None,
+    };
+    Some((facts, rows))
 }
