@@ -45,4 +45,7 @@ pub enum NodeError {
     /// A contract that says what its interface excludes.
     #[error("the chain says {0}, which its contracts never do")]
     Impossible(String),
+    /// No evidence of a dispute can be made here.
+    #[error("no evidence: {0}")]
+    Evidence(#[from] crate::evidence::BuildError),
 }

@@ -21,6 +21,7 @@ mod isolate;
 mod knowledge;
 mod operator;
 mod party;
+mod play;
 mod role;
 pub mod roles;
 
@@ -36,4 +37,5 @@ pub use faults::Fault;
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
 pub use party::Party;
+pub use play::{defend, play};
 pub use role::{Act, Role};

@@ -1,5 +1,6 @@
 //! Evidence files: making one from what a party knows, and judging one offline.
 
+mod gather;
 mod judge;
 mod path;
 
@@ -19,6 +20,7 @@ use crate::operator::{Location, SegmentValues};
 use crate::{Board, Committed, Executor, ExecutorError, RunRecord, ShownTensor, game};
 use path::ProviderTree;
 
+pub use gather::gather;
 pub use judge::{JudgeError, JudgeLimits, Judgement, judge};
 
 /// Why no evidence can be made.

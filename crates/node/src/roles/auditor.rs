@@ -1,6 +1,8 @@
-//! Whoever is drawn at random: runs the task again, commits to what it found, and shows the chunk that is asked for.
+//! Whoever is drawn at random: runs the task again, commits to what it found, shows the chunk that is asked for, and
+//! sees the dispute through where the result is another.
 
 use async_trait::async_trait;
+use gavel_dispute::{Policy, Role as Part};
 use gavel_model::Model;
 use gavel_numerics::Tensor;
 use gavel_settlement::alloy::primitives::{U256, keccak256};
@@ -13,7 +15,9 @@ use gavel_trace::{
 
 use crate::board::{Audit, AuditState};
 use crate::faults::lazy_auditor;
-use crate::{Act, Address, B256, Board, NodeError, Party, Role, RunRecord, ShownTensor};
+use crate::{
+    Act, Address, B256, Board, NodeError, Party, Role, RunRecord, ShownTensor, play::play,
+};
 
 /// An auditor.
 pub struct Auditor {
@@ -91,6 +95,22 @@ impl Auditor {
         self.party.act(board.contracts.audits, call, what).await
     }
 
+    /// Plays the disputes that its audits opened.
+    async fn dispute(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+        let me = self.party.address();
+        for (id, entry) in board.open_disputes() {
+            if !entry.by_audit || entry.dispute.challenger != me {
+                continue;
+            }
+            let policy = Policy::default();
+            let act = play(&self.party, board, id, Part::Challenger, &policy).await?;
+            if act.is_some() {
+                return Ok(act);
+            }
+        }
+        Ok(None)
+    }
+
     fn salt(&self, task: u64) -> AuditSalt {
         AuditSalt::new(self.party.address().into_array(), task)
     }
@@ -122,7 +142,7 @@ impl Role for Auditor {
                 return Ok(act);
             }
         }
-        Ok(None)
+        self.dispute(board).await
     }
 }
 

@@ -5,11 +5,15 @@ mod join;
 mod keeper;
 mod order;
 mod provider;
+mod referee;
 mod requester;
+mod watcher;
 
 pub use auditor::Auditor;
 pub use join::{JoinOptions, join};
 pub use keeper::{Chore, Keeper, chores};
 pub use order::{Order, OrderError, post};
 pub use provider::{Provider, ProviderPolicy};
+pub use referee::Referee;
 pub use requester::{Requester, outputs_of};
+pub use watcher::Watcher;

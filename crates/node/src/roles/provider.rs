@@ -1,12 +1,13 @@
 //! Whoever serves: bids, runs, commits, defends.
 
 use async_trait::async_trait;
+use gavel_dispute::Policy;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{Market, StakeVault};
 use gavel_trace::Digest;
 
 use crate::board::{Task, TaskState};
-use crate::{Act, Address, Board, NodeError, Party, Role};
+use crate::{Act, Address, Board, NodeError, Party, Role, defend};
 
 /// How a provider does business.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct ProviderPolicy {
     pub delivers: bool,
     /// Whether it answers in a dispute: false is the fault `withhold`.
     pub defends: bool,
+    /// Whether it appeals a ruling that contradicts what it computed. Until the appeal levels exist this voids the
+    /// dispute, also for a provider that computed it wrongly (`docs/threat-model.md`).
+    pub appeals: bool,
 }
 
 impl ProviderPolicy {
@@ -29,6 +33,7 @@ impl ProviderPolicy {
             models,
             delivers: true,
             defends: true,
+            appeals: true,
         }
     }
 }
@@ -139,6 +144,15 @@ impl Role for Provider {
     async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
         if board.is_tombstoned(&self.party.address()) {
             return Ok(None);
+        }
+        let policy = Policy {
+            appeal: self.policy.appeals,
+            ..Policy::default()
+        };
+        if self.policy.defends
+            && let Some(act) = defend(&self.party, board, &policy).await?
+        {
+            return Ok(Some(act));
         }
         if self.policy.delivers
             && let Some(act) = self.deliver(board).await?

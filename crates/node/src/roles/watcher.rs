@@ -1,0 +1,273 @@
+//! Whoever runs results again and challenges the wrong ones.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use gavel_dispute::{Policy, Role as Part};
+use gavel_settlement::alloy::primitives::{U256, keccak256};
+use gavel_settlement::alloy::sol_types::SolValue as _;
+use gavel_settlement::bindings::ICourt;
+use gavel_trace::Digest;
+
+use crate::board::{ChallengeEntry, Task, TaskState};
+use crate::{Act, Address, B256, Board, NodeError, Party, Role, game, play::play};
+
+/// A watcher. With a faulty executor it is a false challenger, with the executor of
+/// [`crate::faults::sock_puppet`] a friend of the cheat: it challenges whatever is not what it computed.
+pub struct Watcher {
+    party: Party,
+    only: Option<Address>,
+    most: usize,
+    silent: bool,
+    policy: Policy,
+    /// Results that were found right: a cache, so that nothing is run and compared at every tick.
+    agreed: BTreeSet<(u64, u8, Digest)>,
+}
+
+impl Watcher {
+    /// A watcher of everything.
+    pub fn new(party: Party) -> Watcher {
+        Watcher {
+            party,
+            only: None,
+            most: usize::MAX,
+            silent: false,
+            policy: Policy::default(),
+            agreed: BTreeSet::new(),
+        }
+    }
+
+    /// Watches the results of one provider.
+    pub fn only_provider(mut self, provider: Address) -> Watcher {
+        self.only = Some(provider);
+        self
+    }
+
+    /// Has at most this many challenges open at once: each takes a bond.
+    pub fn at_most(mut self, challenges: usize) -> Watcher {
+        self.most = challenges;
+        self
+    }
+
+    /// Makes no move in the disputes that its challenges open: what is left to a friend of the cheat that cannot
+    /// lose by playing ([`crate::faults::sock_puppet::falls_silent`]).
+    pub fn silent_after_reveal(mut self, silent: bool) -> Watcher {
+        self.silent = silent;
+        self
+    }
+
+    /// Whether it appeals rulings that contradict what it computed.
+    pub fn appeals(mut self, appeals: bool) -> Watcher {
+        self.policy.appeal = appeals;
+        self
+    }
+
+    /// Reveals what it has committed, as soon as the provider can no longer retract.
+    async fn reveal(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+        for (task, attempt, challenge) in self.challenges(board) {
+            let due = board.task(task).is_some_and(|t| t.attempt == attempt)
+                && (board.reveal_window(task))
+                    .is_some_and(|(first, last)| (first..=last).contains(&board.now()));
+            if challenge.closed || challenge.dispute.is_some() || !due {
+                continue;
+            }
+            let Some(run) = self.party.run_of(board, task).await? else {
+                continue;
+            };
+            let (root, salt) = (run.trace.trace_root(), self.salt(task, attempt)?);
+            if self.commitment(board, task, attempt, &root, salt) != challenge.commitment {
+                // it computes something else than when it committed, and cannot open that any more
+                continue;
+            }
+            let call = ICourt::revealChallengeCall {
+                taskId: U256::from(task),
+                ownTraceRoot: root.0.into(),
+                salt,
+            };
+            let what = format!("reveals its challenge of task {task}");
+            let act = self.party.act(board.contracts.court, call, what).await?;
+            if act.is_some() {
+                return Ok(act);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Plays the disputes that its challenges opened, and sees to the end of those that referees opened in their place.
+    async fn play(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+        let me = self.party.address();
+        for (id, entry) in board.open_disputes() {
+            let part = if entry.dispute.challenger == me {
+                Part::Challenger
+            } else if entry.parent != 0
+                && game::ancestry(board, id).any(|(_, past)| past.dispute.challenger == me)
+            {
+                Part::Bystander
+            } else {
+                continue;
+            };
+            let act = play(&self.party, board, id, part, &self.policy).await?;
+            if act.is_some() {
+                return Ok(act);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Challenges the result that is wrong and closes first.
+    async fn commit(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        self.agreed.retain(|(task, attempt, _)| {
+            (board.task(*task))
+                .is_some_and(|task| task.attempt == *attempt && task.state.is_committed())
+        });
+        if self.open_challenges(board) >= self.most {
+            return Ok(None);
+        }
+        for (id, task) in self.challengeable(board) {
+            let key = (id, task.attempt, task.trace_root);
+            if self.agreed.contains(&key) {
+                continue;
+            }
+            let Some(run) = self.party.run_of(board, id).await? else {
+                continue;
+            };
+            let root = run.trace.trace_root();
+            if root == task.trace_root {
+                self.agreed.insert(key);
+                continue;
+            }
+            let salt = self.salt(id, task.attempt)?;
+            let call = ICourt::commitChallengeCall {
+                taskId: U256::from(id),
+                commitment: self.commitment(board, id, task.attempt, &root, salt),
+            };
+            let what = format!("commits a challenge of task {id}");
+            let act = self.party.act(board.contracts.court, call, what).await?;
+            if act.is_some() {
+                return Ok(act);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes back the bonds of challenges that other verdicts overtook.
+    async fn reclaim(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+        for (task, attempt, challenge) in self.challenges(board) {
+            let overtaken = board.task(task).is_some_and(|t| {
+                let judged = t.state.is_committed() || t.state == TaskState::Settled;
+                t.attempt != attempt || !judged
+            });
+            if challenge.closed || challenge.dispute.is_some() || !overtaken {
+                continue;
+            }
+            let call = ICourt::reclaimChallengeCall {
+                taskId: U256::from(task),
+                attempt,
+                challenger: self.party.address(),
+            };
+            let what = format!("takes back its bond for task {task}");
+            let act = self.party.act(board.contracts.court, call, what).await?;
+            if act.is_some() {
+                return Ok(act);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Its own challenges, by task and attempt.
+    fn challenges<'a>(
+        &self,
+        board: &'a Board,
+    ) -> impl Iterator<Item = (u64, u8, &'a ChallengeEntry)> + use<'a> {
+        let me = self.party.address();
+        let all = board.challenges.iter();
+        all.filter(move |((_, _, challenger), _)| *challenger == me)
+            .map(|((task, attempt, _), entry)| (*task, *attempt, entry))
+    }
+
+    /// Challenges of its own that still hold a bond.
+    fn open_challenges(&self, board: &Board) -> usize {
+        self.challenges(board)
+            .filter(|(.., challenge)| match challenge.dispute {
+                Some(dispute) => board.dispute(dispute).is_some_and(|d| !d.state.is_final()),
+                None => !challenge.closed,
+            })
+            .count()
+    }
+
+    /// Results that it may challenge and has not, the first to close first.
+    fn challengeable<'a>(&self, board: &'a Board) -> Vec<(u64, &'a Task)> {
+        let me = self.party.address();
+        let open = |id: u64| {
+            board
+                .challenge_deadline(id)
+                .filter(|last| board.now() <= *last)
+        };
+        let tasks = board.tasks.iter().map(|(id, entry)| (*id, &entry.task));
+        let mut found: Vec<_> = tasks
+            .filter_map(|(id, task)| Some((open(id)?, id, task)))
+            .filter(|(_, id, task)| {
+                self.only.is_none_or(|only| only == task.provider)
+                    && !board.is_side(&task.provider, &me)
+                    && !board.challenges.contains_key(&(*id, task.attempt, me))
+            })
+            .collect();
+        found.sort_by_key(|(last, id, _)| (*last, *id));
+        found.into_iter().map(|(_, id, task)| (id, task)).collect()
+    }
+
+    fn salt(&self, task: u64, attempt: u8) -> Result<B256, NodeError> {
+        self.party.secret("challenge", task, attempt)
+    }
+
+    fn commitment(&self, board: &Board, task: u64, attempt: u8, root: &Digest, salt: B256) -> B256 {
+        commitment(board, self.party.address(), task, attempt, root, salt)
+    }
+}
+
+/// P-C1: `keccak256(abi.encode(chainid, court, challenger, taskId, attempt, ownTraceRoot, salt))`.
+fn commitment(
+    board: &Board,
+    challenger: Address,
+    task: u64,
+    attempt: u8,
+    root: &Digest,
+    salt: B256,
+) -> B256 {
+    let bound = (
+        U256::from(board.chain_id),
+        board.contracts.court,
+        challenger,
+        U256::from(task),
+        U256::from(attempt),
+        B256::from(root.0),
+        salt,
+    );
+    keccak256(bound.abi_encode())
+}
+
+#[async_trait]
+impl Role for Watcher {
+    fn name(&self) -> &str {
+        &self.party.name
+    }
+
+    fn address(&self) -> Address {
+        self.party.address()
+    }
+
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        if let Some(act) = self.reveal(board).await? {
+            return Ok(Some(act));
+        }
+        if !self.silent
+            && let Some(act) = self.play(board).await?
+        {
+            return Ok(Some(act));
+        }
+        if let Some(act) = self.commit(board).await? {
+            return Ok(Some(act));
+        }
+        self.reclaim(board).await
+    }
+}

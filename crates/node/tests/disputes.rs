@@ -1,0 +1,436 @@
+//! Disputes between parties on the embedded chain, from the wrong result to the verdict.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::network::{STAKE, World, stake, state};
+use gavel_model::shipped;
+use gavel_node::board::{DisputeState, TaskState};
+use gavel_node::evidence::{JudgeLimits, gather, judge};
+use gavel_node::faults::{FaultyExecutor, sock_puppet};
+use gavel_node::roles::{Auditor, Keeper, Provider, ProviderPolicy, Referee, Watcher};
+use gavel_node::{Act, Board, Executor, Fault, Party, Role};
+use gavel_settlement::dev_params::UNIT;
+
+const RESULTS: [Fault; 4] = [
+    Fault::Weight,
+    Fault::OneUlp,
+    Fault::SmallerModel,
+    Fault::WrongTrace,
+];
+const AUDITS: u32 = 250_000;
+
+type Roles = Vec<Box<dyn Role>>;
+
+async fn world() -> World {
+    World::of(shipped::load("digits").unwrap(), AUDITS).await
+}
+
+fn lies(world: &World, fault: Fault, seed: u64) -> FaultyExecutor {
+    FaultyExecutor::new(Arc::clone(&world.honest), &[fault], seed)
+}
+
+/// Somebody with stake who computes with this.
+async fn staked_with(world: &mut World, name: &str, executor: FaultyExecutor) -> Party {
+    let party = world.party_with(name, Arc::new(executor)).await;
+    world.join(&party).await;
+    party
+}
+
+async fn referees(world: &mut World, count: usize) -> Vec<Party> {
+    let mut found = Vec::new();
+    for i in 0..count {
+        found.push(world.staked(&format!("referee-{i}")).await);
+    }
+    found
+}
+
+fn serves(world: &World, party: &Party) -> Box<dyn Role> {
+    Box::new(world.provider(party, UNIT))
+}
+
+/// Serves, and takes what a referee says.
+fn serves_meekly(world: &World, party: &Party) -> Box<dyn Role> {
+    Box::new(Provider::new(party.clone(), meek(world)))
+}
+
+fn meek(world: &World) -> ProviderPolicy {
+    ProviderPolicy {
+        appeals: false,
+        ..ProviderPolicy::honest(UNIT, vec![world.model])
+    }
+}
+
+fn ruling(parties: &[Party]) -> impl Iterator<Item = Box<dyn Role>> {
+    let judges = parties.iter().cloned();
+    judges.map(|party| Box::new(Referee::new(party)) as Box<dyn Role>)
+}
+
+/// How the disputes about a task ended, in their order.
+fn ended(board: &Board, task: u64) -> Vec<DisputeState> {
+    let about = board.disputes.values().map(|entry| &entry.dispute);
+    about.filter(|d| d.task == task).map(|d| d.state).collect()
+}
+
+fn all_closed(board: &Board) -> bool {
+    !board.disputes.is_empty() && board.open_disputes().next().is_none()
+}
+
+/// What evidence of a dispute shows; by default it is the watcher who has it.
+async fn shown(world: &mut World, party: &Party, dispute: u64) -> bool {
+    let board = world.board().await;
+    let evidence = gather(party, board, dispute).await.unwrap().unwrap();
+    let found = judge(&evidence, &JudgeLimits::default()).unwrap();
+    if let Some(holds) = found.ruling_holds {
+        assert!(holds);
+    }
+    found.claim_holds()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_result_is_upheld_whatever_the_lie_and_the_task_is_served_again() {
+    for (fault, seed) in RESULTS.into_iter().zip(3..) {
+        let mut world = world().await;
+        let lie = lies(&world, fault, seed);
+        let liar = staked_with(&mut world, "liar", lie).await;
+        let judges = referees(&mut world, 2).await;
+        let (requester, watcher) = (world.party("requester").await, world.party("watcher").await);
+        let task = world.post(&requester).await;
+        let mut roles: Roles = vec![
+            serves_meekly(&world, &liar),
+            Box::new(Watcher::new(watcher.clone())),
+            world.keeper().await,
+        ];
+        roles.extend(ruling(&judges));
+        world.until(&mut roles, all_closed).await;
+        let board = world.board().await;
+        assert_eq!(ended(board, task), [DisputeState::Upheld], "{fault}");
+        assert!(board.is_tombstoned(&liar.address()));
+        assert!(stake(board, &liar.address()) < STAKE);
+        assert!(board.disputes[&1].dispute.isolated_at != 0, "{fault}");
+        let first = &board.tasks[&task].attempts[0];
+        assert_eq!(first.ended.as_deref(), Some("guilty"));
+        // the attempt is gone, the evidence is not
+        assert!(!shown(&mut world, &watcher, 1).await, "{fault}");
+
+        roles.push(serves(&world, &judges[0]));
+        world
+            .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+            .await;
+        assert_eq!(world.board().await.disputes.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_false_challenge_is_cleared_and_pays_the_provider() {
+    for fault in RESULTS {
+        let mut world = world().await;
+        let server = world.staked("server").await;
+        let judges = referees(&mut world, 2).await;
+        let lie = lies(&world, fault, 1);
+        let accuser = world.party_with("accuser", Arc::new(lie)).await;
+        let requester = world.party("requester").await;
+        let task = world.post(&requester).await;
+        let mut roles: Roles = vec![
+            serves(&world, &server),
+            // an accuser that appeals gets the dispute voided in this version, and pays nothing
+            Box::new(Watcher::new(accuser.clone()).appeals(false)),
+            world.keeper().await,
+        ];
+        roles.extend(ruling(&judges));
+        world
+            .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+            .await;
+        let board = world.board().await;
+        assert_eq!(ended(board, task), [DisputeState::Cleared], "{fault}");
+        assert_eq!(stake(board, &server.address()), STAKE);
+        assert!(!board.disputes[&1].dispute.ruled_guilty);
+        assert!(shown(&mut world, &server, 1).await, "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cheat_that_falls_silent_loses_by_its_clock() {
+    let mut world = world().await;
+    let lie = lies(&world, Fault::Weight, 1);
+    let liar = staked_with(&mut world, "liar", lie).await;
+    let (requester, watcher) = (world.party("requester").await, world.party("watcher").await);
+    let task = world.post(&requester).await;
+    let silent = ProviderPolicy {
+        defends: false,
+        ..ProviderPolicy::honest(UNIT, vec![world.model])
+    };
+    let mut roles: Roles = vec![
+        Box::new(Provider::new(liar.clone(), silent)),
+        Box::new(Watcher::new(watcher)),
+    ];
+    world.until(&mut roles, all_closed).await;
+    let board = world.board().await;
+    assert_eq!(ended(board, task), [DisputeState::Upheld]);
+    assert_eq!(board.disputes[&1].dispute.isolated_at, 0);
+    assert!(board.is_tombstoned(&liar.address()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lying_referee_is_appealed_from_and_the_dispute_is_void() {
+    // a wrong result called right, and a right one called wrong
+    for provider_lies in [true, false] {
+        let mut world = world().await;
+        let lie = lies(&world, Fault::OneUlp, 1);
+        let (server, challenger) = if provider_lies {
+            let server = staked_with(&mut world, "server", lie).await;
+            (server, world.party("watcher").await)
+        } else {
+            let server = world.staked("server").await;
+            (server, world.party_with("accuser", Arc::new(lie)).await)
+        };
+        let judges = referees(&mut world, 1).await;
+        let requester = world.party("requester").await;
+        let task = world.post(&requester).await;
+        let mut roles: Roles = vec![
+            serves(&world, &server),
+            Box::new(Watcher::new(challenger)),
+            Box::new(Referee::new(judges[0].clone()).lying(true)),
+            world.keeper().await,
+        ];
+        let acts = world.until(&mut roles, all_closed).await;
+        let board = world.board().await;
+        assert_eq!(ended(board, task), [DisputeState::Void]);
+        let dispute = &board.disputes[&1];
+        assert_eq!(dispute.dispute.ruled_guilty, !provider_lies);
+        assert_eq!(dispute.dispute.referee, judges[0].address());
+        assert!(dispute.appealed_by.is_some());
+        assert!(said(&acts, "appeals"), "{acts:?}");
+        assert_eq!(stake(board, &server.address()), STAKE);
+    }
+}
+
+/// `docs/threat-model.md`, "the appeal's last leg is missing".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guilty_provider_that_appeals_loses_the_task_and_keeps_its_stake() {
+    let mut world = world().await;
+    let lie = lies(&world, Fault::OneUlp, 1);
+    let liar = staked_with(&mut world, "liar", lie).await;
+    let judges = referees(&mut world, 1).await;
+    let (requester, watcher) = (world.party("requester").await, world.party("watcher").await);
+    let task = world.post(&requester).await;
+    let mut roles: Roles = vec![
+        serves(&world, &liar),
+        Box::new(Watcher::new(watcher)),
+        world.keeper().await,
+    ];
+    roles.extend(ruling(&judges));
+    world.until(&mut roles, all_closed).await;
+    let board = world.board().await;
+    assert_eq!(ended(board, task), [DisputeState::Void]);
+    let first = &board.tasks[&task].attempts[0];
+    assert_eq!(first.ended.as_deref(), Some("void"));
+    assert_eq!(stake(board, &liar.address()), STAKE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_friend_who_challenges_badly_clears_nothing_but_its_own_dispute() {
+    for fault in [Fault::Weight, Fault::SmallerModel] {
+        let mut world = world().await;
+        let (cheat, puppet_of) = (lies(&world, fault, 2), lies(&world, fault, 2));
+        let friend = sock_puppet::executor(&puppet_of, 7);
+        let silent = sock_puppet::falls_silent(&cheat);
+        let cheat = staked_with(&mut world, "cheat", cheat).await;
+        let judges = referees(&mut world, 3).await;
+        let (puppet, watcher, requester) = (
+            world.party_with("puppet", Arc::new(friend)).await,
+            world.party("watcher").await,
+            world.party("requester").await,
+        );
+        let task = world.post(&requester).await;
+        let bad = Watcher::new(puppet.clone()).only_provider(cheat.address());
+        let mut roles: Roles = vec![
+            serves_meekly(&world, &cheat),
+            // the friend is first in everything
+            Box::new(bad.silent_after_reveal(silent).appeals(false)),
+            Box::new(Watcher::new(watcher.clone())),
+            world.keeper().await,
+        ];
+        roles.extend(ruling(&judges));
+        world.until(&mut roles, all_closed).await;
+        let board = world.board().await;
+        let by = |party: &Party| {
+            let mut about = board.disputes.values().map(|entry| &entry.dispute);
+            about
+                .find(|d| d.task == task && d.challenger == party.address())
+                .unwrap()
+                .state
+        };
+        assert_eq!(by(&watcher), DisputeState::Upheld, "{fault}");
+        assert_ne!(by(&puppet), DisputeState::Upheld, "{fault}");
+        assert!(board.is_tombstoned(&cheat.address()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_that_finds_another_trace_is_fought_out_by_the_auditor() {
+    let mut world = World::of(shipped::load("digits").unwrap(), 1_000_000).await;
+    let lie = lies(&world, Fault::OneUlp, 3);
+    let liar = staked_with(&mut world, "liar", lie).await;
+    let judges = referees(&mut world, 2).await;
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let mut roles: Roles = vec![serves_meekly(&world, &liar), world.keeper().await];
+    roles.extend(ruling(&judges));
+    for judge in &judges {
+        roles.push(Box::new(Auditor::new(judge.clone())));
+    }
+    world.until(&mut roles, all_closed).await;
+    let board = world.board().await;
+    assert_eq!(ended(board, task), [DisputeState::Upheld]);
+    assert!(board.disputes[&1].by_audit);
+    assert!(board.is_tombstoned(&liar.address()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_keeps_to_its_means_and_to_whom_it_watches() {
+    let mut world = world().await;
+    let lie = lies(&world, Fault::Weight, 1);
+    let liar = staked_with(&mut world, "liar", lie).await;
+    let judges = referees(&mut world, 1).await;
+    let (requester, careful, bold, elsewhere) = (
+        world.party("requester").await,
+        world.party("careful").await,
+        world.party("bold").await,
+        world.party("elsewhere").await,
+    );
+    for _ in 0..2 {
+        world.post(&requester).await;
+    }
+    let mut roles: Roles = vec![
+        serves_meekly(&world, &liar),
+        Box::new(Watcher::new(careful.clone()).at_most(1)),
+        Box::new(Watcher::new(bold.clone())),
+        Box::new(Watcher::new(elsewhere).only_provider(judges[0].address())),
+        world.keeper().await,
+    ];
+    roles.extend(ruling(&judges));
+    let open = |b: &Board, party: &Party| {
+        let own = b.challenges.iter();
+        let own = own.filter(|((.., challenger), _)| *challenger == party.address());
+        let open = own.filter(|(_, challenge)| match challenge.dispute {
+            Some(id) => !b.disputes[&id].dispute.state.is_final(),
+            None => !challenge.closed,
+        });
+        open.count()
+    };
+    world
+        .until(&mut roles, |b| {
+            assert!(open(b, &careful) <= 1);
+            open(b, &bold) == 2
+        })
+        .await;
+    world
+        .until(&mut roles, |b| {
+            assert!(open(b, &careful) <= 1);
+            all_closed(b)
+        })
+        .await;
+    let board = world.board().await;
+    assert!(board.is_tombstoned(&liar.address()));
+    assert!(board.challenges.len() >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bond_of_a_challenge_that_was_overtaken_is_taken_back() {
+    let mut world = world().await;
+    let lie = lies(&world, Fault::Weight, 1);
+    let liar = staked_with(&mut world, "liar", lie).await;
+    let judges = referees(&mut world, 1).await;
+    let (requester, slow, quick) = (
+        world.party("requester").await,
+        world.party("slow").await,
+        world.party("quick").await,
+    );
+    let task = world.post(&requester).await;
+    let mut slow: Roles = vec![serves(&world, &liar), Box::new(Watcher::new(slow))];
+    world.until(&mut slow, |b| b.challenges.len() == 1).await;
+    let mut roles: Roles = vec![
+        world.keeper().await,
+        serves(&world, &liar),
+        Box::new(Watcher::new(quick)),
+    ];
+    roles.extend(ruling(&judges));
+    // the appeal ends the attempt before the other has revealed
+    world.until(&mut roles, all_closed).await;
+    assert_eq!(world.board().await.task(task).unwrap().attempt, 1);
+    let acts = world
+        .until(&mut slow[1..], |b| b.challenges.values().any(|c| c.closed))
+        .await;
+    assert!(said(&acts, "takes back its bond"), "{acts:?}");
+}
+
+/// Who takes part in the test of restarts, and how each is made anew.
+async fn parts(world: &mut World, fault: Fault) -> Vec<Box<dyn Fn() -> Box<dyn Role>>> {
+    let lie = lies(world, fault, 5);
+    let liar = staked_with(world, "liar", lie).await;
+    let judges = referees(world, 2).await;
+    let (watcher, keeper) = (world.party("watcher").await, world.party("keeper").await);
+    let (honest, policy) = (Arc::clone(&world.honest), meek(world));
+    let mut parts: Vec<Box<dyn Fn() -> Box<dyn Role>>> = vec![
+        Box::new(move || {
+            // the liar tells the same lie with a new executor
+            let executor = FaultyExecutor::new(Arc::clone(&honest), &[fault], 5);
+            let again = Party {
+                executor: Arc::new(executor) as Arc<dyn Executor>,
+                ..liar.clone()
+            };
+            Box::new(Provider::new(again, policy.clone()))
+        }),
+        Box::new(move || Box::new(Watcher::new(watcher.clone()))),
+        Box::new(move || Box::new(Keeper::new(keeper.clone()))),
+    ];
+    for judge in judges {
+        parts.push(Box::new(move || Box::new(Referee::new(judge.clone()))));
+    }
+    parts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parties_that_are_dropped_after_every_act_play_the_same_game() {
+    for fault in [Fault::OneUlp, Fault::WrongTrace] {
+        let mut told = Vec::new();
+        for restarts in [false, true] {
+            let mut world = world().await;
+            let parts = parts(&mut world, fault).await;
+            let requester = world.party("requester").await;
+            let task = world.post(&requester).await;
+            let mut roles: Roles = parts.iter().map(|make| make()).collect();
+            let mut acts = Vec::new();
+            for _ in 0..1_000 {
+                if restarts {
+                    roles = parts.iter().map(|make| make()).collect();
+                }
+                let mut acted = false;
+                for role in &mut roles {
+                    let board = world.mirror.refresh().await.unwrap();
+                    if let Some(act) = role.tick(board).await.unwrap() {
+                        acts.push((role.name().to_owned(), act.what));
+                        acted = true;
+                    }
+                }
+                if all_closed(world.board().await) {
+                    break;
+                }
+                if !acted {
+                    world.pass(3);
+                }
+            }
+            let board = world.board().await;
+            assert_eq!(ended(board, task), [DisputeState::Upheld], "{acts:#?}");
+            told.push(acts);
+        }
+        assert_eq!(told[0], told[1], "{fault}");
+    }
+}
+
+fn said(acts: &[(String, Act)], word: &str) -> bool {
+    acts.iter().any(|(_, act)| act.what.contains(word))
+}
