@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gavel_node::Address;
 
+use crate::args_arena::{DemoArgs, SimCommand};
+
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
 #[command(
@@ -26,6 +28,11 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The whole story in virtual time: an auction, a cheat, a dispute, a verdict
+    Demo(DemoArgs),
+    /// Simulations on the real contracts
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Identity and structure of a model file
     #[command(subcommand)]
     Model(ModelCommand),
@@ -107,6 +114,8 @@ pub(crate) enum BenchCommand {
         #[command(flatten)]
         engine: EngineArgs,
     },
+    /// Gas of every action, and of a task and a dispute as a whole
+    Gas,
     /// Share of a run that hashing takes
     Trace {
         /// ONNX file, or the name of a shipped model

@@ -6,6 +6,7 @@
 mod args;
 mod args_arena;
 mod commands;
+mod console;
 mod failure;
 mod files;
 mod network;

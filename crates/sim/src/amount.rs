@@ -33,6 +33,14 @@ impl Serialize for Amount {
     }
 }
 
+/// "1 token", "2.5 tokens".
+pub(crate) fn tokens(units: u128) -> String {
+    match units {
+        TOKEN => "1 token".to_owned(),
+        _ => format!("{} tokens", Amount(units)),
+    }
+}
+
 /// A gain or a loss in units of the asset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Change(pub i128);
@@ -89,6 +97,7 @@ mod tests {
         assert_eq!(Amount(1).to_string(), "<0.0001");
         assert_eq!(Amount(0).to_string(), "0");
         assert_eq!(format!("{:>6}", Amount::tokens(3)), "     3");
+        assert_eq!([tokens(TOKEN), tokens(0)], ["1 token", "0 tokens"]);
         assert_eq!(
             serde_json::to_string(&Amount(TOKEN)).unwrap(),
             "\"1000000000000000000\""

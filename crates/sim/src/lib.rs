@@ -1,21 +1,40 @@
 //! Whole networks in virtual time, on the real contracts: the demo's arena and the byzantine runs.
 //!
 //! - [`Scenario`]: who takes part, wanting what, doing what wrong; from options or from a seed.
+//! - [`run_world`]: a scenario on a fork of a deployed chain, to its end.
+//! - [`campaign`]: many random worlds, and what the guarantees say about all of them.
 //! - [`Report`]: everything that happened, as one object, with the sums that must hold.
 //! - [`timeline`]: the same, told to a person while it happens.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod amount;
+mod books;
+mod campaign;
 pub mod cast;
+mod chronicle;
+mod error;
+mod facts;
 mod fault;
+mod lossy;
+mod party;
+mod reader;
 mod report;
 mod scenario;
+mod schedule;
+mod template;
 pub mod timeline;
+mod workload;
+mod world;
 
 pub use amount::{Amount, Change, DECIMALS, TOKEN};
+pub use campaign::{CampaignReport, FailingSeed, campaign};
+pub use error::WorldError;
 pub use fault::{FaultKind, UnknownFault};
 pub use report::*;
 pub use scenario::{
     DemoOptions, MAX_FAULTS, MIN_PROVIDERS, ProviderSpec, Scenario, ScenarioError, TaskPlan,
     WatcherSpec,
 };
+pub use template::{Stage, Stages, WorldRules};
+pub use workload::{Input, Labeller, Workload};
+pub use world::{World, rules, run_world, run_world_in};

@@ -15,7 +15,8 @@ pub const MIN_PROVIDERS: usize = 5;
 pub const MAX_FAULTS: usize = 16;
 /// Stake that makes its owner certain to be drawn among ordinary ones.
 const OVERWHELMING: Amount = Amount::tokens(1_000_000_000);
-const STAKE: Amount = Amount::tokens(1_000);
+/// Enough for the collateral of a task whose ceiling two convictions have doubled.
+const STAKE: Amount = Amount::tokens(3_000);
 
 /// A provider: with it an auditor and a referee on the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,7 +224,7 @@ impl Scenario {
         for index in 0..honest {
             cast.providers.push(ProviderSpec {
                 name: cast::honest(index),
-                stake: Amount::tokens(rng.random_range(400..=2_000)),
+                stake: Amount::tokens(rng.random_range(3_000..=9_000)),
                 reserve: Amount::tokens(rng.random_range(2..=9)),
                 fault: None,
                 concurrency: rng.random_range(1..=3),

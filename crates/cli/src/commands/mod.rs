@@ -1,11 +1,14 @@
 //! One module per verb.
 
+mod bench_gas;
 mod bench_isolate;
 mod bench_trace;
 mod chain;
+mod demo;
 mod key;
 mod model;
 mod run;
+mod sim;
 mod verify;
 
 use std::sync::Arc;
@@ -31,6 +34,9 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
             model,
             engine,
         }) => bench_isolate::run(&model, faults, seed, engine, out),
+        Command::Bench(BenchCommand::Gas) => bench_gas::run(out),
+        Command::Demo(args) => demo::run(&args, out),
+        Command::Sim(command) => sim::run(&command, out),
         Command::Key(command) => key::run(&command, out),
         Command::Chain(command) => chain::run(command, out),
         Command::Bench(BenchCommand::Trace {

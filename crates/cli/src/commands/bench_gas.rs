@@ -1,0 +1,96 @@
+//! `gavel bench gas`: what every action costs on chain, over an honest and a disputed world.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gavel_sim::{DemoOptions, FaultKind, GasReport, Report, Scenario, Stages, Workload, run_world};
+use serde_json::json;
+
+use crate::failure::{Context as _, Exit, Failure};
+use crate::output::{Output, count};
+
+const MODEL: &str = "digits";
+/// What every task pays for.
+const TASK: [&str; 4] = ["post", "claim", "commit", "settle"];
+
+pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
+    let workload = Arc::new(Workload::shipped(MODEL).at(MODEL)?);
+    let world = |faults: Vec<FaultKind>| -> Result<Report, Failure> {
+        let scenario = Scenario::demo(&DemoOptions {
+            seed: 1,
+            faults,
+            watcher: true,
+            audit_ppm: None,
+            providers: 5,
+            inputs: workload.inputs.len(),
+        })
+        .map_err(Failure::new)?;
+        run_world(&scenario, &workload, &Stages::default(), &mut |_| {}).at("the arena")
+    };
+    out.progress("an honest and a disputed world");
+    let (honest, disputed) = (world(Vec::new())?, world(vec![FaultKind::Weight])?);
+    let mut all: BTreeMap<&str, GasReport> = BTreeMap::new();
+    for (action, gas) in honest.gas.iter().chain(&disputed.gas) {
+        merge(all.entry(action).or_default(), gas);
+    }
+    let rows = all.iter().map(|(action, gas)| {
+        vec![
+            (*action).to_owned(),
+            gas.count.to_string(),
+            count(gas.min),
+            count(mean(gas)),
+            count(gas.max),
+        ]
+    });
+    out.table(
+        &["action", "times", "least", "mean", "most"],
+        rows.collect(),
+        &[1, 2, 3, 4],
+    );
+    let task: u64 = TASK
+        .iter()
+        .filter_map(|action| honest.gas.get(*action))
+        .map(mean)
+        .sum();
+    let dispute = disputed.disputes.first();
+    let (gas, moves) = dispute.map_or((0, 0), |d| (d.gas, d.moves.len()));
+    out.line("");
+    out.facts(&[
+        (
+            "a task",
+            format!("{} gas: {}", count(task), TASK.join(" + ")),
+        ),
+        (
+            "a dispute",
+            format!("{} gas in {moves} transactions", count(gas)),
+        ),
+    ]);
+    out.next("gavel demo");
+    out.json(&json!({
+        "actions": all.iter().map(|(action, gas)| (*action, json!({
+            "count": gas.count, "min": gas.min, "mean": mean(gas), "max": gas.max, "total": gas.total,
+        }))).collect::<BTreeMap<_, _>>(),
+        "task": {"actions": TASK, "gas": task},
+        "dispute": {
+            "gas": gas,
+            "moves": dispute.map(|d| d.moves.iter().map(|m| json!({"who": m.who, "what": m.what, "gas": m.gas})).collect::<Vec<_>>()),
+            "rounds": dispute.map(|d| d.rounds),
+            "verdict": dispute.map(|d| &d.verdict),
+        },
+    }))?;
+    Ok(Exit::Done)
+}
+
+fn merge(into: &mut GasReport, other: &GasReport) {
+    into.min = match into.count {
+        0 => other.min,
+        _ => into.min.min(other.min),
+    };
+    into.max = into.max.max(other.max);
+    into.count += other.count;
+    into.total += other.total;
+}
+
+fn mean(gas: &GasReport) -> u64 {
+    gas.total / u64::from(gas.count.max(1))
+}

@@ -1,0 +1,154 @@
+//! `gavel demo`
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gavel_engine::EngineOptions;
+use gavel_model::preprocess::png_to_input;
+use gavel_model::{Model, shipped};
+use gavel_sim::{
+    DemoOptions, FaultKind, Input, Scenario, Stages, Workload, run_world, run_world_in,
+};
+
+use super::bench_trace::made_up_inputs;
+use crate::args_arena::{DemoArgs, FaultArg};
+use crate::console;
+use crate::failure::{Context as _, Exit, Failure};
+use crate::files;
+use crate::output::{Output, time};
+use crate::prediction::Prediction;
+
+/// The model that is served by default.
+const MODEL: &str = "digits";
+/// Shipped pictures that are posted by default.
+const PICTURES: usize = 3;
+
+pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
+    let workload = Arc::new(workload(args)?);
+    let faults = faults(&args.faults)?;
+    let scenario = Scenario::demo(&DemoOptions {
+        seed: args.seed,
+        faults: faults.clone(),
+        watcher: !args.no_watcher,
+        audit_ppm: args.audit_rate.map(|rate| (rate * 1e6).round() as u32),
+        providers: args.providers.into(),
+        inputs: workload.inputs.len(),
+    })
+    .map_err(Failure::usage)?;
+    console::cast(&scenario, &workload.name, out);
+    let start = Instant::now();
+    let mut tell = |line: &gavel_sim::timeline::Line| console::line(line, out);
+    let report = match &args.data_dir {
+        Some(folder) => run_world_in(folder, &scenario, &workload, &mut tell),
+        None => run_world(&scenario, &workload, &Stages::default(), &mut tell),
+    }
+    .at("the arena")?;
+    console::end(&report, out);
+    if let Some(folder) = &args.data_dir {
+        out.facts(&[(
+            "kept",
+            format!("chain, deployment and blobs in {}", folder.display()),
+        )]);
+    }
+    out.facts(&[("ran for", time(start.elapsed()))]);
+    out.next(next(args, &faults));
+    out.json(&report)?;
+    match report.holds() {
+        true => Ok(Exit::Done),
+        false => Ok(Exit::Failed),
+    }
+}
+
+/// What the flags ask for; a changed weight where they are silent.
+fn faults(asked: &[FaultArg]) -> Result<Vec<FaultKind>, Failure> {
+    if asked.contains(&FaultArg::None) && asked.len() > 1 {
+        return Err(Failure::usage("--fault none excludes every other fault"));
+    }
+    if asked.is_empty() {
+        return Ok(vec![FaultKind::Weight]);
+    }
+    let kind = |arg: &FaultArg| match arg {
+        FaultArg::None => None,
+        FaultArg::Weight => Some(FaultKind::Weight),
+        FaultArg::OneUlp => Some(FaultKind::OneUlp),
+        FaultArg::SmallerModel => Some(FaultKind::SmallerModel),
+        FaultArg::WrongTrace => Some(FaultKind::WrongTrace),
+        FaultArg::NoResult => Some(FaultKind::NoResult),
+        FaultArg::Withhold => Some(FaultKind::Withhold),
+        FaultArg::FalseChallenge => Some(FaultKind::FalseChallenge),
+        FaultArg::LyingReferee => Some(FaultKind::LyingReferee),
+        FaultArg::LazyAuditor => Some(FaultKind::LazyAuditor),
+        FaultArg::SockPuppet => Some(FaultKind::SockPuppet),
+    };
+    Ok(asked.iter().filter_map(kind).collect())
+}
+
+fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
+    let name = match &args.model {
+        Some(path) => path.display().to_string(),
+        None => MODEL.to_owned(),
+    };
+    let model = files::model(&name)?;
+    let max_bytes = EngineOptions::default().max_tensor_bytes;
+    let inputs = match args.images.as_slice() {
+        [] => default_inputs(&model, &name, max_bytes)?,
+        images => images
+            .iter()
+            .map(|path| {
+                Ok(Input {
+                    name: short(path),
+                    tensors: files::inputs(&model, path, max_bytes)?,
+                    expected: None,
+                })
+            })
+            .collect::<Result<_, Failure>>()?,
+    };
+    let label = |model: &Model, outputs: &[Arc<gavel_numerics::Tensor>]| {
+        Prediction::of(model, outputs).map(|found| found.name())
+    };
+    Workload::new(short(Path::new(&name)), model, inputs, Box::new(label)).at(&name)
+}
+
+/// The shipped pictures where the model takes pictures, else values made up.
+fn default_inputs(model: &Model, name: &str, max_bytes: u64) -> Result<Vec<Input>, Failure> {
+    let pictures: Vec<Input> = shipped::PICTURES
+        .iter()
+        .take(PICTURES)
+        .filter_map(|(file, digit, png)| {
+            Some(Input {
+                name: (*file).to_owned(),
+                tensors: vec![png_to_input(model, png).ok()?],
+                expected: shipped::file(name).map(|_| digit.to_string()),
+            })
+        })
+        .collect();
+    if !pictures.is_empty() {
+        return Ok(pictures);
+    }
+    Ok(vec![Input {
+        name: "values made up".to_owned(),
+        tensors: made_up_inputs(model, max_bytes)?,
+        expected: None,
+    }])
+}
+
+fn short(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let name = name.to_string_lossy();
+    name.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn next(args: &DemoArgs, faults: &[FaultKind]) -> String {
+    let kinds: Vec<FaultKind> = FaultKind::ALL
+        .into_iter()
+        .filter(|kind| !faults.contains(kind))
+        .collect();
+    match (args.no_watcher, kinds.first()) {
+        (false, _) if faults == [FaultKind::Weight] => {
+            "gavel demo --no-watcher --audit-rate 1".to_owned()
+        }
+        (_, Some(kind)) => format!("gavel demo --fault {kind}"),
+        (_, None) => "gavel sim court --seeds 1..100".to_owned(),
+    }
+}

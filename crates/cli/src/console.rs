@@ -1,0 +1,196 @@
+//! An arena for people: the timeline while it happens, and what came of it.
+
+use gavel_sim::timeline::{Clock, Line, Tone, duration};
+use gavel_sim::{Change, DisputeReport, Report, Scenario};
+
+use crate::output::{BAD, DIM, GOOD, HEAD, Output, WARN, count, paint};
+
+/// Width of the column of names.
+const NAMES: usize = 8;
+
+/// Who takes part, and what was arranged.
+pub(crate) fn cast(scenario: &Scenario, model: &str, out: Output) {
+    let providers = scenario.providers.iter();
+    let honest: Vec<&str> = providers
+        .clone()
+        .filter(|p| p.fault.is_none())
+        .map(|p| p.name.as_str())
+        .collect();
+    let liars = providers
+        .filter_map(|p| Some((&p.name, p.fault?)))
+        .chain(
+            scenario
+                .watchers
+                .iter()
+                .filter_map(|w| Some((&w.name, w.fault?))),
+        )
+        .map(|(name, fault)| format!("{name} {}", fault.sentence()));
+    let watcher = scenario.watchers.iter().find(|w| w.fault.is_none());
+    out.heading("Who takes part");
+    out.facts(&[
+        (
+            "model",
+            format!("{model}, served by {} providers", scenario.providers.len()),
+        ),
+        ("honest", honest.join(", ")),
+        (
+            "watching",
+            watcher.map_or_else(
+                || "nobody: only the random audit can catch a cheat".to_owned(),
+                |w| format!("{} runs every task too, and may challenge", w.name),
+            ),
+        ),
+    ]);
+    for liar in liars {
+        out.facts(&[("doing wrong", paint(BAD, liar))]);
+    }
+    for note in &scenario.notes {
+        out.facts(&[("arranged", paint(DIM, note))]);
+    }
+    let rate = f64::from(scenario.audit_ppm) / 1e4;
+    out.facts(&[
+        (
+            "audits",
+            format!("{rate} % of the results, drawn by a beacon after they are committed"),
+        ),
+        (
+            "clock",
+            "virtual: hours pass in moments; contracts and models are the real ones".to_owned(),
+        ),
+    ]);
+    out.heading("What happens");
+}
+
+/// A transaction, as it happens. Machinery is left out.
+pub(crate) fn line(line: &Line, out: Output) {
+    if line.tone == Tone::Quiet {
+        return;
+    }
+    let at = paint(DIM, Clock(line.at));
+    let who = paint(HEAD, format!("{:<NAMES$}", line.who));
+    let what = match line.tone {
+        Tone::Good => paint(GOOD, &line.what),
+        Tone::Bad => paint(BAD, &line.what),
+        Tone::Dispute => paint(WARN, &line.what),
+        Tone::Plain | Tone::Quiet => line.what.clone(),
+    };
+    out.line(format!("{at:<7}  {who} {what}"));
+    for detail in &line.details {
+        out.line(format!("{:7}  {:NAMES$} {}", "", "", paint(DIM, detail)));
+    }
+}
+
+/// Disputes, balances, and what the guarantees say.
+pub(crate) fn end(report: &Report, out: Output) {
+    if !report.disputes.is_empty() {
+        out.heading("Disputes");
+        for dispute in &report.disputes {
+            out.line(told(dispute));
+        }
+    }
+    out.heading("Who has what, in tokens");
+    let rows = report.balances.iter().map(|b| {
+        let change = match b.change {
+            Change(0) => paint(DIM, "0"),
+            Change(c) if c > 0 => paint(GOOD, b.change),
+            _ => paint(BAD, b.change),
+        };
+        let note = match (b.tombstoned, wrongs(report, &b.party)) {
+            (true, _) => "removed for ever".to_owned(),
+            (false, Some(wrong)) => wrong,
+            (false, None) => String::new(),
+        };
+        vec![
+            b.party.clone(),
+            b.role.clone(),
+            b.before.total().to_string(),
+            b.after.total().to_string(),
+            change,
+            b.after.stake().to_string(),
+            note,
+        ]
+    });
+    out.table(
+        &[
+            "party",
+            "role",
+            "before",
+            "after",
+            "change",
+            "of it stake",
+            "",
+        ],
+        rows.collect(),
+        &[2, 3, 4, 5],
+    );
+    out.line("");
+    out.facts(&[
+        ("burned", format!("{} tokens", report.burned)),
+        (
+            "time",
+            format!(
+                "{} of the world's, {} transactions",
+                duration(report.virtual_seconds),
+                count(report.transactions.into())
+            ),
+        ),
+    ]);
+    out.line(format!("\n{}", verdict(report)));
+}
+
+fn wrongs(report: &Report, name: &str) -> Option<String> {
+    let party = report.parties.iter().find(|p| p.name == name)?;
+    let fault = party.faults.first()?;
+    Some(fault.name().to_owned())
+}
+
+fn told(dispute: &DisputeReport) -> String {
+    let who = match (&dispute.challenger, dispute.by_audit) {
+        (Some(challenger), true) => format!("auditor {challenger}"),
+        (Some(challenger), false) => challenger.clone(),
+        (None, _) => "a referee".to_owned(),
+    };
+    let verdict = match dispute.verdict.as_str() {
+        "guilty" => paint(BAD, format!("{} is guilty", dispute.provider)),
+        "cleared" => paint(GOOD, format!("{} is cleared", dispute.provider)),
+        other => paint(WARN, other),
+    };
+    let place = match &dispute.isolated {
+        Some(found) => format!("found {} in {} rounds", found.name, dispute.rounds),
+        None => format!("ended after {} rounds ({})", dispute.rounds, dispute.reason),
+    };
+    format!(
+        "{} {who} against {} about task {}: {place}; {verdict} {}",
+        dispute.id,
+        dispute.provider,
+        dispute.task,
+        paint(
+            DIM,
+            format!(
+                "({} transactions, {} gas)",
+                dispute.moves.len(),
+                count(dispute.gas)
+            )
+        )
+    )
+}
+
+fn verdict(report: &Report) -> String {
+    let broken = report.broken_guarantees();
+    if !broken.is_empty() {
+        return paint(
+            BAD,
+            format!("a guarantee did not hold: {}", broken.join("; ")),
+        );
+    }
+    let wrong = report.facts.wrong_committed;
+    let caught = match wrong {
+        0 => "no wrong result was delivered".to_owned(),
+        1 => "the one wrong result did not settle".to_owned(),
+        n => format!("none of the {n} wrong results settled"),
+    };
+    paint(
+        GOOD,
+        format!("{caught}, no honest party lost a coin, and every coin is accounted for"),
+    )
+}

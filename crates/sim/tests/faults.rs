@@ -1,0 +1,196 @@
+//! One world per way of doing wrong: who did it pays, everybody else is whole, nothing wrong settles.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use gavel_sim::*;
+
+/// A cheat whose result is challenged by the watcher and convicted.
+fn convicted(fault: FaultKind) -> Report {
+    let report = run(&demo(&[fault]));
+    holds(&report);
+    let cheat = liar(&report, fault);
+    assert_eq!(report.facts.wrong_committed, 1);
+    let dispute = guilty(&report);
+    assert_eq!(dispute.provider, cheat);
+    assert_eq!(losers(&report), [cheat.as_str()]);
+    let slash = &report.slashes[0];
+    assert!(slash.kind == "safety" && slash.tombstoned);
+    let of = |what: &str| slash.split.iter().find(|s| s.what == what);
+    assert_eq!(of("requester").unwrap().to, cast::REQUESTER);
+    assert_eq!(of("challenger").unwrap().to, cast::WATCHERS[0]);
+    // at least half of it is burned
+    assert!(of("burned").unwrap().amount.0 * 2 >= slash.amount.0);
+    assert!(report.balance(&cheat).unwrap().tombstoned);
+    assert!(report.balance(cast::WATCHERS[0]).unwrap().change.0 > 0);
+    // the task goes back to the auction, first in line, and is served
+    let task = report.tasks.iter().find(|t| t.id == dispute.task).unwrap();
+    assert_eq!(task.state, "settled");
+    let outcomes: Vec<&str> = task.attempts.iter().map(|a| a.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["guilty", "settled"]);
+    let mut again = report.claims.iter();
+    let again = again.find(|c| c.task == task.id && c.attempt == 1);
+    assert!(again.unwrap().retry_lane);
+    report
+}
+
+fn guilty(report: &Report) -> &DisputeReport {
+    let mut disputes = report.disputes.iter();
+    disputes.find(|d| d.verdict == "guilty").unwrap()
+}
+
+fn isolated(report: &Report) -> &IsolatedReport {
+    let ruled = guilty(report);
+    assert!(ruled.ruling.as_ref().unwrap().guilty);
+    assert!(ruled.rounds >= 1 && !ruled.moves.is_empty());
+    ruled.isolated.as_ref().unwrap()
+}
+
+#[test]
+fn weight() {
+    let report = convicted(FaultKind::Weight);
+    assert!(isolated(&report).operator.is_some());
+    assert!(report.slashes[0].split.iter().any(|s| s.what == "referee"));
+}
+
+#[test]
+fn one_ulp() {
+    let report = convicted(FaultKind::OneUlp);
+    assert!(isolated(&report).node.is_some());
+}
+
+#[test]
+fn smaller_model() {
+    let report = convicted(FaultKind::SmallerModel);
+    assert!(!isolated(&report).name.is_empty());
+}
+
+#[test]
+fn wrong_trace() {
+    let report = convicted(FaultKind::WrongTrace);
+    // the label is right: only the trace betrays it
+    let mut attempts = report.tasks.iter().flat_map(|t| &t.attempts);
+    let wrong = attempts.find(|a| a.honest_trace == Some(false));
+    assert!(wrong.unwrap().prediction.is_some());
+    assert!(isolated(&report).live_slot.is_some());
+}
+
+#[test]
+fn withhold() {
+    let report = convicted(FaultKind::Withhold);
+    let dispute = guilty(&report);
+    assert_eq!(dispute.reason, "timeout");
+    assert!(dispute.ruling.is_none());
+}
+
+#[test]
+fn no_result() {
+    let report = run(&demo(&[FaultKind::NoResult]));
+    holds(&report);
+    let idler = liar(&report, FaultKind::NoResult);
+    assert_eq!(losers(&report), [idler.as_str()]);
+    let slash = &report.slashes[0];
+    assert!(slash.kind == "liveness" && !slash.tombstoned);
+    // nobody gains by making somebody late
+    assert!(slash.split.iter().all(|s| s.to == "burned"));
+    assert!(report.disputes.is_empty());
+    assert!(report.tasks.iter().all(|t| t.state == "settled"));
+}
+
+#[test]
+fn false_challenge() {
+    let report = run(&demo(&[FaultKind::FalseChallenge]));
+    holds(&report);
+    let accuser = liar(&report, FaultKind::FalseChallenge);
+    assert!(!report.disputes.is_empty());
+    assert!(report.disputes.iter().all(|d| d.verdict == "cleared"));
+    assert!(report.slashes.is_empty());
+    let lost = report.balance(&accuser).unwrap().change.0;
+    let bonds: i128 = report.challenges.iter().map(|c| c.bond.0 as i128).sum();
+    assert_eq!(-lost, bonds);
+    assert!(report.tasks.iter().all(|t| t.state == "settled"));
+}
+
+#[test]
+fn lying_referee() {
+    let report = run(&demo(&[FaultKind::LyingReferee]));
+    holds(&report);
+    let judge = liar(&report, FaultKind::LyingReferee);
+    let mut disputes = report.disputes.iter();
+    let ruled = disputes.find(|d| d.referees.contains(&judge)).unwrap();
+    // it clears a cheat; the watcher appeals, and without appeal levels the ruling is void
+    assert!(!ruled.ruling.as_ref().unwrap().guilty);
+    assert_eq!(ruled.verdict, "void");
+    assert_eq!(ruled.appeal.as_deref(), Some(cast::WATCHERS[0]));
+}
+
+#[test]
+fn lazy_auditor() {
+    let report = run(&demo(&[FaultKind::LazyAuditor]));
+    holds(&report);
+    let lazy = liar(&report, FaultKind::LazyAuditor);
+    let own = |s: &SlashReport| s.party == lazy && s.kind == "liveness";
+    assert!(!report.slashes.is_empty() && report.slashes.iter().all(own));
+    // somebody else audits in its place
+    let mut audits = report.audits.iter().filter(|a| a.auditors.contains(&lazy));
+    assert!(audits.clone().count() > 0);
+    assert!(audits.all(|a| a.outcome == "matched" && a.auditors.len() > 1));
+}
+
+#[test]
+fn sock_puppet() {
+    let report = run(&demo(&[FaultKind::SockPuppet, FaultKind::Weight]));
+    holds(&report);
+    let cheat = liar(&report, FaultKind::Weight);
+    let friend = liar(&report, FaultKind::SockPuppet);
+    let against = |who: &str| {
+        let mut disputes = report.disputes.iter().filter(|d| d.provider == cheat);
+        let found = disputes.find(|d| d.challenger.as_deref() == Some(who));
+        found.map(|d| d.verdict.as_str())
+    };
+    // the friend's dispute clears the cheat or comes too late; the watcher's convicts it
+    assert_eq!(against(cast::WATCHERS[0]), Some("guilty"));
+    assert!(matches!(against(&friend), Some("cleared" | "void")));
+    assert_eq!(losers(&report), [cheat.as_str()]);
+    assert!(report.balance(&friend).unwrap().change.0 <= 0);
+}
+
+#[test]
+fn friends_of_every_kind_of_cheat_do_not_save_it() {
+    for fault in FaultKind::ALL {
+        if !fault.makes_wrong_results() {
+            continue;
+        }
+        let report = run(&demo(&[fault, FaultKind::SockPuppet]));
+        holds(&report);
+        let cheat = liar(&report, fault);
+        assert!(report.balance(&cheat).unwrap().tombstoned, "{fault}");
+    }
+}
+
+#[test]
+fn several_at_once() {
+    use FaultKind::*;
+    for faults in [
+        &[Weight, OneUlp, NoResult][..],
+        &[SmallerModel, LazyAuditor, FalseChallenge],
+        &[Withhold, LyingReferee, SockPuppet],
+        &[FalseChallenge, LyingReferee],
+    ] {
+        holds(&run(&demo(faults)));
+    }
+}
+
+#[test]
+fn the_random_audit_alone_catches_a_cheat() {
+    let report = run(&scenario(&[FaultKind::Weight], false, Some(1_000_000)));
+    holds(&report);
+    assert!(report.challenges.is_empty());
+    let dispute = guilty(&report);
+    assert!(dispute.by_audit);
+    assert_eq!(losers(&report), [liar(&report, FaultKind::Weight).as_str()]);
+    let mut audits = report.audits.iter();
+    let audit = audits.find(|a| a.outcome == "mismatched").unwrap();
+    assert_eq!(audit.dispute, Some(dispute.id));
+}

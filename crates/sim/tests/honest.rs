@@ -1,0 +1,37 @@
+//! Worlds in which nobody does wrong.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+
+#[test]
+fn honest_work_is_paid_and_nothing_else_moves() {
+    let report = run(&demo(&[]));
+    holds(&report);
+    assert!(report.slashes.is_empty() && report.disputes.is_empty());
+    assert!(report.role_errors.is_empty(), "{:?}", report.role_errors);
+    for task in &report.tasks {
+        assert_eq!(task.state, "settled");
+        assert_eq!(task.attempts.len(), 1);
+        assert!(task.prediction.is_some());
+        let attempt = &task.attempts[0];
+        assert_eq!(attempt.honest_trace, Some(true));
+        assert_eq!(attempt.price, Some(task.paid));
+        assert_eq!(attempt.max_price.0, task.paid.0 + task.refund.0);
+    }
+    let earned: i128 = (report.balances.iter())
+        .filter(|b| b.role == "provider")
+        .map(|b| b.change.0)
+        .sum();
+    let paid: u128 = report.tasks.iter().map(|t| t.paid.0).sum();
+    // audit fees come on top
+    assert!(earned >= paid as i128);
+    for action in ["post", "claim", "commit", "settle"] {
+        assert_eq!(
+            report.gas[action].count as usize,
+            report.tasks.len(),
+            "{action}"
+        );
+    }
+}
