@@ -10,7 +10,7 @@ pub(crate) struct DemoArgs {
     #[arg(long = "fault", value_name = "KIND")]
     pub(crate) faults: Vec<FaultArg>,
     /// Everything random in the demo follows from this number
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 16)]
     pub(crate) seed: u64,
     /// Nobody watches: only the random audit can catch the cheat
     #[arg(long)]

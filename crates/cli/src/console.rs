@@ -111,15 +111,7 @@ pub(crate) fn end(report: &Report, out: Output) {
         ]
     });
     out.table(
-        &[
-            "party",
-            "role",
-            "before",
-            "after",
-            "change",
-            "of it stake",
-            "",
-        ],
+        &["party", "role", "before", "after", "change", "stake", ""],
         rows.collect(),
         &[2, 3, 4, 5],
     );

@@ -113,7 +113,6 @@ impl Chronicle {
         self.transactions += 1;
         let action = tx.action.to_owned();
         self.gas.entry(action).or_default().add(tx.gas);
-        self.splitting = None;
         let slashes = self.slashes.len();
         let mut said = Vec::new();
         for event in &tx.events {
@@ -125,6 +124,7 @@ impl Chronicle {
                 _ => Vec::new(),
             });
         }
+        self.finish_split();
         said.extend(self.told_slashes(slashes).map(Said::Detail));
         let line = self.line(tx, said);
         self.note_move(tx, &line.what);

@@ -124,6 +124,15 @@ impl Chronicle {
         }
     }
 
+    /// What of the slash at hand went into a pot without a word: only the audit pool is refilled so (P-A6).
+    pub(super) fn finish_split(&mut self) {
+        let left = self.splitting.as_ref().map_or(0, |s| s.left);
+        if left > 0 {
+            self.share("the audit pool".to_owned(), "pool".to_owned(), left);
+        }
+        self.splitting = None;
+    }
+
     /// Whether a slash is being handed out in the transaction at hand.
     pub(super) fn is_splitting(&self) -> bool {
         self.splitting.is_some()
@@ -143,7 +152,7 @@ impl Chronicle {
             for share in &slash.split {
                 let part = tokens(share.amount.0);
                 out.push(match share.what.as_str() {
-                    "burned" => format!("   {part} burned burned"),
+                    "burned" => format!("   {part} burned"),
                     "requeue" => {
                         format!("   {part} to raise the price ceiling of {}", share.to)
                     }
@@ -152,6 +161,7 @@ impl Chronicle {
                     }
                     "challenger" => format!("   {part} to {}, who found it", share.to),
                     "referee" => format!("   {part} to {}, who ruled", share.to),
+                    "pool" => format!("   {part} to the audit pool, which had paid its bond"),
                     other => format!("   {part} to {} ({other})", share.to),
                 });
             }

@@ -1,0 +1,151 @@
+//! The demo, the byzantine runs and the gas they use, as the commands print them.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{gavel, json, text};
+
+#[test]
+fn a_demo_tells_its_story_to_people() {
+    let output = gavel(&["demo"]);
+    let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    assert!(!stdout.contains('\u{1b}'), "no colours outside a terminal");
+    for part in [
+        "Mallory runs the model with one weight changed",
+        "Mallory  wins task 1 at 1.19 tokens",
+        "delivers task 1: it shows 1",
+        "challenges the result",
+        "at commit point 1: everything before it is agreed",
+        "found: the two disagree about",
+        "draws the referee of dispute 1",
+        "gives another digest: guilty",
+        "burned",
+        "from the retry lane, before all new ones",
+        "removed for ever",
+        "the one wrong result did not settle, no honest party lost a coin",
+        "next: gavel demo",
+    ] {
+        assert!(stdout.contains(part), "{part:?} is missing:\n{stdout}");
+    }
+    // two runs differ in nothing but the line that says how long it took
+    let told = |stdout: &str| -> Vec<String> {
+        let lines = stdout.lines().filter(|l| !l.starts_with("ran for"));
+        lines.map(str::to_owned).collect()
+    };
+    let again = text(&gavel(&["demo"]).stdout);
+    assert_eq!(told(&stdout), told(&again));
+}
+
+#[test]
+fn a_demo_gives_programs_one_object() {
+    let object = json(&["demo", "--fault", "one-ulp", "--seed", "3"]);
+    assert_eq!(object["format"], 1);
+    assert_eq!(object["seed"], 3);
+    assert_eq!(object["faults"], serde_json::json!(["one-ulp"]));
+    assert_eq!(object["conserved"], true);
+    assert_eq!(object["finished"], true);
+    for zero in ["honest_slashed", "wrong_settled", "honest_poorer"] {
+        assert_eq!(object["facts"][zero], 0, "{zero}");
+    }
+    assert_eq!(object["facts"]["wrong_committed"], 1);
+    let dispute = &object["disputes"][0];
+    assert_eq!(dispute["verdict"], "guilty");
+    assert!(dispute["isolated"]["name"].is_string());
+    assert!(dispute["moves"].as_array().unwrap().len() > 4);
+    for key in [
+        "tasks",
+        "claims",
+        "challenges",
+        "audits",
+        "slashes",
+        "balances",
+    ] {
+        assert!(object[key].is_array(), "{key}");
+    }
+    let slash = &object["slashes"][0];
+    let units = |v: &serde_json::Value| v.as_str().unwrap().parse::<u128>().unwrap();
+    let split = slash["split"].as_array().unwrap().iter();
+    let split: u128 = split.map(|s| units(&s["amount"])).sum();
+    assert_eq!(split, units(&slash["amount"]));
+}
+
+#[test]
+fn with_nobody_watching_the_audit_catches_the_cheat() {
+    let object = json(&["demo", "--no-watcher", "--audit-rate", "1"]);
+    assert_eq!(object["challenges"], serde_json::json!([]));
+    let disputes = object["disputes"].as_array().unwrap();
+    let convicted = disputes.iter().find(|d| d["verdict"] == "guilty").unwrap();
+    assert_eq!(convicted["by_audit"], true);
+}
+
+#[test]
+fn a_demo_with_a_file_of_ones_own_stays_on_disk_and_is_not_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("kept");
+    let folder = folder.to_str().unwrap();
+    let args = [
+        "demo",
+        "--model",
+        "models/digits-mlp.onnx",
+        "--image",
+        "models/images/digit-3-a.png",
+        "--data-dir",
+        folder,
+    ];
+    let object = json(&args);
+    assert_eq!(object["model"]["name"], "digits-mlp.onnx");
+    assert_eq!(object["tasks"][0]["prediction"], "3");
+    for kept in ["chain", "blobs/inputs", "gavel-deployment.json"] {
+        assert!(dir.path().join("kept").join(kept).exists(), "{kept}");
+    }
+    let again = gavel(&args);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("holds a chain already"));
+}
+
+#[test]
+fn random_worlds_are_summed_up() {
+    let object = json(&["sim", "court", "--seeds", "1..4"]);
+    assert_eq!(object["runs"], 4);
+    assert_eq!(object["conserved"], true);
+    for zero in [
+        "honest_slashed",
+        "wrong_settled",
+        "honest_poorer",
+        "unfinished",
+        "broken",
+    ] {
+        assert_eq!(object[zero], 0, "{zero}");
+    }
+    assert_eq!(object["failing"], serde_json::json!([]));
+    assert!(object["faults"].is_object() && object["wrong_committed"].is_u64());
+}
+
+#[test]
+fn gas_is_summed_for_a_task_and_a_dispute() {
+    let object = json(&["bench", "gas"]);
+    let actions = &object["actions"];
+    let parts = object["task"]["actions"].as_array().unwrap();
+    for action in parts {
+        assert!(actions[action.as_str().unwrap()]["mean"].as_u64().unwrap() > 20_000);
+    }
+    assert!(object["task"]["gas"].as_u64().unwrap() > 80_000);
+    assert_eq!(object["dispute"]["verdict"], "guilty");
+    let moves = object["dispute"]["moves"].as_array().unwrap().iter();
+    let sum: u64 = moves.map(|m| m["gas"].as_u64().unwrap()).sum();
+    assert_eq!(object["dispute"]["gas"], sum);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for args in [
+        &["demo", "--fault", "none", "--fault", "weight"][..],
+        &["demo", "--fault", "kindness"],
+        &["demo", "--audit-rate", "2"],
+        &["demo", "--providers", "4"],
+        &["sim", "court", "--seeds", "9..3"],
+    ] {
+        assert_eq!(gavel(args).status.code(), Some(2), "{args:?}");
+    }
+}
