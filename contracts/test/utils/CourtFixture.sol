@@ -218,6 +218,32 @@ abstract contract CourtFixture is MarketFixture {
         return (leaves[leafIndex - 1], TraceTree.open(leaves, shape.traceHeight, leafIndex - 1));
     }
 
+    /// @dev The provider's signature over a fine root, by EIP-712 spelt out.
+    function _signFine(uint256 key, uint256 taskId, uint64 leafIndex, bytes32 opsRoot) internal view returns (bytes memory) {
+        Task memory t = market.task(taskId);
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("Gavel"),
+                keccak256("1"),
+                block.chainid,
+                address(theCourt)
+            )
+        );
+        bytes32 body = keccak256(
+            abi.encode(
+                keccak256("FineRoot(uint256 taskId,uint8 attempt,bytes32 traceRoot,uint64 leafIndex,bytes32 opsRoot)"),
+                taskId,
+                t.attempt,
+                t.traceRoot,
+                leafIndex,
+                opsRoot
+            )
+        );
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked(hex"1901", domain, body)));
+        return abi.encodePacked(r, s, v);
+    }
+
     // ---- audits
 
     /// @dev The audit's round is out and the decision made; a provider on probation is always selected.
