@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gavel_node::Address;
 
 use crate::args_arena::{DemoArgs, SimCommand};
+use crate::args_node::{
+    AccountCommand, ChallengeCommand, ProviderCommand, RegisterArgs, TaskCommand,
+};
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -49,6 +52,18 @@ pub(crate) enum Command {
     /// The embedded chain and the contracts on it
     #[command(subcommand)]
     Chain(ChainCommand),
+    /// Serve models for pay, and audit and judge others
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+    /// Ask for results
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Catch wrong results
+    #[command(subcommand)]
+    Challenge(ChallengeCommand),
+    /// Wallet, credit and stake
+    #[command(subcommand)]
+    Account(AccountCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +72,8 @@ pub(crate) enum ModelCommand {
     Id(ModelFile),
     /// Operators, shapes, weights, commit points
     Inspect(ModelFile),
+    /// Put a model into a network's registry, so that tasks can name it
+    Register(RegisterArgs),
 }
 
 #[derive(Debug, Args)]
@@ -205,6 +222,9 @@ pub(crate) struct ChainUpArgs {
     /// A block at least this often, so that the chain's clock follows the wall's
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) block_seconds: u64,
+    /// Seconds of the chain in one second of the wall's, to see windows and deadlines pass
+    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) speed: u64,
     /// Account to give coin in the genesis block; gas is free here, wallets like to see some
     #[arg(long = "fund", value_name = "ADDRESS")]
     pub(crate) fund: Vec<Address>,

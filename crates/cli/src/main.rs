@@ -5,6 +5,7 @@
 
 mod args;
 mod args_arena;
+mod args_node;
 mod commands;
 mod console;
 mod failure;

@@ -24,6 +24,7 @@ mod party;
 mod play;
 mod role;
 pub mod roles;
+mod runner;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use blobs::Blobs;
@@ -39,3 +40,4 @@ pub use knowledge::RunKnowledge;
 pub use party::Party;
 pub use play::{defend, play};
 pub use role::{Act, Role};
+pub use runner::{Runner, RunnerEvent};

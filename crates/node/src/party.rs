@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use gavel_numerics::Tensor;
 use gavel_settlement::alloy::primitives::keccak256;
 use gavel_settlement::alloy::signers::SignerSync as _;
 use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::{Account, Deployment, SendError, TxReceipt};
 
 use crate::board::Task;
-use crate::{Act, Address, B256, Blobs, Board, Executor, NodeError, RunKey, RunRecord};
+use crate::{
+    Act, Address, B256, Blobs, Board, Executor, NodeError, RunKey, RunRecord, input_digest,
+};
 
 /// A name, a key on a network, something to compute with, and a place for blobs. Clones are the same party.
 #[derive(Clone)]
@@ -75,23 +78,32 @@ impl Party {
         Ok(keccak256(signature.as_bytes()))
     }
 
-    /// Whether the inputs of a task can be had.
+    /// The inputs of a task. `None` where the model or the inputs cannot be had, or are not what the task's
+    /// digest binds, or do not fit the model: whoever claims such a task cannot serve it.
     ///
     /// # Errors
     /// The blob store fails.
-    pub async fn has_inputs(&self, task: &Task) -> Result<bool, NodeError> {
-        let key = RunKey {
-            model_id: task.model,
-            input_digest: task.input_digest,
+    pub async fn inputs_of(&self, task: &Task) -> Result<Option<Vec<Tensor>>, NodeError> {
+        let Some(model) = self.executor.model(&task.model) else {
+            return Ok(None);
         };
-        Ok(self.executor.known_run(&key).is_some()
-            || self.blobs.inputs(&task.input_digest).await?.is_some())
+        let inputs = match self.blobs.inputs(&task.input_digest).await {
+            // a stranger stored it: what is unreadable is as good as absent
+            Err(NodeError::Blob { .. }) => return Ok(None),
+            other => other?,
+        };
+        let fits = |inputs: &Vec<Tensor>| {
+            let wanted = model.graph().inputs.iter().map(|(_, ty)| ty);
+            inputs.iter().map(Tensor::ty).eq(wanted)
+                && input_digest(&model, inputs).is_ok_and(|found| found == task.input_digest)
+        };
+        Ok(inputs.filter(fits))
     }
 
-    /// This party's own run of a task. `None` where the model or the inputs cannot be had.
+    /// This party's own run of a task. `None` where [`Party::inputs_of`] has none.
     ///
     /// # Errors
-    /// The blob store fails, a blob is corrupt, the model cannot be run on these inputs.
+    /// The blob store fails, or the model cannot be run.
     pub async fn run_of(
         &self,
         board: &Board,
@@ -100,9 +112,6 @@ impl Party {
         let Some(task) = board.task(task) else {
             return Ok(None);
         };
-        if self.executor.model(&task.model).is_none() {
-            return Ok(None);
-        }
         let key = RunKey {
             model_id: task.model,
             input_digest: task.input_digest,
@@ -110,16 +119,9 @@ impl Party {
         if let Some(run) = self.executor.known_run(&key) {
             return Ok(Some(run));
         }
-        let Some(inputs) = self.blobs.inputs(&task.input_digest).await? else {
-            return Ok(None);
-        };
-        let run = self.executor.run(&task.model, &inputs)?;
-        if run.trace.input_digest != task.input_digest {
-            return Err(NodeError::Blob {
-                name: task.input_digest.to_string(),
-                reason: format!("its tensors have digest {}", run.trace.input_digest),
-            });
+        match self.inputs_of(task).await? {
+            Some(inputs) => Ok(Some(self.executor.run(&task.model, &inputs)?)),
+            None => Ok(None),
         }
-        Ok(Some(run))
     }
 }

@@ -420,7 +420,7 @@ async fn parties_that_are_dropped_after_every_act_play_the_same_game() {
                     break;
                 }
                 if !acted {
-                    world.pass(3);
+                    world.pass(3).await;
                 }
             }
             let board = world.board().await;

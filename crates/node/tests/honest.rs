@@ -159,7 +159,7 @@ async fn a_role_that_is_dropped_after_every_act_misses_nothing() {
             break;
         }
         if !acted {
-            world.pass(3);
+            world.pass(3).await;
         }
     }
     let board = world.board().await;

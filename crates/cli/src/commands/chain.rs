@@ -1,4 +1,4 @@
-//! `gavel chain up|deploy|keep|status`
+//! `gavel chain up|deploy`
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -62,7 +62,7 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
         "gavel chain deploy --rpc {url} --key KEYFILE --mint ADDRESS"
     ));
     out.event(&json!({"event": "listening", "rpc": url, "chain_id": chain_id, "block": head, "database": args.data_dir}));
-    let clock = tokio::spawn(follow_the_wall(chain, args.block_seconds));
+    let clock = tokio::spawn(follow_the_wall(chain, args.block_seconds, args.speed));
     let stopped = network::told_to_stop().at("listening to signals")?;
     let served = tokio::select! {
         served = server.serve(stopped) => served.at("serving"),
@@ -74,14 +74,18 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
     served.map(|()| Exit::Done)
 }
 
-/// Blocks at least every `seconds`, with the wall clock's time: what depends on time alone can be seen without
-/// anybody sending anything. Ends when the chain cannot be written.
-async fn follow_the_wall(chain: SharedChain, seconds: u64) -> ChainError {
-    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+/// Blocks at least every `seconds` of the chain, whose clock runs `speed` times as fast as the wall's: what
+/// depends on time alone can be seen without anybody sending anything. Ends when the chain cannot be written.
+async fn follow_the_wall(chain: SharedChain, seconds: u64, speed: u64) -> ChainError {
+    let started = tokio::time::Instant::now();
+    // a chain that ran fast before is ahead of the wall
+    let start = wall_clock().max(chain.now());
+    let mut ticks = tokio::time::interval(Duration::from_millis((1000 * seconds / speed).max(20)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = wall_clock();
+        let passed = started.elapsed().as_millis() as u64;
+        let now = start + passed * speed / 1000;
         let chain = chain.clone();
         let mined = tokio::task::spawn_blocking(move || {
             let mut chain = chain.lock();

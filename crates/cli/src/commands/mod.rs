@@ -1,14 +1,20 @@
 //! One module per verb.
 
+mod account;
 mod bench_gas;
 mod bench_isolate;
 mod bench_trace;
 mod chain;
+mod challenge;
 mod demo;
 mod key;
 mod model;
+mod party;
+mod provider;
+mod register;
 mod run;
 mod sim;
+mod task;
 mod verify;
 
 use std::sync::Arc;
@@ -26,6 +32,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
     match command {
         Command::Model(ModelCommand::Id(args)) => model::id(&args.model, out),
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args.model, out),
+        Command::Model(ModelCommand::Register(args)) => register::run(args, out),
         Command::Run(args) => run::run(&args, out),
         Command::Verify(args) => verify::run(&args.evidence, out),
         Command::Bench(BenchCommand::Isolate {
@@ -39,6 +46,10 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Sim(command) => sim::run(&command, out),
         Command::Key(command) => key::run(&command, out),
         Command::Chain(command) => chain::run(command, out),
+        Command::Provider(command) => provider::run(command, out),
+        Command::Task(command) => task::run(command, out),
+        Command::Challenge(command) => challenge::run(command, out),
+        Command::Account(command) => account::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,
             runs,

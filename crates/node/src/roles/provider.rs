@@ -112,8 +112,7 @@ impl Provider {
     /// Whether the price is right and there is everything to work with: a claim asserts possession of the input.
     async fn wants(&self, board: &Board, task: &Task) -> Result<bool, NodeError> {
         Ok(board.price_now(task) >= self.policy.reserve
-            && self.party.executor.model(&task.model).is_some()
-            && self.party.has_inputs(task).await?)
+            && self.party.inputs_of(task).await?.is_some())
     }
 
     async fn unjail(&self, board: &Board) -> Result<Option<Act>, NodeError> {

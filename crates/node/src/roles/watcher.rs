@@ -17,6 +17,7 @@ use crate::{Act, Address, B256, Board, NodeError, Party, Role, game, play::play}
 pub struct Watcher {
     party: Party,
     only: Option<Address>,
+    only_task: Option<u64>,
     most: usize,
     silent: bool,
     policy: Policy,
@@ -30,6 +31,7 @@ impl Watcher {
         Watcher {
             party,
             only: None,
+            only_task: None,
             most: usize::MAX,
             silent: false,
             policy: Policy::default(),
@@ -40,6 +42,12 @@ impl Watcher {
     /// Watches the results of one provider.
     pub fn only_provider(mut self, provider: Address) -> Watcher {
         self.only = Some(provider);
+        self
+    }
+
+    /// Watches the results of one task.
+    pub fn only_task(mut self, task: u64) -> Watcher {
+        self.only_task = Some(task);
         self
     }
 
@@ -208,6 +216,7 @@ impl Watcher {
             .filter_map(|(id, task)| Some((open(id)?, id, task)))
             .filter(|(_, id, task)| {
                 self.only.is_none_or(|only| only == task.provider)
+                    && self.only_task.is_none_or(|only| only == *id)
                     && !board.is_side(&task.provider, &me)
                     && !board.challenges.contains_key(&(*id, task.attempt, me))
             })

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use gavel_engine::Engine;
 use gavel_model::{Model, preprocess, shipped};
 use gavel_node::board::TaskState;
 use gavel_node::roles::{self, JoinOptions, Keeper, Order, Provider, ProviderPolicy};
@@ -11,6 +10,7 @@ use gavel_node::{
 };
 use gavel_numerics::Tensor;
 use gavel_settlement::account::dev_key;
+use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::bindings::{DevToken, Market};
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::dev_params::{UNIT, Windows};
@@ -42,8 +42,13 @@ impl World {
 
     pub(crate) async fn of(model: Model, audit_ppm: u32) -> World {
         let chain = SharedChain::in_memory(Genesis::default());
-        let endpoint = Endpoint::in_process(chain.clone());
-        let deployer = Sender::new(dev_key(SEED, 0), endpoint);
+        World::on(Endpoint::in_process(chain), model, audit_ppm).await
+    }
+
+    /// On any chain whose clock the test may move.
+    pub(crate) async fn on(endpoint: Endpoint, model: Model, audit_ppm: u32) -> World {
+        give_coin(&endpoint, dev_key(SEED, 0).address()).await;
+        let deployer = Sender::new(dev_key(SEED, 0), endpoint.clone());
         let params = dev_params(DevParams {
             audit_rate_ppm: audit_ppm,
             probation_tasks: 0,
@@ -51,7 +56,7 @@ impl World {
         });
         let options = DeployOptions::default();
         let deployment = deploy(&deployer, &params, &options).await.unwrap();
-        let network = Network::in_process(chain, deployment);
+        let network = Network::new(endpoint, deployment);
         let (_, _, png) = shipped::PICTURES[0];
         let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
         let header = market_header(&model);
@@ -66,7 +71,7 @@ impl World {
         account.send(market, register).await.unwrap();
         World {
             mirror: Mirror::new(network.clone()),
-            honest: Arc::new(EngineExecutor::new(engine(), models)),
+            honest: Arc::new(EngineExecutor::new(super::engine(), models)),
             blobs: Blobs::memory(),
             network,
             model,
@@ -79,6 +84,7 @@ impl World {
     pub(crate) async fn party_with(&mut self, name: &str, executor: Arc<dyn Executor>) -> Party {
         self.parties += 1;
         let account = Account::new(dev_key(SEED, self.parties), self.network.clone());
+        give_coin(self.network.endpoint(), account.address()).await;
         let deployer = Account::new(dev_key(SEED, 0), self.network.clone());
         let transfer = DevToken::transferCall {
             to: account.address(),
@@ -166,15 +172,24 @@ impl World {
                 return acts;
             }
             if !acted {
-                self.pass(3);
+                self.pass(3).await;
             }
         }
         panic!("it never came to that; {acts:#?}");
     }
 
-    pub(crate) fn pass(&self, seconds: u64) {
-        let chain = self.network.embedded().unwrap();
-        chain.advance_to(chain.now() + seconds).unwrap();
+    pub(crate) async fn pass(&self, seconds: u64) {
+        if let Some(chain) = self.network.embedded() {
+            chain.advance_to(chain.now() + seconds).unwrap();
+            return;
+        }
+        let client = self.network.provider();
+        let client = client.client();
+        let _: serde_json::Value = client
+            .request("evm_increaseTime", (seconds,))
+            .await
+            .unwrap();
+        let _: serde_json::Value = client.request("evm_mine", ()).await.unwrap();
     }
 
     pub(crate) async fn keeper(&mut self) -> Box<dyn Role> {
@@ -191,8 +206,16 @@ pub(crate) fn stake(board: &Board, provider: &Address) -> u128 {
     p.free + p.locked + p.unbonding
 }
 
-fn engine() -> Engine {
-    super::engine()
+/// Coin for gas, where gas is not free.
+async fn give_coin(endpoint: &Endpoint, to: Address) {
+    if endpoint.embedded().is_none() {
+        let coin = format!("{:#x}", 1_000_000 * UNIT);
+        let client = endpoint.provider().client();
+        let _: serde_json::Value = client
+            .request("anvil_setBalance", (to, coin))
+            .await
+            .unwrap();
+    }
 }
 
 pub(crate) fn market_header(model: &Model) -> Market::ModelHeader {

@@ -1,0 +1,226 @@
+//! What can be said to the roles that run as processes against one chain.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use gavel_node::{Address, Fault};
+
+use crate::args::{KeyArgs, NetworkArgs};
+
+/// Where blobs are: inputs, outputs, shown segments.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BlobArgs {
+    /// Directory or URL of the blob store that the network's parties share
+    #[arg(
+        long,
+        env = "GAVEL_BLOBS",
+        value_name = "PLACE",
+        default_value = "gavel-blobs"
+    )]
+    pub(crate) blobs: String,
+}
+
+/// A party: a chain, a key, blobs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PartyArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) blobs: BlobArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// ONNX file, or the name of a shipped model
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Where the file may be had
+    #[arg(long, default_value = "")]
+    pub(crate) uri: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProviderCommand {
+    /// Stake, bid, serve, audit, judge, and defend one's results, until interrupted
+    Run(ProviderRunArgs),
+    /// Who is registered, with stake and standing
+    List(NetworkArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProviderRunArgs {
+    #[command(flatten)]
+    pub(crate) party: PartyArgs,
+    /// Model to serve: ONNX file or name of a shipped model; may be given more than once
+    #[arg(long = "model", value_name = "MODEL", required = true)]
+    pub(crate) models: Vec<String>,
+    /// Stake to register with, in tokens; a provider that is registered keeps what it has
+    #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
+    pub(crate) stake: u64,
+    /// Lowest price to work for, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 1)]
+    pub(crate) reserve: u64,
+    /// Most tasks at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) concurrency: u32,
+    /// Leave what is open to anybody (beacon rounds, timeouts, settlement) to others
+    #[arg(long)]
+    pub(crate) no_keeper: bool,
+    /// Do wrong, to see what a network makes of it
+    #[arg(long = "fault", value_enum, hide = true)]
+    pub(crate) faults: Vec<ProviderFault>,
+    #[command(flatten)]
+    pub(crate) run: LoopArgs,
+}
+
+/// Faults of a provider process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProviderFault {
+    Weight,
+    OneUlp,
+    SmallerModel,
+    WrongTrace,
+    NoResult,
+    Withhold,
+    LyingReferee,
+    LazyAuditor,
+}
+
+impl ProviderFault {
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            ProviderFault::Weight => Fault::Weight,
+            ProviderFault::OneUlp => Fault::OneUlp,
+            ProviderFault::SmallerModel => Fault::SmallerModel,
+            ProviderFault::WrongTrace => Fault::WrongTrace,
+            ProviderFault::NoResult => Fault::NoResult,
+            ProviderFault::Withhold => Fault::Withhold,
+            ProviderFault::LyingReferee => Fault::LyingReferee,
+            ProviderFault::LazyAuditor => Fault::LazyAuditor,
+        }
+    }
+}
+
+/// How a process looks at the chain.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct LoopArgs {
+    /// Milliseconds between two looks at the chain while there is nothing to do
+    #[arg(long, value_name = "MS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub(crate) poll: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// Put a task up for auction; the ceiling and the audit levy go into escrow
+    Post(TaskPostArgs),
+    /// Tasks and where they stand
+    List(NetworkArgs),
+    /// One task with all its attempts, audits and disputes
+    Show {
+        /// Task id
+        id: u64,
+        #[command(flatten)]
+        network: NetworkArgs,
+    },
+    /// The output of a task, checked against what was committed
+    Result {
+        /// Task id
+        id: u64,
+        /// Model of the task: ONNX file or name of a shipped model
+        #[arg(long)]
+        model: String,
+        /// Write the first output as .npy
+        #[arg(long, value_name = "FILE.npy")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        network: NetworkArgs,
+        #[command(flatten)]
+        blobs: BlobArgs,
+    },
+    /// Take an open task back; the escrow becomes credit
+    Cancel {
+        /// Task id
+        id: u64,
+        #[command(flatten)]
+        network: NetworkArgs,
+        #[command(flatten)]
+        key: KeyArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskPostArgs {
+    /// ONNX file, or the name of a shipped model
+    pub(crate) model: String,
+    /// PNG, .npy, or .npz (by input name)
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) party: PartyArgs,
+    /// Price at which the auction starts, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 1)]
+    pub(crate) min_price: u64,
+    /// Price at which it ends, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 10)]
+    pub(crate) max_price: u64,
+    /// Seconds that the price takes to rise
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) ramp: u32,
+    /// Seconds from claim to deadline
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) exec: Option<u32>,
+    /// Seed of the task's randomness
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Wait until the task is settled, cancelled or expired
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChallengeCommand {
+    /// Run every result again, challenge the wrong ones, and see the disputes through, until interrupted
+    Watch(WatchArgs),
+    /// Run one task's result again, challenge it if it is wrong, and see the dispute through
+    Task {
+        /// Task id
+        id: u64,
+        #[command(flatten)]
+        watch: WatchArgs,
+    },
+    /// Disputes and where they stand
+    List(NetworkArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) party: PartyArgs,
+    /// Model to run again: ONNX file or name of a shipped model; may be given more than once
+    #[arg(long = "model", value_name = "MODEL", required = true)]
+    pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) run: LoopArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Wallet, credit and stake of an address
+    Show {
+        /// Whose
+        address: Address,
+        #[command(flatten)]
+        network: NetworkArgs,
+    },
+    /// Take all credit out of the vault
+    Withdraw {
+        #[command(flatten)]
+        network: NetworkArgs,
+        #[command(flatten)]
+        key: KeyArgs,
+    },
+}

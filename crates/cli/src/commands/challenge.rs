@@ -1,0 +1,107 @@
+//! `gavel challenge watch|task|list`
+
+use gavel_node::Role;
+use gavel_node::board::Board;
+use gavel_node::roles::Watcher;
+use serde_json::json;
+
+use super::party;
+use crate::args::NetworkArgs;
+use crate::args_node::{ChallengeCommand, WatchArgs};
+use crate::failure::{Context as _, Exit, Failure};
+use crate::network::block_on;
+use crate::output::{DIM, Output, paint};
+
+pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failure> {
+    match command {
+        ChallengeCommand::Watch(args) => block_on(watch(args, None, out)),
+        ChallengeCommand::Task { id, watch: args } => block_on(watch(args, Some(id), out)),
+        ChallengeCommand::List(args) => block_on(list(args, out)),
+    }
+}
+
+async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args.party.network).await?;
+    let account = party::account(&network, &args.party.key)?;
+    let mirror = party::mirror(&network).await?;
+    let (executor, models) = party::executor(mirror.board(), &args.models)?;
+    if let Some(id) = only {
+        let task = mirror.board().task(id).ok_or_else(|| no_task(id))?;
+        if !models.contains(&task.model) {
+            return Err(
+                Failure::new(format!("task {id} is about model {}", task.model))
+                    .expected("that model with --model"),
+            );
+        }
+    }
+    let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    // every challenge pulls a bond
+    me.account.approve_vault().await.at("approving the vault")?;
+    out.facts(&[
+        ("watcher", me.address().to_string()),
+        ("runs again", args.models.join(", ")),
+    ]);
+    out.line(paint(
+        DIM,
+        "stops on Ctrl-C; a dispute that is left alone is lost when its clock runs out",
+    ));
+    out.event(&json!({"event": "watching", "watcher": me.address(), "models": models}));
+    let mut watcher = Watcher::new(me);
+    if let Some(id) = only {
+        watcher = watcher.only_task(id);
+    }
+    let roles: Vec<Box<dyn Role>> = vec![Box::new(watcher)];
+    let over = |board: &Board| only.is_some_and(|id| is_over(board, id));
+    party::run_roles(mirror, roles, args.run, over, out).await?;
+    Ok(Exit::Done)
+}
+
+/// Nothing about a task can be challenged any more, and nothing is being disputed.
+fn is_over(board: &Board, id: u64) -> bool {
+    let disputed = board
+        .open_disputes()
+        .any(|(_, entry)| entry.dispute.task == id);
+    board.task(id).is_none_or(|task| task.state.is_final()) && !disputed
+}
+
+pub(super) fn no_task(id: u64) -> Failure {
+    Failure::new(format!("there is no task {id}")).hint("gavel task list")
+}
+
+async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args).await?;
+    let mirror = party::mirror(&network).await?;
+    let board = mirror.board();
+    let rows = board.disputes.iter().map(|(id, entry)| {
+        let d = &entry.dispute;
+        let by = match (d.challenger.is_zero(), entry.by_audit) {
+            (true, _) => format!("the referee of {}", entry.parent),
+            (_, true) => format!("{} (audit)", party::short(&d.challenger)),
+            _ => party::short(&d.challenger),
+        };
+        vec![
+            id.to_string(),
+            d.task.to_string(),
+            party::short(&d.provider),
+            by,
+            super::task::word(&d.state),
+            entry.moves.to_string(),
+        ]
+    });
+    let header = [
+        "dispute",
+        "task",
+        "provider",
+        "challenger",
+        "state",
+        "moves",
+    ];
+    out.table(&header, rows.collect(), &[0, 1, 5]);
+    let objects: Vec<_> = board
+        .disputes
+        .keys()
+        .map(|id| super::task::dispute(board, *id))
+        .collect();
+    out.json(&json!({"block": board.head.number, "disputes": objects}))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,171 @@
+//! From the flags of a role to a party on a network.
+
+use std::sync::Arc;
+
+use gavel_engine::{Engine, EngineOptions};
+use gavel_node::{
+    Address, Blobs, Board, EngineExecutor, Mirror, Models, Party, Role, Runner, RunnerEvent,
+};
+use gavel_settlement::account::load_keystore;
+use gavel_settlement::{Account, Deployment, Network};
+use gavel_trace::Digest;
+use serde_json::json;
+
+use crate::args::{KeyArgs, NetworkArgs};
+use crate::args_node::LoopArgs;
+use crate::failure::{Context as _, Failure};
+use crate::files;
+use crate::network::{self, TOKEN};
+use crate::output::{BAD, DIM, Output, paint};
+
+/// The deployment that the flags name, on its chain.
+pub(super) async fn network(args: &NetworkArgs) -> Result<Network, Failure> {
+    let file = args.deployment.display();
+    let deployment = Deployment::load(&args.deployment).map_err(|e| {
+        Failure::new(e).expected("a deployment file").hint(format!(
+            "`gavel chain deploy --deployment {file}` writes one"
+        ))
+    })?;
+    let connected = Network::connect(&args.rpc, deployment).await;
+    connected.map_err(|e| {
+        Failure::new(format!("{}: {e}", args.rpc))
+            .expected(format!("a JSON-RPC node of the chain in {file}"))
+    })
+}
+
+/// The account of the key that the flags name.
+pub(super) fn account(network: &Network, args: &KeyArgs) -> Result<Account, Failure> {
+    let password = network::password(&args.password)?;
+    let signer =
+        load_keystore(&args.key, &password).map_err(|e| network::key_failure(&args.key, e))?;
+    Ok(Account::new(signer, network.clone()))
+}
+
+/// The chain as it is now.
+pub(super) async fn mirror(network: &Network) -> Result<Mirror, Failure> {
+    let mut mirror = Mirror::new(network.clone());
+    mirror.refresh().await.at("reading the chain")?;
+    Ok(mirror)
+}
+
+/// An executor of these models, and their identities. A model that is not in the registry is refused: nobody
+/// could ask for it, and a file that was edited is one.
+pub(super) fn executor(
+    board: &Board,
+    names: &[String],
+) -> Result<(Arc<EngineExecutor>, Vec<Digest>), Failure> {
+    let (mut models, mut ids) = (Models::new(), Vec::new());
+    for name in names {
+        let model = files::model(name)?;
+        let id = model.model_id();
+        if !board.models.contains_key(&id) {
+            let known: Vec<_> = board.models.keys().map(ToString::to_string).collect();
+            let known = match known.is_empty() {
+                true => "the registry is empty".to_owned(),
+                false => known.join(", "),
+            };
+            return Err(Failure::new(format!(
+                "{name} has model_id {id}, which is not in the registry"
+            ))
+            .expected(format!("the file of a registered model ({known})"))
+            .hint(format!(
+                "a new model: `gavel model register {name}`; another identity than expected: the file was changed"
+            )));
+        }
+        models.add(model);
+        ids.push(id);
+    }
+    let engine = Engine::new(EngineOptions::default()).at("GAVEL_ISA")?;
+    Ok((Arc::new(EngineExecutor::new(engine, models)), ids))
+}
+
+pub(super) fn blobs(place: &str) -> Result<Blobs, Failure> {
+    Blobs::open(place).map_err(|e| {
+        Failure::new(format!("{place}: {e}")).expected("a directory or a URL of an object store")
+    })
+}
+
+/// A party with a short name.
+pub(super) fn party(
+    account: Account,
+    executor: Arc<dyn gavel_node::Executor>,
+    blobs: Blobs,
+) -> Party {
+    Party {
+        name: short(&account.address()),
+        account,
+        executor,
+        blobs,
+    }
+}
+
+/// An address that people can tell from others.
+pub(super) fn short(address: &Address) -> String {
+    let text = address.to_string();
+    match (text.get(..6), text.get(text.len().saturating_sub(4)..)) {
+        (Some(head), Some(tail)) => format!("{head}…{tail}"),
+        _ => text,
+    }
+}
+
+/// Ticks roles until the process is told to stop or `done` says so, telling every act as it happens.
+pub(super) async fn run_roles(
+    mirror: Mirror,
+    roles: Vec<Box<dyn Role>>,
+    args: LoopArgs,
+    done: impl Fn(&Board) -> bool,
+    out: Output,
+) -> Result<(), Failure> {
+    let stop = network::told_to_stop().at("listening to signals")?;
+    let pause = std::time::Duration::from_millis(args.poll);
+    let mut runner = Runner::new(mirror, roles, pause);
+    runner
+        .run(stop, done, |event| match event {
+            RunnerEvent::Acted { name, act } => {
+                let gas = paint(DIM, format!("{} gas", crate::output::count(act.gas)));
+                out.line(format!("{name} {}  {gas}", act.what));
+                out.event(&json!({
+                    "event": "acted", "who": name, "what": act.what,
+                    "transaction": act.transaction, "gas": act.gas,
+                }));
+            }
+            RunnerEvent::Failed { name, error } => {
+                out.line(format!("{name} {}", paint(BAD, error)));
+                out.event(&json!({"event": "failed", "who": name, "error": error.to_string()}));
+            }
+            RunnerEvent::Unreachable { error } => {
+                out.line(paint(
+                    BAD,
+                    format!("the chain cannot be read: {error}; trying again"),
+                ));
+                out.event(&json!({"event": "unreachable", "error": error.to_string()}));
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// An amount for people, in tokens.
+pub(super) fn tokens(units: u128) -> String {
+    let (whole, rest) = (units / TOKEN, units % TOKEN);
+    let text = format!("{whole}.{:04}", rest / (TOKEN / 10_000));
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_told_in_tokens() {
+        for (units, text) in [
+            (0, "0"),
+            (TOKEN, "1"),
+            (10 * TOKEN, "10"),
+            (TOKEN * 5 / 4, "1.25"),
+            (TOKEN / 10_000, "0.0001"),
+        ] {
+            assert_eq!(tokens(units), text);
+        }
+    }
+}

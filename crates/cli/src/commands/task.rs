@@ -1,0 +1,324 @@
+//! `gavel task post|list|show|result|cancel`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gavel_node::board::{Board, TaskEntry};
+use gavel_node::roles::{self, Order, OrderError, Requester, outputs_of};
+use gavel_node::{Role, U256};
+use gavel_settlement::bindings::Market;
+use gavel_settlement::{Account, SendError};
+use serde_json::{Value, json};
+
+use super::challenge::no_task;
+use super::party::{self, short, tokens};
+use crate::args::NetworkArgs;
+use crate::args_node::{BlobArgs, LoopArgs, TaskCommand, TaskPostArgs};
+use crate::failure::{Context as _, Exit, Failure};
+use crate::files;
+use crate::network::{TOKEN, block_on};
+use crate::output::{GOOD, Output, paint};
+use crate::prediction::Prediction;
+
+const MAX_INPUT_BYTES: u64 = 1 << 30;
+
+pub(crate) fn run(command: TaskCommand, out: Output) -> Result<Exit, Failure> {
+    match command {
+        TaskCommand::Post(args) => block_on(post(args, out)),
+        TaskCommand::List(args) => block_on(list(args, out)),
+        TaskCommand::Show { id, network } => block_on(show(id, network, out)),
+        TaskCommand::Result {
+            id,
+            model,
+            output,
+            network,
+            blobs,
+        } => block_on(
+            async move { result(id, &model, output.as_deref(), &network, &blobs, out).await },
+        ),
+        TaskCommand::Cancel { id, network, key } => block_on(async move {
+            let network = party::network(&network).await?;
+            cancel(id, party::account(&network, &key)?, out).await
+        }),
+    }
+}
+
+async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
+    let model = files::model(&args.model)?;
+    let inputs = files::inputs(&model, &args.input, MAX_INPUT_BYTES)?;
+    let network = party::network(&args.party.network).await?;
+    let account = party::account(&network, &args.party.key)?;
+    let mirror = party::mirror(&network).await?;
+    let (executor, models) = party::executor(mirror.board(), std::slice::from_ref(&args.model))?;
+    let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    let order = Order {
+        model: models.first().copied().unwrap_or_default(),
+        inputs,
+        seed: args.seed,
+        min_price: u128::from(args.min_price) * TOKEN,
+        max_price: u128::from(args.max_price) * TOKEN,
+        ramp_seconds: args.ramp,
+        exec_seconds: args.exec,
+    };
+    let (id, act) = roles::post(&me, mirror.board(), &order)
+        .await
+        .map_err(|e| match e {
+            OrderError::Refused(why) => Failure::new(format!("the market refuses the task: {why}"))
+                .hint(format!("gavel account show {}", me.address())),
+            other => Failure::new(other),
+        })?;
+    out.facts(&[
+        ("task", id.to_string()),
+        (
+            "price",
+            format!(
+                "{} to {} tokens within {} s",
+                args.min_price, args.max_price, args.ramp
+            ),
+        ),
+    ]);
+    if !args.wait {
+        out.next(format!("gavel task show {id}"));
+        return out
+            .json(&json!({"task": id, "transaction": act.transaction, "gas": act.gas}))
+            .map(|()| Exit::Done);
+    }
+    out.event(
+        &json!({"event": "posted", "task": id, "transaction": act.transaction, "gas": act.gas}),
+    );
+    let requester: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me.clone()))];
+    let over = |board: &Board| board.task(id).is_some_and(|task| task.state.is_final());
+    party::run_roles(mirror, requester, LoopArgs { poll: 200 }, over, out).await?;
+    let mirror = party::mirror(&network).await?;
+    let board = mirror.board();
+    let outputs = outputs_of(&me, board, id)
+        .await
+        .at(format!("the result of task {id}"))?;
+    let outputs: Vec<_> = outputs
+        .unwrap_or_default()
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let prediction = Prediction::of(&model, &outputs).map(|found| found.name());
+    show_task(board, id, out)?;
+    if let Some(name) = &prediction {
+        out.line(format!("\n{}", paint(GOOD, name)));
+    }
+    let mut object = task(board, id);
+    object["prediction"] = json!(prediction);
+    out.event(&object);
+    Ok(Exit::Done)
+}
+
+async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args).await?;
+    let mirror = party::mirror(&network).await?;
+    let board = mirror.board();
+    let rows = board.tasks.iter().map(|(id, entry)| {
+        let t = &entry.task;
+        let by = match t.provider.is_zero() {
+            true => String::new(),
+            false => short(&t.provider),
+        };
+        vec![
+            id.to_string(),
+            word(&t.state),
+            t.attempt.to_string(),
+            short(&t.requester),
+            by,
+            format!("{} to {}", tokens(t.min_price), tokens(t.max_price)),
+        ]
+    });
+    let header = ["task", "state", "attempt", "requester", "provider", "price"];
+    out.table(&header, rows.collect(), &[0, 2]);
+    let objects: Vec<_> = board.tasks.keys().map(|id| task(board, *id)).collect();
+    out.json(&json!({"block": board.head.number, "tasks": objects}))?;
+    Ok(Exit::Done)
+}
+
+async fn show(id: u64, args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args).await?;
+    let mirror = party::mirror(&network).await?;
+    show_task(mirror.board(), id, out)?;
+    out.json(&task(mirror.board(), id))?;
+    Ok(Exit::Done)
+}
+
+fn show_task(board: &Board, id: u64, out: Output) -> Result<(), Failure> {
+    let entry = board.tasks.get(&id).ok_or_else(|| no_task(id))?;
+    let t = &entry.task;
+    out.facts(&[
+        ("task", format!("{id}, {}", word(&t.state))),
+        ("model", t.model.to_string()),
+        ("input", t.input_digest.to_string()),
+        ("requester", t.requester.to_string()),
+        (
+            "price",
+            format!("{} to {} tokens", tokens(t.min_price), tokens(t.max_price)),
+        ),
+        ("audit", audit_word(board, id, entry)),
+    ]);
+    out.line("");
+    let rows = entry.attempts.iter().map(|a| {
+        let disputes: Vec<_> = board
+            .disputes
+            .iter()
+            .filter(|(_, e)| e.dispute.task == id && e.dispute.attempt == a.attempt)
+            .map(|(n, e)| format!("{n} {}", word(&e.dispute.state)))
+            .collect();
+        vec![
+            a.attempt.to_string(),
+            a.provider.to_string(),
+            tokens(a.price),
+            a.result
+                .map_or(String::new(), |r| format!("{:#}", r.trace_root)),
+            a.ended.clone().unwrap_or_else(|| word(&t.state)),
+            disputes.join(", "),
+        ]
+    });
+    let header = [
+        "attempt",
+        "provider",
+        "price",
+        "trace root",
+        "end",
+        "disputes",
+    ];
+    out.table(&header, rows.collect(), &[0, 2]);
+    Ok(())
+}
+
+fn audit_word(board: &Board, id: u64, entry: &TaskEntry) -> String {
+    match board.audits.get(&(id, entry.task.attempt)) {
+        Some(found) => word(&found.audit.state),
+        None => "not decided".to_owned(),
+    }
+}
+
+async fn result(
+    id: u64,
+    model: &str,
+    output: Option<&Path>,
+    network: &NetworkArgs,
+    blobs: &BlobArgs,
+    out: Output,
+) -> Result<Exit, Failure> {
+    let network = party::network(network).await?;
+    let mirror = party::mirror(&network).await?;
+    let board = mirror.board();
+    let state = board.task(id).ok_or_else(|| no_task(id))?.state;
+    let (executor, _) = party::executor(board, &[model.to_owned()])?;
+    let anyone = Account::new(
+        gavel_settlement::account::dev_key("reader", 0),
+        network.clone(),
+    );
+    let me = party::party(anyone, executor, party::blobs(&blobs.blobs)?);
+    let found = outputs_of(&me, board, id)
+        .await
+        .at(format!("the result of task {id}"))?;
+    let Some(found) = found else {
+        return Err(Failure::new(format!(
+            "task {id} is {} and has no result here",
+            word(&state)
+        ))
+        .expected("a committed result of this model in the blob store")
+        .hint(format!("gavel task show {id}")));
+    };
+    let loaded = files::model(model)?;
+    let outputs: Vec<_> = found.into_iter().map(Arc::new).collect();
+    if let (Some(path), Some(tensor)) = (output, outputs.first()) {
+        files::write(path, &gavel_model::npy::write_npy(tensor))?;
+        out.facts(&[("written", path.display().to_string())]);
+    }
+    let prediction = Prediction::of(&loaded, &outputs).map(|p| p.name());
+    let shapes: Vec<_> = outputs.iter().map(|t| t.ty().to_string()).collect();
+    out.facts(&[
+        ("state", word(&state)),
+        ("output", shapes.join(", ")),
+        (
+            "prediction",
+            prediction.clone().unwrap_or_else(|| "none".to_owned()),
+        ),
+    ]);
+    out.json(&json!({"task": id, "state": state, "prediction": prediction, "outputs": shapes}))?;
+    Ok(Exit::Done)
+}
+
+async fn cancel(id: u64, account: Account, out: Output) -> Result<Exit, Failure> {
+    let call = Market::cancelCall {
+        taskId: U256::from(id),
+    };
+    let market = account.network().deployment().market;
+    let receipt = account.send(market, call).await.map_err(|e| match e {
+        SendError::Reverted { .. } => Failure::new(format!("task {id} cannot be cancelled: {e}"))
+            .expected("an open task of this key")
+            .hint(format!("gavel task show {id}")),
+        other => Failure::new(other),
+    })?;
+    out.line(format!("task {id} is cancelled; the escrow is credit now"));
+    out.next("gavel account withdraw --key KEYFILE");
+    out.json(&json!({"task": id, "transaction": receipt.hash, "gas": receipt.gas_used}))?;
+    Ok(Exit::Done)
+}
+
+/// A state as people and programs read it.
+pub(super) fn word(state: &impl serde::Serialize) -> String {
+    match serde_json::to_value(state) {
+        Ok(Value::String(word)) => word.replace('_', " "),
+        _ => String::new(),
+    }
+}
+
+/// A task for programs.
+fn task(board: &Board, id: u64) -> Value {
+    let Some(entry) = board.tasks.get(&id) else {
+        return Value::Null;
+    };
+    let t = &entry.task;
+    let attempts: Vec<_> = entry
+        .attempts
+        .iter()
+        .map(|a| {
+            json!({
+                "attempt": a.attempt, "provider": a.provider, "price": a.price.to_string(),
+                "collateral": a.collateral.to_string(), "deadline": a.deadline,
+                "trace_root": a.result.map(|r| r.trace_root),
+                "output_digest": a.result.map(|r| r.output_digest), "ended": a.ended,
+            })
+        })
+        .collect();
+    let disputes: Vec<_> = board
+        .disputes
+        .iter()
+        .filter(|(_, e)| e.dispute.task == id)
+        .map(|(n, _)| dispute(board, *n))
+        .collect();
+    json!({
+        "task": id, "state": t.state, "requester": t.requester, "model": t.model,
+        "input_digest": t.input_digest, "min_price": t.min_price.to_string(),
+        "max_price": t.max_price.to_string(), "attempt": t.attempt, "attempts": attempts,
+        "audit": audit_word(board, id, entry), "disputes": disputes,
+    })
+}
+
+/// A dispute for programs.
+pub(super) fn dispute(board: &Board, id: u64) -> Value {
+    let Some(entry) = board.disputes.get(&id) else {
+        return Value::Null;
+    };
+    let d = &entry.dispute;
+    let isolated = (d.isolated_at != 0).then(|| {
+        json!({
+            "segment_leaf": d.leaf_index, "live": d.in_live, "index": d.isolated_index,
+            "node": (!d.in_live).then_some(d.first_node + d.isolated_index),
+            "claimed": d.claimed_digest,
+        })
+    });
+    let ruling = (d.ruled_at != 0)
+        .then(|| json!({"referee": d.referee, "guilty": d.ruled_guilty, "digest": d.ruled_digest}));
+    json!({
+        "dispute": id, "task": d.task, "attempt": d.attempt, "provider": d.provider,
+        "challenger": d.challenger, "by_audit": entry.by_audit, "state": d.state,
+        "moves": entry.moves, "isolated": isolated, "ruling": ruling,
+    })
+}

@@ -1,0 +1,232 @@
+//! The roles as processes of their own against one RPC URL, a cheat and a killed party among them. The chain's
+//! clock runs fast, so that its windows pass within the test.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use common::{root, text};
+use serde_json::Value;
+
+/// Seconds of the chain in one of the wall's: a window of a minute takes some seconds, and the shortest deadline
+/// is still hundreds of times what a party needs.
+const SPEED: &str = "6";
+
+/// A process that ends with the test, and what it says, line by line.
+struct Running {
+    child: Child,
+    events: Receiver<Value>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (tell, events) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if let Ok(event) = serde_json::from_str(&line) {
+                    let _ = tell.send(event);
+                }
+            }
+        });
+        Running { child, events }
+    }
+
+    /// The next event that is as wanted; panics when the process ends without it.
+    fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            match self.events.recv() {
+                Ok(event) if wanted(&event) => return event,
+                Ok(_) => {}
+                Err(_) => panic!("the process ended before {what}"),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder with keys, and a chain that runs in it.
+struct Net<'a> {
+    dir: &'a Path,
+    url: String,
+}
+
+impl Net<'_> {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+        command
+            .args(args)
+            .arg("--json")
+            .current_dir(self.dir)
+            .env("GAVEL_PASSWORD", "correct horse")
+            .env("GAVEL_RPC", &self.url)
+            .env_remove("GAVEL_DEPLOYMENT")
+            .env_remove("GAVEL_BLOBS")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Value {
+        let output = self.command(args).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn key(&self, name: &str) -> String {
+        let key = self.run(&["key", "new", &format!("{name}.json")]);
+        key["address"].as_str().unwrap().to_owned()
+    }
+
+    fn provider(&self, name: &str, reserve: &str, more: &[&str]) -> Running {
+        let key = format!("{name}.json");
+        let args = [
+            "provider",
+            "run",
+            "--model",
+            "digits-small",
+            "--poll",
+            "100",
+        ];
+        let args = [&args[..], &["--key", &key, "--reserve", reserve], more].concat();
+        let running = Running::start(self.command(&args));
+        running.wait_for("it serves", |e| e["event"] == "serving");
+        running
+    }
+}
+
+#[test]
+fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut net = Net {
+        dir: dir.path(),
+        url: String::new(),
+    };
+    let up = ["chain", "up", "--port", "0", "--speed", SPEED];
+    let chain = Running::start(net.command(&up));
+    let listening = chain.wait_for("it listens", |e| e["event"] == "listening");
+    net.url = listening["rpc"].as_str().unwrap().to_owned();
+    let names = ["deployer", "cheat", "ann", "bob", "cyd", "rosa", "wanda"];
+    let addresses: Vec<String> = names.iter().map(|name| net.key(name)).collect();
+    let mut deploy = vec![
+        "chain",
+        "deploy",
+        "--key",
+        "deployer.json",
+        "--probation",
+        "0",
+    ];
+    deploy.extend(addresses.iter().flat_map(|a| ["--mint", a.as_str()]));
+    net.run(&deploy);
+    // nobody serves what the registry does not know
+    let early = [
+        "provider",
+        "run",
+        "--model",
+        "digits-small",
+        "--key",
+        "ann.json",
+    ];
+    let refused = net.command(&early).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("not in the registry"),
+        "{}",
+        text(&refused.stderr)
+    );
+    net.run(&[
+        "model",
+        "register",
+        "digits-small",
+        "--key",
+        "deployer.json",
+    ]);
+
+    let _cheat = net.provider("cheat", "1", &["--fault", "weight"]);
+    let _honest = [
+        net.provider("ann", "4", &[]),
+        net.provider("bob", "4", &[]),
+        net.provider("cyd", "4", &[]),
+    ];
+    let watch = [
+        "challenge",
+        "watch",
+        "--model",
+        "digits-small",
+        "--key",
+        "wanda.json",
+        "--poll",
+        "100",
+    ];
+    let mut watcher = Running::start(net.command(&watch));
+    watcher.wait_for("it watches", |e| e["event"] == "watching");
+    let png = root().join("models/images/digit-7-b.png");
+    let post = [
+        "task",
+        "post",
+        "digits-small",
+        png.to_str().unwrap(),
+        "--key",
+        "rosa.json",
+    ];
+    let post = [&post[..], &["--ramp", "60", "--exec", "300", "--wait"]].concat();
+    let rosa = Running::start(net.command(&post));
+
+    // killed between two moves of its dispute, and started again from nothing but its key
+    watcher.wait_for("a pick", |e| {
+        e["what"].as_str().is_some_and(|w| w.contains("pick"))
+    });
+    watcher.child.kill().unwrap();
+    watcher.child.wait().unwrap();
+    drop(watcher);
+    let _watcher = Running::start(net.command(&watch));
+
+    let served = rosa.wait_for("the task is over", |e| e["state"].is_string());
+    assert_eq!(served["state"], "settled", "{served}");
+    assert_eq!(served["prediction"], "7", "{served}");
+    let attempts = served["attempts"].as_array().unwrap();
+    assert_eq!(attempts[0]["ended"], "guilty", "{served}");
+    assert!(
+        attempts[0]["provider"]
+            .as_str()
+            .unwrap()
+            .eq_ignore_ascii_case(&addresses[1])
+    );
+    assert!(attempts.last().unwrap()["ended"].is_null(), "{served}");
+    let providers = net.run(&["provider", "list"]);
+    for provider in providers["providers"].as_array().unwrap() {
+        let cheat = provider["provider"]
+            .as_str()
+            .unwrap()
+            .eq_ignore_ascii_case(&addresses[1]);
+        assert_eq!(provider["standing"] == "banned", cheat, "{provider}");
+    }
+    let disputes = net.run(&["challenge", "list"]);
+    let first = &disputes["disputes"][0];
+    assert_eq!(first["state"], "upheld", "{disputes}");
+    assert!(first["isolated"]["node"].is_number(), "{disputes}");
+    let paid = net.run(&["account", "show", &addresses[6]]);
+    assert_ne!(paid["credit"], "0", "the watcher is rewarded");
+    let withdrawn = net.run(&["account", "withdraw", "--key", "wanda.json"]);
+    assert_eq!(withdrawn["withdrawn"], paid["credit"]);
+    let result = net.run(&["task", "result", "1", "--model", "digits-small"]);
+    assert_eq!(result["prediction"], "7");
+}

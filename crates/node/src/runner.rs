@@ -1,0 +1,139 @@
+//! Roles as a process: one mirror, its roles in turn, until told to stop.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::{Act, Mirror, NodeError, Role};
+
+/// Longest pause between two looks at a chain that cannot be reached.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// What a runner has to tell.
+#[derive(Debug)]
+pub enum RunnerEvent<'a> {
+    /// A role acted.
+    Acted {
+        /// Who.
+        name: &'a str,
+        /// What it did.
+        act: &'a Act,
+    },
+    /// A role could not do its work; it will be asked again.
+    Failed {
+        /// Who.
+        name: &'a str,
+        /// Why.
+        error: &'a NodeError,
+    },
+    /// The chain cannot be read; it will be asked again.
+    Unreachable {
+        /// Why.
+        error: &'a NodeError,
+    },
+}
+
+/// Ticks roles over one mirror. It may be killed at any point and started again.
+pub struct Runner {
+    mirror: Mirror,
+    roles: Vec<Box<dyn Role>>,
+    pause: Duration,
+}
+
+impl Runner {
+    /// Roles that look at the chain every `pause` while there is nothing to do.
+    pub fn new(mirror: Mirror, roles: Vec<Box<dyn Role>>, pause: Duration) -> Runner {
+        Runner {
+            mirror,
+            roles,
+            pause,
+        }
+    }
+
+    /// Runs until `stop` resolves or `done` says so, which is asked after every round. An error that stays the same is
+    /// told once.
+    pub async fn run(
+        &mut self,
+        stop: impl Future<Output = ()>,
+        done: impl Fn(&crate::Board) -> bool,
+        mut tell: impl FnMut(RunnerEvent<'_>),
+    ) {
+        let mut stop = std::pin::pin!(stop);
+        let mut told: Vec<String> = vec![String::new(); self.roles.len() + 1];
+        let mut pause = self.pause;
+        loop {
+            let acted = tokio::select! {
+                biased;
+                () = &mut stop => return,
+                acted = self.round(&mut told, &mut tell) => acted,
+            };
+            if done(self.mirror.board()) {
+                return;
+            }
+            pause = match acted {
+                Ok(true) => continue,
+                Ok(false) => self.pause,
+                Err(()) => (2 * pause).min(PAUSE_MAX),
+            };
+            tokio::select! {
+                () = &mut stop => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One tick of every role; whether anybody acted. `Err`: the chain cannot be read.
+    async fn round(
+        &mut self,
+        told: &mut [String],
+        tell: &mut impl FnMut(RunnerEvent<'_>),
+    ) -> Result<bool, ()> {
+        let mut acted = false;
+        for (i, role) in self.roles.iter_mut().enumerate() {
+            let board = match self.mirror.refresh().await {
+                Ok(board) => board,
+                Err(error) => {
+                    if let Some(last) = told.last_mut() {
+                        once(last, &error, || {
+                            tell(RunnerEvent::Unreachable { error: &error });
+                        });
+                    }
+                    return Err(());
+                }
+            };
+            let result = role.tick(board).await;
+            let Some(last) = told.get_mut(i) else {
+                continue;
+            };
+            match result {
+                Ok(Some(act)) => {
+                    acted = true;
+                    last.clear();
+                    let name = role.name();
+                    tell(RunnerEvent::Acted { name, act: &act });
+                }
+                Ok(None) => last.clear(),
+                Err(error) => once(last, &error, || {
+                    let name = role.name();
+                    tell(RunnerEvent::Failed {
+                        name,
+                        error: &error,
+                    });
+                }),
+            }
+        }
+        if let Some(last) = told.last_mut() {
+            last.clear();
+        }
+        Ok(acted)
+    }
+}
+
+/// Tells an error that differs from the one told last.
+fn once(last: &mut String, error: &NodeError, tell: impl FnOnce()) {
+    let text = error.to_string();
+    if *last != text {
+        tell();
+        *last = text;
+    }
+}
