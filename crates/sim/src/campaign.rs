@@ -43,6 +43,8 @@ pub struct CampaignReport {
     pub audits: BTreeMap<String, u64>,
     /// Roles that were dropped and rebuilt.
     pub restarts: u64,
+    /// Times that the newest blocks left a chain.
+    pub reorgs: u64,
     /// Transactions.
     pub transactions: u64,
     /// Seeds of the worlds in which a guarantee did not hold, with the reasons; the first hundred.
@@ -80,6 +82,7 @@ impl CampaignReport {
         self.honest_poorer += u64::from(report.facts.honest_poorer);
         self.wrong_committed += u64::from(report.facts.wrong_committed);
         self.restarts += u64::from(report.restarts);
+        self.reorgs += u64::from(report.reorgs);
         self.transactions += u64::from(report.transactions);
         let mut count = |of: fn(&mut Self) -> &mut BTreeMap<String, u64>, what: &str| {
             *of(self).entry(what.to_owned()).or_default() += 1;

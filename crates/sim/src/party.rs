@@ -140,12 +140,16 @@ pub(crate) fn seats(members: &[Member], scenario: &Scenario, workload: &Workload
         if let Some(spec) = &member.provider {
             let policy = policy(spec, model);
             let own = Arc::clone(&member.party.executor);
+            let on_duty = match spec.wrong_on_duty {
+                true => Arc::clone(&own),
+                false => honest(),
+            };
             seats.push(Seat::new(member, own, Conduct::Provider(policy)));
-            // who cheats with its results does not give itself away by what it says about others'
             let lazy = fault == Some(FaultKind::LazyAuditor);
-            seats.push(Seat::new(member, honest(), Conduct::Auditor { lazy }));
+            let conduct = Conduct::Auditor { lazy };
+            seats.push(Seat::new(member, Arc::clone(&on_duty), conduct));
             let lying = fault == Some(FaultKind::LyingReferee);
-            seats.push(Seat::new(member, honest(), Conduct::Referee { lying }));
+            seats.push(Seat::new(member, on_duty, Conduct::Referee { lying }));
         } else if member.watcher.is_some() {
             let (executor, conduct) = watcher(members, scenario, workload, fault);
             seats.push(Seat::new(member, executor, Conduct::Watcher(conduct)));
@@ -162,8 +166,7 @@ fn policy(spec: &ProviderSpec, model: Digest) -> ProviderPolicy {
     ProviderPolicy {
         delivers: spec.fault != Some(FaultKind::NoResult),
         defends: spec.fault != Some(FaultKind::Withhold),
-        // without appeal levels an appeal ends in no verdict (P-R4): only who is in the right is given that here
-        appeals: spec.fault.is_none(),
+        appeals: spec.appeals,
         ..ProviderPolicy::honest(spec.reserve.0, vec![model])
     }
 }

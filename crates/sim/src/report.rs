@@ -57,6 +57,8 @@ pub struct Report {
     pub transactions: u32,
     /// Roles that were dropped and rebuilt from nothing.
     pub restarts: u32,
+    /// Times that the newest blocks left the chain.
+    pub reorgs: u32,
     /// How long it took in the world's time.
     pub virtual_seconds: u64,
     /// Every task final and every dispute closed.

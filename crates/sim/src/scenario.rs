@@ -31,6 +31,11 @@ pub struct ProviderSpec {
     pub fault: Option<FaultKind>,
     /// Most tasks at once.
     pub concurrency: u32,
+    /// Whether it audits and rules with the same wrong computation as it serves with; of no matter to the honest.
+    pub wrong_on_duty: bool,
+    /// Whether it appeals a ruling that contradicts what it computed: without appeal levels that ends a dispute without
+    /// a verdict (P-R4).
+    pub appeals: bool,
 }
 
 /// Somebody who challenges.
@@ -76,6 +81,8 @@ pub struct Scenario {
     pub crash_ppm: u32,
     /// Chance, in parts per million and request, that the chain's answer is lost.
     pub drop_ppm: u32,
+    /// Chance, in parts per million and round, that the newest blocks leave the chain.
+    pub reorg_ppm: u32,
     /// What the set-up makes sure of, for the reader.
     pub notes: Vec<String>,
 }
@@ -149,6 +156,8 @@ impl Scenario {
                 reserve: Amount::tokens(4 + index as u128),
                 fault: None,
                 concurrency: 1,
+                wrong_on_duty: false,
+                appeals: true,
             });
         }
         if options.watcher {
@@ -192,6 +201,7 @@ impl Scenario {
             probation_tasks: 0,
             crash_ppm: 0,
             drop_ppm: 0,
+            reorg_ppm: 0,
             notes,
         })
     }
@@ -216,6 +226,8 @@ impl Scenario {
         }
         for provider in &mut cast.providers {
             provider.concurrency = rng.random_range(1..=2);
+            provider.wrong_on_duty = rng.random_bool(0.5);
+            provider.appeals = rng.random_bool(0.25);
             if provider.stake == OVERWHELMING && rng.random_bool(0.5) {
                 provider.stake = STAKE;
             }
@@ -228,6 +240,8 @@ impl Scenario {
                 reserve: Amount::tokens(rng.random_range(2..=9)),
                 fault: None,
                 concurrency: rng.random_range(1..=3),
+                wrong_on_duty: false,
+                appeals: true,
             });
         }
         let watchers = rng.random_range(usize::from(watched)..=2);
@@ -244,7 +258,8 @@ impl Scenario {
                 .map(|_| TaskPlan {
                     input: rng.random_range(0..inputs.max(1)),
                     min_price: Amount::tokens(rng.random_range(1..=3)),
-                    max_price: Amount::tokens(rng.random_range(12..=30)),
+                    // below every honest reserve now and then: such a task goes home
+                    max_price: Amount::tokens(rng.random_range(4..=30)),
                     ramp_seconds: rng.random_range(60..=600),
                     posted_after: rng.random_range(0..=400),
                 })
@@ -259,6 +274,7 @@ impl Scenario {
                 .copied()
                 .unwrap_or(0),
             drop_ppm: [0, 0, 0, 20_000].choose(&mut rng).copied().unwrap_or(0),
+            reorg_ppm: [0, 0, 0, 30_000].choose(&mut rng).copied().unwrap_or(0),
             providers: cast.providers,
             watchers: cast.watchers,
             notes,
@@ -327,6 +343,8 @@ impl Cast {
                     reserve: Amount::tokens(1_000_000),
                     fault: Some(fault),
                     concurrency: 1,
+                    wrong_on_duty: false,
+                    appeals: false,
                 });
             }
             _ => {
@@ -340,6 +358,8 @@ impl Cast {
                     reserve: Amount::tokens(1),
                     fault: Some(fault),
                     concurrency: 1,
+                    wrong_on_duty: false,
+                    appeals: false,
                 });
             }
         }

@@ -27,6 +27,10 @@ use crate::{cast, facts, lossy, schedule};
 const STREAM: u64 = 2;
 /// Stream of the seed that crashes follow from: the order of ticks is the same with and without them.
 const CRASHES: u64 = 4;
+/// Stream of the seed that reorgs follow from.
+const REORGS: u64 = 5;
+/// Most blocks that leave the chain at once.
+const DEPTH_MAX: u64 = 4;
 /// Rounds and virtual seconds after which a world counts as unfinished.
 const ROUNDS_MAX: u32 = 20_000;
 const SECONDS_MAX: u64 = 14 * 86_400;
@@ -50,6 +54,8 @@ pub struct World {
     deployer: Address,
     order: ChaCha12Rng,
     crashes: ChaCha12Rng,
+    reorgs: ChaCha12Rng,
+    reorged: u32,
     rounds: u32,
     restarts: u32,
     errors: Vec<String>,
@@ -124,7 +130,7 @@ impl World {
             dice.set_stream(stream);
             dice
         };
-        let (order, crashes) = (dice(STREAM), dice(CRASHES));
+        let (order, crashes, reorgs) = (dice(STREAM), dice(CRASHES), dice(REORGS));
         Ok(World {
             seats: seats(&members, &scenario, &workload),
             scenario,
@@ -137,6 +143,8 @@ impl World {
             deployer: deployer.address(),
             order,
             crashes,
+            reorgs,
+            reorged: 0,
             rounds: 0,
             restarts: 0,
             errors: Vec::new(),
@@ -152,14 +160,21 @@ impl World {
         let mut waiting = self.scenario.tasks.clone();
         waiting.sort_by_key(|plan| std::cmp::Reverse(plan.posted_after));
         let began = self.chronicle.began();
+        let mut posted = Vec::new();
         let (mut idle, mut finished) = (0, false);
         while self.rounds < ROUNDS_MAX {
             self.rounds += 1;
-            self.mirror.refresh().await?;
+            let reorged = self.reorg()?;
+            let tasks = self.mirror.refresh().await?.tasks.len();
+            if reorged {
+                // what is no longer on the chain is posted again, as its requester would
+                waiting.extend(posted.drain(tasks.min(posted.len())..).rev());
+            }
             let now = self.mirror.board().now();
             let mut acted = false;
             while let Some(plan) = waiting.pop_if(|plan| began + plan.posted_after <= now) {
                 self.post(plan).await?;
+                posted.push(plan);
                 acted = true;
             }
             acted |= self.tick_all().await;
@@ -181,6 +196,27 @@ impl World {
             chain.mine()?;
         }
         self.report(before, books, finished)
+    }
+
+    /// The newest blocks may leave the chain; most of their transactions come back. Whether they did.
+    fn reorg(&mut self) -> Result<bool, WorldError> {
+        let chance = self.scenario.reorg_ppm.min(1_000_000);
+        let chain = self.reader.chain().clone();
+        let above = chain.lock().head().number - self.chronicle.first_block();
+        if !self.reorgs.random_ratio(chance, 1_000_000) || above == 0 {
+            return Ok(false);
+        }
+        let depth = self.reorgs.random_range(1..=DEPTH_MAX.min(above));
+        let dropped = chain.reorg(depth as usize)?;
+        self.reorged += 1;
+        self.chronicle.read_again();
+        for raw in dropped {
+            if self.reorgs.random_bool(0.7) {
+                // one that no longer fits is refused, which is what a node would do
+                let _ = chain.lock().submit(&raw);
+            }
+        }
+        Ok(true)
     }
 
     async fn post(&self, plan: crate::TaskPlan) -> Result<(), WorldError> {
@@ -303,6 +339,7 @@ impl World {
             rounds: self.rounds,
             transactions: told.transactions,
             restarts: self.restarts,
+            reorgs: self.reorged,
             virtual_seconds: self.reader.chain().now().saturating_sub(began),
             finished,
         })

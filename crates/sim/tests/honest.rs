@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use gavel_sim::*;
 
 #[test]
 fn honest_work_is_paid_and_nothing_else_moves() {
@@ -34,4 +35,34 @@ fn honest_work_is_paid_and_nothing_else_moves() {
             "{action}"
         );
     }
+}
+
+#[test]
+fn a_task_that_nobody_serves_goes_home_whole() {
+    let mut scenario = demo(&[]);
+    for task in &mut scenario.tasks {
+        task.max_price = Amount::tokens(2);
+    }
+    let report = run(&scenario);
+    holds(&report);
+    assert!(report.tasks.iter().all(|t| t.state == "expired"));
+    assert!(report.claims.is_empty());
+    assert!(report.balances.iter().all(|b| b.change == Change(0)));
+}
+
+#[test]
+fn the_facts_see_a_wrong_result_settle_where_nobody_looks() {
+    // nobody watches, and the beacon draws no audit of the cheat's result for this seed
+    let unseen = (1..40).find_map(|seed| {
+        let report = run(&Scenario {
+            seed,
+            ..scenario(&[FaultKind::Weight], false, Some(130_000))
+        });
+        (report.facts.wrong_settled > 0).then_some(report)
+    });
+    let report = unseen.unwrap();
+    assert!(!report.holds());
+    assert_eq!(report.broken_guarantees(), ["1 wrong results settled"]);
+    let cheat = liar(&report, FaultKind::Weight);
+    assert!(report.balance(&cheat).unwrap().change.0 > 0);
 }

@@ -56,3 +56,19 @@ fn a_connection_that_loses_answers_changes_no_verdict() {
     holds(&report);
     assert!(report.disputes.iter().any(|d| d.verdict == "guilty"));
 }
+
+#[test]
+fn blocks_that_leave_the_chain_harm_nobody_honest() {
+    for (seed, fault) in [FaultKind::Weight, FaultKind::FalseChallenge]
+        .into_iter()
+        .enumerate()
+    {
+        let report = run(&Scenario {
+            seed: seed as u64,
+            reorg_ppm: 200_000,
+            ..demo(&[fault])
+        });
+        holds(&report);
+        assert!(report.reorgs > 3, "{}", report.reorgs);
+    }
+}

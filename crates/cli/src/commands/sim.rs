@@ -86,6 +86,7 @@ fn show(report: &CampaignReport, out: Output) {
         ("disputes", sums(&report.disputes)),
         ("audits", sums(&report.audits)),
         ("restarts", count(report.restarts)),
+        ("reorgs", count(report.reorgs)),
     ]);
     for failing in &report.failing {
         out.line(format!(

@@ -51,6 +51,8 @@ pub(crate) struct Chronicle {
     /// What the audit pool keeps of a settled task.
     levy: u128,
     began: u64,
+    /// Newest block before the world began.
+    first: u64,
     block: u64,
     tasks: BTreeMap<u64, TaskTale>,
     claims: Vec<ClaimReport>,
@@ -84,6 +86,7 @@ impl Chronicle {
             people,
             levy,
             began,
+            first: block,
             block,
             tasks: BTreeMap::new(),
             claims: Vec::new(),
@@ -107,6 +110,26 @@ impl Chronicle {
         let (new, head) = transaction::since(&self.chain, &self.deployment, self.block);
         self.block = head;
         new.iter().map(|tx| self.absorb(tx)).collect()
+    }
+
+    /// Height of the newest block before the world began.
+    pub(crate) fn first_block(&self) -> u64 {
+        self.first
+    }
+
+    /// Forgets everything and reads it again, because blocks have left the chain.
+    pub(crate) fn read_again(&mut self) {
+        self.block = self.first;
+        self.tasks.clear();
+        self.claims.clear();
+        self.challenges.clear();
+        self.disputes.clear();
+        self.audits.clear();
+        self.slashes.clear();
+        self.gas.clear();
+        self.transactions = 0;
+        // it has been told, as far as it still stands
+        self.catch_up();
     }
 
     fn absorb(&mut self, tx: &Transaction) -> Line {
