@@ -9,6 +9,7 @@ use gavel_settlement::bindings::ICourt;
 use gavel_trace::{Digest, FineIndex, FineTrace, MerkleTree, Opening, SegmentEntry};
 
 use crate::board::Dispute;
+use crate::role::Attempts;
 use crate::{Act, B256, Board, Committed, NodeError, Party, RunKnowledge, RunRecord, game};
 
 /// Makes the party's next move in a dispute, if it has one.
@@ -38,16 +39,17 @@ pub async fn defend(
     policy: &Policy,
 ) -> Result<Option<Act>, NodeError> {
     let me = party.address();
+    let mut attempts = Attempts::default();
     for (id, _) in board
         .open_disputes()
         .filter(|(_, entry)| entry.dispute.provider == me)
     {
-        let act = play(party, board, id, Role::Provider, policy).await?;
-        if act.is_some() {
-            return Ok(act);
+        let outcome = play(party, board, id, Role::Provider, policy).await;
+        if let Some(act) = attempts.act(outcome) {
+            return Ok(Some(act));
         }
     }
-    Ok(None)
+    attempts.nothing()
 }
 
 /// What the party does next in a dispute; it runs the model only where its knowledge is asked for.

@@ -45,3 +45,29 @@ pub trait Role: Send {
     /// model cannot be run. The role may be ticked again.
     async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError>;
 }
+
+/// What a role tries in one tick, one thing after the other, until one of them is an act. What fails stands in the
+/// way of nothing else (a task that somebody made unreadable must not keep anybody from the others); it is reported
+/// if nothing was done.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    failed: Option<NodeError>,
+}
+
+impl Attempts {
+    /// The act, if that is what came of it.
+    pub(crate) fn act(&mut self, outcome: Result<Option<Act>, NodeError>) -> Option<Act> {
+        match outcome {
+            Ok(act) => act,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// What comes of a tick without an act.
+    pub(crate) fn nothing(self) -> Result<Option<Act>, NodeError> {
+        self.failed.map_or(Ok(None), Err)
+    }
+}

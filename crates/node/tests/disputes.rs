@@ -11,8 +11,9 @@ use gavel_node::board::{DisputeState, TaskState};
 use gavel_node::evidence::{JudgeLimits, gather, judge};
 use gavel_node::faults::{FaultyExecutor, sock_puppet};
 use gavel_node::roles::{Auditor, Keeper, Provider, ProviderPolicy, Referee, Watcher};
-use gavel_node::{Act, Board, Executor, Fault, Party, Role};
+use gavel_node::{Act, Blobs, Board, Executor, Fault, Party, Role};
 use gavel_settlement::dev_params::UNIT;
+use gavel_trace::FineIndex;
 
 const RESULTS: [Fault; 4] = [
     Fault::Weight,
@@ -365,6 +366,132 @@ async fn the_bond_of_a_challenge_that_was_overtaken_is_taken_back() {
         .until(&mut slow[1..], |b| b.challenges.values().any(|c| c.closed))
         .await;
     assert!(said(&acts, "takes back its bond"), "{acts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_higher_than_a_row_are_dissected_row_by_row() {
+    for (fault, seed) in RESULTS.into_iter().zip(4..) {
+        let mut world = World::of(common::tall(), AUDITS).await;
+        let lie = lies(&world, fault, seed);
+        let liar = staked_with(&mut world, "liar", lie).await;
+        let judges = referees(&mut world, 2).await;
+        let (requester, watcher) = (world.party("requester").await, world.party("watcher").await);
+        let task = world.post(&requester).await;
+        let mut roles: Roles = vec![
+            serves_meekly(&world, &liar),
+            Box::new(Watcher::new(watcher.clone())),
+            world.keeper().await,
+        ];
+        roles.extend(ruling(&judges));
+        let acts = world.until(&mut roles, all_closed).await;
+        assert!(said(&acts, "reveals a row of 16"));
+        assert_eq!(
+            ended(world.board().await, task),
+            [DisputeState::Upheld],
+            "{fault}"
+        );
+        assert!(!shown(&mut world, &watcher, 1).await, "{fault}");
+    }
+}
+
+/// A cheat and a friend of it between whom the game passes over the cheat's own first error.
+fn passed_over(world: &World) -> (FaultyExecutor, FaultyExecutor) {
+    let judge = common::knows(world.honest.as_ref(), &world.model, &world.inputs);
+    for (seed, friends) in (0..64).flat_map(|seed| (0..8).map(move |friends| (seed, friends))) {
+        let cheat = lies(world, Fault::OneUlp, seed);
+        let friend = sock_puppet::executor(&cheat, friends);
+        let (provider, puppet) = (
+            common::knows(&cheat, &world.model, &world.inputs),
+            common::knows(&friend, &world.model, &world.inputs),
+        );
+        let isolated = |challenger| {
+            let (facts, _) = common::isolated(&provider, challenger)?;
+            Some((facts.segment.leaf_index, facts.place))
+        };
+        if let (Some((leaf, later)), Some((same, first))) = (isolated(&puppet), isolated(&judge))
+            && leaf == same
+            && first < later
+            && matches!(later, FineIndex::Op(_))
+        {
+            let friend = sock_puppet::executor(&cheat, friends);
+            return (lies(world, Fault::OneUlp, seed), friend);
+        }
+    }
+    panic!("no such pair");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_referee_who_finds_an_earlier_error_points_at_it_and_the_next_one_convicts() {
+    for model in [common::tall(), shipped::load("digits").unwrap()] {
+        let mut world = World::of(model, AUDITS).await;
+        let (cheat, friend) = passed_over(&world);
+        let cheat = staked_with(&mut world, "cheat", cheat).await;
+        let judges = referees(&mut world, 3).await;
+        let (puppet, requester) = (
+            world.party_with("puppet", Arc::new(friend)).await,
+            world.party("requester").await,
+        );
+        let task = world.post(&requester).await;
+        let mut roles: Roles = vec![
+            serves_meekly(&world, &cheat),
+            Box::new(Watcher::new(puppet).appeals(false)),
+            world.keeper().await,
+        ];
+        roles.extend(ruling(&judges));
+        let acts = world.until(&mut roles, all_closed).await;
+        assert!(said(&acts, "differs already"), "{acts:?}");
+        let board = world.board().await;
+        assert_eq!(
+            ended(board, task),
+            [DisputeState::Void, DisputeState::Upheld]
+        );
+        let (first, second) = (&board.disputes[&1], &board.disputes[&2]);
+        assert_eq!(second.parent, 1);
+        assert!(second.dispute.isolated_index < first.dispute.isolated_index);
+        assert_ne!(second.dispute.referee, first.dispute.referee);
+        assert!(board.is_tombstoned(&cheat.address()));
+        // a dispute without rows of its own: by what the cheat has shown
+        assert!(!shown(&mut world, &judges[0], 2).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_somebody_ruined_keeps_nobody_from_the_other_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = world().await;
+    world.blobs = Blobs::directory(folder.path()).unwrap();
+    let lie = lies(&world, Fault::Weight, 1);
+    let liar = staked_with(&mut world, "liar", lie).await;
+    let (requester, watcher) = (world.party("requester").await, world.party("watcher").await);
+    // two tasks with inputs of their own
+    world.post(&requester).await;
+    let ruined = world.honest.run(&world.model, &world.inputs).unwrap();
+    let ruined = ruined.trace.input_digest;
+    let (_, _, png) = shipped::PICTURES[1];
+    let model = world.honest.model(&world.model).unwrap();
+    world.inputs = vec![gavel_model::preprocess::png_to_input(&model, png).unwrap()];
+    let good = world.post(&requester).await;
+    let mut serving: Roles = vec![serves_meekly(&world, &liar)];
+    world
+        .until(&mut serving, |b| {
+            b.tasks.values().all(|t| t.task.state.is_committed())
+        })
+        .await;
+    let file = folder.path().join(format!("inputs/{ruined}.json"));
+    std::fs::write(file, "[").unwrap();
+    // an executor that has not run the first task before
+    let mut models = gavel_node::Models::new();
+    models.add((*model).clone());
+    let fresh = gavel_node::EngineExecutor::new(common::engine(), models);
+    let mut watching = Watcher::new(Party {
+        executor: Arc::new(fresh),
+        ..watcher
+    });
+    let act = watching.tick(world.board().await).await.unwrap().unwrap();
+    assert_eq!(act.what, format!("commits a challenge of task {good}"));
+    // nothing else to do: now the ruined task is reported
+    let failed = watching.tick(world.board().await).await.unwrap_err();
+    assert!(failed.to_string().contains(&ruined.to_string()), "{failed}");
 }
 
 /// Who takes part in the test of restarts, and how each is made anew.

@@ -15,6 +15,7 @@ use gavel_trace::{
 
 use crate::board::{Audit, AuditState};
 use crate::faults::lazy_auditor;
+use crate::role::Attempts;
 use crate::{
     Act, Address, B256, Board, NodeError, Party, Role, RunRecord, ShownTensor, play::play,
 };
@@ -95,20 +96,13 @@ impl Auditor {
         self.party.act(board.contracts.audits, call, what).await
     }
 
-    /// Plays the disputes that its audits opened.
-    async fn dispute(&self, board: &Board) -> Result<Option<Act>, NodeError> {
-        let me = self.party.address();
-        for (id, entry) in board.open_disputes() {
-            if !entry.by_audit || entry.dispute.challenger != me {
-                continue;
-            }
-            let policy = Policy::default();
-            let act = play(&self.party, board, id, Part::Challenger, &policy).await?;
-            if act.is_some() {
-                return Ok(act);
-            }
+    /// What it owes for an audit.
+    async fn work(&self, board: &Board, audit: &Audit) -> Result<Option<Act>, NodeError> {
+        match audit.state {
+            AuditState::Drawn => self.commit(board, audit).await,
+            AuditState::Committed => self.open(board, audit).await,
+            _ => Ok(None),
         }
-        Ok(None)
     }
 
     fn salt(&self, task: u64) -> AuditSalt {
@@ -128,21 +122,28 @@ impl Role for Auditor {
 
     async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
         let me = self.address();
-        for entry in board.audits.values() {
-            let audit = &entry.audit;
+        let mut attempts = Attempts::default();
+        for audit in board.audits.values().map(|entry| &entry.audit) {
             if audit.auditor != me || board.now() > audit.deadline || !stands(board, audit) {
                 continue;
             }
-            let act = match audit.state {
-                AuditState::Drawn => self.commit(board, audit).await?,
-                AuditState::Committed => self.open(board, audit).await?,
-                _ => None,
-            };
-            if act.is_some() {
-                return Ok(act);
+            let outcome = self.work(board, audit).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Ok(Some(act));
             }
         }
-        self.dispute(board).await
+        // what its audits found is fought out by it
+        for (id, entry) in board.open_disputes() {
+            if !entry.by_audit || entry.dispute.challenger != me {
+                continue;
+            }
+            let policy = Policy::default();
+            let outcome = play(&self.party, board, id, Part::Challenger, &policy).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Ok(Some(act));
+            }
+        }
+        attempts.nothing()
     }
 }
 

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use gavel_dispute::Policy;
 use gavel_settlement::alloy::primitives::U256;
+use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{Market, StakeVault};
 use gavel_trace::Digest;
 
 use crate::board::{Task, TaskState};
+use crate::role::Attempts;
 use crate::{Act, Address, Board, NodeError, Party, Role, defend};
 
 /// How a provider does business.
@@ -50,63 +52,67 @@ impl Provider {
         Provider { party, policy }
     }
 
-    /// Runs the oldest task that it owes a result for, and commits.
-    async fn deliver(&self, board: &Board) -> Result<Option<Act>, NodeError> {
-        for (id, _) in owed(board, &self.party.address()) {
-            let Some(run) = self.party.run_of(board, id).await? else {
-                continue;
-            };
-            let output = run.trace.output_digest();
-            // the outputs are there before anyone can ask for them
-            self.party.blobs.put_outputs(&output, &run.outputs).await?;
-            let opening = run.trace.level1.output_opening()?;
-            let call = Market::commitCall {
-                taskId: U256::from(id),
-                steps: run.trace.steps(),
-                outputDigest: output.0.into(),
-                level1Root: run.trace.level1.tree().root().0.into(),
-                outputProof: opening.siblings.iter().map(|d| d.0.into()).collect(),
-            };
-            let what = format!("commits the result of task {id}");
-            let act = self.party.act(board.contracts.market, call, what).await?;
-            if act.is_some() {
-                return Ok(act);
-            }
-        }
-        Ok(None)
+    /// Runs a task that it owes a result for, and commits.
+    async fn deliver(&self, board: &Board, id: u64) -> Result<Option<Act>, NodeError> {
+        let Some(run) = self.party.run_of(board, id).await? else {
+            return Ok(None);
+        };
+        let output = run.trace.output_digest();
+        // the outputs are there before anyone can ask for them
+        self.party.blobs.put_outputs(&output, &run.outputs).await?;
+        let opening = run.trace.level1.output_opening()?;
+        let call = Market::commitCall {
+            taskId: U256::from(id),
+            steps: run.trace.steps(),
+            outputDigest: output.0.into(),
+            level1Root: run.trace.level1.tree().root().0.into(),
+            outputProof: opening.siblings.iter().map(|d| d.0.into()).collect(),
+        };
+        let what = format!("commits the result of task {id}");
+        self.party.act(board.contracts.market, call, what).await
     }
 
     /// Claims the waiting retry of a model that it serves, else the dearest open task that it would work for.
-    async fn bid(&self, board: &Board) -> Result<Option<Act>, NodeError> {
-        let me = self.party.address();
+    async fn bid(&self, board: &Board, attempts: &mut Attempts) -> Option<Act> {
         for model in &self.policy.models {
             let Some((id, entry)) = board.retry_head(model) else {
                 continue;
             };
-            if board.can_claim(id, &me) && self.wants(board, &entry.task).await? {
-                let call = Market::claimRetryCall {
-                    classId: model.0.into(),
-                };
-                let what = format!("claims task {id} from the retry lane");
-                let act = self.party.act(board.contracts.market, call, what).await?;
-                if act.is_some() {
-                    return Ok(act);
-                }
+            let call = Market::claimRetryCall {
+                classId: model.0.into(),
+            };
+            let what = format!("claims task {id} from the retry lane");
+            let outcome = self.claim(board, id, &entry.task, call, what).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Some(act);
             }
         }
         for (id, task) in open(board, &self.policy.models) {
-            if board.can_claim(id, &me) && self.wants(board, task).await? {
-                let call = Market::claimCall {
-                    taskId: U256::from(id),
-                };
-                let what = format!("claims task {id}");
-                let act = self.party.act(board.contracts.market, call, what).await?;
-                if act.is_some() {
-                    return Ok(act);
-                }
+            let call = Market::claimCall {
+                taskId: U256::from(id),
+            };
+            let what = format!("claims task {id}");
+            let outcome = self.claim(board, id, task, call, what).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Some(act);
             }
         }
-        Ok(None)
+        None
+    }
+
+    async fn claim<C: SolCall>(
+        &self,
+        board: &Board,
+        id: u64,
+        task: &Task,
+        call: C,
+        what: String,
+    ) -> Result<Option<Act>, NodeError> {
+        let may = board.can_claim(id, &self.party.address());
+        if !may || !self.wants(board, task).await? {
+            return Ok(None);
+        }
+        self.party.act(board.contracts.market, call, what).await
     }
 
     /// Whether the price is right and there is everything to work with: a claim asserts possession of the input.
@@ -144,24 +150,33 @@ impl Role for Provider {
         if board.is_tombstoned(&self.party.address()) {
             return Ok(None);
         }
-        let policy = Policy {
-            appeal: self.policy.appeals,
-            ..Policy::default()
-        };
-        if self.policy.defends
-            && let Some(act) = defend(&self.party, board, &policy).await?
-        {
+        let mut attempts = Attempts::default();
+        if self.policy.defends {
+            let policy = Policy {
+                appeal: self.policy.appeals,
+                ..Policy::default()
+            };
+            let outcome = defend(&self.party, board, &policy).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Ok(Some(act));
+            }
+        }
+        if self.policy.delivers {
+            for (id, _) in owed(board, &self.party.address()) {
+                let outcome = self.deliver(board, id).await;
+                if let Some(act) = attempts.act(outcome) {
+                    return Ok(Some(act));
+                }
+            }
+        }
+        let outcome = self.unjail(board).await;
+        if let Some(act) = attempts.act(outcome) {
             return Ok(Some(act));
         }
-        if self.policy.delivers
-            && let Some(act) = self.deliver(board).await?
-        {
-            return Ok(Some(act));
+        match self.bid(board, &mut attempts).await {
+            Some(act) => Ok(Some(act)),
+            None => attempts.nothing(),
         }
-        if let Some(act) = self.unjail(board).await? {
-            return Ok(Some(act));
-        }
-        self.bid(board).await
     }
 }
 

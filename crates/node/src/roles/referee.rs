@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use gavel_dispute::{Policy, Role as Part};
 
-use crate::board::DisputeState;
+use crate::board::{Dispute, DisputeState};
 use crate::faults::lying_referee;
 use crate::play::{next_move, send};
+use crate::role::Attempts;
 use crate::{Act, Address, Board, NodeError, Party, Role};
 
 /// A referee.
@@ -24,6 +25,24 @@ impl Referee {
     pub fn lying(mut self, lies: bool) -> Referee {
         self.lies = lies;
         self
+    }
+
+    async fn rule(
+        &self,
+        board: &Board,
+        id: u64,
+        dispute: &Dispute,
+    ) -> Result<Option<Act>, NodeError> {
+        let (party, policy) = (&self.party, Policy::default());
+        let ruling = next_move(party, board, id, Part::Referee, &policy).await?;
+        let ruling = match self.lies {
+            true => ruling.map(|honest| lying_referee::lie(honest, dispute.claimed_digest)),
+            false => ruling,
+        };
+        match ruling {
+            Some(ruling) => send(party, board, id, ruling).await,
+            None => Ok(None),
+        }
     }
 }
 
@@ -48,20 +67,13 @@ impl Role for Referee {
             DisputeState::Refereed => (entry.dispute.referee_deadline, *id),
             _ => (u64::MAX, *id),
         });
+        let mut attempts = Attempts::default();
         for (id, entry) in duties {
-            let (party, policy) = (&self.party, Policy::default());
-            let ruling = next_move(party, board, id, Part::Referee, &policy).await?;
-            let Some(mut ruling) = ruling else {
-                continue;
-            };
-            if self.lies {
-                ruling = lying_referee::lie(ruling, entry.dispute.claimed_digest);
-            }
-            let act = send(party, board, id, ruling).await?;
-            if act.is_some() {
-                return Ok(act);
+            let outcome = self.rule(board, id, &entry.dispute).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Ok(Some(act));
             }
         }
-        Ok(None)
+        attempts.nothing()
     }
 }

@@ -10,6 +10,7 @@ use gavel_settlement::bindings::ICourt;
 use gavel_trace::Digest;
 
 use crate::board::{ChallengeEntry, Task, TaskState};
+use crate::role::Attempts;
 use crate::{Act, Address, B256, Board, NodeError, Party, Role, game, play::play};
 
 /// A watcher. With a faulty executor it is a false challenger, with the executor of
@@ -71,7 +72,7 @@ impl Watcher {
     }
 
     /// Reveals what it has committed, as soon as the provider can no longer retract.
-    async fn reveal(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+    async fn reveal(&self, board: &Board, attempts: &mut Attempts) -> Option<Act> {
         for (task, attempt, challenge) in self.challenges(board) {
             let due = board.task(task).is_some_and(|t| t.attempt == attempt)
                 && (board.reveal_window(task))
@@ -79,30 +80,40 @@ impl Watcher {
             if challenge.closed || challenge.dispute.is_some() || !due {
                 continue;
             }
-            let Some(run) = self.party.run_of(board, task).await? else {
-                continue;
-            };
-            let (root, salt) = (run.trace.trace_root(), self.salt(task, attempt)?);
-            if self.commitment(board, task, attempt, &root, salt) != challenge.commitment {
-                // it computes something else than when it committed, and cannot open that any more
-                continue;
-            }
-            let call = ICourt::revealChallengeCall {
-                taskId: U256::from(task),
-                ownTraceRoot: root.0.into(),
-                salt,
-            };
-            let what = format!("reveals its challenge of task {task}");
-            let act = self.party.act(board.contracts.court, call, what).await?;
-            if act.is_some() {
-                return Ok(act);
+            let outcome = self.reveal_one(board, task, attempt, challenge).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Some(act);
             }
         }
-        Ok(None)
+        None
+    }
+
+    async fn reveal_one(
+        &self,
+        board: &Board,
+        task: u64,
+        attempt: u8,
+        challenge: &ChallengeEntry,
+    ) -> Result<Option<Act>, NodeError> {
+        let Some(run) = self.party.run_of(board, task).await? else {
+            return Ok(None);
+        };
+        let (root, salt) = (run.trace.trace_root(), self.salt(task, attempt)?);
+        if self.commitment(board, task, attempt, &root, salt) != challenge.commitment {
+            // it computes something else than when it committed, and cannot open that any more
+            return Ok(None);
+        }
+        let call = ICourt::revealChallengeCall {
+            taskId: U256::from(task),
+            ownTraceRoot: root.0.into(),
+            salt,
+        };
+        let what = format!("reveals its challenge of task {task}");
+        self.party.act(board.contracts.court, call, what).await
     }
 
     /// Plays the disputes that its challenges opened, and sees to the end of those that referees opened in their place.
-    async fn play(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+    async fn play(&self, board: &Board, attempts: &mut Attempts) -> Option<Act> {
         let me = self.party.address();
         for (id, entry) in board.open_disputes() {
             let part = if entry.dispute.challenger == me {
@@ -114,52 +125,61 @@ impl Watcher {
             } else {
                 continue;
             };
-            let act = play(&self.party, board, id, part, &self.policy).await?;
-            if act.is_some() {
-                return Ok(act);
+            let outcome = play(&self.party, board, id, part, &self.policy).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Some(act);
             }
         }
-        Ok(None)
+        None
     }
 
     /// Challenges the result that is wrong and closes first.
-    async fn commit(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+    async fn commit(&mut self, board: &Board, attempts: &mut Attempts) -> Option<Act> {
         self.agreed.retain(|(task, attempt, _)| {
             (board.task(*task))
                 .is_some_and(|task| task.attempt == *attempt && task.state.is_committed())
         });
         if self.open_challenges(board) >= self.most {
-            return Ok(None);
+            return None;
         }
         for (id, task) in self.challengeable(board) {
-            let key = (id, task.attempt, task.trace_root);
-            if self.agreed.contains(&key) {
-                continue;
-            }
-            let Some(run) = self.party.run_of(board, id).await? else {
-                continue;
-            };
-            let root = run.trace.trace_root();
-            if root == task.trace_root {
-                self.agreed.insert(key);
-                continue;
-            }
-            let salt = self.salt(id, task.attempt)?;
-            let call = ICourt::commitChallengeCall {
-                taskId: U256::from(id),
-                commitment: self.commitment(board, id, task.attempt, &root, salt),
-            };
-            let what = format!("commits a challenge of task {id}");
-            let act = self.party.act(board.contracts.court, call, what).await?;
-            if act.is_some() {
-                return Ok(act);
+            let outcome = self.commit_one(board, id, task).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Some(act);
             }
         }
-        Ok(None)
+        None
+    }
+
+    async fn commit_one(
+        &mut self,
+        board: &Board,
+        id: u64,
+        task: &Task,
+    ) -> Result<Option<Act>, NodeError> {
+        let key = (id, task.attempt, task.trace_root);
+        if self.agreed.contains(&key) {
+            return Ok(None);
+        }
+        let Some(run) = self.party.run_of(board, id).await? else {
+            return Ok(None);
+        };
+        let root = run.trace.trace_root();
+        if root == task.trace_root {
+            self.agreed.insert(key);
+            return Ok(None);
+        }
+        let salt = self.salt(id, task.attempt)?;
+        let call = ICourt::commitChallengeCall {
+            taskId: U256::from(id),
+            commitment: self.commitment(board, id, task.attempt, &root, salt),
+        };
+        let what = format!("commits a challenge of task {id}");
+        self.party.act(board.contracts.court, call, what).await
     }
 
     /// Takes back the bonds of challenges that other verdicts overtook.
-    async fn reclaim(&self, board: &Board) -> Result<Option<Act>, NodeError> {
+    async fn reclaim(&self, board: &Board, attempts: &mut Attempts) -> Option<Act> {
         for (task, attempt, challenge) in self.challenges(board) {
             let overtaken = board.task(task).is_some_and(|t| {
                 let judged = t.state.is_committed() || t.state == TaskState::Settled;
@@ -174,12 +194,12 @@ impl Watcher {
                 challenger: self.party.address(),
             };
             let what = format!("takes back its bond for task {task}");
-            let act = self.party.act(board.contracts.court, call, what).await?;
-            if act.is_some() {
-                return Ok(act);
+            let outcome = self.party.act(board.contracts.court, call, what).await;
+            if let Some(act) = attempts.act(outcome) {
+                return Some(act);
             }
         }
-        Ok(None)
+        None
     }
 
     /// Its own challenges, by task and attempt.
@@ -266,17 +286,21 @@ impl Role for Watcher {
     }
 
     async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
-        if let Some(act) = self.reveal(board).await? {
+        let mut attempts = Attempts::default();
+        if let Some(act) = self.reveal(board, &mut attempts).await {
             return Ok(Some(act));
         }
         if !self.silent
-            && let Some(act) = self.play(board).await?
+            && let Some(act) = self.play(board, &mut attempts).await
         {
             return Ok(Some(act));
         }
-        if let Some(act) = self.commit(board).await? {
+        if let Some(act) = self.commit(board, &mut attempts).await {
             return Ok(Some(act));
         }
-        self.reclaim(board).await
+        if let Some(act) = self.reclaim(board, &mut attempts).await {
+            return Ok(Some(act));
+        }
+        attempts.nothing()
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use gavel_dispute::*;
 use gavel_engine::{Engine, EngineOptions};
-use gavel_model::{Model, preprocess, shipped};
+use gavel_model::{CommitPolicy, Graph, Model, Node, Source, Weight, preprocess, shipped};
 use gavel_node::board::{Row, SegmentRows};
 use gavel_node::evidence::{DisputeFacts, rows_of_segment};
 use gavel_node::{EngineExecutor, Executor, Models, RunKnowledge};
-use gavel_numerics::Tensor;
+use gavel_numerics::{DType, Op, Tensor, TensorType};
 use gavel_trace::{Digest, HexBytes, TaskFacts, TraceCommitment};
 
 pub(crate) fn engine() -> Engine {
@@ -185,4 +185,39 @@ pub(crate) fn isolated(
         ruling: None,
     };
     Some((facts, rows))
+}
+
+/// A model whose trees are all higher than one row: 21 segments, of which the last has 40 operators and 20 outputs.
+pub(crate) fn tall() -> Model {
+    let ty = TensorType::new(DType::F32, [1, 1, 4, 4]);
+    let weight = |i: u32| Weight {
+        name: format!("w{i}"),
+        tensor: Arc::new(Tensor::f32([1], vec![0.5 + i as f32 / 64.0]).unwrap()),
+    };
+    let node = |i: u32| Node {
+        name: format!("n{i}"),
+        op: if i.is_multiple_of(2) {
+            Op::Add
+        } else {
+            Op::Mul
+        },
+        inputs: vec![
+            match i.checked_sub(1) {
+                None => Source::Input(0),
+                Some(before) => Source::node(before),
+            },
+            Source::Weight(i),
+        ],
+        output: ty.clone(),
+    };
+    let graph = Graph {
+        inputs: vec![("x".to_owned(), ty.clone())],
+        nodes: (0..60).map(node).collect(),
+        outputs: (40..60)
+            .map(|i| (format!("y{i}"), Source::node(i)))
+            .collect(),
+    };
+    let weights = (0..60).map(weight).collect();
+    let cuts = CommitPolicy::After((0..20).collect());
+    Model::build(graph, weights, Default::default(), &cuts).unwrap()
 }
