@@ -11,10 +11,10 @@ const NAMES: usize = 8;
 /// Who takes part, and what was arranged.
 pub(crate) fn cast(scenario: &Scenario, model: &str, out: Output) {
     let providers = scenario.providers.iter();
-    let honest: Vec<&str> = providers
+    let honest: Vec<String> = providers
         .clone()
         .filter(|p| p.fault.is_none())
-        .map(|p| p.name.as_str())
+        .map(|p| format!("{} {}", p.name, p.reserve))
         .collect();
     let liars = providers
         .filter_map(|p| Some((&p.name, p.fault?)))
@@ -32,7 +32,10 @@ pub(crate) fn cast(scenario: &Scenario, model: &str, out: Output) {
             "model",
             format!("{model}, served by {} providers", scenario.providers.len()),
         ),
-        ("honest", honest.join(", ")),
+        (
+            "bidding",
+            format!("{} tokens, and honest", honest.join(", ")),
+        ),
         (
             "watching",
             watcher.map_or_else(

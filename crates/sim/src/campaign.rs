@@ -100,7 +100,7 @@ impl CampaignReport {
             count(|s| &mut s.audits, &audit.outcome);
         }
         if !report.holds() {
-            self.fail(seed, broken_guarantees(&report));
+            self.fail(seed, report.broken_guarantees());
         }
     }
 
@@ -108,38 +108,6 @@ impl CampaignReport {
         if self.failing.len() < LISTED {
             self.failing.push(FailingSeed { seed, why });
         }
-    }
-}
-
-/// What did not hold, for people.
-pub(crate) fn broken_guarantees(report: &Report) -> Vec<String> {
-    let facts = &report.facts;
-    let names = |names: &[String]| names.join(", ");
-    let mut why = Vec::new();
-    if !report.conserved {
-        why.push("coins were made or lost".to_owned());
-    }
-    if !report.finished {
-        why.push("something was still open at the end".to_owned());
-    }
-    if facts.honest_slashed > 0 {
-        let who = names(&facts.honest_slashed_names);
-        why.push(format!("honest parties lost stake: {who}"));
-    }
-    if facts.wrong_settled > 0 {
-        why.push(format!("{} wrong results settled", facts.wrong_settled));
-    }
-    if facts.honest_poorer > 0 {
-        let who = names(&facts.honest_poorer_names);
-        why.push(format!("honest parties lost money: {who}"));
-    }
-    why
-}
-
-impl Report {
-    /// The guarantees that did not hold, in words; empty when [`holds`](Self::holds).
-    pub fn broken_guarantees(&self) -> Vec<String> {
-        broken_guarantees(self)
     }
 }
 

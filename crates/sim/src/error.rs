@@ -35,6 +35,9 @@ pub enum WorldError {
     /// A shipped model or picture cannot be used.
     #[error(transparent)]
     Model(#[from] gavel_model::ModelError),
+    /// The deployment file.
+    #[error(transparent)]
+    Deployment(#[from] gavel_settlement::deployment::DeploymentError),
     /// A folder that already holds a chain.
     #[error("{0} holds a chain already: name a folder that is empty or does not exist")]
     Used(String),

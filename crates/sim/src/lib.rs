@@ -37,4 +37,4 @@ pub use scenario::{
 };
 pub use template::{Stage, Stages, WorldRules};
 pub use workload::{Input, Labeller, Workload};
-pub use world::{World, rules, run_world, run_world_in};
+pub use world::{World, run_world, run_world_in};

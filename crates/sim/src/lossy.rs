@@ -66,3 +66,28 @@ impl tower::Service<RequestPacket> for Lossy {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gavel_settlement::alloy::providers::Provider as _;
+    use gavel_settlement::chain::Genesis;
+
+    #[tokio::test]
+    async fn losses_follow_from_the_seed_and_have_their_share() {
+        let lost = async |seed| {
+            let chain = SharedChain::in_memory(Genesis::default());
+            let endpoint = endpoint(chain, 250_000, seed);
+            let mut lost = Vec::new();
+            for _ in 0..200 {
+                lost.push(endpoint.provider().get_block_number().await.is_err());
+            }
+            lost
+        };
+        let once = lost(1).await;
+        assert_eq!(once, lost(1).await);
+        assert_ne!(once, lost(2).await);
+        let share = once.iter().filter(|lost| **lost).count();
+        assert!((25..75).contains(&share), "{share} of 200");
+    }
+}

@@ -443,11 +443,34 @@ pub struct Facts {
 impl Report {
     /// Whether every guarantee held in this world.
     pub fn holds(&self) -> bool {
-        self.conserved
-            && self.finished
-            && self.facts.honest_slashed == 0
-            && self.facts.wrong_settled == 0
-            && self.facts.honest_poorer == 0
+        self.broken_guarantees().is_empty()
+    }
+
+    /// What did not hold, for people; empty when everything [`holds`](Self::holds).
+    pub fn broken_guarantees(&self) -> Vec<String> {
+        let facts = &self.facts;
+        let mut why = Vec::new();
+        if !self.conserved {
+            why.push("coins were made or lost".to_owned());
+        }
+        if !self.finished {
+            why.push("something was still open at the end".to_owned());
+        }
+        if facts.honest_slashed > 0 {
+            let who = facts.honest_slashed_names.join(", ");
+            why.push(format!("honest parties lost stake: {who}"));
+        }
+        if facts.wrong_settled > 0 {
+            why.push(format!(
+                "wrong results that settled: {}",
+                facts.wrong_settled
+            ));
+        }
+        if facts.honest_poorer > 0 {
+            let who = facts.honest_poorer_names.join(", ");
+            why.push(format!("honest parties lost money: {who}"));
+        }
+        why
     }
 
     /// Balances of a party.

@@ -101,3 +101,80 @@ pub(crate) fn is_over(board: &Board) -> bool {
             .all(|c| c.closed || c.dispute.is_some())
         && board.audits.values().all(|entry| !entry.audit.on_duty)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gavel_node::board::{Head, MarketRules, Rules, Task, TaskEntry};
+
+    const NOW: u64 = 1_000_000;
+
+    fn board(task: Task) -> Board {
+        let mut board = Board {
+            head: Head {
+                time: NOW,
+                ..Head::default()
+            },
+            ..Board::default()
+        };
+        let market = MarketRules {
+            open_lifetime: 86_400,
+            ..MarketRules::default()
+        };
+        board.rules.insert(
+            1,
+            Rules {
+                market,
+                ..Rules::default()
+            },
+        );
+        board.tasks.insert(
+            1,
+            TaskEntry {
+                task,
+                rules: 1,
+                ..TaskEntry::default()
+            },
+        );
+        board
+    }
+
+    #[test]
+    fn steps_grow_and_stop_at_the_next_moment() {
+        let claimed = board(Task {
+            state: TaskState::Claimed,
+            deadline: NOW + 39,
+            ..Task::default()
+        });
+        let steps = [1, 2, 3, 4, 5, 6, 7].map(|idle| step(&claimed, idle, None));
+        assert_eq!(steps, [2, 4, 8, 16, 32, 40, 40]);
+        assert_eq!(step(&claimed, 9, Some(NOW + 3)), 3);
+        // what is due already does not stop the clock
+        assert_eq!(step(&claimed, 1, Some(NOW)), 2);
+        assert!(!is_over(&claimed));
+    }
+
+    #[test]
+    fn a_rising_price_is_followed_closely_and_a_forgotten_task_is_not() {
+        let open = |opened_at| {
+            board(Task {
+                state: TaskState::Open,
+                opened_at,
+                ramp_seconds: 300,
+                ..Task::default()
+            })
+        };
+        assert_eq!(step(&open(NOW - 10), 30, None), AUCTION_STEP);
+        let expires = NOW - 50_000 + 86_400 + 1;
+        assert_eq!(step(&open(NOW - 50_000), 30, None), expires - NOW);
+    }
+
+    #[test]
+    fn a_world_is_over_when_all_that_was_begun_has_ended() {
+        let settled = board(Task {
+            state: TaskState::Settled,
+            ..Task::default()
+        });
+        assert!(is_over(&settled) && is_over(&Board::default()));
+    }
+}

@@ -14,7 +14,7 @@ use gavel_settlement::{
     dev_params,
 };
 
-use crate::{TOKEN, WorldError};
+use crate::{Scenario, TOKEN, WorldError};
 
 /// Seed of the deployer's key, which is nobody's secret.
 const DEPLOYER_SEED: &str = "gavel arena";
@@ -28,6 +28,15 @@ pub struct WorldRules {
     pub audit_ppm: u32,
     /// First results of a provider that are audited whatever the beacon says.
     pub probation_tasks: u32,
+}
+
+impl From<&Scenario> for WorldRules {
+    fn from(scenario: &Scenario) -> WorldRules {
+        WorldRules {
+            audit_ppm: scenario.audit_ppm,
+            probation_tasks: scenario.probation_tasks,
+        }
+    }
 }
 
 /// A chain on which everything is deployed and nobody has acted.

@@ -19,7 +19,7 @@ use crate::reader::Reader;
 use crate::timeline::Line;
 use crate::{
     Amount, BalanceReport, Books, Change, FaultKind, Holdings, LedgerReport, ModelFacts,
-    PartyFacts, REPORT_FORMAT, Report, Scenario, Stage, TOKEN, Workload, WorldError, WorldRules,
+    PartyFacts, REPORT_FORMAT, Report, Scenario, Stage, TOKEN, Workload, WorldError,
 };
 use crate::{cast, facts, lossy, schedule};
 
@@ -346,14 +346,6 @@ impl World {
     }
 }
 
-/// The rules that a scenario needs.
-pub fn rules(scenario: &Scenario) -> WorldRules {
-    WorldRules {
-        audit_ppm: scenario.audit_ppm,
-        probation_tasks: scenario.probation_tasks,
-    }
-}
-
 /// Runs a world on a runtime of its own: nothing in it depends on another thread.
 ///
 /// # Errors
@@ -365,7 +357,7 @@ pub fn run_world(
     tell: &mut dyn FnMut(&Line),
 ) -> Result<Report, WorldError> {
     runtime()?.block_on(async {
-        let stage = stages.fork(rules(scenario), workload.model()).await?;
+        let stage = stages.fork(scenario.into(), workload.model()).await?;
         let workload = Arc::clone(workload);
         let world = World::open(scenario.clone(), workload, stage, Blobs::memory()).await?;
         world.run(tell).await
@@ -384,14 +376,13 @@ pub fn run_world_in(
 ) -> Result<Report, WorldError> {
     runtime()?.block_on(async {
         let chain = folder.join("chain");
-        let stage = Stage::in_folder(&chain, rules(scenario), workload.model()).await?;
+        let stage = Stage::in_folder(&chain, scenario.into(), workload.model()).await?;
         let blobs = folder.join("blobs");
         std::fs::create_dir_all(&blobs)?;
         let blobs = Blobs::open(&blobs.display().to_string())?;
         stage
             .deployment
-            .save(&folder.join("gavel-deployment.json"))
-            .map_err(|e| WorldError::View(e.to_string()))?;
+            .save(&folder.join("gavel-deployment.json"))?;
         let workload = Arc::clone(workload);
         let world = World::open(scenario.clone(), workload, stage, blobs).await?;
         world.run(tell).await

@@ -62,7 +62,10 @@ fn the_facts_see_a_wrong_result_settle_where_nobody_looks() {
     });
     let report = unseen.unwrap();
     assert!(!report.holds());
-    assert_eq!(report.broken_guarantees(), ["1 wrong results settled"]);
+    assert_eq!(
+        report.broken_guarantees(),
+        ["wrong results that settled: 1"]
+    );
     let cheat = liar(&report, FaultKind::Weight);
     assert!(report.balance(&cheat).unwrap().change.0 > 0);
 }

@@ -17,6 +17,20 @@ fn a_block_of_random_worlds_holds() {
 }
 
 #[test]
+fn where_nobody_watches_the_honest_are_whole_all_the_same() {
+    for seed in 1..=15 {
+        let report = run(&Scenario::random(seed, workload().inputs.len(), false));
+        assert!(report.conserved && report.finished, "seed {seed}");
+        let facts = &report.facts;
+        assert_eq!(
+            (facts.honest_slashed, facts.honest_poorer),
+            (0, 0),
+            "seed {seed}: {facts:?}"
+        );
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_world() {
     // one with crashes and lost answers among them
     let chosen = (1..200).map(|seed| Scenario::random(seed, 6, true));

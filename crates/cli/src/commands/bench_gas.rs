@@ -54,6 +54,7 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
         .sum();
     let dispute = disputed.disputes.first();
     let (gas, moves) = dispute.map_or((0, 0), |d| (d.gas, d.moves.len()));
+    let challenge = disputed.gas.get("commitChallenge").map_or(0, mean);
     out.line("");
     out.facts(&[
         (
@@ -62,7 +63,11 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
         ),
         (
             "a dispute",
-            format!("{} gas in {moves} transactions", count(gas)),
+            format!(
+                "{} gas in {moves} transactions, and {} for the challenge",
+                count(gas),
+                count(challenge)
+            ),
         ),
     ]);
     out.next("gavel demo");
@@ -73,6 +78,7 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
         "task": {"actions": TASK, "gas": task},
         "dispute": {
             "gas": gas,
+            "with_challenge": gas + challenge,
             "moves": dispute.map(|d| d.moves.iter().map(|m| json!({"who": m.who, "what": m.what, "gas": m.gas})).collect::<Vec<_>>()),
             "rounds": dispute.map(|d| d.rounds),
             "verdict": dispute.map(|d| &d.verdict),
