@@ -2,7 +2,7 @@
 //!
 //! `magic || (length:u32 le || crc32:u32 le || payload)*`; the first payload is the genesis, the others events,
 //! as JSON. An append is one write and one fsync, so a torn tail is a record that was never
-//! acknowledged: it is cut off. A bad record with others after it is corruption, and refused.
+//! acknowledged: it is cut off. A bad record with a good one after it is corruption, and refused.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,6 +14,8 @@ use super::types::{Event, Genesis};
 
 const MAGIC: &[u8; 16] = b"gavel chain v1\n\0";
 const FILE: &str = "chain.journal";
+/// Length and checksum.
+const HEADER: usize = 8;
 /// A record larger than any transaction the chain accepts.
 const MAX_RECORD: usize = 1 << 24;
 
@@ -60,7 +62,7 @@ pub enum JournalError {
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
+    pub(super) file: File,
 }
 
 impl Journal {
@@ -154,35 +156,49 @@ struct Record<'a> {
 fn records<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Record<'a>>, u64), JournalError> {
     let mut out = Vec::new();
     let mut at = MAGIC.len();
-    while let Some(header) = bytes.get(at..at + 8) {
-        let word =
-            |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
-        let (length, crc) = (word(0) as usize, word(4));
-        let corrupt = |reason: String| JournalError::Corrupt {
-            path: path.to_owned(),
-            offset: at as u64,
-            reason,
-        };
-        let Some(payload) = bytes.get(at + 8..at + 8 + length) else {
-            // reaches past the end: a torn write, unless the length itself is absurd in a file that goes on
-            if length > MAX_RECORD {
-                return Err(corrupt(format!("a record of {length} bytes")));
-            }
-            break;
-        };
-        if crc32fast::hash(payload) != crc {
-            if at + 8 + length == bytes.len() {
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let Some(payload) = whole(rest) else {
+            if is_torn(rest) {
                 break;
             }
-            return Err(corrupt("its checksum does not match".into()));
-        }
+            return Err(JournalError::Corrupt {
+                path: path.to_owned(),
+                offset: at as u64,
+                reason: "its record is not what was written, and it is not the last".into(),
+            });
+        };
         out.push(Record {
             offset: at as u64,
             payload,
         });
-        at += 8 + length;
+        at += HEADER + payload.len();
     }
     Ok((out, at as u64))
+}
+
+/// The payload of the record that these bytes begin with, if it is there as it was written.
+fn whole(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (crc, rest) = rest.split_first_chunk()?;
+    let payload = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    // no payload is empty: zeros are space that was allotted and never written
+    (!payload.is_empty() && crc32fast::hash(payload) == u32::from_le_bytes(*crc)).then_some(payload)
+}
+
+/// Whether a bad record that these bytes begin with can be an append that was cut short.
+fn is_torn(bytes: &[u8]) -> bool {
+    let Some((length, _)) = bytes.split_first_chunk() else {
+        return true;
+    };
+    let length = u32::from_le_bytes(*length) as usize;
+    if length == 0 {
+        return bytes.iter().all(|b| *b == 0);
+    }
+    // a wrong length can reach past records that are whole; the text of a payload never looks like one
+    length <= MAX_RECORD
+        && HEADER + length >= bytes.len()
+        && (1..bytes.len()).all(|at| whole(&bytes[at..]).is_none())
 }
 
 fn parse<T: serde::de::DeserializeOwned>(

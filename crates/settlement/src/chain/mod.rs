@@ -28,6 +28,8 @@ type State = CacheDB<EmptyDB>;
 
 /// Most events kept in memory and replayed on opening; a chain that needs more has outgrown one process.
 const MAX_EVENTS: usize = 1 << 22;
+/// The latest time that the clock can be moved to: blocks after it still have times that only grow.
+const LAST_TIME: u64 = u64::MAX >> 1;
 
 /// The chain. One writer: share it behind a lock.
 #[derive(Debug)]
@@ -107,6 +109,8 @@ impl Chain {
     /// Undecodable, wrongly signed, wrong chain or nonce, above the gas cap: nothing changes. A transaction that
     /// reverts is a receipt, not an error.
     pub fn submit(&mut self, raw: &[u8]) -> Result<B256, ChainError> {
+        // what could not be written is not acknowledged the second time either
+        self.usable()?;
         if self.receipts.contains_key(&keccak256(raw)) {
             // a duplicated request is answered like the first
             return Ok(keccak256(raw));
@@ -202,9 +206,12 @@ impl Chain {
     /// Moves the clock forward to `time`; an earlier time changes nothing.
     ///
     /// # Errors
-    /// If the journal cannot be written.
+    /// A time after the end of time, or the journal cannot be written.
     pub fn advance_to(&mut self, time: u64) -> Result<(), ChainError> {
         self.usable()?;
+        if time > LAST_TIME {
+            return Err(ChainError::Time { last: LAST_TIME });
+        }
         if time > self.now {
             self.now = time;
             self.record(Event::Clock { time })?;
@@ -249,28 +256,24 @@ impl Chain {
             });
         }
         let (now, keep) = (self.now, self.blocks.len() - depth);
-        let events = std::mem::take(&mut self.events);
-        let (journal, failed) = (self.journal.take(), self.failed.take());
         let mut chain = Chain::in_memory(self.genesis.clone());
         let mut dropped = Vec::new();
-        let mut effective = Vec::new();
-        for event in events {
-            match &event {
+        for event in &self.events {
+            match event {
                 Event::Transaction { raw, .. } if chain.blocks.len() >= keep => {
                     dropped.push(raw.clone())
                 }
                 Event::Mine { .. } if chain.blocks.len() >= keep => {}
                 _ => {
-                    chain.apply(&event)?;
-                    effective.push(event);
+                    chain.apply(event)?;
+                    chain.events.push(event.clone());
                 }
             }
         }
         *self = Chain {
             now: now.max(chain.now),
-            events: effective,
-            journal,
-            failed,
+            journal: self.journal.take(),
+            failed: self.failed.take(),
             ..chain
         };
         Ok(dropped)

@@ -48,12 +48,10 @@ impl Chain {
 
     /// Logs of the blocks still in the chain.
     pub fn logs(&self, filter: &LogFilter) -> Vec<&LogEntry> {
-        let first = filter.from_block as usize;
-        let count = (filter.to_block.saturating_sub(filter.from_block) as usize).saturating_add(1);
         self.blocks
             .iter()
-            .skip(first)
-            .take(count)
+            .skip(usize::try_from(filter.from_block).unwrap_or(usize::MAX))
+            .take_while(|block| block.number <= filter.to_block)
             .filter_map(|b| self.receipts.get(&b.transaction?))
             .flat_map(|r| r.logs.iter())
             .filter(|l| filter.matches(l))

@@ -231,6 +231,12 @@ pub enum ChainError {
         /// There.
         blocks: usize,
     },
+    /// A time that no clock shows.
+    #[error("the clock ends at {last}")]
+    Time {
+        /// The latest that can be set.
+        last: u64,
+    },
     /// The journal does not reproduce what it says.
     #[error("block {number} replays to {found}, the journal says {expected}")]
     Replay {

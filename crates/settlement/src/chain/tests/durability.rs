@@ -1,0 +1,242 @@
+//! What was acknowledged is there after a crash; what is not whole is not.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::chain::JournalError;
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self) -> Result<Chain, ChainError> {
+        Chain::open(self.0.path(), genesis())
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.0.path().join("chain.journal")
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.journal()).unwrap()
+    }
+
+    fn put(&self, bytes: &[u8]) {
+        fs::write(self.journal(), bytes).unwrap();
+    }
+}
+
+/// Where the records of a journal start, and its end.
+fn offsets(bytes: &[u8]) -> Vec<usize> {
+    let mut all = vec![16];
+    while let Some(length) = bytes
+        .get(all[all.len() - 1]..)
+        .and_then(|b| b.first_chunk())
+    {
+        all.push(all[all.len() - 1] + 8 + u32::from_le_bytes(*length) as usize);
+    }
+    assert_eq!(all.last(), Some(&bytes.len()));
+    all
+}
+
+#[test]
+fn a_chain_that_is_opened_again_is_what_it_was_and_goes_on() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    let before = seen(&chain);
+    assert_eq!(before.count, U256::from(2));
+    assert_eq!(before.logs.len(), 2);
+    assert_eq!(before.balances, [993, 7].map(U256::from));
+    drop(chain);
+    for round in 0..3 {
+        let mut chain = home.open().unwrap();
+        assert_eq!(chain.storage(recorder(), U256::ZERO), U256::from(2 + round));
+        if round == 0 {
+            assert_eq!(seen(&chain), before);
+        }
+        chain.submit(&record(5 + round, 0)).unwrap();
+    }
+}
+
+#[test]
+fn the_clock_alone_is_durable_too() {
+    let home = Home::new();
+    let later = genesis().time + 86_400;
+    home.open().unwrap().advance_to(later).unwrap();
+    assert_eq!(home.open().unwrap().now(), later);
+}
+
+#[test]
+fn the_genesis_of_the_first_opening_stays_and_another_chain_is_refused() {
+    let home = Home::new();
+    let first = home.open().unwrap().head().hash;
+    let other = |chain_id| Genesis {
+        chain_id,
+        time: 5,
+        accounts: Vec::new(),
+    };
+    let again = Chain::open(home.0.path(), other(31337)).unwrap();
+    assert_eq!(again.head().hash, first);
+    assert_eq!(again.balance(key().address()), U256::from(1_000));
+    drop(again);
+    assert!(matches!(
+        Chain::open(home.0.path(), other(1)),
+        Err(ChainError::Journal(JournalError::OtherChain {
+            expected: 1,
+            found: 31337,
+            ..
+        }))
+    ));
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let home = Home::new();
+    let chain = home.open().unwrap();
+    assert!(matches!(
+        home.open(),
+        Err(ChainError::Journal(JournalError::Locked(_)))
+    ));
+    // a fork is in memory and holds nothing
+    let fork = chain.fork();
+    drop(chain);
+    home.open().unwrap();
+    drop(fork);
+}
+
+#[test]
+fn an_append_that_is_cut_anywhere_is_dropped_and_can_be_made_again() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    let before = seen(&chain);
+    chain.submit(&pay(5, 1)).unwrap();
+    let after = seen(&chain);
+    drop(chain);
+    let whole = home.bytes();
+    let offsets = offsets(&whole);
+    let last = offsets[offsets.len() - 2];
+    for end in last..whole.len() {
+        home.put(&whole[..end]);
+        let mut chain = home.open().unwrap();
+        assert_eq!(seen(&chain), before, "cut at {end}");
+        chain.submit(&pay(5, 1)).unwrap();
+        drop(chain);
+        assert_eq!(home.bytes(), whole, "cut at {end}");
+    }
+    assert_eq!(seen(&home.open().unwrap()), after);
+}
+
+#[test]
+fn a_tail_of_zeros_is_an_append_whose_bytes_never_came() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    let before = seen(&chain);
+    drop(chain);
+    let whole = home.bytes();
+    for zeros in [1, 7, 8, 9, 16, 4096] {
+        home.put(&[&whole[..], &vec![0; zeros]].concat());
+        assert_eq!(seen(&home.open().unwrap()), before, "{zeros}");
+        assert_eq!(home.bytes(), whole, "{zeros}");
+    }
+}
+
+#[test]
+fn a_start_that_is_cut_anywhere_starts_again() {
+    let home = Home::new();
+    let first = home.open().unwrap().head().clone();
+    let whole = home.bytes();
+    for end in 0..whole.len() {
+        home.put(&whole[..end]);
+        assert_eq!(home.open().unwrap().head(), &first, "cut at {end}");
+        assert_eq!(home.bytes(), whole);
+    }
+}
+
+#[test]
+fn one_wrong_byte_before_the_last_record_is_refused_with_its_record_and_nothing_is_cut() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    drop(chain);
+    let whole = home.bytes();
+    let offsets = offsets(&whole);
+    let last = offsets.len() - 2;
+    for record in 0..last {
+        let (start, end) = (offsets[record], offsets[record + 1]);
+        // each byte of the header, some of the payload
+        for at in (start..start + 8).chain((start + 8..end).step_by(97)) {
+            for flip in [0x01, 0x80] {
+                let mut bad = whole.clone();
+                bad[at] ^= flip;
+                home.put(&bad);
+                let error = home.open().unwrap_err();
+                let ChainError::Journal(JournalError::Corrupt { offset, .. }) = &error else {
+                    panic!("byte {at}: {error}");
+                };
+                assert_eq!(*offset, start as u64, "byte {at}");
+                assert_eq!(home.bytes(), bad, "byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_of_something_else_is_refused_and_left_alone() {
+    let home = Home::new();
+    for other in [&b"gavel chain v2\n\0rest"[..], b"{}", &[0; 64]] {
+        home.put(other);
+        assert!(matches!(
+            home.open(),
+            Err(ChainError::Journal(JournalError::Foreign(_)))
+        ));
+        assert_eq!(home.bytes(), other);
+    }
+}
+
+#[test]
+fn a_history_that_does_not_give_the_blocks_it_names_is_refused() {
+    let home = Home::new();
+    drop(home.open().unwrap());
+    let (mut journal, _, _) = Journal::open(home.0.path(), &genesis()).unwrap();
+    let event = Event::Transaction {
+        time: genesis().time + 1,
+        raw: create(0),
+        block_hash: B256::repeat_byte(1),
+    };
+    journal.append(&event).unwrap();
+    drop(journal);
+    assert!(matches!(
+        home.open(),
+        Err(ChainError::Replay { number: 1, expected, .. }) if expected == B256::repeat_byte(1)
+    ));
+}
+
+#[test]
+fn what_could_not_be_written_is_never_acknowledged() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    let before = seen(&chain);
+    // a handle that cannot be written to stands for a full disk
+    chain.journal.as_mut().unwrap().file = fs::File::open(home.journal()).unwrap();
+    let raw = pay(5, 1);
+    assert!(matches!(chain.submit(&raw), Err(ChainError::Journal(_))));
+    // nor when it is asked again, nor anything else
+    assert!(matches!(chain.submit(&raw), Err(ChainError::Failed(_))));
+    assert!(matches!(chain.mine(), Err(ChainError::Failed(_))));
+    assert!(matches!(chain.reorg(1), Err(ChainError::Failed(_))));
+    assert!(matches!(
+        chain.advance_to(u64::MAX),
+        Err(ChainError::Failed(_))
+    ));
+    assert!(chain.failure().is_some());
+    drop(chain);
+    assert_eq!(seen(&home.open().unwrap()), before);
+}

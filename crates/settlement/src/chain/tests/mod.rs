@@ -1,0 +1,145 @@
+//! A contract of a few opcodes and one key, on chains that are closed, cut, forked and reorganised.
+
+mod clock;
+mod durability;
+mod refusals;
+mod reorg;
+
+use alloy::consensus::{SignableTransaction as _, TxEip1559};
+use alloy::eips::eip2718::Encodable2718 as _;
+use alloy::primitives::{TxKind, hex};
+use alloy::signers::SignerSync as _;
+use alloy::signers::local::PrivateKeySigner;
+
+use super::*;
+use crate::account::dev_key;
+
+/// Counts its calls in slot 0 and logs, under the count, what the instructions say: TIMESTAMP, BLOCKHASH of the
+/// block in the first word of the input, PREVRANDAO and NUMBER; it returns the same. Input of one byte reverts.
+const RECORDER: [u8; 64] = hex!(
+    // copies the rest and returns it
+    "6034600c60003960346000f3"
+    // one byte of input: revert
+    "366001 14602e57"
+    // the count
+    "600054600101 80600055"
+    // the words
+    "42600052 60003540602052 44604052 43606052"
+    "60806000a1 60806000f3"
+    "5b60006000fd"
+);
+
+/// What of a chain is seen from outside, for comparing two of them.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    now: u64,
+    blocks: Vec<Block>,
+    receipts: Vec<Receipt>,
+    logs: Vec<LogEntry>,
+    nonce: u64,
+    balances: Vec<U256>,
+    code: Bytes,
+    count: U256,
+}
+
+fn key() -> PrivateKeySigner {
+    dev_key("chain tests", 0)
+}
+
+fn friend() -> Address {
+    dev_key("chain tests", 1).address()
+}
+
+fn recorder() -> Address {
+    key().address().create(0)
+}
+
+fn genesis() -> Genesis {
+    Genesis {
+        accounts: vec![(key().address(), U256::from(1_000))],
+        ..Genesis::default()
+    }
+}
+
+fn unsigned(nonce: u64, to: TxKind, input: impl Into<Bytes>) -> TxEip1559 {
+    TxEip1559 {
+        chain_id: 31337,
+        nonce,
+        gas_limit: 1_000_000,
+        to,
+        input: input.into(),
+        ..TxEip1559::default()
+    }
+}
+
+fn sealed(transaction: TxEip1559) -> Bytes {
+    let signature = key().sign_hash_sync(&transaction.signature_hash()).unwrap();
+    let envelope = TxEnvelope::from(transaction.into_signed(signature));
+    envelope.encoded_2718().into()
+}
+
+fn create(nonce: u64) -> Bytes {
+    sealed(unsigned(nonce, TxKind::Create, RECORDER))
+}
+
+/// Asks the recorder for the hash of block `about`.
+fn record(nonce: u64, about: u64) -> Bytes {
+    let word = U256::from(about).to_be_bytes::<32>();
+    sealed(unsigned(nonce, TxKind::Call(recorder()), word))
+}
+
+fn pay(nonce: u64, wei: u64) -> Bytes {
+    sealed(TxEip1559 {
+        value: U256::from(wei),
+        ..unsigned(nonce, TxKind::Call(friend()), Bytes::new())
+    })
+}
+
+fn fail(nonce: u64) -> Bytes {
+    sealed(unsigned(nonce, TxKind::Call(recorder()), [0]))
+}
+
+fn everything() -> LogFilter {
+    LogFilter {
+        to_block: u64::MAX,
+        ..LogFilter::default()
+    }
+}
+
+fn seen(chain: &Chain) -> Seen {
+    let hashes = chain.blocks.iter().filter_map(|b| b.transaction);
+    Seen {
+        now: chain.now(),
+        blocks: chain.blocks.clone(),
+        receipts: hashes
+            .map(|h| chain.receipt_of(h).unwrap().clone())
+            .collect(),
+        logs: chain.logs(&everything()).into_iter().cloned().collect(),
+        nonce: chain.nonce(key().address()),
+        balances: [key().address(), friend()]
+            .map(|a| chain.balance(a))
+            .to_vec(),
+        code: chain.code(recorder()),
+        count: chain.storage(recorder(), U256::ZERO),
+    }
+}
+
+/// A creation, calls, a payment, a transaction that reverts, an empty block, and a clock that moved.
+fn lived(chain: &mut Chain) {
+    chain.submit(&create(0)).unwrap();
+    chain.submit(&record(1, 0)).unwrap();
+    chain.submit(&pay(2, 7)).unwrap();
+    let reverted = chain.submit(&fail(3)).unwrap();
+    assert!(!chain.receipt_of(reverted).unwrap().success);
+    chain.advance_to(chain.now() + 500).unwrap();
+    chain.mine().unwrap();
+    chain.submit(&record(4, 1)).unwrap();
+}
+
+fn word(data: &[u8], i: usize) -> B256 {
+    B256::from_slice(&data[32 * i..][..32])
+}
+
+fn number(data: &[u8], i: usize) -> u64 {
+    U256::from_be_bytes(word(data, i).0).to()
+}
