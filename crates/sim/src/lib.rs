@@ -15,6 +15,7 @@ mod chronicle;
 mod error;
 mod facts;
 mod fault;
+mod level;
 mod lossy;
 mod party;
 mod reader;
@@ -30,6 +31,7 @@ pub use amount::{Amount, Change, DECIMALS, TOKEN};
 pub use campaign::{CampaignReport, FailingSeed, campaign};
 pub use error::WorldError;
 pub use fault::{FaultKind, UnknownFault};
+pub use level::{LevelGas, descend};
 pub use report::*;
 pub use scenario::{
     DemoOptions, MAX_FAULTS, MIN_PROVIDERS, ProviderSpec, Scenario, ScenarioError, TaskPlan,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gavel_model::Model;
 use gavel_node::U256;
+use gavel_node::roles::registration;
 use gavel_settlement::account::dev_key;
-use gavel_settlement::bindings::Market;
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::{
     Account, DeployOptions, Deployment, DevParams, Endpoint, Network, Sender, SharedChain, deploy,
@@ -87,10 +87,7 @@ impl Stage {
         let sender = Sender::new(key, Endpoint::in_process(chain.clone()));
         let deployment = deploy(&sender, &params, &options).await?;
         let stage = Stage { chain, deployment };
-        let call = Market::registerModelCall {
-            header: header(model),
-            uri: String::new(),
-        };
+        let call = registration(model.header(), String::new());
         stage.deployer().send(stage.deployment.market, call).await?;
         Ok(stage)
     }
@@ -129,25 +126,5 @@ impl Stages {
         let stage = Arc::new(Stage::in_memory(rules, model).await?);
         known().insert(rules, Arc::clone(&stage));
         Ok(stage.fork())
-    }
-}
-
-fn header(model: &Model) -> Market::ModelHeader {
-    let h = model.header();
-    Market::ModelHeader {
-        numericsVersion: h.numerics_version,
-        loweringVersion: h.lowering_version,
-        nodeCount: h.node_count,
-        maxSteps: h.max_steps,
-        commitPoints: h.commit_points,
-        traceHeight: h.trace_height,
-        opsHeight: h.ops_height,
-        liveHeight: h.live_height,
-        work: h.work,
-        nodesRoot: h.nodes_root.0.into(),
-        edgesRoot: h.edges_root.0.into(),
-        weightsRoot: h.weights_root.0.into(),
-        segmentsRoot: h.segments_root.0.into(),
-        assetsRoot: h.assets_root.0.into(),
     }
 }

@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gavel_sim::{DemoOptions, FaultKind, GasReport, Report, Scenario, Stages, Workload, run_world};
+use gavel_sim::{
+    DemoOptions, FaultKind, GasReport, Report, Scenario, Stages, Workload, descend, run_world,
+};
 use serde_json::json;
 
 use crate::failure::{Context as _, Exit, Failure};
+use crate::network::block_on;
 use crate::output::{Output, count};
 
 const MODEL: &str = "digits";
+/// Commit points of the level that is descended, and the one that is wrong.
+const LEAVES: u32 = 4_096;
+const WRONG: u32 = 2_741;
 /// What every task pays for.
 const TASK: [&str; 4] = ["post", "claim", "commit", "settle"];
 
@@ -28,6 +34,7 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
         run_world(&scenario, &workload, &Stages::default(), &mut |_| {}).at("the arena")
     };
     out.progress("an honest and a disputed world");
+    let level = block_on(async { descend(LEAVES, WRONG).await.at("the level") })?;
     let (honest, disputed) = (world(Vec::new())?, world(vec![FaultKind::Weight])?);
     let mut all: BTreeMap<&str, GasReport> = BTreeMap::new();
     for (action, gas) in honest.gas.iter().chain(&disputed.gas) {
@@ -70,11 +77,21 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
             ),
         ),
     ]);
+    out.facts(&[(
+        "a level",
+        format!(
+            "{} gas: {} commit points, {} rounds of reveal and pick",
+            count(level.gas),
+            count(level.leaves.into()),
+            level.rounds
+        ),
+    )]);
     out.next("gavel demo");
     out.json(&json!({
         "actions": all.iter().map(|(action, gas)| (*action, json!({
             "count": gas.count, "min": gas.min, "mean": mean(gas), "max": gas.max, "total": gas.total,
         }))).collect::<BTreeMap<_, _>>(),
+        "level": level,
         "task": {"actions": TASK, "gas": task},
         "dispute": {
             "gas": gas,

@@ -1,7 +1,7 @@
 //! `gavel model register FILE`
 
+use gavel_node::roles::registration;
 use gavel_settlement::SendError;
-use gavel_settlement::bindings::Market;
 use serde_json::json;
 
 use super::party;
@@ -26,26 +26,7 @@ async fn register(args: RegisterArgs, out: Output) -> Result<Exit, Failure> {
         out.json(&json!({"model_id": id, "registered": false}))?;
         return Ok(Exit::Done);
     }
-    let h = model.header();
-    let call = Market::registerModelCall {
-        header: Market::ModelHeader {
-            numericsVersion: h.numerics_version,
-            loweringVersion: h.lowering_version,
-            nodeCount: h.node_count,
-            maxSteps: h.max_steps,
-            commitPoints: h.commit_points,
-            traceHeight: h.trace_height,
-            opsHeight: h.ops_height,
-            liveHeight: h.live_height,
-            work: h.work,
-            nodesRoot: h.nodes_root.0.into(),
-            edgesRoot: h.edges_root.0.into(),
-            weightsRoot: h.weights_root.0.into(),
-            segmentsRoot: h.segments_root.0.into(),
-            assetsRoot: h.assets_root.0.into(),
-        },
-        uri: args.uri,
-    };
+    let call = registration(model.header(), args.uri);
     let sent = account.send(network.deployment().market, call).await;
     let receipt = sent.map_err(|e| match e {
         SendError::Reverted { .. } => Failure::new(format!("the registry refuses {id}: {e}")),

@@ -6,6 +6,7 @@ mod keeper;
 mod order;
 mod provider;
 mod referee;
+mod register;
 mod requester;
 mod watcher;
 
@@ -15,5 +16,6 @@ pub use keeper::{Chore, Keeper, chores};
 pub use order::{Order, OrderError, post};
 pub use provider::{Provider, ProviderPolicy};
 pub use referee::Referee;
+pub use register::registration;
 pub use requester::{Requester, outputs_of};
 pub use watcher::Watcher;

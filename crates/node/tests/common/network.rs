@@ -11,7 +11,7 @@ use gavel_node::{
 use gavel_numerics::Tensor;
 use gavel_settlement::account::dev_key;
 use gavel_settlement::alloy::providers::Provider as _;
-use gavel_settlement::bindings::{DevToken, Market};
+use gavel_settlement::bindings::DevToken;
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::dev_params::{UNIT, Windows};
 use gavel_settlement::{
@@ -59,13 +59,9 @@ impl World {
         let network = Network::new(endpoint, deployment);
         let (_, _, png) = shipped::PICTURES[0];
         let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
-        let header = market_header(&model);
+        let register = roles::registration(model.header(), "shipped".to_owned());
         let mut models = Models::new();
         let model = models.add(model);
-        let register = Market::registerModelCall {
-            header,
-            uri: "shipped".to_owned(),
-        };
         let account = Account::new(dev_key(SEED, 0), network.clone());
         let market = network.deployment().market;
         account.send(market, register).await.unwrap();
@@ -215,25 +211,5 @@ async fn give_coin(endpoint: &Endpoint, to: Address) {
             .request("anvil_setBalance", (to, coin))
             .await
             .unwrap();
-    }
-}
-
-pub(crate) fn market_header(model: &Model) -> Market::ModelHeader {
-    let h = model.header();
-    Market::ModelHeader {
-        numericsVersion: h.numerics_version,
-        loweringVersion: h.lowering_version,
-        nodeCount: h.node_count,
-        maxSteps: h.max_steps,
-        commitPoints: h.commit_points,
-        traceHeight: h.trace_height,
-        opsHeight: h.ops_height,
-        liveHeight: h.live_height,
-        work: h.work,
-        nodesRoot: h.nodes_root.0.into(),
-        edgesRoot: h.edges_root.0.into(),
-        weightsRoot: h.weights_root.0.into(),
-        segmentsRoot: h.segments_root.0.into(),
-        assetsRoot: h.assets_root.0.into(),
     }
 }
