@@ -71,3 +71,26 @@ impl Attempts {
         self.failed.map_or(Ok(None), Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_stands_in_the_way_of_no_act_and_is_told_if_there_is_none() {
+        let failed = |what: &str| Err(NodeError::Sign(what.to_owned()));
+        let act = Act {
+            what: "acts".to_owned(),
+            transaction: B256::ZERO,
+            gas: 1,
+        };
+        let mut attempts = Attempts::default();
+        assert_eq!(attempts.act(failed("first")), None);
+        assert_eq!(attempts.act(Ok(None)), None);
+        assert_eq!(attempts.act(Ok(Some(act.clone()))), Some(act));
+        assert_eq!(attempts.act(failed("second")), None);
+        let told = attempts.nothing().unwrap_err().to_string();
+        assert!(told.contains("first"), "{told}");
+        assert!(matches!(Attempts::default().nothing(), Ok(None)));
+    }
+}

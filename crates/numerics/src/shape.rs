@@ -688,4 +688,15 @@ mod tests {
         let column = ty(&[1, 1 << 20]);
         assert!(Op::Add.infer_type(&[&row, &column]).is_err());
     }
+
+    #[test]
+    fn an_empty_tensor_has_no_extents_that_overflow() {
+        let empty = |dims: [u64; 4]| TensorType::new(DType::F32, dims);
+        for dims in [[0, 1, 1 << 40, 1 << 40], [1 << 40, 1 << 40, 0, 1]] {
+            let ty = empty(dims);
+            assert!(matches!(ty.elements(), Err(NumericsError::TooLarge { .. })));
+            assert!(Op::GlobalAveragePool.infer_type(&[&ty]).is_err());
+        }
+        assert_eq!(empty([0, 1, 1 << 17, 1 << 17]).elements(), Ok(0));
+    }
 }

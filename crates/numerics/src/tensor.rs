@@ -62,7 +62,8 @@ impl TensorType {
     /// Number of elements.
     ///
     /// # Errors
-    /// Rank above [`MAX_RANK`] or more than [`MAX_ELEMENTS`].
+    /// Rank above [`MAX_RANK`] or more than [`MAX_ELEMENTS`]; an empty tensor's other extents have the same bound, so
+    /// that no product of some of them overflows.
     pub fn elements(&self) -> Result<usize, NumericsError> {
         if self.dims.len() > MAX_RANK {
             return Err(NumericsError::Rank {
@@ -73,12 +74,15 @@ impl TensorType {
         let mut total: u64 = 1;
         for &dim in &self.dims {
             total = total
-                .checked_mul(dim)
+                .checked_mul(dim.max(1))
                 .filter(|&n| n <= MAX_ELEMENTS)
                 .ok_or_else(|| NumericsError::TooLarge {
                     dims: self.dims.clone(),
                     max: MAX_ELEMENTS,
                 })?;
+        }
+        if self.dims.contains(&0) {
+            return Ok(0);
         }
         usize::try_from(total).map_err(|_| NumericsError::TooLarge {
             dims: self.dims.clone(),
