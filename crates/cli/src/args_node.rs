@@ -203,8 +203,17 @@ pub(crate) struct WatchArgs {
     /// Model to run again: ONNX file or name of a shipped model; may be given more than once
     #[arg(long = "model", value_name = "MODEL", required = true)]
     pub(crate) models: Vec<String>,
+    /// Do wrong, to see what a network makes of it
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) fault: Option<WatcherFault>,
     #[command(flatten)]
     pub(crate) run: LoopArgs,
+}
+
+/// Faults of a watcher process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WatcherFault {
+    FalseChallenge,
 }
 
 #[derive(Debug, Subcommand)]

@@ -113,18 +113,17 @@ impl Net<'_> {
     }
 }
 
-#[test]
-fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute() {
-    let dir = tempfile::tempdir().unwrap();
+/// A chain with the contracts and the model on it, and a key with tokens for each name.
+fn network<'a>(dir: &'a Path, names: &[&str]) -> (Net<'a>, Running, Vec<String>) {
     let mut net = Net {
-        dir: dir.path(),
+        dir,
         url: String::new(),
     };
     let up = ["chain", "up", "--port", "0", "--speed", SPEED];
     let chain = Running::start(net.command(&up));
     let listening = chain.wait_for("it listens", |e| e["event"] == "listening");
     net.url = listening["rpc"].as_str().unwrap().to_owned();
-    let names = ["deployer", "cheat", "ann", "bob", "cyd", "rosa", "wanda"];
+    net.key("deployer");
     let addresses: Vec<String> = names.iter().map(|name| net.key(name)).collect();
     let mut deploy = vec![
         "chain",
@@ -136,6 +135,14 @@ fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute
     ];
     deploy.extend(addresses.iter().flat_map(|a| ["--mint", a.as_str()]));
     net.run(&deploy);
+    (net, chain, addresses)
+}
+
+#[test]
+fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["cheat", "ann", "bob", "cyd", "rosa", "wanda"];
+    let (net, _chain, addresses) = network(dir.path(), &names);
     // nobody serves what the registry does not know
     let early = [
         "provider",
@@ -208,7 +215,7 @@ fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute
         attempts[0]["provider"]
             .as_str()
             .unwrap()
-            .eq_ignore_ascii_case(&addresses[1])
+            .eq_ignore_ascii_case(&addresses[0])
     );
     assert!(attempts.last().unwrap()["ended"].is_null(), "{served}");
     let providers = net.run(&["provider", "list"]);
@@ -216,17 +223,155 @@ fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute
         let cheat = provider["provider"]
             .as_str()
             .unwrap()
-            .eq_ignore_ascii_case(&addresses[1]);
+            .eq_ignore_ascii_case(&addresses[0]);
         assert_eq!(provider["standing"] == "banned", cheat, "{provider}");
     }
     let disputes = net.run(&["challenge", "list"]);
     let first = &disputes["disputes"][0];
     assert_eq!(first["state"], "upheld", "{disputes}");
     assert!(first["isolated"]["node"].is_number(), "{disputes}");
-    let paid = net.run(&["account", "show", &addresses[6]]);
+    let paid = net.run(&["account", "show", &addresses[5]]);
     assert_ne!(paid["credit"], "0", "the watcher is rewarded");
     let withdrawn = net.run(&["account", "withdraw", "--key", "wanda.json"]);
     assert_eq!(withdrawn["withdrawn"], paid["credit"]);
     let result = net.run(&["task", "result", "1", "--model", "digits-small"]);
     assert_eq!(result["prediction"], "7");
+}
+
+#[test]
+fn an_honest_provider_that_is_killed_in_a_dispute_is_cleared_when_it_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["ann", "bob", "cyd", "rosa", "fergus"];
+    let (net, _chain, addresses) = network(dir.path(), &names);
+    net.run(&[
+        "model",
+        "register",
+        "digits-small",
+        "--key",
+        "deployer.json",
+    ]);
+    let mut ann = net.provider("ann", "1", &[]);
+    let _others = [net.provider("bob", "9", &[]), net.provider("cyd", "9", &[])];
+    let watch = [
+        "challenge",
+        "watch",
+        "--model",
+        "digits-small",
+        "--key",
+        "fergus.json",
+    ];
+    let watch = [&watch[..], &["--poll", "100", "--fault", "false-challenge"]].concat();
+    let _fergus = Running::start(net.command(&watch));
+    let png = root().join("models/images/digit-3-b.png");
+    let post = [
+        "task",
+        "post",
+        "digits-small",
+        png.to_str().unwrap(),
+        "--key",
+        "rosa.json",
+    ];
+    let post = [&post[..], &["--ramp", "60", "--exec", "300", "--wait"]].concat();
+    let rosa = Running::start(net.command(&post));
+
+    ann.wait_for("a reveal", |e| {
+        e["what"]
+            .as_str()
+            .is_some_and(|w| w.contains("reveals a row"))
+    });
+    ann.child.kill().unwrap();
+    ann.child.wait().unwrap();
+    drop(ann);
+    let _ann = net.provider("ann", "1", &[]);
+
+    let served = rosa.wait_for("the task is over", |e| e["state"].is_string());
+    assert_eq!(served["state"], "settled", "{served}");
+    assert_eq!(served["attempts"].as_array().unwrap().len(), 1, "{served}");
+    assert_eq!(served["disputes"][0]["state"], "cleared", "{served}");
+    let stake = net.run(&["account", "show", &addresses[0]]);
+    assert_eq!(stake["stake"], "1000000000000000000000", "{stake}");
+    let liar = net.run(&["account", "show", &addresses[4]]);
+    let wallet: u128 = liar["wallet"].as_str().unwrap().parse().unwrap();
+    assert!(
+        wallet < 100_000 * 10u128.pow(18),
+        "the bond went to the provider"
+    );
+}
+
+#[test]
+fn what_a_network_cannot_accept_is_refused_in_words_and_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (net, _chain, addresses) = network(dir.path(), &["ann", "rosa"]);
+    let refused = |args: &[&str], words: &[&str]| {
+        let output = net.command(args).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{args:?}: {stderr}");
+        }
+    };
+    let other = [
+        "chain",
+        "deploy",
+        "--key",
+        "deployer.json",
+        "--deployment",
+        "other.json",
+    ];
+    refused(
+        &[&other[..], &["--audit-rate", "0"]].concat(),
+        &["AuditRateTooLow"],
+    );
+    // a model whose file was changed by one bit of one weight has another identity
+    let file = root().join("models/digits-small.onnx");
+    let mut edited = std::fs::read(&file).unwrap();
+    let at = edited.windows(4).position(|w| w == b"conv").unwrap();
+    let weights = at + edited[at..].windows(2).position(|w| w[0] == 0x4a).unwrap() + 40;
+    edited[weights] ^= 1;
+    std::fs::write(dir.path().join("edited.onnx"), edited).unwrap();
+    net.run(&[
+        "model",
+        "register",
+        "digits-small",
+        "--key",
+        "deployer.json",
+    ]);
+    let serve = |model: &'static str, stake: &'static str| {
+        [
+            "provider", "run", "--key", "ann.json", "--model", model, "--stake", stake,
+        ]
+    };
+    refused(
+        &serve("edited.onnx", "1000"),
+        &["edited.onnx", "not in the registry", "changed"],
+    );
+    refused(&serve("digits-small", "0"), &["StakeBelowMinimum", "103"]);
+    refused(&serve("digits-small", "1000000000"), &["cannot register"]);
+    refused(&serve("nowhere.onnx", "1000"), &["no such file"]);
+    let png = root().join("models/images/digit-3-b.png");
+    let post = [
+        "task",
+        "post",
+        "digits-small",
+        png.to_str().unwrap(),
+        "--key",
+        "rosa.json",
+    ];
+    let ask = |more: &[&'static str], words: &[&str]| refused(&[&post[..], more].concat(), words);
+    ask(
+        &["--min-price", "9", "--max-price", "8"],
+        &["PriceOutOfRange"],
+    );
+    ask(&["--max-price", "1000000"], &["PriceOutOfRange"]);
+    ask(&["--exec", "1000000"], &["ExecSecondsOutOfRange"]);
+    refused(&["task", "show", "1"], &["no task 1", "gavel task list"]);
+    refused(
+        &["task", "cancel", "1", "--key", "rosa.json"],
+        &["cannot be cancelled"],
+    );
+    for address in &addresses {
+        let account = net.run(&["account", "show", address]);
+        assert_eq!(account["wallet"], "100000000000000000000000", "{account}");
+    }
 }

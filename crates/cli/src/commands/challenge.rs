@@ -1,13 +1,16 @@
 //! `gavel challenge watch|task|list`
 
-use gavel_node::Role;
+use std::sync::Arc;
+
 use gavel_node::board::Board;
+use gavel_node::faults::{Fault, FaultyExecutor};
 use gavel_node::roles::Watcher;
+use gavel_node::{Executor, Role};
 use serde_json::json;
 
 use super::party;
 use crate::args::NetworkArgs;
-use crate::args_node::{ChallengeCommand, WatchArgs};
+use crate::args_node::{ChallengeCommand, WatchArgs, WatcherFault};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::block_on;
 use crate::output::{DIM, Output, paint};
@@ -34,6 +37,13 @@ async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, 
             );
         }
     }
+    // whoever computes wrongly challenges what is right
+    let executor: Arc<dyn Executor> = match args.fault {
+        Some(WatcherFault::FalseChallenge) => {
+            Arc::new(FaultyExecutor::new(executor, &[Fault::OneUlp], 1))
+        }
+        None => executor,
+    };
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
     // every challenge pulls a bond
     me.account.approve_vault().await.at("approving the vault")?;
@@ -46,7 +56,7 @@ async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, 
         "stops on Ctrl-C; a dispute that is left alone is lost when its clock runs out",
     ));
     out.event(&json!({"event": "watching", "watcher": me.address(), "models": models}));
-    let mut watcher = Watcher::new(me);
+    let mut watcher = Watcher::new(me).appeals(args.fault.is_none());
     if let Some(id) = only {
         watcher = watcher.only_task(id);
     }

@@ -49,27 +49,21 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
     };
     loop {
         let board = mirror.refresh().await.at("reading the chain")?;
-        let Some(act) = roles::join(&me, board, &options).await.at("joining")? else {
+        let joined = roles::join(&me, board, &options).await.map_err(|e| {
+            let rules = board.newest_rules().map(|r| &r.stake);
+            let least = rules.map_or(0, |r| r.min_stake + r.registration_fee);
+            Failure::new(format!("{} cannot register: {e}", me.address()))
+                .expected(format!(
+                    "a stake whose tokens are in its wallet, with the fee at least {}, and no ban",
+                    party::tokens(least)
+                ))
+                .hint(format!("gavel account show {}", me.address()))
+        });
+        let Some(act) = joined? else {
             break;
         };
         out.line(format!("{} {}", me.name, act.what));
         out.event(&json!({"event": "acted", "who": me.name, "what": act.what, "transaction": act.transaction, "gas": act.gas}));
-    }
-    let board = mirror.refresh().await.at("reading the chain")?;
-    if !board.providers.contains_key(&me.address()) {
-        let least = board
-            .newest_rules()
-            .map_or(0, |r| r.stake.min_stake + r.stake.registration_fee);
-        return Err(Failure::new(format!(
-            "{} is not registered: the vault refuses a stake of {} tokens from it",
-            me.address(),
-            args.stake
-        ))
-        .expected(format!(
-            "at least {} tokens in its wallet, and no ban",
-            party::tokens(least)
-        ))
-        .hint(format!("gavel account show {}", me.address())));
     }
     out.facts(&[
         ("provider", me.address().to_string()),

@@ -1,9 +1,10 @@
 //! Becoming a provider.
 
+use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{ProviderPool, StakeVault};
 use gavel_trace::Digest;
 
-use crate::{Act, Board, NodeError, Party};
+use crate::{Act, Address, Board, NodeError, Party};
 
 /// What a provider starts with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +36,8 @@ pub async fn join(
             maxConcurrency: options.concurrency,
             stakeAmount: options.stake,
         };
-        return party
-            .act(party.contracts().vault, call, "registers as a provider")
-            .await;
+        let what = "registers as a provider";
+        return send(party, party.contracts().vault, call, what.to_owned()).await;
     }
     if !board.is_eligible(&me) {
         return Ok(None);
@@ -53,5 +53,20 @@ pub async fn join(
         modelId: model.0.into(),
     };
     let what = format!("joins the pool of auditors and referees of model {model:#}");
-    party.act(party.contracts().pool, call, what).await
+    send(party, party.contracts().pool, call, what).await
+}
+
+/// Unlike in a role's tick, a refusal is an answer that somebody waits for.
+async fn send<C: SolCall>(
+    party: &Party,
+    to: Address,
+    call: C,
+    what: String,
+) -> Result<Option<Act>, NodeError> {
+    let receipt = party.account.send(to, call).await?;
+    Ok(Some(Act {
+        what,
+        transaction: receipt.hash,
+        gas: receipt.gas_used,
+    }))
 }
