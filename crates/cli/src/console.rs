@@ -1,7 +1,7 @@
 //! An arena for people: the timeline while it happens, and what came of it.
 
 use gavel_sim::timeline::{Clock, Line, Tone, duration};
-use gavel_sim::{Change, DisputeReport, Report, Scenario};
+use gavel_sim::{DisputeReport, Report, Scenario};
 
 use crate::output::{BAD, DIM, GOOD, HEAD, Output, WARN, count, paint};
 
@@ -93,11 +93,6 @@ pub(crate) fn end(report: &Report, out: Output) {
     }
     out.heading("Who has what, in tokens");
     let rows = report.balances.iter().map(|b| {
-        let change = match b.change {
-            Change(0) => paint(DIM, "0"),
-            Change(c) if c > 0 => paint(GOOD, b.change),
-            _ => paint(BAD, b.change),
-        };
         let note = match (b.tombstoned, wrongs(report, &b.party)) {
             (true, _) => "removed for ever".to_owned(),
             (false, Some(wrong)) => wrong,
@@ -108,7 +103,7 @@ pub(crate) fn end(report: &Report, out: Output) {
             b.role.clone(),
             b.before.total().to_string(),
             b.after.total().to_string(),
-            change,
+            b.change.to_string(),
             b.after.stake().to_string(),
             note,
         ]
