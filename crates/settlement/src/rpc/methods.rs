@@ -15,6 +15,9 @@ const CLIENT: &str = concat!("gavel/", env!("CARGO_PKG_VERSION"));
 /// # Errors
 /// An unknown method, parameters of the wrong kind, a revert, or what the chain refuses.
 pub fn call(chain: &mut Chain, method: &str, params: &Value) -> Result<Value, RpcError> {
+    if !(params.is_array() || params.is_null()) {
+        return Err(RpcError::params("parameters are a list"));
+    }
     let params = Params(params);
     match method {
         "web3_clientVersion" => Ok(json!(CLIENT)),

@@ -30,6 +30,9 @@ pub struct RpcError {
     pub data: Option<Bytes>,
 }
 
+/// The code of an answer that says nothing about the request: the server is at fault.
+pub(crate) const INTERNAL: i64 = -32603;
+
 impl RpcError {
     fn new(code: i64, message: impl Into<String>) -> RpcError {
         RpcError {
@@ -58,7 +61,7 @@ impl RpcError {
                 data: Some(data),
             },
             CallOutcome::Halted(reason) => RpcError::server(format!("execution halted: {reason}")),
-            CallOutcome::Returned { .. } => RpcError::new(-32603, "a call returned and failed"),
+            CallOutcome::Returned { .. } => RpcError::new(INTERNAL, "a call returned and failed"),
         }
     }
 }
@@ -67,6 +70,10 @@ impl From<ChainError> for RpcError {
     fn from(error: ChainError) -> RpcError {
         match error {
             ChainError::WouldFail(outcome) => RpcError::failed(outcome),
+            // what was asked for may be on disk all the same: not a refusal
+            ChainError::Journal(_) | ChainError::Failed(_) => {
+                RpcError::new(INTERNAL, error.to_string())
+            }
             other => RpcError::server(other.to_string()),
         }
     }

@@ -42,26 +42,34 @@ struct Seen {
     count: U256,
 }
 
-fn key() -> PrivateKeySigner {
+impl Chain {
+    /// From now on its journal, which is in this folder, cannot be written to: a handle for reading stands for a full disk.
+    pub(crate) fn stop_writing(&mut self, folder: &Path) {
+        let file = std::fs::File::open(folder.join("chain.journal")).unwrap();
+        self.journal.as_mut().unwrap().file = file;
+    }
+}
+
+pub(crate) fn key() -> PrivateKeySigner {
     dev_key("chain tests", 0)
 }
 
-fn friend() -> Address {
+pub(crate) fn friend() -> Address {
     dev_key("chain tests", 1).address()
 }
 
-fn recorder() -> Address {
+pub(crate) fn recorder() -> Address {
     key().address().create(0)
 }
 
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     Genesis {
         accounts: vec![(key().address(), U256::from(1_000))],
         ..Genesis::default()
     }
 }
 
-fn unsigned(nonce: u64, to: TxKind, input: impl Into<Bytes>) -> TxEip1559 {
+pub(crate) fn unsigned(nonce: u64, to: TxKind, input: impl Into<Bytes>) -> TxEip1559 {
     TxEip1559 {
         chain_id: 31337,
         nonce,
@@ -72,30 +80,30 @@ fn unsigned(nonce: u64, to: TxKind, input: impl Into<Bytes>) -> TxEip1559 {
     }
 }
 
-fn sealed(transaction: TxEip1559) -> Bytes {
+pub(crate) fn sealed(transaction: TxEip1559) -> Bytes {
     let signature = key().sign_hash_sync(&transaction.signature_hash()).unwrap();
     let envelope = TxEnvelope::from(transaction.into_signed(signature));
     envelope.encoded_2718().into()
 }
 
-fn create(nonce: u64) -> Bytes {
+pub(crate) fn create(nonce: u64) -> Bytes {
     sealed(unsigned(nonce, TxKind::Create, RECORDER))
 }
 
 /// Asks the recorder for the hash of block `about`.
-fn record(nonce: u64, about: u64) -> Bytes {
+pub(crate) fn record(nonce: u64, about: u64) -> Bytes {
     let word = U256::from(about).to_be_bytes::<32>();
     sealed(unsigned(nonce, TxKind::Call(recorder()), word))
 }
 
-fn pay(nonce: u64, wei: u64) -> Bytes {
+pub(crate) fn pay(nonce: u64, wei: u64) -> Bytes {
     sealed(TxEip1559 {
         value: U256::from(wei),
         ..unsigned(nonce, TxKind::Call(friend()), Bytes::new())
     })
 }
 
-fn fail(nonce: u64) -> Bytes {
+pub(crate) fn fail(nonce: u64) -> Bytes {
     sealed(unsigned(nonce, TxKind::Call(recorder()), [0]))
 }
 
@@ -125,7 +133,7 @@ fn seen(chain: &Chain) -> Seen {
 }
 
 /// A creation, calls, a payment, a transaction that reverts, an empty block, and a clock that moved.
-fn lived(chain: &mut Chain) {
+pub(crate) fn lived(chain: &mut Chain) {
     chain.submit(&create(0)).unwrap();
     chain.submit(&record(1, 0)).unwrap();
     chain.submit(&pay(2, 7)).unwrap();
