@@ -5,6 +5,7 @@
 
 use std::future::Future;
 
+use alloy::consensus::Transaction as _;
 use alloy::eips::BlockId;
 use alloy::network::TransactionBuilder as _;
 use alloy::providers::Provider as _;
@@ -15,6 +16,7 @@ use alloy::transports::TransportError;
 use super::error::SendError;
 use super::sender::{Fees, GAS_CAP, Intent, Mined, Sender, Signed};
 use crate::endpoint::entry;
+use crate::rpc::INTERNAL;
 
 /// Times that a transaction is signed anew because its nonce was taken by somebody else with the same key.
 const SIGN_MAX: u32 = 4;
@@ -22,12 +24,50 @@ const SIGN_MAX: u32 = 4;
 /// What a sender has under way.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// Transactions that the node has and whose receipts are being waited for.
-    in_flight: u64,
-    /// Nonce after the newest of them.
+    /// Nonce after the newest transaction that the node has.
     next_nonce: u64,
     /// Transactions of which nothing was heard, oldest first.
     unresolved: Vec<Signed>,
+    /// Transactions that turned out to be with the node after their callers had been told of a doubt: kept, so that
+    /// the same call finds them.
+    unclaimed: Vec<Signed>,
+}
+
+/// Transactions that the node has and whose receipts are being waited for, or were.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    in_flight: u64,
+    /// Those whose callers stopped waiting.
+    left: Vec<Signed>,
+}
+
+/// Notes that a receipt is being waited for. Dropped early, as when the caller gives up, it leaves the transaction to
+/// be resumed.
+struct Waiting<'a> {
+    sender: &'a Sender,
+    signed: Signed,
+    has_ended: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(sender: &'a Sender, signed: Signed) -> Self {
+        sender.awaited().in_flight += 1;
+        Waiting {
+            sender,
+            signed,
+            has_ended: false,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut awaited = self.sender.awaited();
+        awaited.in_flight -= 1;
+        if !self.has_ended {
+            awaited.left.push(self.signed.clone());
+        }
+    }
 }
 
 /// What the node says about a transaction.
@@ -44,14 +84,10 @@ pub(super) async fn execute(sender: &Sender, intent: Intent) -> Result<Mined, Se
         Some(signed) => signed,
         None => submit_new(sender, &mut pending, intent).await?,
     };
-    pending.in_flight += 1;
+    let mut waiting = Waiting::new(sender, signed);
     drop(pending);
-    let mined = wait(sender, &signed).await;
-    let mut pending = sender.pending.lock().await;
-    pending.in_flight -= 1;
-    if let Err(SendError::Unresolved { .. }) = &mined {
-        pending.unresolved.push(signed);
-    }
+    let mined = wait(sender, &waiting.signed).await;
+    waiting.has_ended = !matches!(mined, Err(SendError::Unresolved { .. }));
     mined
 }
 
@@ -61,17 +97,26 @@ async fn resume(
     pending: &mut Pending,
     intent: &Intent,
 ) -> Result<Option<Signed>, SendError> {
-    let mut same = None;
+    pending.unresolved.append(&mut sender.awaited().left);
+    let nonce = |signed: &Signed| signed.envelope.nonce();
+    pending.unresolved.sort_by_key(nonce);
     while let Some(signed) = pending.unresolved.first().cloned() {
-        let answer = submit(sender, &signed).await?;
+        let is_same = signed.intent == *intent;
+        let answer = submit(sender, &signed).await.map_err(|error| match error {
+            SendError::Unresolved { hash, reason } if !is_same => {
+                SendError::Unsent(format!("the fate of {hash} must be known first: {reason}"))
+            }
+            error => error,
+        })?;
         pending.unresolved.remove(0);
         match answer {
-            Answer::Taken if same.is_none() && signed.intent == *intent => same = Some(signed),
-            // another call's: its caller was told; or it never will have an effect
-            Answer::Taken | Answer::NonceTaken | Answer::Refused(_) => {}
+            Answer::Taken => pending.unclaimed.push(signed),
+            // it never will have an effect
+            Answer::NonceTaken | Answer::Refused(_) => {}
         }
     }
-    Ok(same)
+    let same = pending.unclaimed.iter().position(|s| s.intent == *intent);
+    Ok(same.map(|at| pending.unclaimed.remove(at)))
 }
 
 async fn submit_new(
@@ -122,7 +167,7 @@ async fn next_nonce(sender: &Sender, pending: &Pending) -> Result<u64, SendError
     })
     .await
     .map_err(unsent)?;
-    Ok(if pending.in_flight > 0 {
+    Ok(if sender.awaited().in_flight > 0 {
         counted.max(pending.next_nonce)
     } else {
         counted
@@ -174,7 +219,7 @@ async fn submit(sender: &Sender, signed: &Signed) -> Result<Answer, SendError> {
     .await;
     let error = match sent {
         Ok(_) => return Ok(Answer::Taken),
-        Err(RpcError::ErrorResp(error)) => error,
+        Err(RpcError::ErrorResp(error)) if !is_no_answer(&error) => error,
         Err(error) => return Err(unresolved(signed, error)),
     };
     let message = error.message.to_lowercase();
@@ -296,16 +341,19 @@ where
 
 fn is_lost(error: &TransportError) -> bool {
     match error {
-        RpcError::ErrorResp(payload) => is_overload(payload),
+        RpcError::ErrorResp(payload) => is_no_answer(payload),
         RpcError::Transport(kind) => !kind.is_non_retryable(),
         RpcError::NullResp | RpcError::DeserError { .. } => true,
         _ => false,
     }
 }
 
-/// Nodes that limit requests say so in the answer.
-fn is_overload(payload: &ErrorPayload) -> bool {
-    payload.code == 429 || payload.code == -32005 || payload.message.contains("rate limit")
+/// Whether the node speaks of itself and not of the request: it limits requests, or it is broken.
+fn is_no_answer(payload: &ErrorPayload) -> bool {
+    payload.code == INTERNAL
+        || payload.code == 429
+        || payload.code == -32005
+        || payload.message.contains("rate limit")
 }
 
 fn unsent(error: TransportError) -> SendError {

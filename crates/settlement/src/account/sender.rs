@@ -1,5 +1,7 @@
 //! Signing and sending.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use alloy::consensus::transaction::Recovered;
 use alloy::consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718 as _;
@@ -9,8 +11,8 @@ use alloy::signers::local::PrivateKeySigner;
 use tokio::sync::Mutex;
 
 use super::error::SendError;
-use super::remote::{self, Pending};
-use crate::chain::{LogEntry, Receipt};
+use super::remote::{self, Awaited, Pending};
+use crate::chain::{ChainError, LogEntry, Receipt};
 use crate::endpoint::Endpoint;
 use crate::shared::SharedChain;
 
@@ -65,6 +67,7 @@ pub struct Sender {
     pub(super) endpoint: Endpoint,
     /// Held from the choice of a nonce until the node has the transaction.
     pub(super) pending: Mutex<Pending>,
+    awaited: std::sync::Mutex<Awaited>,
 }
 
 impl Sender {
@@ -74,6 +77,7 @@ impl Sender {
             signer,
             endpoint,
             pending: Mutex::default(),
+            awaited: Default::default(),
         }
     }
 
@@ -116,6 +120,10 @@ impl Sender {
         .await
     }
 
+    pub(super) fn awaited(&self) -> MutexGuard<'_, Awaited> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn execute(&self, intent: Intent) -> Result<Mined, SendError> {
         match self.endpoint.embedded() {
             Some(chain) => self.execute_embedded(chain, intent),
@@ -133,7 +141,16 @@ impl Sender {
         };
         let signed = self.sign(intent, chain_id, nonce, fees)?;
         let transaction = Recovered::new_unchecked(signed.envelope, self.address());
-        let hash = chain.submit_if_it_succeeds(&signed.raw, &transaction)?;
+        let hash = chain
+            .submit_if_it_succeeds(&signed.raw, &transaction)
+            .map_err(|error| match error {
+                // it may be on disk all the same: who opens the chain next will tell
+                ChainError::Journal(error) => SendError::Unresolved {
+                    hash: signed.hash,
+                    reason: error.to_string(),
+                },
+                other => other.into(),
+            })?;
         let receipt = chain
             .receipt_of(hash)
             .ok_or_else(|| SendError::Refused("the chain lost its receipt".into()))?;
@@ -182,5 +199,26 @@ impl From<&Receipt> for Mined {
             created: receipt.created,
             logs: receipt.logs.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::dev_key;
+    use crate::chain::{Chain, Genesis};
+
+    #[tokio::test]
+    async fn a_chain_that_cannot_write_leaves_a_doubt_and_then_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut chain = Chain::open(folder.path(), Genesis::default()).unwrap();
+        chain.stop_writing(folder.path());
+        let endpoint = Endpoint::in_process(SharedChain::new(chain));
+        let sender = Sender::new(dev_key("sender tests", 0), endpoint);
+        let send = || sender.send(Address::ZERO, Bytes::new());
+        let doubt = send().await.unwrap_err();
+        assert!(matches!(doubt, SendError::Unresolved { .. }), "{doubt}");
+        let later = send().await.unwrap_err();
+        assert!(matches!(later, SendError::Unsent(_)), "{later}");
     }
 }

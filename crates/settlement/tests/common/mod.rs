@@ -1,6 +1,9 @@
 //! One small market for the tests: a deployment, a requester, a provider, a model of one step.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod flaky;
+pub(crate) mod served;
+
 use alloy::primitives::{Address, B256, U256, keccak256};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::bindings::{DevToken, Market, StakeVault};
