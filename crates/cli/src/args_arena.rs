@@ -27,7 +27,7 @@ pub(crate) struct DemoArgs {
     /// Pictures to classify (PNG); may be given more than once [default: three shipped digits]
     #[arg(long = "image", value_name = "PNG")]
     pub(crate) images: Vec<PathBuf>,
-    /// Keep the chain database and the blobs in this directory
+    /// Keep the chain database, the blobs and the evidence of the disputes in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }

@@ -81,6 +81,30 @@ fn a_false_claim_ends_with_seven_and_a_true_one_with_zero() {
 }
 
 #[test]
+fn a_demo_that_is_kept_leaves_evidence_of_its_disputes() {
+    let dir = tempfile::tempdir().unwrap();
+    for (fault, status) in [("weight", 7), ("wrong-trace", 7), ("false-challenge", 0)] {
+        let kept = dir.path().join(fault);
+        let demo = gavel(&[
+            "demo",
+            "--fault",
+            fault,
+            "--data-dir",
+            kept.to_str().unwrap(),
+        ]);
+        assert!(demo.status.success(), "{}", text(&demo.stderr));
+        let file = kept.join("evidence/dispute-1.json");
+        let found = gavel(&["verify", file.to_str().unwrap()]);
+        assert_eq!(
+            found.status.code(),
+            Some(status),
+            "{fault}: {}",
+            text(&found.stderr)
+        );
+    }
+}
+
+#[test]
 fn a_file_that_proves_nothing_ends_with_one() {
     let dir = tempfile::tempdir().unwrap();
     let good = evidence(true);

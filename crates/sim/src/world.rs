@@ -1,8 +1,9 @@
 //! One world: set up, run in virtual time, and read off the chain.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gavel_node::evidence::gather;
 use gavel_node::roles::{JoinOptions, Order, join, post};
 use gavel_node::{Address, Blobs, Executor, Mirror, NodeError, Party, U256};
 use gavel_settlement::account::dev_key;
@@ -59,6 +60,7 @@ pub struct World {
     rounds: u32,
     restarts: u32,
     errors: Vec<String>,
+    evidence: Option<PathBuf>,
 }
 
 impl World {
@@ -148,7 +150,13 @@ impl World {
             rounds: 0,
             restarts: 0,
             errors: Vec::new(),
+            evidence: None,
         })
+    }
+
+    /// Writes evidence of every dispute that isolates a place to this folder.
+    pub fn keep_evidence(&mut self, folder: PathBuf) {
+        self.evidence = Some(folder);
     }
 
     /// Lets everybody act until everything has ended, and tells each transaction.
@@ -195,7 +203,29 @@ impl World {
             chain.advance_to(now + step)?;
             chain.mine()?;
         }
+        if let Some(folder) = &self.evidence {
+            self.write_evidence(folder).await?;
+        }
         self.report(before, books, finished)
+    }
+
+    /// What the requester, who is honest, can show of the disputes.
+    async fn write_evidence(&self, folder: &Path) -> Result<(), WorldError> {
+        std::fs::create_dir_all(folder)?;
+        let (Some(requester), board) = (self.members.first(), self.mirror.board()) else {
+            return Ok(());
+        };
+        for id in board.disputes.keys() {
+            let evidence = match gather(&requester.party, board, *id).await {
+                Ok(Some(evidence)) => evidence,
+                // not isolated, or the provider has shown too little of a run that went wrong before
+                Ok(None) | Err(NodeError::Evidence(_)) => continue,
+                Err(other) => return Err(other.into()),
+            };
+            let file = folder.join(format!("dispute-{id}.json"));
+            std::fs::write(file, evidence.to_json().map_err(std::io::Error::other)?)?;
+        }
+        Ok(())
     }
 
     /// The newest blocks may leave the chain; most of their transactions come back. Whether they did.
@@ -364,7 +394,7 @@ pub fn run_world(
     })
 }
 
-/// Runs a world whose chain, deployment file and blobs stay in `folder`.
+/// Runs a world whose chain, deployment file, blobs and evidence stay in `folder`.
 ///
 /// # Errors
 /// As [`run_world`], and a folder that cannot be used or holds a chain already.
@@ -384,7 +414,8 @@ pub fn run_world_in(
             .deployment
             .save(&folder.join("gavel-deployment.json"))?;
         let workload = Arc::clone(workload);
-        let world = World::open(scenario.clone(), workload, stage, blobs).await?;
+        let mut world = World::open(scenario.clone(), workload, stage, blobs).await?;
+        world.keep_evidence(folder.join("evidence"));
         world.run(tell).await
     })
 }

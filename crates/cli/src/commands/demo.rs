@@ -48,11 +48,14 @@ pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
     if let Some(folder) = &args.data_dir {
         out.facts(&[(
             "kept",
-            format!("chain, deployment and blobs in {}", folder.display()),
+            format!(
+                "chain, deployment, blobs and evidence in {}",
+                folder.display()
+            ),
         )]);
     }
     out.facts(&[("ran for", time(start.elapsed()))]);
-    out.next(next(args, &faults));
+    out.next(first_evidence(args).unwrap_or_else(|| next(args, &faults)));
     out.json(&report)?;
     match report.holds() {
         true => Ok(Exit::Done),
@@ -137,6 +140,13 @@ fn short(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str());
     let name = name.to_string_lossy();
     name.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// Where evidence was kept, how it is read.
+fn first_evidence(args: &DemoArgs) -> Option<String> {
+    let files = std::fs::read_dir(args.data_dir.as_ref()?.join("evidence")).ok()?;
+    let first = files.filter_map(|file| Some(file.ok()?.path())).min()?;
+    Some(format!("gavel verify {}", first.display()))
 }
 
 fn next(args: &DemoArgs, faults: &[FaultKind]) -> String {
