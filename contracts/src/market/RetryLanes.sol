@@ -21,6 +21,8 @@ abstract contract RetryLanes is ModelRegistry {
     uint8 internal constant ATTEMPT_MAX = 31;
     /// @dev Dead entries dropped in one call; whoever comes next goes on.
     uint256 private constant PRUNE_MAX = 8;
+    /// @dev Entries looked at in one call. Each dead one cost somebody a penalty, so that hiding a head behind this many is dear.
+    uint256 private constant LOOK_MAX = 128;
 
     mapping(uint256 => uint256) private _laneBits; // model -> set of attempts whose lane has entries
     mapping(uint256 => Lane) private _lanes; // lane key
@@ -81,33 +83,38 @@ abstract contract RetryLanes is ModelRegistry {
         _retryCredit[model][provider] = _parameters.marketAt(rules).retryEvery;
     }
 
-    /// @notice Head of the highest lane, after dropping dead entries in front of it; 0 when none (or too many dead ones).
-    function _front(uint256 model) internal returns (uint256) {
+    /// @notice Head of the highest lane; 0 when none (or when it lies behind more dead entries than anyone looks at). Some of
+    /// the dead in front of it are dropped on the way.
+    function _front(uint256 model) internal returns (uint256 found) {
         uint256 budget = PRUNE_MAX;
-        uint256 bits = _laneBits[model];
-        uint256 before = bits;
-        uint256 found;
-        while (bits != 0 && found == 0) {
+        uint256 looks = LOOK_MAX;
+        uint256 before = _laneBits[model];
+        uint256 left = before; // lanes with entries, dead ones included
+        for (uint256 bits = before; bits != 0 && found == 0;) {
             uint256 attempt = _highestBit(bits);
             uint256 key = _laneKey(model, attempt);
             Lane memory lane = _lanes[key];
             uint64 start = lane.head;
-            while (lane.head < lane.tail && budget != 0) {
-                uint256 taskId = _laneEntries[key << 64 | lane.head];
+            uint64 at = start;
+            for (; at < lane.tail && looks != 0; looks--) {
+                uint256 taskId = _laneEntries[key << 64 | at];
                 if (_waits(taskId, attempt)) {
                     found = taskId;
                     break;
                 }
-                delete _laneEntries[key << 64 | lane.head];
-                lane.head++;
-                budget--;
+                if (budget != 0) {
+                    delete _laneEntries[key << 64 | at];
+                    lane.head = at + 1;
+                    budget--;
+                }
+                at++;
             }
             if (lane.head != start) _lanes[key] = lane;
-            if (lane.head < lane.tail) break; // found, or the budget is spent
+            if (at < lane.tail) break; // found, or nobody looks further
             bits &= ~(uint256(1) << attempt);
+            if (lane.head == lane.tail) left &= ~(uint256(1) << attempt);
         }
-        if (bits != before) _laneBits[model] = bits;
-        return found;
+        if (left != before) _laneBits[model] = left;
     }
 
     function _waits(uint256 taskId, uint256 attempt) private view returns (bool) {
