@@ -8,7 +8,9 @@ import {Pots} from "../../src/lib/Pots.sol";
 
 /// @notice Invariants I1 to I5 and I8 to I10 over random histories of vault and market, the court's and the audits' calls
 /// made by the handler. I3, I4, I5 and I9 are also asserted inside the handler, at the moment they could break.
-/// I6 and I7 need games and are in DisputeInvariants.
+/// I6 and I7 need games and are in SystemInvariants.
+/// forge-config: default.invariant.runs = 4
+/// forge-config: default.invariant.shrink-run-limit = 64
 contract MarketInvariantsTest is MarketFixture {
     MarketHandler private handler;
 

@@ -145,10 +145,14 @@ abstract contract CourtFixture is MarketFixture {
         revert("the game does not end");
     }
 
-    /// @dev The next move of whoever has the turn.
+    /// @dev The next move of whoever has the turn, a second later.
     function _move(uint256 id, Run memory theirs, Run memory own) internal {
-        Dispute memory d = theCourt.dispute(id);
         skip(1);
+        _moveNow(id, theirs, own);
+    }
+
+    function _moveNow(uint256 id, Run memory theirs, Run memory own) internal {
+        Dispute memory d = theCourt.dispute(id);
         if (d.turn == Side.Challenger) {
             if (d.height == 0) _pickSegment(id, d, theirs, own);
             else _pick(id, d, theirs, own);

@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {SystemPlayers} from "./SystemPlayers.sol";
+import {GameTrace, Run} from "../utils/GameTrace.sol";
+import {TraceTree} from "../utils/TraceTree.sol";
+import {Market} from "../../src/market/Market.sol";
+import {RetryLanes} from "../../src/market/RetryLanes.sol";
+import {StakeVault} from "../../src/stake/StakeVault.sol";
+import {Audit, AuditState} from "../../src/interfaces/IAudits.sol";
+import {ICourt} from "../../src/interfaces/ICourt.sol";
+import {IMarket} from "../../src/interfaces/IMarket.sol";
+import {MarketParams} from "../../src/interfaces/IParameters.sol";
+import {Dispute, DisputeState, Task, TaskState} from "../../src/interfaces/Types.sol";
+import {Court} from "../../src/court/Court.sol";
+import {DevToken} from "../../src/token/DevToken.sol";
+import {Pots} from "../../src/lib/Pots.sol";
+import {ParameterChecks} from "../../src/lib/ParameterChecks.sol";
+
+/// @notice What may happen to market, court and audits together. An action looks for the situation that it needs, makes it
+/// when there is none, and says whether it did its work.
+contract SystemHandler is SystemPlayers {
+    struct Exit {
+        address provider;
+        uint256 entry;
+    }
+
+    Exit[] private _exits;
+    mapping(bytes32 => uint256) public calls;
+    mapping(bytes32 => uint256) public worked;
+    uint256 public total;
+    uint256 public totalWorked;
+
+    modifier counted(bytes32 action) {
+        _watch();
+        calls[action]++;
+        total++;
+        uint256 before = worked[action];
+        _;
+        if (worked[action] != before) totalWorked++;
+        while (_liars() < 2) {
+            _newLiar();
+        }
+    }
+
+    // ---- read by the invariants
+
+    function parts() external view returns (StakeVault, Market, Court, DevToken) {
+        return (vault, market, theCourt, token);
+    }
+
+    function model() external view returns (bytes32) {
+        return modelId;
+    }
+
+    function others() external view returns (address[3] memory) {
+        return [requester, watcher, griefer];
+    }
+
+    function seenTask(uint256 id) external view returns (TaskState, uint8) {
+        return (seen[id].state, seen[id].attempt);
+    }
+
+    /// @notice Oldest entry of the highest attempt.
+    function ghostHead() external view returns (uint256 head) {
+        for (uint256 id = 1; id <= market.taskCount(); id++) {
+            if (seen[id].state != TaskState.Open || seen[id].attempt == 0) continue;
+            bool first = head == 0 || seen[id].attempt > seen[head].attempt
+                || (seen[id].attempt == seen[head].attempt && seen[id].requeuedAs < seen[head].requeuedAs);
+            if (first) head = id;
+        }
+    }
+
+    /// @notice What the honest challenger had, and has: coins, credit and bonds that are out.
+    function watchersWealth() external view returns (uint256 began, uint256 has) {
+        has = token.balanceOf(watcher) + vault.credit(watcher);
+        for (uint256 i = 0; i < pending.length; i++) {
+            Pending storage p = pending[i];
+            if (p.challenger == watcher) has += vault.pot(Pots.challenge(p.taskId, p.attempt, watcher));
+        }
+        for (uint256 i = 0; i < openDisputes.length; i++) {
+            if (theCourt.dispute(openDisputes[i]).challenger == watcher) has += vault.pot(Pots.dispute(openDisputes[i]));
+        }
+        return (watcherBegan, has);
+    }
+
+    // ---- market
+
+    function post(uint256) external counted("post") {
+        _post();
+        _after();
+        worked["post"]++;
+    }
+
+    function cancel(uint256 seed) external counted("cancel") {
+        uint256 id = _find(seed, TaskState.Open);
+        if (id == 0) return;
+        vm.prank(requester);
+        market.cancel(id);
+        _after();
+        worked["cancel"]++;
+    }
+
+    function claim(uint256 seed) external counted("claim") {
+        uint256 id = _find(seed, TaskState.Open);
+        if (id == 0) id = _posted();
+        for (uint256 i = 0; i < providers.length; i++) {
+            if (!_tryClaim(id, providers[_rand(seed, i) % providers.length])) continue;
+            worked["claim"]++;
+            return;
+        }
+    }
+
+    function claimRetry(uint256 seed) external counted("claimRetry") {
+        for (uint256 i = 0; i < providers.length; i++) {
+            if (!_tryRetry(providers[_rand(seed, i) % providers.length])) continue;
+            worked["claimRetry"]++;
+            return;
+        }
+    }
+
+    function commit(uint256 seed) external counted("commit") {
+        uint256 id = _find(seed, TaskState.Claimed);
+        if (id == 0) id = _claimed(seed, false);
+        Task memory t = market.task(id);
+        if (block.timestamp > t.deadline || vault.isTombstoned(t.provider)) return;
+        _commitResult(id, seed);
+        worked["commit"]++;
+    }
+
+    function missDeadline(uint256 seed) external counted("missDeadline") {
+        uint256 id = _find(seed, TaskState.Claimed);
+        if (id == 0 || honest[market.task(id).provider]) id = _claimed(seed, true);
+        uint64 deadline = market.task(id).deadline;
+        if (block.timestamp <= deadline) _pass(deadline + 1 - block.timestamp);
+        (TaskState state,,,,) = market.standing(id);
+        if (state != TaskState.Claimed) return;
+        market.missDeadline(id);
+        _after();
+        worked["missDeadline"]++;
+    }
+
+    function retract(uint256 seed) external counted("retract") {
+        uint256 id = _claimed(seed, true);
+        _commitResult(id, seed);
+        address provider = market.task(id).provider;
+        vm.prank(provider);
+        market.retract(id);
+        _after();
+        worked["retract"]++;
+    }
+
+    function unjail(uint256 seed) external counted("unjail") {
+        for (uint256 i = 0; i < providers.length; i++) {
+            address p = providers[_rand(seed, i) % providers.length];
+            uint64 until = vault.provider(p).jailedUntil;
+            if (until == 0 || vault.isTombstoned(p)) continue;
+            if (block.timestamp < until) _pass(until - block.timestamp);
+            if (vault.isTombstoned(p)) continue;
+            vm.prank(p);
+            vault.unjail();
+            worked["unjail"]++;
+            return _after();
+        }
+    }
+
+    function settle(uint256 seed) external counted("settle") {
+        uint256 id = _find(seed, TaskState.Committed);
+        if (id == 0) id = _result(seed, false);
+        _finishAudit(id, seed);
+        uint64 from = market.settleableAt(id);
+        if (from != type(uint64).max && block.timestamp < from) _pass(from - block.timestamp);
+        Task memory t = market.task(id);
+        if (t.state != TaskState.Committed || !t.auditClosed || vault.isTombstoned(t.provider)) return;
+        market.settle(id);
+        _after();
+        worked["settle"]++;
+    }
+
+    function unbond(uint256 seed) external counted("unbond") {
+        address p = providers[seed % providers.length];
+        uint128 free = vault.provider(p).free;
+        if (free < 2 * UNIT || _exitsOf(p) >= 8) return;
+        vm.prank(p);
+        uint256 entry = vault.requestUnbond(uint128(bound(_rand(seed, 0), 1, 2 * UNIT)));
+        _exits.push(Exit(p, entry));
+        _after();
+        worked["unbond"]++;
+    }
+
+    /// @dev I4 is asserted on what left; here everybody tries.
+    function withdraw(uint256) external counted("withdraw") {
+        for (uint256 i = _exits.length; i > 0; i--) {
+            Exit memory e = _exits[i - 1];
+            (bool done,) = _try(e.provider, address(vault), abi.encodeCall(StakeVault.withdrawUnbonded, (e.entry)));
+            if (!done) continue;
+            _exits[i - 1] = _exits[_exits.length - 1];
+            _exits.pop();
+            worked["withdraw"]++;
+        }
+    }
+
+    function withdrawCredit(uint256 seed) external counted("withdrawCredit") {
+        address account = seed % 2 == 0 ? watcher : vault.provider(providers[seed % providers.length]).payout;
+        uint128 have = vault.credit(account);
+        vm.prank(account);
+        vault.withdrawCredit(account, uint128(bound(_rand(seed, 0), 0, have)));
+        _after();
+        worked["withdrawCredit"]++;
+    }
+
+    // ---- challenges
+
+    /// @dev The honest challenger: only against what is wrong, always with the right trace.
+    function challenge(uint256 seed) external counted("challenge") {
+        uint256 id = _findWrong(seed);
+        if (id == 0) id = _result(seed, true);
+        if (!_challengeable(id, watcher) || _runNow(id).salt == 0) return;
+        _commitOwn(id, watcher, _right(2));
+        worked["challenge"]++;
+    }
+
+    /// @dev Somebody who challenges anything, with a trace of its own.
+    function grief(uint256 seed) external counted("grief") {
+        uint256 id = _find(seed, TaskState.Committed);
+        if (id == 0) id = _result(seed, false);
+        if (!_challengeable(id, griefer)) return;
+        _commitOwn(id, griefer, _wrongRun(seed));
+        worked["grief"]++;
+    }
+
+    function reveal(uint256 seed) external counted("reveal") {
+        uint256 from = _rand(seed, 0);
+        for (uint256 k = 0; k < pending.length; k++) {
+            uint256 i = (from % pending.length + k) % pending.length;
+            if (pending[i].done || !_isCurrent(pending[i])) continue;
+            (uint256 opensAt, uint256 closesAt) = _window(pending[i]);
+            if (block.timestamp >= closesAt) continue;
+            if (block.timestamp < opensAt) _pass(opensAt - block.timestamp);
+            if (pending[i].done || !_isCurrent(pending[i])) continue;
+            _revealPending(i);
+            worked["reveal"]++;
+            return;
+        }
+    }
+
+    // ---- disputes
+
+    function move(uint256 seed) external counted("move") {
+        for (uint256 k = 0; k < 1 + seed % 5; k++) {
+            uint256 id = _findDispute(_rand(seed, k), DisputeState.Level1, DisputeState.Level2);
+            if (id == 0) id = _disputed(seed);
+            if (id == 0) return;
+            Dispute memory d = theCourt.dispute(id);
+            if (block.timestamp > _clockEnd(d) || !_stands(d)) continue;
+            _play1(id, _rand(seed, 100 + k));
+            worked["move"]++;
+        }
+    }
+
+    /// @dev A provider that signed its fine root; the honest challenger needs one move.
+    function direct(uint256 seed) external counted("direct") {
+        uint256 id = _findDispute(seed, DisputeState.Level1, DisputeState.Level1);
+        if (id == 0 || !_isolateDirectly(id)) {
+            id = _disputed(seed);
+            if (id == 0 || !_isolateDirectly(id)) return;
+        }
+        worked["direct"]++;
+    }
+
+    function _isolateDirectly(uint256 id) private returns (bool) {
+        Dispute memory d = theCourt.dispute(id);
+        Run memory theirs = runOf[d.taskId][d.attempt];
+        if (d.state != DisputeState.Level1 || d.height != shape.traceHeight || theirs.salt == 0) return false;
+        if (!honest[d.challenger] || !_stands(d) || block.timestamp > _clockEnd(d)) return false;
+        ICourt.IsolateDirect memory p = _direct(d, theirs);
+        vm.prank(d.challenger);
+        theCourt.isolateDirect(id, p);
+        _after();
+        return true;
+    }
+
+    function rule(uint256 seed) external counted("rule") {
+        uint256 id = _findDispute(seed, DisputeState.Isolated, DisputeState.Refereed);
+        if (id == 0) {
+            id = _disputed(seed);
+            if (id == 0 || !_isolateDirectly(id)) return;
+        }
+        if (theCourt.dispute(id).state == DisputeState.Isolated) _pass(BEACON_PERIOD + 1);
+        Dispute memory d = theCourt.dispute(id);
+        if (d.state != DisputeState.Refereed || block.timestamp > d.refereeDeadline || !_stands(d)) return;
+        if (honest[d.referee] || seed % 2 == 0) _ruleTruly(id);
+        else _ruleFalsely(id, _rand(seed, 5));
+        worked["rule"]++;
+    }
+
+    /// @dev Whoever lost appeals: a guilty one to escape, too.
+    function appeal(uint256 seed) external counted("appeal") {
+        uint256 id = _findDispute(seed, DisputeState.Ruled, DisputeState.Ruled);
+        if (id == 0) return;
+        Dispute memory d = theCourt.dispute(id);
+        address loser = d.ruledGuilty ? d.provider : d.challenger;
+        if (loser == address(0) || !_stands(d) || block.timestamp > d.ruledAt + c.appealWindow) return;
+        if (_rand(seed, 6) % 3 != 0 && !honest[loser]) return;
+        _appealBy(id, loser);
+        worked["appeal"]++;
+    }
+
+    function finalize(uint256 seed) external counted("finalize") {
+        uint256 id = _findDispute(seed, DisputeState.Ruled, DisputeState.Ruled);
+        if (id == 0) return;
+        uint256 before = happened["finalized"];
+        _pass(c.appealWindow + 2);
+        if (happened["finalized"] != before) worked["finalize"]++;
+    }
+
+    // ---- audits
+
+    function audit(uint256 seed) external counted("audit") {
+        uint256 id = _find(seed, TaskState.Committed);
+        if (id == 0) id = _result(seed, seed % 2 == 0);
+        if (_stepAudit(id, seed)) worked["audit"]++;
+    }
+
+    /// @dev A liar that was drawn and stays silent.
+    function auditTimeout(uint256 seed) external counted("auditTimeout") {
+        uint256 id = _findSilent(seed);
+        if (id == 0) {
+            id = _result(seed, false);
+            _stepAudit(id, seed);
+        }
+        Audit memory a = _auditOf(id);
+        if ((a.state != AuditState.Drawn && a.state != AuditState.Committed) || honest[a.auditor]) return;
+        if (block.timestamp <= a.deadline) _pass(a.deadline + 1 - block.timestamp);
+        if (!_auditable(id) || _auditOf(id).state != a.state) return;
+        if (a.state == AuditState.Committed) _publishDue(beacon.roundAfter(a.committedAt));
+        theAudits.auditTimeout(id);
+        _after();
+        worked["auditTimeout"]++;
+    }
+
+    function _findSilent(uint256 seed) private view returns (uint256) {
+        uint256 count = market.taskCount();
+        for (uint256 k = 0; k < count; k++) {
+            uint256 id = 1 + (seed % count + k) % count;
+            Audit memory a = _auditOf(id);
+            bool owes = a.state == AuditState.Drawn || a.state == AuditState.Committed;
+            if (owes && !honest[a.auditor] && _auditable(id)) return id;
+        }
+        return 0;
+    }
+
+    // ---- anyone
+
+    /// @dev Everything that is left lying about.
+    function sweep(uint256) external counted("sweep") {
+        uint256 count = market.taskCount();
+        for (uint256 id = 1; id <= count; id++) {
+            (TaskState state, uint8 attempt, address provider,,) = market.standing(id);
+            if (provider != address(0) && state != TaskState.Settled && vault.isTombstoned(provider)) {
+                _do(address(market), abi.encodeCall(IMarket.reverse, (id)));
+            }
+            for (uint8 a = 0; a <= attempt; a++) {
+                if (theAudits.audit(id, a).onDuty) _do(address(theAudits), abi.encodeCall(theAudits.releaseAuditor, (id, a)));
+            }
+            if (state == TaskState.Open) _do(address(market), abi.encodeCall(IMarket.expire, (id)));
+        }
+        for (uint256 i = 0; i < pending.length; i++) {
+            if (pending[i].done) continue;
+            bytes memory call =
+                abi.encodeCall(ICourt.reclaimChallenge, (pending[i].taskId, pending[i].attempt, pending[i].challenger));
+            if (_do(address(theCourt), call)) pending[i].done = true;
+        }
+        worked["sweep"]++;
+    }
+
+    function wait(uint256 seed) external counted("wait") {
+        _pass(seed % 16 == 0 ? 2 days : bound(_rand(seed, 0), 1, 20 minutes));
+        for (uint256 i = 0; i < providers.length; i++) {
+            _try(anyone, address(pool), abi.encodeCall(pool.refresh, (modelId, providers[i]))); // or is no member
+        }
+        worked["wait"]++;
+    }
+
+    // ---- how situations are found and made
+
+    function _do(address target, bytes memory call) private returns (bool done) {
+        (done,) = _try(anyone, target, call);
+        if (done) worked["swept"]++;
+    }
+
+    function _find(uint256 seed, TaskState wanted) private view returns (uint256) {
+        uint256 count = market.taskCount();
+        for (uint256 k = 0; k < count; k++) {
+            uint256 id = 1 + (seed % count + k) % count;
+            (TaskState state,, address provider,,) = market.standing(id);
+            if (state == wanted && (provider == address(0) || !vault.isTombstoned(provider))) return id;
+        }
+        return 0;
+    }
+
+    function _findWrong(uint256 seed) private view returns (uint256) {
+        uint256 count = market.taskCount();
+        for (uint256 k = 0; k < count; k++) {
+            uint256 id = 1 + (seed % count + k) % count;
+            if (_challengeable(id, watcher) && _runNow(id).salt != 0) return id;
+        }
+        return 0;
+    }
+
+    function _findDispute(uint256 seed, DisputeState from, DisputeState to) private view returns (uint256) {
+        uint256 count = openDisputes.length;
+        for (uint256 k = 0; k < count; k++) {
+            uint256 id = openDisputes[(seed % count + k) % count];
+            if (seenDispute[id] >= from && seenDispute[id] <= to) return id;
+        }
+        return 0;
+    }
+
+    function _runNow(uint256 id) private view returns (Run memory) {
+        (, uint8 attempt,,,) = market.standing(id);
+        return runOf[id][attempt];
+    }
+
+    function _challengeable(uint256 id, address by) private view returns (bool) {
+        (TaskState state, uint8 attempt, address provider, uint64 committedAt,) = market.standing(id);
+        if (state != TaskState.Committed && state != TaskState.Disputed) return false;
+        (, uint128 bond,) = theCourt.challengeOf(id, attempt, by);
+        return bond == 0 && block.timestamp < committedAt + m.challengeWindow && !vault.isTombstoned(provider);
+    }
+
+    function _liars() private view returns (uint256 count) {
+        for (uint256 i = 0; i < providers.length; i++) {
+            if (!honest[providers[i]] && vault.isEligible(providers[i])) count++;
+        }
+    }
+
+    function _exitsOf(address p) private view returns (uint256 count) {
+        for (uint256 i = 0; i < _exits.length; i++) {
+            if (_exits[i].provider == p) count++;
+        }
+    }
+
+    function _posted() private returns (uint256 id) {
+        id = _post();
+        _after();
+    }
+
+    /// @dev A claimed task, by a liar if wanted.
+    function _claimed(uint256 seed, bool liar) private returns (uint256 id) {
+        id = _posted();
+        for (uint256 i = 0; i < 8; i++) {
+            address p = providers[_rand(seed, 50 + i) % providers.length];
+            if (!(liar && honest[p]) && _tryClaim(id, p)) return id;
+        }
+        address fresh = _newLiar();
+        if (_tryClaim(id, fresh)) return id;
+        assertTrue(_tryRetry(fresh), "who is gated can take the retry that gates it");
+        assertTrue(_tryClaim(id, fresh), "and may claim then");
+    }
+
+    /// @dev A fresh result; a liar's and wrong if wanted.
+    function _result(uint256 seed, bool wrong) private returns (uint256 id) {
+        id = _claimed(seed, wrong);
+        _commitResult(id, wrong ? 3 * (seed >> 2) + 1 : seed); // a liar errs unless three divides
+    }
+
+    /// @dev A fresh dispute by the honest challenger; 0 if another verdict came between.
+    function _disputed(uint256 seed) private returns (uint256) {
+        _commitOwn(_result(seed, true), watcher, _right(2));
+        uint256 last = pending.length - 1;
+        _pass(m.retractWindow);
+        return pending[last].done || !_isCurrent(pending[last]) ? 0 : _revealPending(last);
+    }
+
+    /// @dev I9: while a retry that the provider could take has waited longer than the grace, it claims no other task without
+    /// having taken one before.
+    function _tryClaim(uint256 id, address provider) private returns (bool done) {
+        uint256 head = market.retryHead(modelId);
+        bool gated = head != 0 && head != id && _gates(head, provider);
+        uint16 credit = market.retryCredit(modelId, provider);
+        bytes memory why;
+        (done, why) = _try(provider, address(market), abi.encodeCall(Market.claim, (id)));
+        if (gated && credit == 0) {
+            assertFalse(done, "I9: a normal claim passed while a retry waits");
+            if (bytes4(why) == RetryLanes.RetryWaits.selector) worked["gated"]++;
+        } else if (!done) {
+            assertTrue(bytes4(why) != RetryLanes.RetryWaits.selector, "I9: gated without reason");
+        }
+        if (done && gated) assertEq(market.retryCredit(modelId, provider), credit - 1, "I9: a retry pays for few claims");
+    }
+
+    function _gates(uint256 head, address provider) private view returns (bool) {
+        Task memory t = market.task(head);
+        uint256 waited = block.timestamp - t.openedAt;
+        if (waited <= m.retryGrace || waited > m.retryLifetime || market.isExcluded(head, provider)) return false;
+        MarketParams memory rules = m;
+        return vault.canLock(provider, uint128(ParameterChecks.collateral(rules, t.maxPrice)), m.maxLockedBps, 100 * UNIT);
+    }
+
+    /// @dev I9: the oldest of the highest attempt is served first.
+    function _tryRetry(address provider) private returns (bool done) {
+        bytes memory answer;
+        (done, answer) = _try(provider, address(market), abi.encodeCall(Market.claimRetry, (modelId)));
+        if (!done) return false;
+        uint256 got = abi.decode(answer, (uint256));
+        uint256 count = market.taskCount();
+        for (uint256 id = 1; id <= count; id++) {
+            (TaskState state, uint8 attempt,,,) = market.standing(id);
+            if (state != TaskState.Open || attempt == 0) continue;
+            bool behind =
+                attempt < seen[got].attempt || (attempt == seen[got].attempt && seen[id].requeuedAs > seen[got].requeuedAs);
+            assertTrue(behind, "I9: FIFO, highest attempt first");
+        }
+    }
+
+    function _direct(Dispute memory d, Run memory theirs) private view returns (ICourt.IsolateDirect memory p) {
+        bytes32[] memory leaves = GameTrace.level1(theirs, shape);
+        p.leafIndex = theirs.leaf;
+        p.leaf = leaves[theirs.leaf];
+        p.leafProof = TraceTree.open(leaves, shape.traceHeight, theirs.leaf);
+        (p.previousLeaf, p.previousProof) = _previous(theirs, theirs.leaf);
+        p.segment = GameTrace.segment(shape, theirs.leaf % 4);
+        bytes32[] memory ops = GameTrace.ops(theirs, shape, theirs.leaf);
+        p.opsRoot = TraceTree.root(ops, shape.opsHeight);
+        (p.live, p.index) = (theirs.live, theirs.index);
+        bytes32[] memory places = theirs.live ? GameTrace.lives(theirs, shape, theirs.leaf) : ops;
+        p.claimedDigest = places[p.index];
+        p.claimedProof = TraceTree.open(places, p.live ? shape.liveHeight : shape.opsHeight, p.index);
+        p.signature = _signFine(keyOf[d.provider], d.taskId, p.leafIndex, p.opsRoot);
+    }
+
+    // ---- an audit, step by step
+
+    function _auditable(uint256 id) private view returns (bool) {
+        (TaskState state,, address provider,,) = market.standing(id);
+        return (state == TaskState.Committed || state == TaskState.Disputed) && !vault.isTombstoned(provider);
+    }
+
+    function _publishDue(uint64 round) private {
+        uint64 due = beacon.timeOf(round);
+        if (block.timestamp < due) _pass(due - block.timestamp);
+        _publish(round);
+    }
+
+    /// @dev One step on, if there is one.
+    function _stepAudit(uint256 id, uint256 seed) private returns (bool) {
+        if (!_auditable(id)) return false;
+        Audit memory a = _auditOf(id);
+        if (a.state == AuditState.None) {
+            _publishDue(theAudits.auditRound(id));
+            if (!_auditable(id) || _auditOf(id).state != AuditState.None) return false;
+            theAudits.decide(id);
+            _after();
+            return true;
+        }
+        if (block.timestamp > a.deadline) return false;
+        if (a.state == AuditState.Drawn) {
+            _auditCommit(id, seed);
+            return true;
+        }
+        if (a.state != AuditState.Committed) return false;
+        _publishDue(beacon.roundAfter(a.committedAt));
+        a = _auditOf(id);
+        if (!_auditable(id) || a.state != AuditState.Committed || block.timestamp > a.deadline) return false;
+        _auditOpen(id);
+        return true;
+    }
+
+    function _finishAudit(uint256 id, uint256 seed) private {
+        for (uint256 i = 0; i < 4 && _stepAudit(id, _rand(seed, i)); i++) {}
+    }
+}
