@@ -170,3 +170,40 @@ async fn a_role_that_is_dropped_after_every_act_misses_nothing() {
     let audit = &board.audits[&(task, 0)].audit;
     assert_eq!(audit.state, AuditState::Matched);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_input_is_not_what_it_binds_is_claimed_by_nobody_and_stops_nobody() {
+    let mut world = World::new(250_000).await;
+    let (a, b) = (world.staked("a").await, world.staked("b").await);
+    let requester = world.party("requester").await;
+    let bad = world.post(&requester).await;
+    let digest = world.board().await.task(bad).unwrap().input_digest;
+    let right = world.inputs.clone();
+    // other numbers under the same name: whoever ran them would commit to another input than the task's
+    let other = gavel_numerics::Tensor::f32(right[0].dims(), vec![0.5; right[0].len()]).unwrap();
+    for inputs in [
+        vec![other],
+        vec![],
+        vec![right[0].clone(), right[0].clone()],
+    ] {
+        world.blobs.put_inputs(&digest, &inputs).await.unwrap();
+        let board = world.board().await.clone();
+        let task = board.task(bad).unwrap();
+        assert_eq!(a.inputs_of(task).await.unwrap(), None);
+        assert!(a.run_of(&board, bad).await.unwrap().is_none());
+    }
+    world.inputs = vec![gavel_numerics::Tensor::f32(right[0].dims(), vec![0.25; 64]).unwrap()];
+    let good = world.post(&requester).await;
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(world.provider(&a, UNIT)),
+        Box::new(Auditor::new(b.clone())),
+        Box::new(gavel_node::roles::Watcher::new(requester.clone())),
+        world.keeper().await,
+    ];
+    world
+        .until(&mut roles, |b| {
+            state(b, good) == TaskState::Settled && state(b, bad) == TaskState::Expired
+        })
+        .await;
+    assert_eq!(stake(world.board().await, &a.address()), STAKE);
+}
