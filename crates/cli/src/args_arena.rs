@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
+use gavel_node::Fault;
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -32,31 +34,35 @@ pub(crate) struct DemoArgs {
     pub(crate) data_dir: Option<PathBuf>,
 }
 
-/// A way of doing wrong. Each is a real deviation in what a party computes or does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FaultArg {
-    /// Nobody cheats
-    None,
-    /// One weight of the provider's model is changed
-    Weight,
-    /// One element of one operator's output is off by one unit in the last place
-    OneUlp,
-    /// The provider runs a smaller model and makes up the trace
-    SmallerModel,
-    /// The result is right, the trace is not
-    WrongTrace,
-    /// The provider takes the task and delivers nothing
-    NoResult,
-    /// A cheating provider falls silent in the dispute
-    Withhold,
-    /// An honest result is challenged
-    FalseChallenge,
-    /// The referee rules the opposite of what it computed
-    LyingReferee,
-    /// The auditor copies the provider's digests instead of running the model
-    LazyAuditor,
-    /// A friend of the cheat challenges badly on purpose
-    SockPuppet,
+/// A way of doing wrong, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FaultArg(pub(crate) Option<Fault>);
+
+impl FaultArg {
+    const ALL: [FaultArg; Fault::ALL.len() + 1] = {
+        let mut all = [FaultArg(None); Fault::ALL.len() + 1];
+        let mut i = 0;
+        while i < Fault::ALL.len() {
+            all[i + 1] = FaultArg(Some(Fault::ALL[i]));
+            i += 1;
+        }
+        all
+    };
+}
+
+impl ValueEnum for FaultArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self.0 {
+            Some(fault) => {
+                PossibleValue::new(fault.name()).help(format!("Somebody {}", fault.sentence()))
+            }
+            None => PossibleValue::new("none").help("Nobody does wrong"),
+        })
+    }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

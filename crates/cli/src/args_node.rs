@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use gavel_node::{Address, Fault};
 
 use crate::args::{KeyArgs, NetworkArgs};
@@ -72,38 +72,10 @@ pub(crate) struct ProviderRunArgs {
     #[arg(long)]
     pub(crate) no_keeper: bool,
     /// Do wrong, to see what a network makes of it
-    #[arg(long = "fault", value_enum, hide = true)]
-    pub(crate) faults: Vec<ProviderFault>,
+    #[arg(long = "fault", value_name = "KIND", hide = true)]
+    pub(crate) faults: Vec<Fault>,
     #[command(flatten)]
     pub(crate) run: LoopArgs,
-}
-
-/// Faults of a provider process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProviderFault {
-    Weight,
-    OneUlp,
-    SmallerModel,
-    WrongTrace,
-    NoResult,
-    Withhold,
-    LyingReferee,
-    LazyAuditor,
-}
-
-impl ProviderFault {
-    pub(crate) fn fault(self) -> Fault {
-        match self {
-            ProviderFault::Weight => Fault::Weight,
-            ProviderFault::OneUlp => Fault::OneUlp,
-            ProviderFault::SmallerModel => Fault::SmallerModel,
-            ProviderFault::WrongTrace => Fault::WrongTrace,
-            ProviderFault::NoResult => Fault::NoResult,
-            ProviderFault::Withhold => Fault::Withhold,
-            ProviderFault::LyingReferee => Fault::LyingReferee,
-            ProviderFault::LazyAuditor => Fault::LazyAuditor,
-        }
-    }
 }
 
 /// How a process looks at the chain.
@@ -204,16 +176,10 @@ pub(crate) struct WatchArgs {
     #[arg(long = "model", value_name = "MODEL", required = true)]
     pub(crate) models: Vec<String>,
     /// Do wrong, to see what a network makes of it
-    #[arg(long, value_enum, hide = true)]
-    pub(crate) fault: Option<WatcherFault>,
+    #[arg(long, value_name = "KIND", hide = true)]
+    pub(crate) fault: Option<Fault>,
     #[command(flatten)]
     pub(crate) run: LoopArgs,
-}
-
-/// Faults of a watcher process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WatcherFault {
-    FalseChallenge,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! Names for people in the arena.
 
-use crate::fault::FaultKind;
+use gavel_node::Fault;
 
 /// Who asks.
 pub const REQUESTER: &str = "Rosa";
@@ -23,18 +23,18 @@ pub fn honest(index: usize) -> String {
 }
 
 /// Name of the `index`-th party with this fault.
-pub fn liar(fault: FaultKind, index: usize) -> String {
+pub fn liar(fault: Fault, index: usize) -> String {
     match fault {
-        FaultKind::Weight => numbered(&["Mallory", "Mordred", "Morgana"], index),
-        FaultKind::OneUlp => numbered(&["Ulf", "Ursula"], index),
-        FaultKind::SmallerModel => numbered(&["Tiny", "Tim"], index),
-        FaultKind::WrongTrace => numbered(&["Faker", "Fiona"], index),
-        FaultKind::NoResult => numbered(&["Noah", "Nora"], index),
-        FaultKind::Withhold => numbered(&["Mute", "Mona"], index),
-        FaultKind::FalseChallenge => numbered(&["Fergus", "Frida"], index),
-        FaultKind::LyingReferee => numbered(&["Loki", "Lara"], index),
-        FaultKind::LazyAuditor => numbered(&["Lazar", "Lotte"], index),
-        FaultKind::SockPuppet => numbered(&["Sid", "Sally"], index),
+        Fault::Weight => numbered(&["Mallory", "Mordred", "Morgana"], index),
+        Fault::OneUlp => numbered(&["Ulf", "Ursula"], index),
+        Fault::SmallerModel => numbered(&["Tiny", "Tim"], index),
+        Fault::WrongTrace => numbered(&["Faker", "Fiona"], index),
+        Fault::NoResult => numbered(&["Noah", "Nora"], index),
+        Fault::Withhold => numbered(&["Mute", "Mona"], index),
+        Fault::FalseChallenge => numbered(&["Fergus", "Frida"], index),
+        Fault::LyingReferee => numbered(&["Loki", "Lara"], index),
+        Fault::LazyAuditor => numbered(&["Lazar", "Lotte"], index),
+        Fault::SockPuppet => numbered(&["Sid", "Sally"], index),
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn nobody_shares_a_name() {
         let mut names: Vec<String> = (0..70).map(honest).collect();
-        for fault in FaultKind::ALL {
+        for fault in Fault::ALL {
             names.extend((0..5).map(|i| liar(fault, i)));
         }
         names.extend(WATCHERS.map(str::to_owned));

@@ -39,9 +39,9 @@ pub(crate) fn facts(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Amount, AttemptReport, Change, FaultKind, Holdings};
+    use crate::{Amount, AttemptReport, Change, Fault, Holdings};
 
-    fn party(name: &str, role: &str, faults: Vec<FaultKind>) -> PartyFacts {
+    fn party(name: &str, role: &str, faults: Vec<Fault>) -> PartyFacts {
         PartyFacts {
             name: name.to_owned(),
             role: role.to_owned(),
@@ -81,7 +81,7 @@ mod tests {
     fn only_the_honest_are_protected_and_a_price_is_no_loss() {
         let parties = [
             party("Ada", "provider", vec![]),
-            party("Mallory", "provider", vec![FaultKind::Weight]),
+            party("Mallory", "provider", vec![Fault::Weight]),
             party("Rosa", "requester", vec![]),
         ];
         let balances = |rosa| {

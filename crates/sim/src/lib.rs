@@ -14,7 +14,6 @@ pub mod cast;
 mod chronicle;
 mod error;
 mod facts;
-mod fault;
 mod level;
 mod lossy;
 mod party;
@@ -30,7 +29,7 @@ mod world;
 pub use amount::{Amount, Change, DECIMALS, TOKEN};
 pub use campaign::{CampaignReport, FailingSeed, campaign};
 pub use error::WorldError;
-pub use fault::{FaultKind, UnknownFault};
+pub use gavel_node::Fault;
 pub use level::{LevelGas, descend};
 pub use report::*;
 pub use scenario::{

@@ -9,7 +9,7 @@ use gavel_settlement::alloy::signers::local::PrivateKeySigner;
 use gavel_settlement::{Account, Network};
 use gavel_trace::Digest;
 
-use crate::{FaultKind, PartyFacts, ProviderSpec, Scenario, WatcherSpec, Workload};
+use crate::{Fault, PartyFacts, ProviderSpec, Scenario, WatcherSpec, Workload};
 
 /// How a seat behaves: enough to build its role again from a key.
 #[derive(Clone, Debug)]
@@ -113,7 +113,7 @@ impl Member {
         self.party.address()
     }
 
-    fn fault(&self) -> Option<FaultKind> {
+    fn fault(&self) -> Option<Fault> {
         self.facts.faults.first().copied()
     }
 }
@@ -121,7 +121,7 @@ impl Member {
 /// What a provider computes its results with.
 pub(crate) fn provider_executor(
     workload: &Workload,
-    fault: Option<FaultKind>,
+    fault: Option<Fault>,
     seed: u64,
 ) -> Arc<dyn Executor> {
     match fault.filter(|f| f.makes_wrong_results()) {
@@ -145,10 +145,10 @@ pub(crate) fn seats(members: &[Member], scenario: &Scenario, workload: &Workload
                 false => honest(),
             };
             seats.push(Seat::new(member, own, Conduct::Provider(policy)));
-            let lazy = fault == Some(FaultKind::LazyAuditor);
+            let lazy = fault == Some(Fault::LazyAuditor);
             let conduct = Conduct::Auditor { lazy };
             seats.push(Seat::new(member, Arc::clone(&on_duty), conduct));
-            let lying = fault == Some(FaultKind::LyingReferee);
+            let lying = fault == Some(Fault::LyingReferee);
             seats.push(Seat::new(member, on_duty, Conduct::Referee { lying }));
         } else if member.watcher.is_some() {
             let (executor, conduct) = watcher(members, scenario, workload, fault);
@@ -164,8 +164,8 @@ pub(crate) fn seats(members: &[Member], scenario: &Scenario, workload: &Workload
 
 fn policy(spec: &ProviderSpec, model: Digest) -> ProviderPolicy {
     ProviderPolicy {
-        delivers: spec.fault != Some(FaultKind::NoResult),
-        defends: spec.fault != Some(FaultKind::Withhold),
+        delivers: spec.fault != Some(Fault::NoResult),
+        defends: spec.fault != Some(Fault::Withhold),
         appeals: spec.appeals,
         ..ProviderPolicy::honest(spec.reserve.0, vec![model])
     }
@@ -175,7 +175,7 @@ fn watcher(
     members: &[Member],
     scenario: &Scenario,
     workload: &Workload,
-    fault: Option<FaultKind>,
+    fault: Option<Fault>,
 ) -> (Arc<dyn Executor>, WatcherConduct) {
     let providers = || members.iter().filter(|m| m.provider.is_some());
     let honest = WatcherConduct {
@@ -183,7 +183,7 @@ fn watcher(
         ..WatcherConduct::default()
     };
     match fault {
-        Some(FaultKind::FalseChallenge) => {
+        Some(Fault::FalseChallenge) => {
             // the honest provider that asks for the least is sure to have a result
             let victim = providers().filter(|m| m.fault().is_none()).min_by_key(|m| {
                 let spec = m.provider.as_ref();
@@ -195,10 +195,10 @@ fn watcher(
                 silent: false,
                 appeals: false,
             };
-            let liar = workload.liar(FaultKind::FalseChallenge, scenario.seed);
+            let liar = workload.liar(Fault::FalseChallenge, scenario.seed);
             (liar, conduct)
         }
-        Some(FaultKind::SockPuppet) => {
+        Some(Fault::SockPuppet) => {
             let friend = providers().find(|m| m.fault().is_some_and(|f| f.makes_wrong_results()));
             let Some((friend, fault)) = friend.and_then(|m| Some((m, m.fault()?))) else {
                 return (Arc::clone(workload.honest()) as Arc<dyn Executor>, honest);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::amount::{Amount, Change};
-use crate::fault::FaultKind;
+use gavel_node::Fault;
 
 /// Format of [`Report`] as JSON.
 pub const REPORT_FORMAT: u32 = 1;
@@ -18,7 +18,7 @@ pub struct Report {
     /// What the world's randomness followed from.
     pub seed: u64,
     /// Who did what wrong.
-    pub faults: Vec<FaultKind>,
+    pub faults: Vec<Fault>,
     /// The model that was served.
     pub model: ModelFacts,
     /// Decimals of the asset: amounts are integers in units of 10^-decimals, as strings.
@@ -88,7 +88,7 @@ pub struct PartyFacts {
     /// Account.
     pub address: String,
     /// What it does wrong; empty for the honest.
-    pub faults: Vec<FaultKind>,
+    pub faults: Vec<Fault>,
 }
 
 /// A task and all its attempts.

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::amount::Amount;
 use crate::cast;
-use crate::fault::FaultKind;
+use gavel_node::Fault;
 
 /// Fewest providers in a world: a cheat, a referee, an auditor, somebody for the retry, and one to spare.
 pub const MIN_PROVIDERS: usize = 5;
@@ -28,7 +28,7 @@ pub struct ProviderSpec {
     /// Lowest price that it bids at.
     pub reserve: Amount,
     /// What it does wrong.
-    pub fault: Option<FaultKind>,
+    pub fault: Option<Fault>,
     /// Most tasks at once.
     pub concurrency: u32,
     /// Whether it audits and rules with the same wrong computation as it serves with; of no matter to the honest.
@@ -44,7 +44,7 @@ pub struct WatcherSpec {
     /// Name.
     pub name: String,
     /// What it does wrong.
-    pub fault: Option<FaultKind>,
+    pub fault: Option<Fault>,
 }
 
 /// A task to be posted.
@@ -93,7 +93,7 @@ pub struct DemoOptions {
     /// What all randomness follows from.
     pub seed: u64,
     /// Who does what wrong; empty for an honest run.
-    pub faults: Vec<FaultKind>,
+    pub faults: Vec<Fault>,
     /// Whether an honest watcher takes part.
     pub watcher: bool,
     /// Share of results audited.
@@ -169,7 +169,7 @@ impl Scenario {
                 },
             );
         }
-        let lazy = faults.contains(&FaultKind::LazyAuditor);
+        let lazy = faults.contains(&Fault::LazyAuditor);
         if lazy && options.audit_ppm.is_some_and(|ppm| ppm < 1_000_000) {
             notes.push("every result is audited, whatever the rate asked for: a lazy auditor needs an audit".to_owned());
         } else if lazy && options.audit_ppm.is_none() {
@@ -215,8 +215,8 @@ impl Scenario {
         let mut notes = Vec::new();
         let mut cast = Cast::default();
         let count = [0, 1, 1, 1, 2, 2, 3].choose(&mut rng).copied().unwrap_or(1);
-        let mut faults: Vec<FaultKind> = (0..count)
-            .filter_map(|_| FaultKind::ALL.choose(&mut rng).copied())
+        let mut faults: Vec<Fault> = (0..count)
+            .filter_map(|_| Fault::ALL.choose(&mut rng).copied())
             .collect();
         if rng.random_bool(0.8) {
             faults = with_accomplices(&faults);
@@ -282,7 +282,7 @@ impl Scenario {
     }
 
     /// Every fault in this world.
-    pub fn faults(&self) -> Vec<FaultKind> {
+    pub fn faults(&self) -> Vec<Fault> {
         let providers = self.providers.iter().filter_map(|p| p.fault);
         let watchers = self.watchers.iter().filter_map(|w| w.fault);
         providers.chain(watchers).collect()
@@ -295,14 +295,14 @@ impl Scenario {
 }
 
 /// A lying referee needs a case, a sock puppet a friend: the faults with what they need.
-fn with_accomplices(faults: &[FaultKind]) -> Vec<FaultKind> {
+fn with_accomplices(faults: &[Fault]) -> Vec<Fault> {
     let mut out = faults.to_vec();
     let cheat = out.iter().any(|f| f.makes_wrong_results());
-    let case = cheat || out.contains(&FaultKind::FalseChallenge);
-    let needs = (out.contains(&FaultKind::SockPuppet) && !cheat)
-        || (out.contains(&FaultKind::LyingReferee) && !case);
+    let case = cheat || out.contains(&Fault::FalseChallenge);
+    let needs = (out.contains(&Fault::SockPuppet) && !cheat)
+        || (out.contains(&Fault::LyingReferee) && !case);
     if needs {
-        out.insert(0, FaultKind::Weight);
+        out.insert(0, Fault::Weight);
     }
     out
 }
@@ -314,21 +314,21 @@ struct Cast {
     watchers: Vec<WatcherSpec>,
     /// Providers that must win a task.
     winners: usize,
-    counts: std::collections::BTreeMap<FaultKind, usize>,
+    counts: std::collections::BTreeMap<Fault, usize>,
 }
 
 impl Cast {
-    fn add(&mut self, fault: FaultKind, notes: &mut Vec<String>) {
+    fn add(&mut self, fault: Fault, notes: &mut Vec<String>) {
         let count = self.counts.entry(fault).or_default();
         let name = cast::liar(fault, *count);
         *count += 1;
         match fault {
-            FaultKind::FalseChallenge | FaultKind::SockPuppet => self.watchers.push(WatcherSpec {
+            Fault::FalseChallenge | Fault::SockPuppet => self.watchers.push(WatcherSpec {
                 name,
                 fault: Some(fault),
             }),
-            FaultKind::LyingReferee | FaultKind::LazyAuditor => {
-                let duty = if fault == FaultKind::LyingReferee {
+            Fault::LyingReferee | Fault::LazyAuditor => {
+                let duty = if fault == Fault::LyingReferee {
                     "referee"
                 } else {
                     "auditor"
@@ -370,7 +370,7 @@ impl Cast {
 mod tests {
     use super::*;
 
-    fn demo(faults: &[FaultKind]) -> Scenario {
+    fn demo(faults: &[Fault]) -> Scenario {
         Scenario::demo(&DemoOptions {
             seed: 1,
             faults: faults.to_vec(),
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_cheat_bids_below_everybody_honest() {
-        let world = demo(&[FaultKind::Weight]);
+        let world = demo(&[Fault::Weight]);
         let cheat = world.providers.iter().find(|p| p.fault.is_some()).unwrap();
         assert!(
             world
@@ -406,21 +406,21 @@ mod tests {
 
     #[test]
     fn a_liar_gets_the_case_it_needs() {
-        for lonely in [FaultKind::LyingReferee, FaultKind::SockPuppet] {
-            assert!(demo(&[lonely]).faults().contains(&FaultKind::Weight));
+        for lonely in [Fault::LyingReferee, Fault::SockPuppet] {
+            assert!(demo(&[lonely]).faults().contains(&Fault::Weight));
         }
-        let judged = demo(&[FaultKind::LyingReferee, FaultKind::FalseChallenge]);
-        assert!(!judged.faults().contains(&FaultKind::Weight));
+        let judged = demo(&[Fault::LyingReferee, Fault::FalseChallenge]);
+        assert!(!judged.faults().contains(&Fault::Weight));
     }
 
     #[test]
     fn there_is_always_somebody_honest_to_judge_and_to_serve() {
-        let world = demo(&[FaultKind::Weight; 6]);
+        let world = demo(&[Fault::Weight; 6]);
         assert!(world.providers.iter().filter(|p| p.fault.is_none()).count() >= 3);
         assert!(world.tasks.len() >= 8);
         let all = Scenario::demo(&DemoOptions {
             seed: 1,
-            faults: vec![FaultKind::Weight; MAX_FAULTS + 1],
+            faults: vec![Fault::Weight; MAX_FAULTS + 1],
             watcher: true,
             audit_ppm: None,
             providers: 5,
@@ -445,6 +445,6 @@ mod tests {
             );
             kinds.extend(world.faults());
         }
-        assert_eq!(kinds.len(), FaultKind::ALL.len());
+        assert_eq!(kinds.len(), Fault::ALL.len());
     }
 }

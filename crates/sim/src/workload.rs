@@ -11,7 +11,7 @@ use gavel_node::{EngineExecutor, Fault, Models, RunRecord, input_digest};
 use gavel_numerics::Tensor;
 use gavel_trace::Digest;
 
-use crate::{FaultKind, WorldError};
+use crate::WorldError;
 
 /// Reads a label from a model's outputs.
 pub type Labeller = dyn Fn(&Model, &[Arc<Tensor>]) -> Option<String> + Send + Sync;
@@ -40,7 +40,7 @@ pub struct Workload {
     honest: Arc<EngineExecutor>,
     digests: Vec<Digest>,
     label: Box<Labeller>,
-    liars: Mutex<BTreeMap<(FaultKind, u64), Arc<FaultyExecutor>>>,
+    liars: Mutex<BTreeMap<(Fault, u64), Arc<FaultyExecutor>>>,
 }
 
 impl fmt::Debug for Workload {
@@ -115,11 +115,11 @@ impl Workload {
     }
 
     /// What a party with this fault computes with: consistent in its own lie.
-    pub(crate) fn liar(&self, fault: FaultKind, seed: u64) -> Arc<FaultyExecutor> {
+    pub(crate) fn liar(&self, fault: Fault, seed: u64) -> Arc<FaultyExecutor> {
         let faults: &[Fault] = match fault {
-            FaultKind::OneUlp => &[Fault::OneUlp],
-            FaultKind::SmallerModel => &[Fault::SmallerModel],
-            FaultKind::WrongTrace => &[Fault::WrongTrace],
+            Fault::OneUlp => &[Fault::OneUlp],
+            Fault::SmallerModel => &[Fault::SmallerModel],
+            Fault::WrongTrace => &[Fault::WrongTrace],
             // whoever is silent, challenges falsely or has a friend needs some lie; the simplest does
             _ => &[Fault::Weight],
         };

@@ -19,8 +19,8 @@ use crate::party::{Member, Seat, provider_executor, seats};
 use crate::reader::Reader;
 use crate::timeline::Line;
 use crate::{
-    Amount, BalanceReport, Books, Change, FaultKind, Holdings, LedgerReport, ModelFacts,
-    PartyFacts, REPORT_FORMAT, Report, Scenario, Stage, TOKEN, Workload, WorldError,
+    Amount, BalanceReport, Books, Change, Fault, Holdings, LedgerReport, ModelFacts, PartyFacts,
+    REPORT_FORMAT, Report, Scenario, Stage, TOKEN, Workload, WorldError,
 };
 use crate::{cast, facts, lossy, schedule};
 
@@ -457,7 +457,7 @@ fn members(
     });
     let network = lossy.as_ref().unwrap_or(network);
     let mut members: Vec<Member> = Vec::new();
-    let mut add = |name: &str, role: &str, fault: Option<FaultKind>| {
+    let mut add = |name: &str, role: &str, fault: Option<Fault>| {
         let key = dev_key(&seed, members.len() as u32);
         let account = Account::new(key.clone(), network.clone());
         let executor: Arc<dyn Executor> = provider_executor(workload, fault, scenario.seed);

@@ -7,7 +7,7 @@ use common::*;
 use gavel_sim::*;
 
 /// A cheat whose result is challenged by the watcher and convicted.
-fn convicted(fault: FaultKind) -> Report {
+fn convicted(fault: Fault) -> Report {
     let report = run(&demo(&[fault]));
     holds(&report);
     let cheat = liar(&report, fault);
@@ -49,26 +49,26 @@ fn isolated(report: &Report) -> &IsolatedReport {
 
 #[test]
 fn weight() {
-    let report = convicted(FaultKind::Weight);
+    let report = convicted(Fault::Weight);
     assert!(isolated(&report).operator.is_some());
     assert!(report.slashes[0].split.iter().any(|s| s.what == "referee"));
 }
 
 #[test]
 fn one_ulp() {
-    let report = convicted(FaultKind::OneUlp);
+    let report = convicted(Fault::OneUlp);
     assert!(isolated(&report).node.is_some());
 }
 
 #[test]
 fn smaller_model() {
-    let report = convicted(FaultKind::SmallerModel);
+    let report = convicted(Fault::SmallerModel);
     assert!(!isolated(&report).name.is_empty());
 }
 
 #[test]
 fn wrong_trace() {
-    let report = convicted(FaultKind::WrongTrace);
+    let report = convicted(Fault::WrongTrace);
     // the label is right: only the trace betrays it
     let mut attempts = report.tasks.iter().flat_map(|t| &t.attempts);
     let wrong = attempts.find(|a| a.honest_trace == Some(false));
@@ -78,7 +78,7 @@ fn wrong_trace() {
 
 #[test]
 fn withhold() {
-    let report = convicted(FaultKind::Withhold);
+    let report = convicted(Fault::Withhold);
     let dispute = guilty(&report);
     assert_eq!(dispute.reason, "timeout");
     assert!(dispute.ruling.is_none());
@@ -86,9 +86,9 @@ fn withhold() {
 
 #[test]
 fn no_result() {
-    let report = run(&demo(&[FaultKind::NoResult]));
+    let report = run(&demo(&[Fault::NoResult]));
     holds(&report);
-    let idler = liar(&report, FaultKind::NoResult);
+    let idler = liar(&report, Fault::NoResult);
     assert_eq!(losers(&report), [idler.as_str()]);
     let slash = &report.slashes[0];
     assert!(slash.kind == "liveness" && !slash.tombstoned);
@@ -100,9 +100,9 @@ fn no_result() {
 
 #[test]
 fn false_challenge() {
-    let report = run(&demo(&[FaultKind::FalseChallenge]));
+    let report = run(&demo(&[Fault::FalseChallenge]));
     holds(&report);
-    let accuser = liar(&report, FaultKind::FalseChallenge);
+    let accuser = liar(&report, Fault::FalseChallenge);
     assert!(!report.disputes.is_empty());
     assert!(report.disputes.iter().all(|d| d.verdict == "cleared"));
     assert!(report.slashes.is_empty());
@@ -114,9 +114,9 @@ fn false_challenge() {
 
 #[test]
 fn lying_referee() {
-    let report = run(&demo(&[FaultKind::LyingReferee]));
+    let report = run(&demo(&[Fault::LyingReferee]));
     holds(&report);
-    let judge = liar(&report, FaultKind::LyingReferee);
+    let judge = liar(&report, Fault::LyingReferee);
     let mut disputes = report.disputes.iter();
     let ruled = disputes.find(|d| d.referees.contains(&judge)).unwrap();
     // it clears a cheat; the watcher appeals, and without appeal levels the ruling is void
@@ -127,9 +127,9 @@ fn lying_referee() {
 
 #[test]
 fn lazy_auditor() {
-    let report = run(&demo(&[FaultKind::LazyAuditor]));
+    let report = run(&demo(&[Fault::LazyAuditor]));
     holds(&report);
-    let lazy = liar(&report, FaultKind::LazyAuditor);
+    let lazy = liar(&report, Fault::LazyAuditor);
     let own = |s: &SlashReport| s.party == lazy && s.kind == "liveness";
     assert!(!report.slashes.is_empty() && report.slashes.iter().all(own));
     // somebody else audits in its place
@@ -140,10 +140,10 @@ fn lazy_auditor() {
 
 #[test]
 fn sock_puppet() {
-    let report = run(&demo(&[FaultKind::SockPuppet, FaultKind::Weight]));
+    let report = run(&demo(&[Fault::SockPuppet, Fault::Weight]));
     holds(&report);
-    let cheat = liar(&report, FaultKind::Weight);
-    let friend = liar(&report, FaultKind::SockPuppet);
+    let cheat = liar(&report, Fault::Weight);
+    let friend = liar(&report, Fault::SockPuppet);
     let against = |who: &str| {
         let mut disputes = report.disputes.iter().filter(|d| d.provider == cheat);
         let found = disputes.find(|d| d.challenger.as_deref() == Some(who));
@@ -158,11 +158,11 @@ fn sock_puppet() {
 
 #[test]
 fn friends_of_every_kind_of_cheat_do_not_save_it() {
-    for fault in FaultKind::ALL {
+    for fault in Fault::ALL {
         if !fault.makes_wrong_results() {
             continue;
         }
-        let report = run(&demo(&[fault, FaultKind::SockPuppet]));
+        let report = run(&demo(&[fault, Fault::SockPuppet]));
         holds(&report);
         let cheat = liar(&report, fault);
         assert!(report.balance(&cheat).unwrap().tombstoned, "{fault}");
@@ -171,7 +171,7 @@ fn friends_of_every_kind_of_cheat_do_not_save_it() {
 
 #[test]
 fn several_at_once() {
-    use FaultKind::*;
+    use Fault::*;
     for faults in [
         &[Weight, OneUlp, NoResult][..],
         &[SmallerModel, LazyAuditor, FalseChallenge],
@@ -184,12 +184,12 @@ fn several_at_once() {
 
 #[test]
 fn the_random_audit_alone_catches_a_cheat() {
-    let report = run(&scenario(&[FaultKind::Weight], false, Some(1_000_000)));
+    let report = run(&scenario(&[Fault::Weight], false, Some(1_000_000)));
     holds(&report);
     assert!(report.challenges.is_empty());
     let dispute = guilty(&report);
     assert!(dispute.by_audit);
-    assert_eq!(losers(&report), [liar(&report, FaultKind::Weight).as_str()]);
+    assert_eq!(losers(&report), [liar(&report, Fault::Weight).as_str()]);
     let mut audits = report.audits.iter();
     let audit = audits.find(|a| a.outcome == "mismatched").unwrap();
     assert_eq!(audit.dispute, Some(dispute.id));

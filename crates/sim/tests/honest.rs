@@ -56,7 +56,7 @@ fn the_facts_see_a_wrong_result_settle_where_nobody_looks() {
     let unseen = (1..40).find_map(|seed| {
         let report = run(&Scenario {
             seed,
-            ..scenario(&[FaultKind::Weight], false, Some(130_000))
+            ..scenario(&[Fault::Weight], false, Some(130_000))
         });
         (report.facts.wrong_settled > 0).then_some(report)
     });
@@ -66,6 +66,6 @@ fn the_facts_see_a_wrong_result_settle_where_nobody_looks() {
         report.broken_guarantees(),
         ["wrong results that settled: 1"]
     );
-    let cheat = liar(&report, FaultKind::Weight);
+    let cheat = liar(&report, Fault::Weight);
     assert!(report.balance(&cheat).unwrap().change.0 > 0);
 }

@@ -35,7 +35,7 @@ fn the_same_seed_gives_the_same_world() {
     // one with crashes and lost answers among them
     let chosen = (1..200).map(|seed| Scenario::random(seed, 6, true));
     let rough = chosen.filter(|s| s.crash_ppm > 0 && s.drop_ppm > 0).take(2);
-    for scenario in rough.chain([demo(&[FaultKind::Weight])]) {
+    for scenario in rough.chain([demo(&[Fault::Weight])]) {
         let once = serde_json::to_value(run(&scenario)).unwrap();
         assert_eq!(once, serde_json::to_value(run(&scenario)).unwrap());
     }
@@ -43,7 +43,7 @@ fn the_same_seed_gives_the_same_world() {
 
 #[test]
 fn roles_that_die_before_every_tick_live_in_the_same_world() {
-    for fault in FaultKind::ALL {
+    for fault in Fault::ALL {
         let steady = run(&demo(&[fault]));
         let shaky = run(&Scenario {
             crash_ppm: 1_000_000,
@@ -65,7 +65,7 @@ fn roles_that_die_before_every_tick_live_in_the_same_world() {
 fn a_connection_that_loses_answers_changes_no_verdict() {
     let report = run(&Scenario {
         drop_ppm: 150_000,
-        ..demo(&[FaultKind::OneUlp])
+        ..demo(&[Fault::OneUlp])
     });
     holds(&report);
     assert!(report.disputes.iter().any(|d| d.verdict == "guilty"));
@@ -73,7 +73,7 @@ fn a_connection_that_loses_answers_changes_no_verdict() {
 
 #[test]
 fn blocks_that_leave_the_chain_harm_nobody_honest() {
-    for (seed, fault) in [FaultKind::Weight, FaultKind::FalseChallenge]
+    for (seed, fault) in [Fault::Weight, Fault::FalseChallenge]
         .into_iter()
         .enumerate()
     {

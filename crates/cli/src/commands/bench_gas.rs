@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gavel_sim::{
-    DemoOptions, FaultKind, GasReport, Report, Scenario, Stages, Workload, descend, run_world,
+    DemoOptions, Fault, GasReport, Report, Scenario, Stages, Workload, descend, run_world,
 };
 use serde_json::json;
 
@@ -21,7 +21,7 @@ const TASK: [&str; 4] = ["post", "claim", "commit", "settle"];
 
 pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
     let workload = Arc::new(Workload::shipped(MODEL).at(MODEL)?);
-    let world = |faults: Vec<FaultKind>| -> Result<Report, Failure> {
+    let world = |faults: Vec<Fault>| -> Result<Report, Failure> {
         let scenario = Scenario::demo(&DemoOptions {
             seed: 1,
             faults,
@@ -35,7 +35,7 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
     };
     out.progress("an honest and a disputed world");
     let level = block_on(async { descend(LEAVES, WRONG).await.at("the level") })?;
-    let (honest, disputed) = (world(Vec::new())?, world(vec![FaultKind::Weight])?);
+    let (honest, disputed) = (world(Vec::new())?, world(vec![Fault::Weight])?);
     let mut all: BTreeMap<&str, GasReport> = BTreeMap::new();
     for (action, gas) in honest.gas.iter().chain(&disputed.gas) {
         merge(all.entry(action).or_default(), gas);

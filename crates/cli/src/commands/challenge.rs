@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::party;
 use crate::args::NetworkArgs;
-use crate::args_node::{ChallengeCommand, WatchArgs, WatcherFault};
+use crate::args_node::{ChallengeCommand, WatchArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::block_on;
 use crate::output::{DIM, Output, paint};
@@ -39,8 +39,10 @@ async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, 
     }
     // whoever computes wrongly challenges what is right
     let executor: Arc<dyn Executor> = match args.fault {
-        Some(WatcherFault::FalseChallenge) => {
-            Arc::new(FaultyExecutor::new(executor, &[Fault::OneUlp], 1))
+        Some(Fault::FalseChallenge) => Arc::new(FaultyExecutor::new(executor, &[Fault::OneUlp], 1)),
+        Some(other) => {
+            return Err(Failure::usage(format!("{other} is no fault of a watcher"))
+                .expected(Fault::FalseChallenge));
         }
         None => executor,
     };

@@ -7,9 +7,7 @@ use std::time::Instant;
 use gavel_engine::EngineOptions;
 use gavel_model::preprocess::png_to_input;
 use gavel_model::{Model, shipped};
-use gavel_sim::{
-    DemoOptions, FaultKind, Input, Scenario, Stages, Workload, run_world, run_world_in,
-};
+use gavel_sim::{DemoOptions, Fault, Input, Scenario, Stages, Workload, run_world, run_world_in};
 
 use super::bench_trace::made_up_inputs;
 use crate::args_arena::{DemoArgs, FaultArg};
@@ -64,27 +62,14 @@ pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
 }
 
 /// What the flags ask for; a changed weight where they are silent.
-fn faults(asked: &[FaultArg]) -> Result<Vec<FaultKind>, Failure> {
-    if asked.contains(&FaultArg::None) && asked.len() > 1 {
+fn faults(asked: &[FaultArg]) -> Result<Vec<Fault>, Failure> {
+    if asked.contains(&FaultArg(None)) && asked.len() > 1 {
         return Err(Failure::usage("--fault none excludes every other fault"));
     }
     if asked.is_empty() {
-        return Ok(vec![FaultKind::Weight]);
+        return Ok(vec![Fault::Weight]);
     }
-    let kind = |arg: &FaultArg| match arg {
-        FaultArg::None => None,
-        FaultArg::Weight => Some(FaultKind::Weight),
-        FaultArg::OneUlp => Some(FaultKind::OneUlp),
-        FaultArg::SmallerModel => Some(FaultKind::SmallerModel),
-        FaultArg::WrongTrace => Some(FaultKind::WrongTrace),
-        FaultArg::NoResult => Some(FaultKind::NoResult),
-        FaultArg::Withhold => Some(FaultKind::Withhold),
-        FaultArg::FalseChallenge => Some(FaultKind::FalseChallenge),
-        FaultArg::LyingReferee => Some(FaultKind::LyingReferee),
-        FaultArg::LazyAuditor => Some(FaultKind::LazyAuditor),
-        FaultArg::SockPuppet => Some(FaultKind::SockPuppet),
-    };
-    Ok(asked.iter().filter_map(kind).collect())
+    Ok(asked.iter().filter_map(|arg| arg.0).collect())
 }
 
 fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
@@ -149,13 +134,13 @@ fn first_evidence(args: &DemoArgs) -> Option<String> {
     Some(format!("gavel verify {}", first.display()))
 }
 
-fn next(args: &DemoArgs, faults: &[FaultKind]) -> String {
-    let kinds: Vec<FaultKind> = FaultKind::ALL
+fn next(args: &DemoArgs, faults: &[Fault]) -> String {
+    let kinds: Vec<Fault> = Fault::ALL
         .into_iter()
         .filter(|kind| !faults.contains(kind))
         .collect();
     match (args.no_watcher, kinds.first()) {
-        (false, _) if faults == [FaultKind::Weight] => {
+        (false, _) if faults == [Fault::Weight] => {
             "gavel demo --no-watcher --audit-rate 1".to_owned()
         }
         (_, Some(kind)) => format!("gavel demo --fault {kind}"),

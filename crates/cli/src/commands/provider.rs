@@ -26,7 +26,11 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
     let account = party::account(&network, &args.party.key)?;
     let mut mirror = party::mirror(&network).await?;
     let (honest, models) = party::executor(mirror.board(), &args.models)?;
-    let faults: Vec<Fault> = args.faults.iter().map(|f| f.fault()).collect();
+    let faults = args.faults;
+    let foreign = |f: &&Fault| matches!(f, Fault::FalseChallenge | Fault::SockPuppet);
+    if let Some(fault) = faults.iter().find(foreign) {
+        return Err(Failure::usage(format!("{fault} is a fault of challengers")));
+    }
     let has = |fault| faults.contains(&fault);
     let executor: Arc<dyn Executor> = match has(Fault::Withhold) {
         // whoever falls silent in a dispute has something to hide

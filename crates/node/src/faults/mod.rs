@@ -20,8 +20,8 @@ use std::str::FromStr;
 pub use executor::FaultyExecutor;
 
 /// A way of doing wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// One weight of the provider's model is changed.
     Weight,
@@ -76,6 +76,27 @@ impl Fault {
         }
     }
 
+    /// What the party does, as the end of a sentence that begins with its name.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Fault::Weight => "runs the model with one weight changed",
+            Fault::OneUlp => "gets one number of one operator wrong in its last bit",
+            Fault::SmallerModel => "runs a smaller model and makes up the trace",
+            Fault::WrongTrace => "delivers the right result under a made-up trace",
+            Fault::NoResult => "takes a task and delivers nothing",
+            Fault::Withhold => "cheats and falls silent in the dispute",
+            Fault::FalseChallenge => "challenges an honest result",
+            Fault::LyingReferee => "rules the opposite of what it computed",
+            Fault::LazyAuditor => "copies the provider's digests instead of running the model",
+            Fault::SockPuppet => "challenges a friend's wrong result badly on purpose",
+        }
+    }
+
+    /// Whether a provider with this fault commits a result that must not settle.
+    pub fn makes_wrong_results(self) -> bool {
+        self.falsifies_result() || self == Fault::Withhold
+    }
+
     /// Whether it falsifies what a provider computes or commits, rather than what somebody does.
     pub fn falsifies_result(self) -> bool {
         matches!(
@@ -87,7 +108,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 
@@ -124,6 +145,8 @@ mod tests {
     fn names_go_both_ways() {
         for fault in Fault::ALL {
             assert_eq!(fault.to_string().parse(), Ok(fault));
+            let json = serde_json::to_string(&fault).unwrap();
+            assert_eq!(json, format!("\"{fault}\""));
         }
         assert!("none".parse::<Fault>().is_err());
     }

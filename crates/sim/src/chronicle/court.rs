@@ -10,7 +10,7 @@ use super::transaction::Transaction;
 use super::{Chronicle, Said, digest, id, word};
 use crate::amount::tokens;
 use crate::timeline::{self, Tone};
-use crate::{Amount, ChallengeReport, DisputeReport, FaultKind, MoveReport, RulingReport};
+use crate::{Amount, ChallengeReport, DisputeReport, Fault, MoveReport, RulingReport};
 
 /// A dispute while it is being told.
 pub(super) struct DisputeTale {
@@ -304,7 +304,7 @@ impl Chronicle {
             false => "the provider's digest: cleared",
         };
         let referee = self.people.get(&e.referee);
-        let lies = referee.is_some_and(|p| p.facts.faults.contains(&FaultKind::LyingReferee));
+        let lies = referee.is_some_and(|p| p.facts.faults.contains(&Fault::LyingReferee));
         let mut said = vec![
             Said::Headline(
                 Tone::Dispute,

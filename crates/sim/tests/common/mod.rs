@@ -27,11 +27,11 @@ pub(crate) fn run(scenario: &Scenario) -> Report {
 }
 
 /// A demo with these faults, a watcher and the default audit rate.
-pub(crate) fn demo(faults: &[FaultKind]) -> Scenario {
+pub(crate) fn demo(faults: &[Fault]) -> Scenario {
     scenario(faults, true, None)
 }
 
-pub(crate) fn scenario(faults: &[FaultKind], watcher: bool, audit_ppm: Option<u32>) -> Scenario {
+pub(crate) fn scenario(faults: &[Fault], watcher: bool, audit_ppm: Option<u32>) -> Scenario {
     Scenario::demo(&DemoOptions {
         seed: 1,
         faults: faults.to_vec(),
@@ -60,7 +60,7 @@ pub(crate) fn holds(report: &Report) {
 }
 
 /// The party with a fault.
-pub(crate) fn liar(report: &Report, fault: FaultKind) -> String {
+pub(crate) fn liar(report: &Report, fault: Fault) -> String {
     let found = report.parties.iter().find(|p| p.faults.contains(&fault));
     found.unwrap().name.clone()
 }
