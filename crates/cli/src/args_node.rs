@@ -166,6 +166,24 @@ pub(crate) enum ChallengeCommand {
     },
     /// Disputes and where they stand
     List(NetworkArgs),
+    /// Write what a dispute came down to into one file that `gavel verify` judges offline
+    Evidence(EvidenceArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArgs {
+    /// Dispute id
+    pub(crate) id: u64,
+    /// Model of the task: ONNX file or name of a shipped model
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Where to write it [default: dispute-ID.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) blobs: BlobArgs,
 }
 
 #[derive(Debug, Args)]

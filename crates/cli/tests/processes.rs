@@ -230,6 +230,14 @@ fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute
     let first = &disputes["disputes"][0];
     assert_eq!(first["state"], "upheld", "{disputes}");
     assert!(first["isolated"]["node"].is_number(), "{disputes}");
+    net.run(&["challenge", "evidence", "1", "--model", "digits-small"]);
+    let judged = net.command(&["verify", "dispute-1.json"]).output().unwrap();
+    assert_eq!(
+        judged.status.code(),
+        Some(7),
+        "the claim is false: {}",
+        text(&judged.stderr)
+    );
     let paid = net.run(&["account", "show", &addresses[5]]);
     assert_ne!(paid["credit"], "0", "the watcher is rewarded");
     let withdrawn = net.run(&["account", "withdraw", "--key", "wanda.json"]);

@@ -1,8 +1,9 @@
-//! `gavel challenge watch|task|list`
+//! `gavel challenge watch|task|list|evidence`
 
 use std::sync::Arc;
 
 use gavel_node::board::Board;
+use gavel_node::evidence::gather;
 use gavel_node::faults::{Fault, FaultyExecutor};
 use gavel_node::roles::Watcher;
 use gavel_node::{Executor, Role};
@@ -10,8 +11,9 @@ use serde_json::json;
 
 use super::party;
 use crate::args::NetworkArgs;
-use crate::args_node::{ChallengeCommand, WatchArgs};
+use crate::args_node::{ChallengeCommand, EvidenceArgs, WatchArgs};
 use crate::failure::{Context as _, Exit, Failure};
+use crate::files;
 use crate::network::block_on;
 use crate::output::{DIM, Output, paint};
 
@@ -20,6 +22,7 @@ pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failur
         ChallengeCommand::Watch(args) => block_on(watch(args, None, out)),
         ChallengeCommand::Task { id, watch: args } => block_on(watch(args, Some(id), out)),
         ChallengeCommand::List(args) => block_on(list(args, out)),
+        ChallengeCommand::Evidence(args) => block_on(write_evidence(args, out)),
     }
 }
 
@@ -78,6 +81,32 @@ fn is_over(board: &Board, id: u64) -> bool {
 
 pub(super) fn no_task(id: u64) -> Failure {
     Failure::new(format!("there is no task {id}")).hint("gavel task list")
+}
+
+async fn write_evidence(args: EvidenceArgs, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args.network).await?;
+    let mirror = party::mirror(&network).await?;
+    let board = mirror.board();
+    let id = args.id;
+    if board.dispute(id).is_none() {
+        return Err(Failure::new(format!("there is no dispute {id}")).hint("gavel challenge list"));
+    }
+    let (executor, _) = party::executor(board, &[args.model])?;
+    let me = party::reader(&network, executor, party::blobs(&args.blobs.blobs)?);
+    let place = format!("the evidence of dispute {id}");
+    let Some(evidence) = gather(&me, board, id).await.at(&place)? else {
+        return Err(Failure::new(format!("{place} cannot be had"))
+            .expected("a dispute that isolated an operator, its task's model and its input in the blob store")
+            .hint("gavel challenge list"));
+    };
+    let file = args
+        .output
+        .unwrap_or_else(|| format!("dispute-{id}.json").into());
+    files::write(&file, evidence.to_json().at(&place)?.as_bytes())?;
+    out.facts(&[("written", file.display().to_string())]);
+    out.next(format!("gavel verify {}", file.display()));
+    out.json(&json!({"dispute": id, "file": file}))?;
+    Ok(Exit::Done)
 }
 
 async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {

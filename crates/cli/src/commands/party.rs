@@ -99,6 +99,16 @@ pub(super) fn party(
     }
 }
 
+/// Somebody who only looks: whatever it would sign, everybody could.
+pub(super) fn reader(
+    network: &Network,
+    executor: Arc<dyn gavel_node::Executor>,
+    blobs: Blobs,
+) -> Party {
+    let key = gavel_settlement::account::dev_key("reader", 0);
+    party(Account::new(key, network.clone()), executor, blobs)
+}
+
 /// An address that people can tell from others.
 pub(super) fn short(address: &Address) -> String {
     let text = address.to_string();

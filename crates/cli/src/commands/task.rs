@@ -208,11 +208,7 @@ async fn result(
     let board = mirror.board();
     let state = board.task(id).ok_or_else(|| no_task(id))?.state;
     let (executor, _) = party::executor(board, &[model.to_owned()])?;
-    let anyone = Account::new(
-        gavel_settlement::account::dev_key("reader", 0),
-        network.clone(),
-    );
-    let me = party::party(anyone, executor, party::blobs(&blobs.blobs)?);
+    let me = party::reader(&network, executor, party::blobs(&blobs.blobs)?);
     let found = outputs_of(&me, board, id)
         .await
         .at(format!("the result of task {id}"))?;
