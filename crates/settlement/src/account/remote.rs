@@ -350,7 +350,8 @@ fn is_lost(error: &TransportError) -> bool {
 
 /// Whether the node speaks of itself and not of the request: it limits requests, or it is broken.
 fn is_no_answer(payload: &ErrorPayload) -> bool {
-    payload.code == INTERNAL
+    // with data it is a revert: some nodes say those so
+    (payload.code == INTERNAL && payload.data.is_none())
         || payload.code == 429
         || payload.code == -32005
         || payload.message.contains("rate limit")

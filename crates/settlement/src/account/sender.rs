@@ -100,7 +100,8 @@ impl Sender {
     ///
     /// A call that would revert is not sent. A request whose answer is lost is repeated with the same signed
     /// bytes, so it takes effect once; when even that fails, [`SendError::Unresolved`] says so and the same call,
-    /// sent again through this sender, resumes the old transaction. Several calls may be in flight.
+    /// sent again through this sender, resumes the old transaction, also after other calls. So it does where the
+    /// future was dropped. Several calls may be in flight.
     ///
     /// # Errors
     /// See [`SendError`].
