@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/proxy.rs"]
+mod proxy;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -26,7 +28,7 @@ impl Running {
     fn start(mut command: Command) -> Running {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -139,10 +141,13 @@ fn network<'a>(dir: &'a Path, names: &[&str]) -> (Net<'a>, Running, Vec<String>)
 }
 
 #[test]
-fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute() {
+fn a_cheat_among_processes_is_caught_over_lossy_lines_and_though_its_watcher_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let names = ["cheat", "ann", "bob", "cyd", "rosa", "wanda"];
-    let (net, _chain, addresses) = network(dir.path(), &names);
+    let (mut net, _chain, addresses) = network(dir.path(), &names);
+    // from here on the answers to one in four requests are lost at first, to everybody
+    let proxy = proxy::losing_one_in(4, &net.url);
+    net.url = proxy.url.clone();
     // nobody serves what the registry does not know
     let early = [
         "provider",
@@ -242,6 +247,7 @@ fn a_cheat_among_processes_is_caught_though_the_watcher_is_killed_in_the_dispute
     assert_ne!(paid["credit"], "0", "the watcher is rewarded");
     let withdrawn = net.run(&["account", "withdraw", "--key", "wanda.json"]);
     assert_eq!(withdrawn["withdrawn"], paid["credit"]);
+    assert!(proxy.lost.load(std::sync::atomic::Ordering::Relaxed) > 50);
     let result = net.run(&["task", "result", "1", "--model", "digits-small"]);
     assert_eq!(result["prediction"], "7");
 }

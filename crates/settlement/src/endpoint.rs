@@ -6,12 +6,16 @@ use alloy::primitives::{Address, Log};
 use alloy::providers::{DynProvider, Provider as _, RootProvider};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::Filter;
-use alloy::transports::TransportError;
+use alloy::transports::http::{Http, reqwest};
+use alloy::transports::{TransportError, utils::guess_local_url};
 
 use crate::chain::{LogEntry, LogFilter};
 use crate::network::{Head, NetworkError};
 use crate::shared::SharedChain;
-use crate::transport::InProcess;
+use crate::transport::{AskAgain, InProcess};
+
+/// How long an answer may take: longer than a public node's slowest, shorter than any clock of the game.
+const ANSWER_MOST: Duration = Duration::from_secs(10);
 
 /// A connection to a chain. Clones share it.
 #[derive(Clone, Debug)]
@@ -66,13 +70,23 @@ impl Endpoint {
         }
     }
 
-    /// A node behind an HTTP JSON-RPC address. Nothing is sent yet.
+    /// A node behind an HTTP JSON-RPC address. Nothing is sent yet. Questions whose answers are lost, or do not come
+    /// in time, are asked again.
     ///
     /// # Errors
     /// Not a URL.
     pub fn http(url: &str) -> Result<Endpoint, NetworkError> {
-        let url = url.parse().map_err(|_| NetworkError::Url(url.to_owned()))?;
-        Ok(Endpoint::over(RpcClient::new_http(url)))
+        let not_usable = || NetworkError::Url(url.to_owned());
+        let client = reqwest::Client::builder()
+            .timeout(ANSWER_MOST)
+            .build()
+            .map_err(|_| not_usable())?;
+        let http = Http::with_client(client, url.parse().map_err(|_| not_usable())?);
+        let is_local = guess_local_url(url);
+        Ok(Endpoint::over(RpcClient::new(
+            AskAgain::new(http),
+            is_local,
+        )))
     }
 
     /// Any client, over a transport of the caller's.

@@ -1,6 +1,7 @@
-//! An alloy transport into the embedded chain: no socket, no thread.
+//! Alloy transports of ours: into the embedded chain, with no socket and no thread; and one that asks again.
 
 use std::task;
+use std::time::Duration;
 
 use alloy::rpc::json_rpc::{
     ErrorPayload, RequestPacket, Response, ResponsePacket, ResponsePayload, SerializedRequest,
@@ -68,5 +69,64 @@ impl tower::Service<RequestPacket> for InProcess {
                 .map(ResponsePacket::Batch),
         };
         Box::pin(std::future::ready(answer))
+    }
+}
+
+/// Times that a question is asked before its error is passed on, and the pause after the first.
+const ASKED: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(50);
+/// The one request that is no question: whether it is sent again is the sender's to decide.
+const SENDING: &str = "eth_sendRawTransaction";
+
+/// A transport that asks again where the answer to a question was lost.
+#[derive(Clone, Debug)]
+pub struct AskAgain<S>(S);
+
+impl<S> AskAgain<S> {
+    /// Over a transport that may lose answers.
+    pub fn new(inner: S) -> AskAgain<S> {
+        AskAgain(inner)
+    }
+}
+
+impl<S> tower::Service<RequestPacket> for AskAgain<S>
+where
+    S: tower::Service<
+            RequestPacket,
+            Response = ResponsePacket,
+            Error = TransportError,
+            Future = TransportFut<'static>,
+        > + Clone
+        + Send
+        + 'static,
+{
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(
+        &mut self,
+        context: &mut task::Context<'_>,
+    ) -> task::Poll<Result<(), TransportError>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, packet: RequestPacket) -> TransportFut<'static> {
+        let is_question = !packet.requests().iter().any(|r| r.method() == SENDING);
+        // the one that is ready answers first; its clone is asked again
+        let again = self.0.clone();
+        let mut inner = std::mem::replace(&mut self.0, again);
+        Box::pin(async move {
+            for tries in 1..ASKED {
+                match inner.call(packet.clone()).await {
+                    Err(TransportError::Transport(_)) if is_question => {
+                        tokio::time::sleep(PAUSE * tries).await;
+                        std::future::poll_fn(|context| inner.poll_ready(context)).await?;
+                    }
+                    answer => return answer,
+                }
+            }
+            inner.call(packet).await
+        })
     }
 }
