@@ -71,9 +71,9 @@ abstract contract CourtViews is ICourt, CourtStorage {
         uint256 second = h.opsHeight > h.liveHeight ? h.opsHeight : h.liveHeight;
         uint256 rounds = _rounds(h.traceHeight) + 1 + (second > 4 ? _rounds(second - 4) : 0);
         uint256 game = 2 * (uint256(c.clockBudget) + rounds * c.clockIncrement);
-        uint256 referees = (1 + uint256(c.maxEarlier)) * (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds);
+        uint256 referees = (1 + uint256(c.maxEarlier)) * (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds + 1);
         uint256 appeals = c.appealLevels == address(0) ? c.appealWindow : uint256(c.appealWindow) + c.ospSeconds;
-        return uint64(game + referees + appeals);
+        return uint64(game + referees + appeals + 1);
     }
 
     // ---- wiring

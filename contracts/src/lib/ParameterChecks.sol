@@ -43,12 +43,12 @@ library ParameterChecks {
     }
 
     /// @notice Both sides spend their whole budget and every increment, every draw but the last misses its deadline, and
-    /// every hop to an earlier operator is taken.
+    /// every hop to an earlier operator is taken. A deadline that passed is claimed in the second after it.
     function disputeSecondsMax(CourtParams memory c) internal pure returns (uint64) {
         uint256 game = 2 * (uint256(c.clockBudget) + ROUNDS_MAX * c.clockIncrement);
         uint256 referees =
-            (1 + uint256(c.maxEarlier)) * (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds);
-        return uint64(game + referees + c.appealWindow);
+            (1 + uint256(c.maxEarlier)) * (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds + 1);
+        return uint64(game + referees + c.appealWindow + 1);
     }
 
     /// @notice From a claim to the last moment at which its stake may still be called for.

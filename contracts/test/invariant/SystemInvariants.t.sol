@@ -158,9 +158,8 @@ contract SystemInvariantsTest is Test {
         assertGe(has, began, "I6: honest challenger");
     }
 
-    /// Deadlines can be claimed a second after them: that often a second more.
     function invariant_I7_everyDisputeEndsInTime() public view {
-        uint256 most = court.disputeDurationMax(handler.model()) + 16;
+        uint256 most = court.disputeDurationMax(handler.model());
         for (uint256 i = 0; i < handler.openDisputeCount(); i++) {
             uint256 id = handler.openDisputeAt(i);
             assertLe(block.timestamp, handler.chainOpenedAt(id) + most, "I7: open for too long");
