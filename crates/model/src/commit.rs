@@ -1,8 +1,8 @@
 //! Where to commit: the cuts of the step graph into segments.
 //!
 //! Hashing costs time at every cut, and a segment is what a party re-runs when a dispute enters it.
-//! Of a few shares, the smallest is taken whose cuts cost at most 1 % of the run; small models, where none
-//! does, take a quarter. Among the cuts that keep each segment within the share, those that hash
+//! Of a few shares, the smallest is taken whose cuts cost at most 1 % of the run; small models, where even halves cost
+//! more, take quarters. Among the cuts that keep each segment within the share, those that hash
 //! fewest bytes are chosen (`spec/model.md`, section "Commit points").
 
 use crate::{Graph, Segment, Source};
@@ -11,7 +11,9 @@ use crate::{Graph, Segment, Source};
 const HASH_BYTES_PER_SECOND: u128 = 1_400_000_000;
 const WORK_PER_SECOND: u128 = 50_000_000_000;
 /// Segments take at most one part in this many of the work, the finest first.
-const SHARES: [u64; 3] = [16, 8, 4];
+const SHARES: [u64; 4] = [16, 8, 4, 2];
+/// What is taken where none of them is cheap enough.
+const SHARE_OF_SMALL: u64 = 4;
 /// A tensor costs at least this many bytes of hashing: tree nodes and call overhead.
 const TENSOR_OVERHEAD_BYTES: u128 = 512;
 /// Above this many nodes cuts are looked for only within this distance.
@@ -110,17 +112,18 @@ fn cut(graph: &Graph, work: &[u64], uses: &LastUses) -> Vec<usize> {
     let count = graph.nodes.len();
     let total: u128 = work.iter().map(|&w| u128::from(w)).sum();
     let costs = cut_costs(graph, uses);
-    let mut chosen = Vec::new();
-    for share in SHARES {
-        let heaviest = work.iter().copied().max().unwrap_or(1);
+    let heaviest = work.iter().copied().max().unwrap_or(1);
+    let at_most = |share: u64| {
         let limit = (total / u128::from(share)).max(u128::from(heaviest));
-        let (ends, bytes) = cheapest(work, &costs, limit);
-        chosen = ends;
-        // bytes / HASH <= total / WORK / 100
-        if bytes * WORK_PER_SECOND * 100 <= total * HASH_BYTES_PER_SECOND {
-            break;
-        }
-    }
+        cheapest(work, &costs, limit)
+    };
+    // bytes / HASH <= total / WORK / 100
+    let is_cheap = |bytes: u128| bytes * WORK_PER_SECOND * 100 <= total * HASH_BYTES_PER_SECOND;
+    let found = SHARES
+        .into_iter()
+        .map(at_most)
+        .find(|(_, bytes)| is_cheap(*bytes));
+    let (mut chosen, _) = found.unwrap_or_else(|| at_most(SHARE_OF_SMALL));
     if chosen.is_empty() {
         chosen.push(count);
     }
@@ -185,4 +188,48 @@ fn cheapest(work: &[u64], costs: &[u128], limit: u128) -> (Vec<usize>, u128) {
     }
     ends.reverse();
     (ends, best[count].0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Node;
+    use gavel_numerics::{DType, Op, TensorType};
+
+    /// Eight Relu nodes in a row over a hundred kilobytes.
+    fn chain() -> Graph {
+        let ty = TensorType::new(DType::F32, [25_000]);
+        let node = |i: u32| Node {
+            name: String::new(),
+            op: Op::Relu,
+            inputs: vec![match i {
+                0 => Source::Input(0),
+                _ => Source::node(i - 1),
+            }],
+            output: ty.clone(),
+        };
+        Graph {
+            inputs: vec![("x".to_owned(), ty.clone())],
+            nodes: (0..8).map(node).collect(),
+            outputs: vec![("y".to_owned(), Source::node(7))],
+        }
+    }
+
+    #[test]
+    fn the_more_work_a_run_is_the_finer_it_is_cut_and_a_small_one_takes_quarters() {
+        let graph = chain();
+        // two cuts cost 1 % of 7.2e8 work units, four of 1.4e9, eight of 2.9e9
+        for (total, count) in [
+            (100_000_000, 4),
+            (1_000_000_000, 2),
+            (2_000_000_000, 4),
+            (10_000_000_000, 8),
+        ] {
+            let work = [total / 8; 8];
+            let found = segments(&graph, &work, &CommitPolicy::CostModel);
+            assert_eq!(found.len(), count, "{total}");
+            let nodes: u32 = found.iter().map(|s| s.op_count).sum();
+            assert_eq!(nodes, 8);
+        }
+    }
 }
