@@ -84,7 +84,7 @@ abstract contract Challenges is CourtStorage {
     }
 
     function openForAudit(uint256 taskId, address auditor, bytes32 ownTraceRoot) external returns (uint256 disputeId) {
-        // INVARIANT P-A3: Only an audit spends the audit _pool.
+        // INVARIANT P-A3: Only an audit spends the audit pool.
         if (msg.sender != _audits) revert NotAudits(msg.sender);
         uint128 bond = _bond(_market.rulesOf(taskId));
         uint128 funds = _vault.pot(Pots.AUDIT_POOL);

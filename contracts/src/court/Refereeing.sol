@@ -80,7 +80,7 @@ abstract contract Refereeing is Verdicts {
         _openEarlier(disputeId, newDisputeId, providerDigest);
         emit ICourt.EarlierDivergence(disputeId, newDisputeId, index);
         _isolate(newDisputeId, _disputes[newDisputeId], index);
-        // The new dispute takes over the place of this one in the counts of market and _vault.
+        // The new dispute takes over the place of this one in the counts of market and vault.
         _close(disputeId, d, DisputeState.Void, "earlier");
         _returnBond(disputeId, d);
         _vault.removeDuty(msg.sender);

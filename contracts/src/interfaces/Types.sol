@@ -123,7 +123,7 @@ struct Dispute {
     uint256 taskId;
     uint8 attempt;
     address provider;
-    address challenger; // address of the audits contract's beneficiary for audits; 0 for a referee's earlier-divergence dispute
+    address challenger; // the auditor, where an audit opened it; 0 for a referee's earlier-divergence dispute
     DisputeState state;
     Side turn;
     uint64 turnStartedAt;

@@ -1,5 +1,5 @@
-//! From a PNG to a model's input, by exact operations only, so that requester and verifier get the same
-//! bytes. What a model wants is in its `preprocess` asset (`spec/model.md`, section "Preprocessing").
+//! From a PNG to a model's input, by exact operations only, so that whoever turns a picture into an input gets
+//! the same bytes. What a model wants is in its `preprocess` asset (`spec/model.md`, section "Preprocessing").
 
 use gavel_numerics::{DType, Tensor, TensorType};
 

@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::{NodeError, ShownSegment, ShownTensor};
 
-/// A content-addressed store: a directory, memory, or whatever `object_store` reaches by URL. Clones share it.
+/// A content-addressed store: a directory or memory; of `object_store`'s other stores this build has none. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Blobs(Arc<dyn ObjectStore>);
 

@@ -4,7 +4,7 @@
 //! - [`Party`]: what a role acts with: a key, an executor, a blob store.
 //! - [`Role`]: reads the board, decides with a pure function, acts at most once, keeps nothing.
 //! - [`Executor`]: what a party computes with; [`RunKnowledge`]: what it therefore knows in a dispute.
-//! - [`faults`]: the liars, one file each.
+//! - [`faults`]: the liars.
 //! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -1,4 +1,5 @@
-//! Adversaries: every liar has a file.
+//! Adversaries. Liars that compute or play have a file each; silence (`no-result`, `withhold`) is a switch of the
+//! provider, a false challenger a watcher that computes wrongly.
 //!
 //! A fault is a real deviation in what a party computes or does. No contract, no honest role and no
 //! test hook reads it: a party either computes with a faulty [`crate::Executor`] or acts by a faulty
