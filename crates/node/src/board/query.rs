@@ -41,7 +41,7 @@ impl Board {
             .map(|(id, entry)| (*id, entry))
     }
 
-    /// P-D6: the task has left the attempt that a dispute is about.
+    /// P-C3: the task has left the attempt that a dispute is about.
     pub fn is_moot(&self, dispute: &Dispute) -> bool {
         self.task(dispute.task)
             .is_none_or(|task| task.attempt != dispute.attempt || !task.state.is_committed())
