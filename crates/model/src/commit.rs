@@ -8,7 +8,7 @@
 use crate::{Graph, Segment, Source};
 
 /// Nominal bytes hashed per second, and work units computed per second: their ratio decides.
-const HASH_BYTES_PER_SECOND: u128 = 1_400_000_000;
+const HASH_BYTES_PER_SECOND: u128 = 2_000_000_000;
 const WORK_PER_SECOND: u128 = 50_000_000_000;
 /// Segments take at most one part in this many of the work, the finest first.
 const SHARES: [u64; 4] = [16, 8, 4, 2];
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn the_more_work_a_run_is_the_finer_it_is_cut_and_a_small_one_takes_quarters() {
         let graph = chain();
-        // two cuts cost 1 % of 7.2e8 work units, four of 1.4e9, eight of 2.9e9
+        // two cuts cost 1 % of 5.0e8 work units, four of 1.005e9, eight of 2.01e9
         for (total, count) in [
             (100_000_000, 4),
             (1_000_000_000, 2),
