@@ -153,7 +153,11 @@ abstract contract CourtStorage {
         d.isolatedAt = uint40(block.timestamp);
         uint32 step = d.leafIndex / d.commitPoints;
         uint32 segment = d.leafIndex % d.commitPoints;
-        uint32 nodeOrSlot = d.inLive ? place : d.firstNode + place;
+        uint32 nodeOrSlot = place;
+        // A model whose table lies must not keep an operator from being isolated: the sum wraps.
+        unchecked {
+            if (!d.inLive) nodeOrSlot += d.firstNode;
+        }
         emit ICourt.OperatorIsolated(disputeId, step, segment, d.inLive, nodeOrSlot, d.node);
     }
 }

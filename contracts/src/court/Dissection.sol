@@ -14,6 +14,7 @@ abstract contract Dissection is ICourt, Verdicts, EIP712 {
     error NotDissecting(uint256 disputeId, DisputeState state);
     error NotTurnOf(uint256 disputeId, Side side);
     error NotChallenger(uint256 disputeId, address caller);
+    error NotProvider(uint256 disputeId, address caller);
     error ClockRanOut(uint256 disputeId, Side side, uint256 deadline);
     error ClockRunning(uint256 disputeId, Side side, uint256 deadline);
     error RowOfAnotherNode(bytes32 folded, bytes32 node);
@@ -71,6 +72,9 @@ abstract contract Dissection is ICourt, Verdicts, EIP712 {
     ) external {
         Record storage d = _inState(disputeId, DisputeState.SegmentWanted);
         _onTurn(disputeId, d, Side.Provider);
+        // INVARIANT P-D3: No hash authenticates the operators' row: whoever else posted one would have the provider convicted of
+        // operators that it never claimed.
+        if (msg.sender != d.provider) revert NotProvider(disputeId, msg.sender);
         // INVARIANT P-D1: A move carries the claim that it answers.
         if (leaf != d.node) revert OtherClaim(disputeId, leaf, d.node);
         {
@@ -96,6 +100,9 @@ abstract contract Dissection is ICourt, Verdicts, EIP712 {
     {
         Record storage d = _inState(disputeId, DisputeState.Level2);
         _onTurn(disputeId, d, Side.Challenger);
+        // INVARIANT P-D6: The segment is picked from once. A row of leaves can be written so that it reads as the two rows of a
+        // segment; two friends would start level 2 again and again, and the dispute would have no end.
+        if (d.height != 0) revert NotAtRoot(disputeId);
         bytes32 answered = keccak256(abi.encode(opsRow, liveRow));
         // INVARIANT P-D1: A pick is from the rows that the provider revealed.
         if (answered != d.rowHash) revert OtherRow(disputeId, answered, d.rowHash);

@@ -44,9 +44,10 @@ abstract contract Verdicts is CourtStorage {
         }
         _pay(disputeId, _payoutOf(d.provider), bond - fee, "bond");
         // INVARIANT P-A6: Whoever raised a false alarm pays for it. An auditor's bond was the pool's: its stake makes good what the
-        // pool lost, so that auditor and provider, being friends, do not empty it.
+        // pool lost, so that auditor and provider, being friends, do not empty it. It pays as much when the pool was dry: a
+        // false alarm never freezes a provider for nothing.
         if (d.flags & FLAG_AUDIT != 0) {
-            _vault.penalise(d.challenger, keccak256(abi.encode("audit", disputeId)), bond, Pots.AUDIT_POOL);
+            _vault.penalise(d.challenger, keccak256(abi.encode("audit", disputeId)), _bond(d.rules), Pots.AUDIT_POOL);
         }
         _vault.unfreeze(d.provider);
         // INVARIANT P-C3: Clearing closes this dispute and no other.

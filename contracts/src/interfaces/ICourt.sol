@@ -30,7 +30,7 @@ interface ICourt {
     function revealRow(uint256 disputeId, bytes32 node, bytes32[] calldata row) external; // anyone, for the provider
     function pick(uint256 disputeId, bytes32[] calldata row, uint8 childIndex) external; // challenger
     /// @param previousProof opening of leaf leafIndex-1 under the level-1 root (empty for leaf 0, whose previous leaf is the input digest)
-    function postSegment(uint256 disputeId, bytes32 leaf, bytes32 previousLeaf, bytes32[] calldata previousProof, SegmentOpening calldata segment, bytes32[] calldata opsRow, bytes32[] calldata liveRow) external; // anyone, for the provider
+    function postSegment(uint256 disputeId, bytes32 leaf, bytes32 previousLeaf, bytes32[] calldata previousProof, SegmentOpening calldata segment, bytes32[] calldata opsRow, bytes32[] calldata liveRow) external; // the provider's key: nothing else authenticates the operators' row
     /// @notice After postSegment: choose the leftmost wrong child among the ops row, or, if all ops agree, among the live row.
     function pickSegment(uint256 disputeId, bytes32[] calldata opsRow, bytes32[] calldata liveRow, bool live, uint8 childIndex) external; // challenger
     /// @notice One move to the operator where the provider signed the fine root (EIP-712 FineRoot(taskId,attempt,traceRoot,leafIndex,opsRoot)). Challenger, in Level1 before its first pick.

@@ -102,8 +102,8 @@ contract CourtAuditDisputesTest is CourtFixture {
         assertEq(vault.credit(_payoutOf(alice)), bond);
     }
 
-    /// A pool that has run dry stops no dispute; nobody is charged for a bond that was not there.
-    function test_mismatch_poolIsDry_disputeWithoutBond() public {
+    /// A pool that has run dry stops no dispute; a false alarm costs what it always costs, or freezing others would be free.
+    function test_mismatch_poolIsDry_aFalseAlarmCostsTheSame() public {
         uint128 have = vault.pot(Pots.AUDIT_POOL);
         vm.prank(address(theCourt));
         vault.movePot(Pots.AUDIT_POOL, Pots.BURN, have, "test");
@@ -111,7 +111,9 @@ contract CourtAuditDisputesTest is CourtFixture {
         assertEq(theCourt.dispute(1).bond, 0);
         _judge(1, right, wrong);
         assertDispute(1, DisputeState.Cleared);
-        assertEq(vault.totalStake(auditor), 1_000 * UNIT);
+        uint128 bond = theCourt.bondOf(alice);
+        assertEq(vault.totalStake(auditor), 1_000 * UNIT - bond);
+        assertEq(vault.pot(Pots.AUDIT_POOL), bond, "into the pool");
         _settle(taskId);
     }
 

@@ -210,6 +210,7 @@ contract CourtSegmentTest is CourtFixture {
     }
 
     function _post(Move memory v) private {
+        vm.prank(alice);
         theCourt.postSegment(id, v.leaf, v.previous, v.proof, v.segment, v.ops, v.lives);
     }
 
@@ -222,7 +223,6 @@ contract CourtSegmentTest is CourtFixture {
         Dispute memory d = theCourt.dispute(id);
         assertEq(d.leafIndex, 4);
         assertEq(d.leaf, v.leaf, "the disputed leaf stays on record");
-        vm.prank(anyone);
         _post(v);
         d = theCourt.dispute(id);
         assertEq(d.opsRoot, TraceTree.root(GameTrace.ops(wrong, shape, 4), shape.opsHeight));
@@ -233,6 +233,18 @@ contract CourtSegmentTest is CourtFixture {
         assertTrue(d.turn == Side.Challenger, "its turn");
         assertEq(d.height, 0, "the pick from two rows is due");
         assertEq(d.rowHash, keccak256(abi.encode(v.ops, v.lives)));
+    }
+
+    /// Leaf, previous leaf, segment and live row of a right run are known to everybody; the operators' row is bound by nothing.
+    /// A challenger that could post it would isolate an operator that the provider never claimed, and have it convicted.
+    function test_segment_madeUpByTheChallenger_isRefused() public {
+        Move memory v = _ready(_right(2), _wrong());
+        v.ops[0] = keccak256("made up");
+        address[5] memory others = [watcher, anyone, bob, _ownerOf(alice), _payoutOf(alice)];
+        for (uint256 i = 0; i < others.length; i++) {
+            _refused(others[i], _call(v), abi.encodeWithSelector(Dissection.NotProvider.selector, id, others[i]));
+        }
+        assertEq(theCourt.dispute(id).opsRoot, 0, "nothing is bound");
     }
 
     // ---- the end: the disputed leaf
@@ -532,7 +544,9 @@ contract CourtPaddingTest is CourtFixture {
         bytes32[] memory proof = TraceTree.open(leaves, shape.traceHeight, 0);
         bytes32[] memory opsRow = GameTrace.row(ops, shape.opsHeight, shape.opsHeight, 0);
         bytes32[] memory liveRow = GameTrace.row(lives, shape.liveHeight, shape.liveHeight, 0);
-        theCourt.postSegment(id, leaves[1], leaves[0], proof, GameTrace.segment(shape, 1), opsRow, liveRow);
+        SegmentOpening memory segment = GameTrace.segment(shape, 1);
+        vm.prank(alice);
+        theCourt.postSegment(id, leaves[1], leaves[0], proof, segment, opsRow, liveRow);
         return (opsRow, liveRow);
     }
 
@@ -623,5 +637,85 @@ contract CourtSmallestModelTest is CourtFixture {
         _judge(id, wrong, _right(1));
         assertDispute(id, DisputeState.Upheld);
         assertTrue(theCourt.dispute(id).inLive, "a bad copy");
+    }
+}
+
+/// @notice P-D6: provider and challenger are friends and would keep a task disputed for ever. They write a row of leaves that
+/// reads as the two rows of a segment, so as to pick from the segment again.
+contract CourtEndlessGameTest is CourtFixture {
+    function _shape() internal view override returns (Shape memory s) {
+        s = super._shape();
+        s.opsHeight = 8;
+        s.ops[0] = 200;
+    }
+
+    function test_pickSegment_again_isRefused() public {
+        Run memory run = _right(1);
+        uint256 id = _challenge(_committedRun(alice, run), watcher, _wrong());
+        _playTo(id, run, Run({steps: 1, salt: 1, leaf: 0, live: false, index: 0}), DisputeState.SegmentWanted, Side.Provider);
+        bytes32[] memory inner = new bytes32[](12);
+        inner[0] = keccak256("the next such row");
+        bytes32[] memory none = new bytes32[](0);
+        bytes32[] memory forged = _words(abi.encode(inner, none));
+        assertEq(forged.length, 16, "as long as a row of leaves");
+        bytes32[] memory ops = new bytes32[](16);
+        ops[0] = TraceTree.root(forged, 4);
+        bytes32[] memory lives = _liveRow(run, 0);
+        Dispute memory d = theCourt.dispute(id);
+        (bytes32 previous, bytes32[] memory proof) = _previous(run, 0);
+        SegmentOpening memory segment = GameTrace.segment(shape, 0);
+        vm.prank(alice);
+        theCourt.postSegment(id, d.node, previous, proof, segment, ops, lives);
+        vm.prank(watcher);
+        theCourt.pickSegment(id, ops, lives, false, 0);
+        theCourt.revealRow(id, ops[0], forged);
+        bytes memory again = abi.encodeCall(ICourt.pickSegment, (id, inner, none, false, 0));
+        _refused(watcher, again, abi.encodeWithSelector(Dissection.NotAtRoot.selector, id));
+        vm.prank(watcher);
+        theCourt.pick(id, forged, 3);
+        assertDispute(id, DisputeState.Isolated);
+    }
+
+    function _words(bytes memory data) private pure returns (bytes32[] memory words) {
+        words = new bytes32[](data.length / 32);
+        for (uint256 i = 0; i < words.length; i++) {
+            assembly ("memory-safe") {
+                mstore(add(add(words, 32), mul(32, i)), mload(add(add(data, 32), mul(32, i))))
+            }
+        }
+    }
+}
+
+/// @notice A model whose segment table says that its operators lie beyond the last number there is. A challenger is not to lose
+/// because the place that it found has no number.
+contract CourtLyingTableTest is CourtFixture {
+    SegmentOpening private table;
+
+    function _shape() internal pure override returns (Shape memory s) {
+        s.opsHeight = 1;
+        s.ops = new uint32[](1);
+        s.lives = new uint32[](1);
+        (s.ops[0], s.lives[0]) = (2, 1);
+    }
+
+    function _header() internal view override returns (ModelHeader memory h) {
+        h = _headerOf(shape, 1);
+        h.segmentsRoot = sha256(abi.encodePacked(bytes1(0x04), uint32(0), type(uint32).max, uint32(2), uint32(1), bytes32(0)));
+    }
+
+    function test_lyingTable_operatorIsIsolated() public {
+        Run memory wrong = Run({steps: 1, salt: 1, leaf: 0, live: false, index: 1});
+        uint256 id = _challenge(_committedRun(alice, wrong), watcher, _right(1));
+        (table.firstNode, table.opCount, table.liveCount) = (type(uint32).max, 2, 1);
+        bytes32[] memory ops = _opsRow(wrong, 0);
+        bytes32[] memory lives = _liveRow(wrong, 0);
+        (bytes32 previous, bytes32[] memory proof) = _previous(wrong, 0);
+        bytes32 leaf = theCourt.dispute(id).node;
+        vm.prank(alice);
+        theCourt.postSegment(id, leaf, previous, proof, table, ops, lives);
+        vm.prank(watcher);
+        theCourt.pickSegment(id, ops, lives, false, 1);
+        assertDispute(id, DisputeState.Isolated);
+        assertEq(theCourt.dispute(id).isolatedIndex, 1);
     }
 }

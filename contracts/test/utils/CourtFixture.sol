@@ -9,7 +9,7 @@ import {Court} from "../../src/court/Court.sol";
 import {Audit, ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {CourtParams} from "../../src/interfaces/IParameters.sol";
-import {Dispute, DisputeState, ModelHeader, Side, Task} from "../../src/interfaces/Types.sol";
+import {Dispute, DisputeState, ModelHeader, SegmentOpening, Side, Task} from "../../src/interfaces/Types.sol";
 import {Pots} from "../../src/lib/Pots.sol";
 
 /// @notice The market's fixture with the real court and audits, referees in the pool, and players of the game.
@@ -212,8 +212,9 @@ abstract contract CourtFixture is MarketFixture {
         (bytes32 previous, bytes32[] memory proof) = _previous(theirs, d.leafIndex);
         bytes32[] memory ops = _opsRow(theirs, d.leafIndex);
         bytes32[] memory lives = _liveRow(theirs, d.leafIndex);
-        vm.prank(anyone);
-        theCourt.postSegment(id, d.node, previous, proof, GameTrace.segment(shape, d.leafIndex % shape.ops.length), ops, lives);
+        SegmentOpening memory segment = GameTrace.segment(shape, d.leafIndex % shape.ops.length);
+        vm.prank(d.provider);
+        theCourt.postSegment(id, d.node, previous, proof, segment, ops, lives);
     }
 
     function _previous(Run memory run, uint256 leafIndex) internal view returns (bytes32 leaf, bytes32[] memory proof) {
