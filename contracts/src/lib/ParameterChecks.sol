@@ -116,6 +116,7 @@ library ParameterChecks {
         // INVARIANT P-R1: Redraws and hops are few, so that a draw's gas is bounded.
         _atMost("maxRedraws", p.court.maxRedraws, CHAIN_MAX);
         _atMost("maxEarlier", p.court.maxEarlier, CHAIN_MAX);
+        _atMost("auditRedraws", p.audit.maxRedraws, CHAIN_MAX);
         // INVARIANT P-T7: The retract window closes before the challenge window, so that a reveal cannot invite a retract.
         if (p.market.retractWindow >= p.market.challengeWindow) {
             revert RetractNotInsideWindow(p.market.retractWindow, p.market.challengeWindow);

@@ -25,6 +25,8 @@ contract ProviderPool is IProviderPool {
     uint256 private constant FIRST_LEAF = 342; // 1 + 1 + 4 + 16 + 64 + 256
     /// @dev Drawn members that turn out ineligible are drawn around at most this often; then the draw gives up.
     uint256 private constant TRIES = 16;
+    /// @dev A member whose jail ended longer ago than this, and which did not `unjail`, has given up its place.
+    uint256 private constant UNJAIL_SECONDS = 1 days;
 
     struct Member {
         uint32 slotPlusOne; // leaf, while a member
@@ -95,9 +97,11 @@ contract ProviderPool is IProviderPool {
     function refresh(bytes32 modelId, address key) external {
         Pool storage p = _pools[modelId];
         if (p.listIndexPlusOne[key] == 0) revert NotMember(modelId, key);
-        // A tombstoned member can never be drawn again; anyone may free its place.
-        if (vault.isTombstoned(key)) return _remove(modelId, key);
-        uint208 weight = _stakeOf(key);
+        Provider memory a = vault.provider(key);
+        // INVARIANT P-R5: A place belongs to who can be drawn: a pool full of members whose stake has gone would have no
+        // referee and no auditor, for ever and for free.
+        if (_hasLeft(a)) return _remove(modelId, key);
+        uint208 weight = uint208(a.free) + a.locked;
         _setWeight(p, key, weight);
         emit WeightChanged(modelId, key, uint128(weight));
     }
@@ -234,6 +238,13 @@ contract ProviderPool is IProviderPool {
             if (node == 1) return;
             node = (node + 2) / 4;
         }
+    }
+
+    /// @dev Out for a reason of its own. A freeze is others' doing, and who has just served a jail has a day to say so.
+    function _hasLeft(Provider memory a) private view returns (bool) {
+        if (a.tombstoned || vault.isBanned(a.owner)) return true;
+        if (a.jailedUntil != 0 && block.timestamp > a.jailedUntil + UNJAIL_SECONDS) return true;
+        return uint256(a.free) + a.locked < parameters.stake().minStake;
     }
 
     /// @dev Stake on its way out carries no weight.

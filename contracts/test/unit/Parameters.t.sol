@@ -164,6 +164,11 @@ contract ParametersTest is Test {
         p = DefaultParams.get();
         p.audit.ratePpm = 1_000_001;
         _refused(p, ParameterChecks.TooLarge.selector);
+        // The draw after the last auditor failed would not fit a block, and the task never settle.
+        p = DefaultParams.get();
+        p.audit.maxRedraws = 9;
+        p.stake.unbondingSeconds = 10 days;
+        _refused(p, ParameterChecks.TooLarge.selector);
     }
 
     function test_set_stranger_reverts() public {

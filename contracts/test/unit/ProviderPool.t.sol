@@ -2,6 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {MarketFixture} from "../utils/MarketFixture.sol";
+import {Params} from "../../src/interfaces/IParameters.sol";
+import {DefaultParams} from "../utils/DefaultParams.sol";
 import {ProviderPool} from "../../src/stake/ProviderPool.sol";
 
 /// @notice Draws by stake from a snapshot in the past (P-R1, P-A2).
@@ -155,6 +157,59 @@ contract ProviderPoolTest is MarketFixture {
         assertEq(pool.members(modelId).length, 2);
     }
 
+    /// Whoever fills a pool and takes its stake out again leaves it without referees and auditors: anyone clears its places.
+    function test_refresh_membersWithoutStake_freeAFullPool() public {
+        address[] memory squatters = new address[](64);
+        for (uint256 i = 0; i < 64; i++) {
+            squatters[i] = _provider(string.concat("s", vm.toString(i)), 100 * UNIT, 1);
+            _join(squatters[i]);
+            vm.prank(squatters[i]);
+            vault.requestUnbond(100 * UNIT);
+        }
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(ProviderPool.PoolFull.selector, modelId, 64));
+        pool.join(modelId);
+        for (uint256 i = 0; i < 64; i++) {
+            pool.refresh(modelId, squatters[i]);
+        }
+        assertEq(pool.members(modelId).length, 0);
+        _join(alice);
+        uint64 snapshot = uint64(block.timestamp);
+        skip(1);
+        assertEq(pool.draw(modelId, snapshot, "seed", none), alice);
+    }
+
+    /// Others' doing, and a jail that lasts, take no place away; a jail long over does.
+    function test_refresh_frozenOrJailed_staysForNow() public {
+        _joinAll();
+        vm.prank(court);
+        vault.freeze(alice);
+        uint64 until = uint64(block.timestamp + 1 hours);
+        vm.prank(court);
+        vault.jail(bob, until);
+        pool.refresh(modelId, alice);
+        vm.warp(until + 1 days);
+        pool.refresh(modelId, bob);
+        assertEq(pool.members(modelId).length, 3);
+        skip(1);
+        pool.refresh(modelId, bob);
+        assertEq(pool.members(modelId).length, 2, "it never came back");
+    }
+
+    function test_refresh_bannedOwner_freesThePlace() public {
+        _joinAll();
+        address key = _funded("sister");
+        address owner = _ownerOf(bob);
+        vm.prank(owner);
+        vault.consent(key, true);
+        vm.prank(key);
+        vault.register(owner, key, 1, 100 * UNIT);
+        vm.prank(court);
+        vault.tombstone(key);
+        pool.refresh(modelId, bob);
+        assertEq(pool.members(modelId).length, 2);
+    }
+
     function test_join_full_reverts() public {
         for (uint256 i = 0; i < 64; i++) {
             _join(_provider(string.concat("m", vm.toString(i)), 100 * UNIT, 1));
@@ -168,5 +223,42 @@ contract ProviderPoolTest is MarketFixture {
         for (uint256 i = 0; i < 32; i++) {
             assertTrue(pool.draw(modelId, snapshot, keccak256(abi.encode(i)), none) != address(0), "drawn");
         }
+    }
+}
+
+/// @notice The dearest draw that the parameters allow: the last of the longest chain of disputes, in a pool with a history, where
+/// everybody else has become unfit. A draw that does not fit a transaction would keep its dispute open for ever.
+contract ProviderPoolGasTest is MarketFixture {
+    uint256 private constant TRANSACTION_GAS = 1 << 24; // EIP-7825
+    uint256 private constant DRAWN = 81; // (1 + CHAIN_MAX)^2
+    uint256 private constant UNFIT = 24;
+
+    function _params() internal pure override returns (Params memory p) {
+        p = DefaultParams.get();
+        p.stake.maxMembers = 1_024;
+    }
+
+    function test_draw_longestChain_fitsATransaction() public {
+        address[] memory excluded = new address[](3 * (DRAWN + 2 + 8));
+        uint256 members = DRAWN + 2 + 8;
+        for (uint256 i = 0; i < members + UNFIT; i++) {
+            address key = _provider(string.concat("m", vm.toString(i)), 1_000 * UNIT, 1);
+            vm.prank(key);
+            pool.join(modelId);
+            skip(1);
+            if (i >= members) continue;
+            (excluded[3 * i], excluded[3 * i + 1], excluded[3 * i + 2]) = (key, _ownerOf(key), _payoutOf(key));
+        }
+        uint64 snapshot = uint64(block.timestamp);
+        for (uint256 i = 0; i < UNFIT; i++) {
+            vm.prank(makeAddr(string.concat("m", vm.toString(members + i))));
+            vault.requestUnbond(1);
+        }
+        skip(1);
+        uint256 before = gasleft();
+        assertEq(pool.draw(modelId, snapshot, "seed", excluded), address(0));
+        uint256 used = before - gasleft();
+        // Half is left for whoever calls: the court collects the excluded, and takes the dispute on.
+        assertLe(used, TRANSACTION_GAS / 2, "gas of a draw");
     }
 }
