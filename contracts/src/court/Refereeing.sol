@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {AppealOutcome, IAppealLevels} from "../interfaces/IAppealLevels.sol";
 import {ICourt} from "../interfaces/ICourt.sol";
 import {CourtParams} from "../interfaces/IParameters.sol";
-import {DisputeState, Provider} from "../interfaces/Types.sol";
+import {DisputeState, Provider, Task} from "../interfaces/Types.sol";
 import {Pots} from "../lib/Pots.sol";
 import {TraceHash} from "../lib/TraceHash.sol";
 import {Verdicts} from "./Verdicts.sol";
@@ -34,7 +34,8 @@ abstract contract Refereeing is Verdicts {
         // INVARIANT P-R1: The seed did not exist when the place was isolated and the weights were taken.
         if (value == 0) revert BeaconNotReady(round);
         bytes32 seed = keccak256(abi.encode(value, disputeId, d.draws));
-        address referee = _pool.draw(_market.task(d.taskId).modelId, isolatedAt, seed, _excluded(disputeId, d));
+        Task memory t = _market.task(d.taskId);
+        address referee = _pool.draw(t.modelId, isolatedAt, seed, _excluded(disputeId, d, t.requester));
         if (referee == address(0)) return _withoutReferee(disputeId, d);
 
         uint64 deadline = uint64(block.timestamp) + _rulesOf(d).refereeSeconds;
@@ -192,12 +193,13 @@ abstract contract Refereeing is Verdicts {
         emit ICourt.DisputeOpened(newDisputeId, d.taskId, d.provider, address(0), _market.task(d.taskId).traceRoot, 0);
     }
 
-    /// @dev Key, owner and payout of both sides and of everyone barred.
-    function _excluded(uint256 disputeId, Record storage d) private view returns (address[] memory list) {
+    /// @dev Key, owner and payout of both sides and of everyone barred; and the requester, who gets a share of a slash.
+    function _excluded(uint256 disputeId, Record storage d, address requester) private view returns (address[] memory list) {
         address[] storage barred = _barred[disputeId];
         uint256 count = barred.length;
-        list = new address[](3 * (2 + count));
+        list = new address[](3 * (2 + count) + 1);
         uint256 n = _addSides(list, 0, d.provider);
+        list[n++] = requester;
         if (d.challenger != address(0)) n = _addSides(list, n, d.challenger);
         for (uint256 i = 0; i < count; i++) {
             n = _addSides(list, n, barred[i]);

@@ -54,13 +54,13 @@ abstract contract Verdicts is CourtStorage {
         _market.disputeClosed(d.taskId, d.attempt);
     }
 
-    /// @dev Neither side: bonds back, nobody slashed, the task returns to the auction.
+    /// @dev Neither side: bonds back, nobody slashed; the task returns to the auction when its last dispute ends, unless convicted.
     function _void(uint256 disputeId, Record storage d, bytes32 reason) internal {
         _requireStanding(disputeId, d);
         _close(disputeId, d, DisputeState.Void, reason);
         _returnBonds(disputeId, d);
         _vault.unfreeze(d.provider);
-        _market.voidAttempt(d.taskId, d.attempt);
+        _market.disputeVoided(d.taskId, d.attempt);
     }
 
     function _close(uint256 disputeId, Record storage d, DisputeState end, bytes32 reason) internal {

@@ -12,13 +12,13 @@ interface IMarketCourt is IMarket {
     function challengeCommitted(uint256 taskId, uint8 attempt) external;
     /// @notice One more open dispute; Committed | Disputed -> Disputed. The court freezes the provider itself.
     function disputeOpened(uint256 taskId, uint8 attempt) external;
-    /// @notice One open dispute ended without a conviction (cleared, or closed in favour of nobody); the last one: -> Committed.
+    /// @notice One open dispute was cleared. The last one to end: -> Committed, or -> Open* where any of them was voided.
     function disputeClosed(uint256 taskId, uint8 attempt) external;
     /// @notice Final conviction: Disputed -> Open*. The court has slashed and tombstoned, and has moved `topUp` into `Pots.task(taskId)`.
     /// The ceiling rises by it, at most to twice what it was; the excess is burned here.
     function convict(uint256 taskId, uint8 attempt, uint128 topUp) external;
-    /// @notice No verdict can be had: Disputed -> Open* without a penalty; collateral back to the provider.
-    function voidAttempt(uint256 taskId, uint8 attempt) external;
+    /// @notice One open dispute ended in favour of nobody. The last one to end: -> Open* without a penalty, collateral back.
+    function disputeVoided(uint256 taskId, uint8 attempt) external;
     // ---- audits only
     /// @notice selected: `auditPending`; else the audit is closed at once. Once per attempt.
     function auditDecided(uint256 taskId, uint8 attempt, bool selected) external;

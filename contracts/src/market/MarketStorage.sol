@@ -47,6 +47,8 @@ abstract contract MarketStorage is IMarketCourt {
     uint8 internal constant FLAG_AUDIT_PENDING = 1;
     uint8 internal constant FLAG_AUDIT_CLOSED = 2;
     uint8 internal constant FLAG_CHALLENGED = 4;
+    /// @dev A dispute about this result ended in favour of nobody.
+    uint8 internal constant FLAG_VOIDED = 8;
 
     bytes1 private constant TAG_TRACE_ROOT = 0x03;
 

@@ -46,11 +46,13 @@ abstract contract MarketVerdicts is RetryLanes {
     }
 
     function disputeClosed(uint256 taskId, uint8 attempt) external onlyCourt {
+        _endDispute(taskId, _disputed(taskId, attempt));
+    }
+
+    function disputeVoided(uint256 taskId, uint8 attempt) external onlyCourt {
         Record storage r = _disputed(taskId, attempt);
-        uint16 left = r.openChallenges - 1;
-        r.openChallenges = left;
-        // INVARIANT P-C3: Clearing one dispute closes only that one.
-        if (left == 0) r.state = TaskState.Committed;
+        r.flags |= FLAG_VOIDED;
+        _endDispute(taskId, r);
     }
 
     function convict(uint256 taskId, uint8 attempt, uint128 topUp) external onlyCourt {
@@ -60,10 +62,6 @@ abstract contract MarketVerdicts is RetryLanes {
         uint128 raise = topUp < r.maxPrice ? topUp : r.maxPrice;
         if (topUp > raise) _vault.movePot(Pots.task(taskId), Pots.BURN, topUp - raise, "excess");
         _requeue(taskId, r, "guilty", raise);
-    }
-
-    function voidAttempt(uint256 taskId, uint8 attempt) external onlyCourt {
-        _requeue(taskId, _disputed(taskId, attempt), "void", 0);
     }
 
     // ---- audits
@@ -98,6 +96,16 @@ abstract contract MarketVerdicts is RetryLanes {
     }
 
     // ---- shared
+
+    function _endDispute(uint256 taskId, Record storage r) private {
+        uint16 left = r.openChallenges - 1;
+        r.openChallenges = left;
+        // INVARIANT P-C3: Clearing or voiding one dispute closes only that one; no friend of a cheat ends the others.
+        if (left != 0) return;
+        // INVARIANT P-C3: A result about which a dispute came to nothing does not stand because others were cleared.
+        if (r.flags & FLAG_VOIDED != 0) _requeue(taskId, r, "void", 0);
+        else r.state = TaskState.Committed;
+    }
 
     /// @dev P-T2, P-T5: back to the auction, at the last clearing price, in front of new tasks, without whoever had it.
     function _requeue(uint256 taskId, Record storage r, bytes32 reason, uint128 topUp) internal {

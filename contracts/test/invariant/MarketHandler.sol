@@ -277,8 +277,8 @@ contract MarketHandler is Test {
         vm.startPrank(w.court);
         for (uint256 i = 0; i < g.disputes; i++) {
             w.vault.unfreeze(g.provider);
+            w.market.disputeVoided(taskId, g.attempt);
         }
-        w.market.voidAttempt(taskId, g.attempt);
         vm.stopPrank();
         _requeued(taskId, 0);
     }

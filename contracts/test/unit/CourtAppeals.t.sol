@@ -83,6 +83,28 @@ contract CourtAppealTest is CourtFixture {
         assertPotsEmpty(id);
     }
 
+    /// A friend of the cheat challenges, loses, and appeals: its own dispute is void, and the honest one goes on to the verdict.
+    function test_appeal_byAFriend_endsNoOtherDispute() public {
+        address puppet = _funded("puppet");
+        uint256 taskId = _committedRun(alice, wrong);
+        Run memory bad = Run({steps: 2, salt: 8, leaf: 0, live: false, index: 7});
+        uint256 honest = _challenge(taskId, watcher, right);
+        uint256 friend = _challenge(taskId, puppet, bad);
+        _play(friend, wrong, bad);
+        _drawReferee(friend);
+        _rule(friend, wrong);
+        vm.prank(puppet);
+        theCourt.appeal(friend);
+        assertDispute(friend, DisputeState.Void);
+        assertState(taskId, TaskState.Disputed);
+        _play(honest, wrong, right);
+        _drawReferee(honest);
+        _rule(honest, wrong);
+        _finalize(honest);
+        assertDispute(honest, DisputeState.Upheld);
+        assertTrue(vault.isTombstoned(alice));
+    }
+
     function test_appeal_cleared_isVoid() public {
         uint256 taskId = _committedRun(alice, right);
         uint256 id = _challenge(taskId, watcher, wrong);

@@ -53,16 +53,47 @@ contract MarketVerdictsTest is MarketFixture {
         assertEq(uint256(vault.credit(requester)) + vault.credit(_payoutOf(bob)), 6 * UNIT);
     }
 
-    function test_voidAttempt_requeuesWithoutPenalty() public {
+    function test_disputeVoided_requeuesWithoutPenalty() public {
         uint256 taskId = _committed(alice);
         uint128 stake = vault.totalStake(alice);
         vm.startPrank(court);
         market.disputeOpened(taskId, 0);
-        market.voidAttempt(taskId, 0);
+        market.disputeVoided(taskId, 0);
         vm.stopPrank();
         assertState(taskId, TaskState.Open);
         assertEq(vault.totalStake(alice), stake);
         assertEq(vault.provider(alice).locked, 0);
+    }
+
+    /// A dispute that comes to nothing ends no other; the last one decides, and a void is not forgotten.
+    function test_disputeVoided_leavesTheOthers() public {
+        for (uint256 i = 0; i < 2; i++) {
+            uint256 taskId = _committed(i == 0 ? alice : bob);
+            vm.startPrank(court);
+            market.disputeOpened(taskId, 0);
+            market.disputeOpened(taskId, 0);
+            if (i == 0) market.disputeVoided(taskId, 0);
+            else market.disputeClosed(taskId, 0);
+            assertState(taskId, TaskState.Disputed);
+            assertEq(market.task(taskId).openChallenges, 1);
+            if (i == 0) market.disputeClosed(taskId, 0);
+            else market.disputeVoided(taskId, 0);
+            vm.stopPrank();
+            assertState(taskId, TaskState.Open);
+            assertEq(market.task(taskId).attempt, 1);
+        }
+    }
+
+    function test_convict_afterAVoid() public {
+        uint256 taskId = _committed(alice);
+        vm.startPrank(court);
+        market.disputeOpened(taskId, 0);
+        market.disputeOpened(taskId, 0);
+        market.disputeVoided(taskId, 0);
+        market.convict(taskId, 0, 0);
+        vm.stopPrank();
+        assertState(taskId, TaskState.Open);
+        assertEq(market.task(taskId).openChallenges, 0);
     }
 
     function test_hooks_staleAttempt_revert() public {
@@ -81,7 +112,7 @@ contract MarketVerdictsTest is MarketFixture {
         vm.expectRevert(stale);
         market.convict(taskId, 0, 0);
         vm.expectRevert(stale);
-        market.voidAttempt(taskId, 0);
+        market.disputeVoided(taskId, 0);
         vm.stopPrank();
         vm.prank(audits);
         vm.expectRevert(stale);
@@ -101,7 +132,7 @@ contract MarketVerdictsTest is MarketFixture {
         vm.expectRevert(notCourt);
         market.convict(taskId, 0, 0);
         vm.expectRevert(notCourt);
-        market.voidAttempt(taskId, 0);
+        market.disputeVoided(taskId, 0);
         vm.stopPrank();
         bytes memory notAudits = abi.encodeWithSelector(MarketVerdicts.NotAudits.selector, court);
         vm.startPrank(court);
@@ -136,7 +167,7 @@ contract MarketVerdictsTest is MarketFixture {
         _decideNoAudit(taskId);
         vm.startPrank(court);
         market.disputeOpened(taskId, 0);
-        market.voidAttempt(taskId, 0);
+        market.disputeVoided(taskId, 0);
         vm.stopPrank();
         assertFalse(market.task(taskId).auditClosed, "the next result gets its own lot");
     }

@@ -240,6 +240,7 @@ fn referee(
 ) -> Option<Move> {
     let segment = view.segment?;
     if let FineIndex::Op(isolated) = place
+        && starts_alike(view, &segment, knowledge)
         && let Some(own) = knowledge.fine_trace(segment.leaf_index)
         && let Some(earlier) = earlier(&segment, isolated, &own, knowledge)
     {
@@ -247,6 +248,20 @@ fn referee(
     }
     let own = knowledge.output_on_committed_inputs(&segment, place)?;
     Some(Move::Rule { claimed, own })
+}
+
+/// Whether the party's own run enters the segment with what the provider committed. Where it does not, its operators differ
+/// because their inputs do: somebody has passed over an earlier leaf, and that says nothing about an operator here.
+pub(crate) fn starts_alike(
+    view: &GameView,
+    segment: &SegmentFacts,
+    knowledge: &dyn Knowledge,
+) -> bool {
+    let before = match segment.leaf_index.checked_sub(1) {
+        None => Some(view.input_digest),
+        Some(index) => knowledge.level1().and_then(|own| own.leaf(index).ok()),
+    };
+    before == Some(segment.previous_leaf)
 }
 
 fn earlier(

@@ -2,7 +2,7 @@
 
 use crate::{
     GameView, Knowledge, Move, Phase, Role, Side, Tree,
-    decide::{fine, leftmost, own_row},
+    decide::{fine, leftmost, own_row, starts_alike},
 };
 use gavel_trace::{CommitPoint, Digest, FineIndex, Opening, fold, row_len};
 
@@ -496,6 +496,9 @@ fn earlier_is_first(s: &Situation<'_>) -> bool {
     else {
         return false;
     };
+    if !starts_alike(s.view, &segment, s.knowledge) {
+        return false;
+    }
     let first = s
         .knowledge
         .provider_fine(segment.leaf_index)

@@ -360,6 +360,40 @@ fn an_operator_passed_over_is_found_by_the_referee() {
     assert_eq!(judge(&mut court, &referee, now), Outcome::Upheld);
 }
 
+/// A friend of the cheat passes over the cheat's first wrong commit point and disputes a later operator. The referee's own
+/// operators differ there from the first on, because what they read differs; pointing at one of them would void the dispute.
+#[test]
+fn a_referee_that_entered_the_segment_otherwise_points_at_nothing_in_it() {
+    let world = world();
+    let cheat = Run::new(&world, &[(1, FineIndex::Op(0))]);
+    let friend = Run::new(&world, &[(1, FineIndex::Op(0)), (4, FineIndex::Op(20))]);
+    let truth = Run::new(&world, &[]);
+    let mut court = CourtModel::open(world.setup(&cheat), 0);
+    let (theirs, own) = (Knows::only(&cheat), Knows::only(&friend));
+    let mut now = 0;
+    while !matches!(court.view().phase, Phase::Isolated { .. }) {
+        let (side, _) = court.view().turn().unwrap();
+        let (role, knows) = match side {
+            Side::Provider => (Role::Provider, &theirs),
+            Side::Challenger => (Role::Challenger, &own),
+        };
+        let sent = act(ByTheRules, court.view(), role, knows, now, 1).unwrap();
+        court.apply(role, &sent, now).unwrap();
+        now += 1;
+    }
+    assert_isolated(&court, (4, FineIndex::Op(20)), &cheat);
+    court
+        .apply(Role::Bystander, &Move::DrawReferee, now)
+        .unwrap();
+    let referee = Knows {
+        own: &truth,
+        provider: Some(&cheat),
+        signed: false,
+    };
+    let ruling = honest(court.view(), Role::Referee, &referee, now).unwrap();
+    assert!(matches!(ruling, Move::Rule { .. }), "{ruling:?}");
+}
+
 /// A referee that was handed the provider's tensors and computes one operator on them.
 struct Fetches<'a>(Knows<'a>);
 
