@@ -10,7 +10,7 @@ use crate::args::{KeyArgs, NetworkArgs};
 /// Where blobs are: inputs, outputs, shown segments.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BlobArgs {
-    /// Directory or URL of the blob store that the network's parties share
+    /// Directory of the blob store that the network's parties share
     #[arg(
         long,
         env = "GAVEL_BLOBS",

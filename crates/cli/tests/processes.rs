@@ -229,7 +229,7 @@ fn a_cheat_among_processes_is_caught_over_lossy_lines_and_though_its_watcher_is_
             .as_str()
             .unwrap()
             .eq_ignore_ascii_case(&addresses[0]);
-        assert_eq!(provider["standing"] == "banned", cheat, "{provider}");
+        assert_eq!(provider["standing"] == "tombstoned", cheat, "{provider}");
     }
     let disputes = net.run(&["challenge", "list"]);
     let first = &disputes["disputes"][0];

@@ -35,7 +35,7 @@ impl Preprocess {
     /// What the model's `preprocess` asset says; `scale=1/255`, `offset=0` where it says nothing.
     ///
     /// # Errors
-    /// A line that is not `key=value`, an unknown key, a value that is no number.
+    /// A line that is not `key=value`, an unknown key, a value that is no number or truth value.
     pub fn of(model: &Model) -> Result<Preprocess, ModelError> {
         let mut out = Preprocess::default();
         let Some(asset) = model.assets().get("preprocess") else {
@@ -43,7 +43,7 @@ impl Preprocess {
         };
         let fail = |line: &str| {
             ModelError::File(format!(
-                "preprocess asset: {line:?} is not scale=, offset= or invert="
+                "preprocess asset: {line:?} is not scale=NUMBERS, offset=NUMBERS or invert=true|false"
             ))
         };
         let text = std::str::from_utf8(asset)
@@ -59,7 +59,13 @@ impl Preprocess {
             match key {
                 "scale" => out.scale = numbers()?,
                 "offset" => out.offset = numbers()?,
-                "invert" => out.invert = value == "1" || value == "true",
+                "invert" => {
+                    out.invert = match value.trim() {
+                        "1" | "true" => true,
+                        "0" | "false" => false,
+                        _ => return Err(fail(line)),
+                    };
+                }
                 _ => return Err(fail(line)),
             }
         }

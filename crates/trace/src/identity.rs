@@ -30,6 +30,7 @@ pub fn model_leaf(kind: ModelLeaf, bytes: &[u8]) -> Digest {
 
 /// One row of a model's segment table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SegmentEntry {
     /// Number of the segment and of the commit point that closes it.
     pub index: u32,
@@ -69,6 +70,7 @@ pub fn segments_tree(entries: &[SegmentEntry]) -> Result<MerkleTree, TraceError>
 
 /// The committed facts of a model. [`ModelHeader::model_id`] hashes all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelHeader {
     /// Version of the arithmetic.
     pub numerics_version: u32,

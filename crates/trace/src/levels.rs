@@ -47,6 +47,7 @@ pub fn fine_root(ops_root: &Digest, live_root: &Digest) -> Digest {
 
 /// What is committed with a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TraceCommitment {
     /// Steps that were run.
     pub steps: u32,

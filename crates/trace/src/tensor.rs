@@ -128,6 +128,7 @@ fn header_bytes(dtype: u8, dims: &[u64]) -> Vec<u8> {
 
 /// What a tensor digest says about a tensor besides its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TensorHeader {
     /// dtype byte of `spec/trace.md`.
     pub dtype: u8,

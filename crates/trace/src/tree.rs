@@ -161,6 +161,7 @@ impl MerkleTree {
 
 /// The siblings that lead from one leaf to the root, leaf first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Opening {
     /// Index of the leaf; bit `k` says on which side the path is at level `k`.
     pub index: u64,

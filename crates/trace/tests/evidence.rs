@@ -188,6 +188,39 @@ fn a_good_file_round_trips_and_checks() {
     assert_eq!(sample(PLACES[1]).check_openings().unwrap().node_index, None);
 }
 
+/// A file says what the format has and nothing beside it, at any depth: else two readers may see two things in it.
+#[test]
+fn unknown_fields_are_refused_at_any_depth() {
+    fn objects(value: &serde_json::Value, at: &str, out: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                out.push(at.to_owned());
+                for (name, inner) in fields {
+                    objects(inner, &format!("{at}/{name}"), out);
+                }
+            }
+            serde_json::Value::Array(items) => {
+                for (i, inner) in items.iter().enumerate() {
+                    objects(inner, &format!("{at}/{i}"), out);
+                }
+            }
+            _ => {}
+        }
+    }
+    let text = sample(FineIndex::Op(1)).to_json().unwrap();
+    let good: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut places = Vec::new();
+    objects(&good, "", &mut places);
+    assert!(places.len() > 10, "{places:?}");
+    for place in places {
+        let mut more = good.clone();
+        let object = more.pointer_mut(&place).unwrap().as_object_mut().unwrap();
+        object.insert("beside".to_owned(), 1.into());
+        let parsed = Evidence::parse(more.to_string().as_bytes(), &EvidenceLimits::default());
+        assert!(parsed.is_err(), "{place}");
+    }
+}
+
 #[test]
 fn anything_changed_is_refused() {
     type Change = fn(&mut Evidence);

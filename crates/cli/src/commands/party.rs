@@ -80,9 +80,7 @@ pub(super) fn executor(
 }
 
 pub(super) fn blobs(place: &str) -> Result<Blobs, Failure> {
-    Blobs::open(place).map_err(|e| {
-        Failure::new(format!("{place}: {e}")).expected("a directory or a URL of an object store")
-    })
+    Blobs::open(place).map_err(|e| Failure::new(format!("{place}: {e}")).expected("a directory"))
 }
 
 /// A party with a short name.

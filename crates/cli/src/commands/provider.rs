@@ -103,7 +103,7 @@ async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
     let mirror = party::mirror(&network).await?;
     let board = mirror.board();
     let standing = |key| match board.providers.get(key) {
-        Some(p) if p.tombstoned => ("banned", BAD),
+        Some(p) if p.tombstoned => ("tombstoned", BAD),
         Some(p) if p.frozen > 0 => ("frozen", WARN),
         Some(p) if p.jailed_until > 0 => ("jailed", WARN),
         _ if board.is_eligible(key) => ("active", GOOD),

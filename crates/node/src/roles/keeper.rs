@@ -125,7 +125,7 @@ impl Keeper {
                 party.act(at.market, call, what).await
             }
             Chore::Reverse(task) => {
-                let what = format!("reverses task {task}: its provider is banned");
+                let what = format!("reverses task {task}: its provider is tombstoned");
                 let call = Market::reverseCall { taskId: id(task) };
                 party.act(at.market, call, what).await
             }
