@@ -29,7 +29,7 @@ pub(crate) fn losing_one_in(every: u64, node: &str) -> Proxy {
                     let mut hasher = DefaultHasher::new();
                     request.hash(&mut hasher);
                     let hash = hasher.finish();
-                    let swallow = hash % every == 0 && seen.lock().unwrap().insert(hash);
+                    let swallow = hash.is_multiple_of(every) && seen.lock().unwrap().insert(hash);
                     lost.fetch_add(swallow.into(), Ordering::Relaxed);
                     swallow
                 });
