@@ -40,7 +40,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
         Record storage r = _tasks[taskId];
         uint128 auditLevy = _checkSpec(spec, model, r);
         r.requester = msg.sender;
-        r.model = uint32(model);
+        r.model = uint24(model); // the registry has no more
         r.state = TaskState.Open;
         r.seed = spec.seed;
         r.rampSeconds = spec.rampSeconds;

@@ -21,9 +21,9 @@ abstract contract MarketStorage is IMarketCourt {
         TaskState state;
         uint8 attempt;
         uint8 flags;
-        uint16 openChallenges;
+        uint24 openChallenges; // more than anyone can afford: a full count would refuse the next reveal
         uint16 rules; // version of the parameters
-        uint32 model; // index in `_modelIds`
+        uint24 model; // index in `_modelIds`
         uint32 provider; // of the current or last attempt, its number in the vault
         uint24 execSeconds;
         uint40 claimedAt;
@@ -96,7 +96,7 @@ abstract contract MarketStorage is IMarketCourt {
         t.maxPrice = r.maxPrice;
         t.rampSeconds = r.rampSeconds;
         t.execSeconds = r.execSeconds;
-        t.openChallenges = r.openChallenges;
+        t.openChallenges = r.openChallenges < type(uint16).max ? uint16(r.openChallenges) : type(uint16).max;
         t.auditPending = r.flags & FLAG_AUDIT_PENDING != 0;
         t.auditClosed = r.flags & FLAG_AUDIT_CLOSED != 0;
         if (!_served(r.state)) return t;

@@ -98,7 +98,7 @@ abstract contract MarketVerdicts is RetryLanes {
     // ---- shared
 
     function _endDispute(uint256 taskId, Record storage r) private {
-        uint16 left = r.openChallenges - 1;
+        uint24 left = r.openChallenges - 1;
         r.openChallenges = left;
         // INVARIANT P-C3: Clearing or voiding one dispute closes only that one; no friend of a cheat ends the others.
         if (left != 0) return;

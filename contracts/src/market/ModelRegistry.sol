@@ -9,6 +9,7 @@ import {MarketStorage} from "./MarketStorage.sol";
 abstract contract ModelRegistry is MarketStorage {
     error ModelExists(bytes32 modelId);
     error BadHeader(bytes32 field, uint256 found, uint256 wanted);
+    error RegistryFull();
 
     uint256 private constant HEIGHT_MAX = 32;
 
@@ -18,6 +19,7 @@ abstract contract ModelRegistry is MarketStorage {
         // INVARIANT P-M1: A model id has one header, the one it hashes.
         if (_modelIndexPlusOne[modelId] != 0) revert ModelExists(modelId);
         uint256 index = _modelIds.length;
+        if (index > type(uint24).max) revert RegistryFull();
         _modelIds.push(modelId);
         _modelIndexPlusOne[modelId] = index + 1;
         _models[index] = header;

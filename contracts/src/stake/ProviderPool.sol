@@ -189,10 +189,13 @@ contract ProviderPool is IProviderPool {
         view
         returns (bool)
     {
-        if (p.listIndexPlusOne[candidate] == 0 || !vault.isEligible(candidate) || _stakeOf(candidate) < weight) return false;
+        if (p.listIndexPlusOne[candidate] == 0 || !vault.isEligible(candidate)) return false;
+        Provider memory a = vault.provider(candidate);
+        if (uint256(a.free) + a.locked < weight) return false;
         for (uint256 i = 0; i < excluded.length; i++) {
+            address e = excluded[i];
             // INVARIANT P-R1: An excluded party is excluded as key, owner and payout.
-            if (vault.isSide(candidate, excluded[i])) return false;
+            if (e == candidate || e == a.owner || e == a.payout) return false;
         }
         return true;
     }

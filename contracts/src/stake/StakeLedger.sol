@@ -30,9 +30,9 @@ abstract contract StakeLedger is IStakeVaultModule {
         // slot 0
         address owner;
         uint40 jailedUntil;
-        uint16 frozen;
+        uint24 frozen; // more disputes than anyone can afford: a full count would refuse the next reveal
         bool tombstoned;
-        uint32 index; // in `_keys`
+        uint24 index; // in `_keys`
         // slot 1
         uint96 free;
         uint96 locked;

@@ -64,7 +64,7 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
 
         Account storage a = _accounts[key];
         a.owner = owner;
-        a.index = SafeCast.toUint32(_keys.length);
+        a.index = SafeCast.toUint24(_keys.length);
         _keys.push(key);
         a.payout = payout;
         a.maxConcurrency = uint16(maxConcurrency);

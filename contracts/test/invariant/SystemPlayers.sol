@@ -6,7 +6,7 @@ import {GameTrace, Run, Shape} from "../utils/GameTrace.sol";
 import {TraceTree} from "../utils/TraceTree.sol";
 import {Audit, AuditState} from "../../src/interfaces/IAudits.sol";
 import {CourtParams, MarketParams} from "../../src/interfaces/IParameters.sol";
-import {Dispute, DisputeState, ModelHeader, Side, TaskState} from "../../src/interfaces/Types.sol";
+import {Dispute, DisputeState, ModelHeader, SegmentOpening, Side, TaskState} from "../../src/interfaces/Types.sol";
 
 /// @notice Honest players, who do what they owe in time, and liars, who do it or not; and a clock that passes only after the
 /// honest have done what would be late otherwise, while keepers make every call open to anyone as soon as it can be made.
@@ -157,6 +157,7 @@ abstract contract SystemPlayers is SystemGhosts {
     function _play1(uint256 id, uint256 seed) internal {
         Dispute memory d = theCourt.dispute(id);
         Run memory theirs = runOf[d.taskId][d.attempt];
+        if (d.state == DisputeState.SegmentWanted) _usurp(id, d, theirs);
         if (d.turn == Side.Provider || honest[d.challenger] || seed % 2 == 0) {
             _moveNow(id, theirs, ownRun[id]);
         } else if (d.height == 0) {
@@ -171,6 +172,19 @@ abstract contract SystemPlayers is SystemGhosts {
             theCourt.pick(id, row, uint8(_rand(seed, 3) % row.length));
         }
         _after();
+    }
+
+    /// @dev Everything in a segment but the operators' row is public: the challenger tries to post it in the provider's place.
+    function _usurp(uint256 id, Dispute memory d, Run memory theirs) private {
+        (bytes32 previous, bytes32[] memory proof) = _previous(theirs, d.leafIndex);
+        bytes32[] memory ops = _opsRow(theirs, d.leafIndex);
+        ops[0] = keccak256("an operator that nobody claimed");
+        bytes32[] memory lives = _liveRow(theirs, d.leafIndex);
+        SegmentOpening memory segment = GameTrace.segment(shape, d.leafIndex % shape.ops.length);
+        bytes memory call = abi.encodeCall(theCourt.postSegment, (id, d.node, previous, proof, segment, ops, lives));
+        vm.prank(d.challenger);
+        (bool done,) = address(theCourt).call(call);
+        assertFalse(done, "a segment in the provider's name");
     }
 
     // ---- referees

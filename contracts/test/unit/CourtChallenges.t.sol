@@ -161,6 +161,26 @@ contract CourtChallengesTest is CourtFixture {
         _refused(watcher, _revealCall(), abi.encodeWithSelector(Challenges.AlreadyRevealed.selector, taskId, 0, watcher));
     }
 
+    /// Friends of a cheat, who get their bonds back through it, open disputes until two bytes cannot count them. The one honest
+    /// challenger, who comes last, is heard all the same.
+    function test_reveal_afterAFloodOfDisputes_isHeard() public {
+        _commitChallenge(taskId, watcher, ownRoot);
+        _commitChallenge(taskId, bob, ownRoot);
+        _toReveal(taskId);
+        _reveal(taskId, bob, ownRoot);
+        bytes32 record = keccak256(abi.encode(taskId, uint256(1))); // `_tasks`
+        bytes32 account = keccak256(abi.encode(alice, uint256(1))); // `_accounts`
+        uint256 more = type(uint16).max - 1;
+        vm.store(address(market), record, bytes32(uint256(vm.load(address(market), record)) + (more << 24)));
+        vm.store(address(vault), account, bytes32(uint256(vm.load(address(vault), account)) + (more << 200)));
+        assertEq(market.task(taskId).openChallenges, type(uint16).max, "two bytes full");
+        assertEq(_frozen(alice), type(uint16).max, "two bytes full");
+        uint256 id = _reveal(taskId, watcher, ownRoot);
+        assertDispute(id, DisputeState.Level1);
+        assertEq(_frozen(alice), uint32(type(uint16).max) + 1);
+        assertEq(market.task(taskId).openChallenges, type(uint16).max, "the view says: that many or more");
+    }
+
     /// Whoever shows its root while a retract is possible warns the provider.
     function test_reveal_beforeTheRetractDeadline_reverts() public {
         _commitChallenge(taskId, watcher, ownRoot);
