@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gavel_node::Address;
 
-use crate::args_arena::{DemoArgs, SimCommand};
+use crate::args_arena::{DemoArgs, SimCommand, parse_audit_rate};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
@@ -245,8 +245,8 @@ pub(crate) struct ChainDeployArgs {
     /// Lengths of the protocol's windows
     #[arg(long, value_enum, default_value = "fast")]
     pub(crate) windows: WindowsArg,
-    /// Share of results audited at random, 0 to 1
-    #[arg(long, value_name = "RATE", default_value_t = 0.25, value_parser = parse_rate)]
+    /// Share of results audited at random, 0.00001 to 1
+    #[arg(long, value_name = "RATE", default_value_t = 0.25, value_parser = parse_audit_rate)]
     pub(crate) audit_rate: f64,
     /// First tasks of a provider that are always audited
     #[arg(long, value_name = "TASKS", default_value_t = 3)]
@@ -260,11 +260,4 @@ pub(crate) enum WindowsArg {
     Fast,
     /// Minutes to hours
     Normal,
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
 }

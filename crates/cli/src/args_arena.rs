@@ -17,8 +17,8 @@ pub(crate) struct DemoArgs {
     /// Nobody watches: only the random audit can catch the cheat
     #[arg(long)]
     pub(crate) no_watcher: bool,
-    /// Share of results audited at random, 0 to 1
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    /// Share of results audited at random, 0.00001 to 1
+    #[arg(long, value_name = "RATE", value_parser = parse_audit_rate)]
     pub(crate) audit_rate: Option<f64>,
     /// How many providers stake (at least 5)
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..=32))]
@@ -65,10 +65,14 @@ impl ValueEnum for FaultArg {
     }
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+/// A share of results to audit: the contracts count it in millionths and refuse a system that audits nothing.
+pub(crate) fn parse_audit_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err(format!("expected a number from 0 to 1, found {text:?}")),
+        Ok(rate) if (0.000_01..=1.0).contains(&rate) => Ok(rate),
+        _ => Err(
+            "expected a share from 0.00001 to 1: the contracts want some results audited"
+                .to_owned(),
+        ),
     }
 }
 

@@ -173,6 +173,9 @@ fn verdict(report: &Report) -> String {
             format!("a guarantee did not hold: {}", broken.join("; ")),
         );
     }
+    if report.facts.wrong_settled > 0 {
+        return paint(WARN, unseen(report));
+    }
     let wrong = report.facts.wrong_committed;
     let caught = match wrong {
         0 => "no wrong result was delivered".to_owned(),
@@ -183,4 +186,18 @@ fn verdict(report: &Report) -> String {
         GOOD,
         format!("{caught}, no honest party lost a coin, and every coin is accounted for"),
     )
+}
+
+/// What settled where nobody watched: nothing was promised there.
+fn unseen(report: &Report) -> String {
+    let wrong = report.facts.wrong_settled;
+    let (it, results) = match wrong {
+        1 => ("it", "result"),
+        _ => ("them", "results"),
+    };
+    let audit = match report.drew_wrong_settled() {
+        false => format!("the beacon did not draw {it}"),
+        true => format!("the audit did not stop {it}"),
+    };
+    format!("nobody watched, and {audit}: {wrong} wrong {results} settled")
 }

@@ -80,6 +80,77 @@ fn with_nobody_watching_the_audit_catches_the_cheat() {
 }
 
 #[test]
+fn where_nobody_watches_and_the_audit_misses_nothing_was_promised() {
+    let unseen = (16..60).find_map(|seed| {
+        let seed = seed.to_string();
+        let args = [
+            "demo",
+            "--no-watcher",
+            "--audit-rate",
+            "0.1",
+            "--seed",
+            &seed,
+        ];
+        let output = gavel(&args);
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{stdout}");
+        stdout
+            .contains("wrong result settled")
+            .then_some((seed, stdout))
+    });
+    let (seed, stdout) = unseen.unwrap();
+    let told = "nobody watched, and the beacon did not draw it: 1 wrong result settled";
+    assert!(stdout.contains(told), "{stdout}");
+    assert!(!stdout.contains("guarantee"), "{stdout}");
+    let object = json(&[
+        "demo",
+        "--no-watcher",
+        "--audit-rate",
+        "0.1",
+        "--seed",
+        &seed,
+    ]);
+    assert_eq!(object["facts"]["wrong_settled"], 1);
+    assert!(object.get("watched").is_none());
+}
+
+#[test]
+fn a_place_for_the_chain_that_is_taken_is_refused_before_anything_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, used) = (dir.path().join("file"), dir.path().join("used"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir_all(used.join("chain")).unwrap();
+    for (taken, why) in [(file, "is a file"), (used, "holds a chain already")] {
+        let output = gavel(&["demo", "--data-dir", taken.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stdout), "");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(why), "{stderr}");
+    }
+}
+
+#[test]
+fn a_share_of_audits_is_checked_where_it_is_asked_for() {
+    for rate in ["0", "0.000009", "-1", "NaN", "1.01", "half"] {
+        let rate = format!("--audit-rate={rate}");
+        for args in [
+            &["demo", &rate][..],
+            &["chain", "deploy", "--key", "none.json", &rate],
+        ] {
+            let output = gavel(args);
+            assert_eq!(output.status.code(), Some(2), "{args:?}");
+            assert_eq!(text(&output.stdout), "");
+            let stderr = text(&output.stderr);
+            assert!(stderr.contains("a share from 0.00001 to 1"), "{stderr}");
+        }
+    }
+    for rate in ["0.00001", "1"] {
+        let output = gavel(&["demo", "--fault", "none", "--audit-rate", rate]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn a_demo_with_a_file_of_ones_own_stays_on_disk_and_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("kept");

@@ -18,6 +18,7 @@ mod level;
 mod lossy;
 mod party;
 mod reader;
+mod recompute;
 mod report;
 mod scenario;
 mod schedule;

@@ -63,6 +63,9 @@ pub struct Report {
     pub virtual_seconds: u64,
     /// Every task final and every dispute closed.
     pub finished: bool,
+    /// Whether somebody honest re-executed every result: only then is it promised that nothing wrong settles.
+    #[serde(skip)]
+    pub watched: bool,
 }
 
 /// The model that the arena serves.
@@ -460,7 +463,7 @@ impl Report {
             let who = facts.honest_slashed_names.join(", ");
             why.push(format!("honest parties lost stake: {who}"));
         }
-        if facts.wrong_settled > 0 {
+        if self.watched && facts.wrong_settled > 0 {
             why.push(format!(
                 "wrong results that settled: {}",
                 facts.wrong_settled
@@ -471,6 +474,18 @@ impl Report {
             why.push(format!("honest parties lost money: {who}"));
         }
         why
+    }
+
+    /// Whether the beacon drew an audit of any wrong result that settled.
+    pub fn drew_wrong_settled(&self) -> bool {
+        let drawn = |task, attempt| {
+            let mut audits = self.audits.iter();
+            audits.any(|a| (a.task, a.attempt, a.selected) == (task, attempt, true))
+        };
+        self.tasks.iter().any(|task| {
+            let mut settled = task.attempts.iter().filter(|a| a.outcome == "settled");
+            settled.any(|a| a.honest_trace == Some(false) && drawn(task.id, a.attempt))
+        })
     }
 
     /// Balances of a party.

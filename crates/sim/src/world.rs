@@ -372,6 +372,7 @@ impl World {
             reorgs: self.reorged,
             virtual_seconds: self.reader.chain().now().saturating_sub(began),
             finished,
+            watched: self.scenario.is_watched(),
         })
     }
 }

@@ -61,11 +61,22 @@ fn the_facts_see_a_wrong_result_settle_where_nobody_looks() {
         (report.facts.wrong_settled > 0).then_some(report)
     });
     let report = unseen.unwrap();
-    assert!(!report.holds());
+    // nothing was promised here; where somebody watches, it is
+    assert!(!report.watched && report.holds(), "{:?}", report.facts);
+    assert!(!report.drew_wrong_settled());
+    let watched = Report {
+        watched: true,
+        ..report.clone()
+    };
     assert_eq!(
-        report.broken_guarantees(),
+        watched.broken_guarantees(),
         ["wrong results that settled: 1"]
     );
+    let robbed = Report {
+        conserved: false,
+        ..report.clone()
+    };
+    assert!(!robbed.holds());
     let cheat = liar(&report, Fault::Weight);
     assert!(report.balance(&cheat).unwrap().change.0 > 0);
 }

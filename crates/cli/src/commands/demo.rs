@@ -23,6 +23,9 @@ const MODEL: &str = "digits";
 const PICTURES: usize = 3;
 
 pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
+    if let Some(folder) = &args.data_dir {
+        unused(folder)?;
+    }
     let workload = Arc::new(workload(args)?);
     let faults = faults(&args.faults)?;
     let scenario = Scenario::demo(&DemoOptions {
@@ -59,6 +62,19 @@ pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
         true => Ok(Exit::Done),
         false => Ok(Exit::Failed),
     }
+}
+
+/// Refuses a place for a new chain that is taken, before anything is told.
+fn unused(folder: &Path) -> Result<(), Failure> {
+    let there = folder.display();
+    let wrong = if folder.exists() && !folder.is_dir() {
+        format!("{there} is a file")
+    } else if folder.join("chain").symlink_metadata().is_ok() {
+        format!("{there} holds a chain already")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(wrong).expected("a directory that is empty or does not exist"))
 }
 
 /// What the flags ask for; a changed weight where they are silent.

@@ -3,9 +3,9 @@
 use gavel_settlement::bindings::IAudits::IAuditsEvents;
 
 use super::{Chronicle, Said, id, plain, word};
-use crate::AuditReport;
 use crate::amount::tokens;
 use crate::timeline::Tone;
+use crate::{AuditReport, Fault};
 
 impl Chronicle {
     pub(super) fn audits(&mut self, event: &IAuditsEvents) -> Vec<Said> {
@@ -35,6 +35,15 @@ impl Chronicle {
                 vec![Said::Detail(format!(
                     "{auditor} is drawn, by stake, to run it again"
                 ))]
+            }
+            IAuditsEvents::AuditCommitted(e) if self.has_fault(&e.auditor, Fault::LazyAuditor) => {
+                vec![Said::Headline(
+                    Tone::Bad,
+                    format!(
+                        "commits to the provider's digests of task {}, which it has not run; nobody knows that yet",
+                        e.taskId
+                    ),
+                )]
             }
             IAuditsEvents::AuditCommitted(e) => plain(format!(
                 "has run task {} again and commits to what it found, still hidden",

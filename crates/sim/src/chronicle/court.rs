@@ -1,6 +1,7 @@
 //! Challenges and disputes, move by move.
 
 use gavel_dispute::{Claim, Tree};
+use gavel_node::Address;
 use gavel_settlement::alloy::sol_types::SolCall as _;
 use gavel_settlement::bindings::DisputeState;
 use gavel_settlement::bindings::ICourt::{self, ICourtEvents};
@@ -9,6 +10,7 @@ use gavel_trace::{Digest, FineIndex};
 use super::transaction::Transaction;
 use super::{Chronicle, Said, digest, id, word};
 use crate::amount::tokens;
+use crate::recompute;
 use crate::timeline::{self, Tone};
 use crate::{Amount, ChallengeReport, DisputeReport, Fault, MoveReport, RulingReport};
 
@@ -20,6 +22,9 @@ pub(super) struct DisputeTale {
     index: u64,
     /// Leaf of level 1 that was picked.
     leaf: u64,
+    provider: Address,
+    /// What was isolated: leaf of level 1, place, and the digest that the provider claims for it.
+    claim: Option<(u64, FineIndex, Digest)>,
     /// Whether the transaction at hand is one of its moves.
     moved: bool,
 }
@@ -124,16 +129,43 @@ impl Chronicle {
             dispute: None,
         };
         self.challenges.push((e.challenger, attempt, challenge));
-        vec![
-            Said::Headline(
-                Tone::Dispute,
-                format!("has run task {task} too, finds something else, and challenges the result"),
-            ),
-            Said::Detail(format!(
-                "what it found stays hidden for now; its bond is {}",
-                tokens(e.bond)
-            )),
-        ]
+        let (what, lie) = self.told_challenge(&e.challenger, task);
+        let bond = format!("its bond is {}", tokens(e.bond));
+        let hidden = match lie {
+            None => format!("what it found stays hidden for now; {bond}"),
+            Some(_) => format!("what it claims to have found stays hidden for now; {bond}"),
+        };
+        let details = [Some(hidden), lie].into_iter().flatten();
+        let mut said = vec![Said::Headline(Tone::Dispute, what)];
+        said.extend(details.map(Said::Detail));
+        said
+    }
+
+    /// What a challenger really does, and where it lies, how.
+    fn told_challenge(&self, challenger: &Address, task: u64) -> (String, Option<String>) {
+        let attempts = self.tasks.get(&task).map(|tale| &tale.report.attempts);
+        let attempt = attempts.and_then(|attempts| attempts.last());
+        let is_right = attempt.and_then(|attempt| attempt.honest_trace);
+        if is_right == Some(true) && self.has_fault(challenger, Fault::FalseChallenge) {
+            let lie = "an honest run finds what the provider found; nobody knows that yet";
+            return (
+                format!("challenges task {task}, though it is right"),
+                Some(lie.to_owned()),
+            );
+        }
+        if is_right == Some(false) && self.has_fault(challenger, Fault::SockPuppet) {
+            let friend = attempt.and_then(|attempt| attempt.provider.as_deref());
+            let friend = friend.unwrap_or("the provider");
+            return (
+                format!("challenges task {task} of its friend {friend}, badly on purpose"),
+                Some(format!(
+                    "it wants a verdict that clears {friend}; nobody knows that yet"
+                )),
+            );
+        }
+        let what =
+            format!("has run task {task} too, finds something else, and challenges the result");
+        (what, None)
     }
 
     fn opened(&mut self, tx: &Transaction, e: &ICourt::DisputeOpened) -> Vec<Said> {
@@ -180,6 +212,8 @@ impl Chronicle {
             height: header.trace_height,
             index: 0,
             leaf: 0,
+            provider: e.provider,
+            claim: None,
             moved: true,
         };
         self.disputes.insert(dispute, tale);
@@ -271,7 +305,12 @@ impl Chronicle {
         };
         let found = timeline::isolated(&model, e.step, e.segment, place);
         let name = found.name.clone();
-        self.dispute(dispute, |d| d.report.isolated = Some(found));
+        let points = u64::from(model.header().commit_points);
+        let leaf = u64::from(e.step) * points + u64::from(e.segment);
+        self.dispute(dispute, |d| {
+            d.report.isolated = Some(found);
+            d.claim = Some((leaf, place, digest(&e.claimedDigest)));
+        });
         let told = format!("found: the two disagree about {name}, from the same inputs");
         match tx.action {
             "isolateDirect" => vec![
@@ -303,8 +342,7 @@ impl Chronicle {
             true => "another digest: guilty",
             false => "the provider's digest: cleared",
         };
-        let referee = self.people.get(&e.referee);
-        let lies = referee.is_some_and(|p| p.facts.faults.contains(&Fault::LyingReferee));
+        let lies = self.has_fault(&e.referee, Fault::LyingReferee);
         let mut said = vec![
             Said::Headline(
                 Tone::Dispute,
@@ -315,12 +353,27 @@ impl Chronicle {
                 Digest(e.ruledDigest.0)
             )),
         ];
-        if lies {
+        // a ruling may be right although its referee meant to lie
+        if lies && self.is_guilty(dispute) == Some(!e.guilty) {
             said.push(Said::Detail(
                 "it computed the opposite; nobody else knows".to_owned(),
             ));
         }
         said
+    }
+
+    /// Whether the provider's claim about the isolated place is false; `None` where nobody here can tell.
+    fn is_guilty(&self, dispute: u64) -> Option<bool> {
+        let tale = self.disputes.get(&dispute)?;
+        let (leaf, place, claimed) = tale.claim?;
+        let task = self.tasks.get(&tale.report.task)?;
+        let inputs = self.workload.input(&task.input_digest)?;
+        let provider = self.people.get(&tale.provider)?.executor.as_ref()?;
+        let model = self.workload.model().model_id();
+        let run = provider.run(&model, &inputs.tensors).ok()?;
+        let honest = self.workload.honest();
+        let again = recompute::honest_digest(honest, provider.as_ref(), &run, leaf, place)?;
+        Some(again != claimed)
     }
 
     fn closed(&mut self, tx: &Transaction, e: &ICourt::DisputeClosed) -> Vec<Said> {

@@ -13,7 +13,7 @@ use crate::{Amount, AttemptReport, ClaimReport, TaskReport};
 /// A task while it is being told.
 pub(super) struct TaskTale {
     pub(super) report: TaskReport,
-    input_digest: Digest,
+    pub(super) input_digest: Digest,
     /// Levy that the audit pool kept.
     pub(super) levy: u128,
 }

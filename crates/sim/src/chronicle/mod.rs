@@ -17,8 +17,8 @@ use gavel_trace::Digest;
 use crate::books::Extent;
 use crate::timeline::{Line, Tone};
 use crate::{
-    AuditReport, ChallengeReport, ClaimReport, DisputeReport, GasReport, PartyFacts, SlashReport,
-    TaskReport, Workload,
+    AuditReport, ChallengeReport, ClaimReport, DisputeReport, Fault, GasReport, PartyFacts,
+    SlashReport, TaskReport, Workload,
 };
 use court::DisputeTale;
 use market::TaskTale;
@@ -194,6 +194,11 @@ impl Chronicle {
             None if *who == d.vault => "the vault".to_owned(),
             None => who.to_string(),
         }
+    }
+
+    fn has_fault(&self, who: &Address, fault: Fault) -> bool {
+        let person = self.people.get(who);
+        person.is_some_and(|person| person.facts.faults.contains(&fault))
     }
 
     /// What there is to be counted in the books.

@@ -26,6 +26,14 @@ pub(crate) fn run(scenario: &Scenario) -> Report {
     .unwrap()
 }
 
+/// The same, with what is told of it.
+pub(crate) fn told(scenario: &Scenario) -> (Report, Vec<timeline::Line>) {
+    let mut lines = Vec::new();
+    let mut tell = |line: &timeline::Line| lines.push(line.clone());
+    let report = run_world(scenario, &WORKLOAD, &STAGES, &mut tell).unwrap();
+    (report, lines)
+}
+
 /// A demo with these faults, a watcher and the default audit rate.
 pub(crate) fn demo(faults: &[Fault]) -> Scenario {
     scenario(faults, true, None)
