@@ -111,11 +111,8 @@ contract Audits is IAudits {
         bytes32 cause = keccak256(abi.encode(address(this), taskId, t.attempt, r.draws));
         // INVARIANT P-A4: The pool gains nothing by a penalty; it is burned.
         uint128 penalty = vault.penalise(auditor, cause, rules.penalty, Pots.BURN);
-        _endDuty(r);
         emit AuditFailed(taskId, auditor, penalty, s == AuditState.Drawn ? bytes32("commit") : bytes32("open"));
-        // INVARIANT P-A5: At most 1 + maxRedraws auditors, so that a result is not kept for ever.
-        if (r.draws <= rules.maxRedraws) _draw(t, r, _value(_auditRound(t)), rules);
-        else _waive(t, r);
+        _next(t, r, rules);
     }
 
     function releaseAuditor(uint256 taskId, uint8 attempt) external {
@@ -149,6 +146,14 @@ contract Audits is IAudits {
         r.saltedRoot = saltedRoot;
         r.rootCommitment = rootCommitment;
         emit AuditCommitted(taskId, msg.sender, saltedRoot);
+    }
+
+    function inputUnavailable(uint256 taskId) external {
+        Result memory t = _result(taskId);
+        Record storage r = _due(t, AuditState.Drawn);
+        // INVARIANT P-A7: Whoever is drawn for a task whose input was taken away is not the one to pay for it.
+        emit AuditFailed(taskId, msg.sender, 0, "input");
+        _next(t, r, parameters.auditAt(t.rules));
     }
 
     function openAudit(uint256 taskId, uint32 ownSteps, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening)
@@ -230,6 +235,14 @@ contract Audits is IAudits {
         emit AuditorDrawn(t.taskId, auditor, r.leafIndex, r.deadline);
         r.onDuty = true;
         vault.addDuty(auditor);
+    }
+
+    /// @dev The auditor is out; another one is drawn, or none.
+    function _next(Result memory t, Record storage r, AuditParams memory rules) private {
+        _endDuty(r);
+        // INVARIANT P-A5: At most 1 + maxRedraws auditors, so that a result is not kept for ever.
+        if (r.draws <= rules.maxRedraws) _draw(t, r, _value(_auditRound(t)), rules);
+        else _waive(t, r);
     }
 
     function _endDuty(Record storage r) private {

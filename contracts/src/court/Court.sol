@@ -54,6 +54,10 @@ contract Court is Dissection, CourtViews {
         _proceed();
     }
 
+    function inputUnavailable(uint256) external {
+        _proceed();
+    }
+
     // ---- end
 
     function appeal(uint256) external {

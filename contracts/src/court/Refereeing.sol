@@ -93,20 +93,14 @@ abstract contract Refereeing is Verdicts {
         uint256 deadline = d.refereeDeadline;
         // INVARIANT P-R2: A referee has its whole deadline.
         if (block.timestamp <= deadline) revert RefereeHasTime(disputeId, deadline);
-        CourtParams memory c = _rulesOf(d);
-        address referee = d.referee;
-        uint8 draws = d.draws;
-        d.state = DisputeState.Isolated;
-        d.referee = address(0);
-        d.refereeDeadline = 0;
-        // The next draw has its own round and snapshot: nobody knew it when this referee was asked to stay silent.
-        d.isolatedAt = uint40(block.timestamp);
-        _vault.removeDuty(referee);
-        uint128 penalty =
-            _vault.penalise(referee, keccak256(abi.encode("referee", disputeId, draws)), c.refereePenalty, Pots.BURN);
-        emit ICourt.RefereeMissed(disputeId, referee, penalty);
-        // INVARIANT P-R1: Few draws, so that a dispute ends.
-        if (draws > c.maxRedraws) _withoutReferee(disputeId, d);
+        _dismiss(disputeId, d, _rulesOf(d).refereePenalty);
+    }
+
+    function inputUnavailable(uint256 disputeId) external {
+        Record storage d = _dutyOf(disputeId);
+        _requireStanding(disputeId, d);
+        // INVARIANT P-R6: Whoever is drawn for a task whose input was taken away is not the one to pay for it.
+        _dismiss(disputeId, d, 0);
     }
 
     function appeal(uint256 disputeId) external {
@@ -153,6 +147,24 @@ abstract contract Refereeing is Verdicts {
         if (s == DisputeState.Refereed) _vault.removeDuty(referee);
         _returnBonds(disputeId, d);
         _vault.unfreeze(d.provider);
+    }
+
+    /// @dev The referee is out; another one may be drawn.
+    function _dismiss(uint256 disputeId, Record storage d, uint128 penalty) private {
+        address referee = d.referee;
+        uint8 draws = d.draws;
+        d.state = DisputeState.Isolated;
+        d.referee = address(0);
+        d.refereeDeadline = 0;
+        // The next draw has its own round and snapshot: nobody knew it when this referee was asked to stay silent.
+        d.isolatedAt = uint40(block.timestamp);
+        _vault.removeDuty(referee);
+        if (penalty != 0) {
+            penalty = _vault.penalise(referee, keccak256(abi.encode("referee", disputeId, draws)), penalty, Pots.BURN);
+        }
+        emit ICourt.RefereeMissed(disputeId, referee, penalty);
+        // INVARIANT P-R1: Few draws, so that a dispute ends.
+        if (draws > _rulesOf(d).maxRedraws) _withoutReferee(disputeId, d);
     }
 
     /// @dev The drawn referee, in time.

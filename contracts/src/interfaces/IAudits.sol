@@ -63,6 +63,8 @@ interface IAudits {
     /// when the auditor's own run ended before the drawn leaf (leafIndex >= ownSteps * C): such a run matches nothing.
     function openAudit(uint256 taskId, uint32 ownSteps, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening) external; // auditor
     function auditTimeout(uint256 taskId) external; // anyone
+    /// @notice The drawn auditor cannot get the task's input: it is out, unpaid and unpunished, and another one is drawn.
+    function inputUnavailable(uint256 taskId) external; // auditor
     /// @notice Ends the auditor's duty when the task has left the attempt, or when the dispute about its mismatch is over. Anyone.
     function releaseAuditor(uint256 taskId, uint8 attempt) external;
     // ---- views

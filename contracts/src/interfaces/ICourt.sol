@@ -42,6 +42,8 @@ interface ICourt {
     /// @notice The referee's own run differs at operator `index` < isolated index of the same segment.
     function ruleEarlier(uint256 disputeId, uint32 index, bytes32 providerDigest, bytes32[] calldata proof) external returns (uint256 newDisputeId);
     function refereeTimeout(uint256 disputeId) external; // anyone
+    /// @notice The drawn referee cannot get what it would compute on: it is out, unpaid and unpunished, and another one is drawn.
+    function inputUnavailable(uint256 disputeId) external; // drawn referee
     // ---- end
     function appeal(uint256 disputeId) external; // losing side within the appeal window; bond pulled from msg.sender
     function finalize(uint256 disputeId) external; // anyone, after the appeal window

@@ -465,6 +465,33 @@ contract AuditsTest is AuditFixture {
         assertState(taskId, TaskState.Settled);
     }
 
+    /// P-A7: an auditor without the input is out and whole; only the drawn one, before its commitment, in time.
+    function test_inputUnavailable_slashesNobody_andRedraws() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        vm.expectRevert(abi.encodeWithSelector(Audits.NotAuditor.selector, taskId, address(this), a.auditor));
+        auditor_.inputUnavailable(taskId);
+        uint256 before = vm.snapshotState();
+        vm.warp(a.deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(Audits.DeadlinePassed.selector, taskId, a.deadline));
+        vm.prank(a.auditor);
+        auditor_.inputUnavailable(taskId);
+        vm.revertToState(before);
+        uint128 stake = vault.totalStake(a.auditor);
+        vm.prank(a.auditor);
+        auditor_.inputUnavailable(taskId);
+        assertEq(vault.totalStake(a.auditor), stake, "whole");
+        assertDuties(a.auditor, 0);
+        Audit memory second = auditor_.audit(taskId, 0);
+        assertTrue(second.state == AuditState.Drawn && second.auditor != a.auditor, "somebody else");
+        vm.prank(second.auditor);
+        auditor_.commitAudit(taskId, bytes32(uint256(1)), bytes32(uint256(1)));
+        vm.expectRevert(
+            abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Committed, AuditState.Drawn)
+        );
+        vm.prank(second.auditor);
+        auditor_.inputUnavailable(taskId);
+    }
+
     function test_timeout_nobodyLeft_isWaived() public {
         vm.prank(carol);
         pool.leave(modelId);

@@ -171,6 +171,31 @@ contract CourtRefereeTest is CourtFixture {
         assertDispute(id, DisputeState.Upheld);
     }
 
+    /// P-R6: a referee without the input is out and whole; only the drawn one may say so, in time; the draws are as bounded.
+    function test_inputUnavailable_slashesNobody_andRedraws() public {
+        (uint256 taskId, uint256 id, address referee) = _refereed(_wrong(), _right(2));
+        bytes memory call = abi.encodeCall(ICourt.inputUnavailable, (id));
+        _refused(anyone, call, abi.encodeWithSelector(Refereeing.NotReferee.selector, id, anyone));
+        uint256 before = vm.snapshotState();
+        vm.warp(theCourt.dispute(id).refereeDeadline + 1);
+        _refused(referee, call, Refereeing.RefereeTooLate.selector);
+        vm.revertToState(before);
+        for (uint256 i = 0;; i++) {
+            referee = theCourt.dispute(id).referee;
+            uint128 stake = vault.totalStake(referee);
+            vm.prank(referee);
+            theCourt.inputUnavailable(id);
+            assertEq(vault.totalStake(referee), stake, "whole");
+            assertEq(vault.dutiesOf(referee), 0, "free");
+            if (i == _courtParams().maxRedraws) break;
+            assertDispute(id, DisputeState.Isolated);
+            _join(_provider(string(abi.encodePacked("spare", i)), 1_000 * UNIT, 8));
+            assertTrue(_drawReferee(id) != referee, "another one");
+        }
+        assertDispute(id, DisputeState.Void);
+        assertState(taskId, TaskState.Open);
+    }
+
     /// 1 + maxRedraws referees, every one another; then the dispute is void.
     function test_redraws_areFew_thenVoid() public {
         _join(_provider("erin", 1_000 * UNIT, 8));

@@ -4,7 +4,7 @@
 //! shown segments against what their dispute has bound ([`ShownSegment::check`]).
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gavel_numerics::Tensor;
 use gavel_trace::Digest;
@@ -20,12 +20,55 @@ use crate::{NodeError, ShownSegment, ShownTensor};
 
 /// A content-addressed store: a directory or memory; of `object_store`'s other stores this build has none. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Blobs(Arc<dyn ObjectStore>);
+pub struct Blobs {
+    store: Arc<dyn ObjectStore>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// Most bytes of inputs that a process keeps.
+const KEPT_BYTES: usize = 256 << 20;
+
+/// Inputs that were checked against their digest, oldest first: whoever has read them needs the store no more.
+#[derive(Debug, Default)]
+struct Kept {
+    inputs: Vec<(Digest, Vec<Tensor>)>,
+    bytes: usize,
+}
 
 impl Blobs {
     /// In this process.
     pub fn memory() -> Blobs {
-        Blobs(Arc::new(InMemory::new()))
+        Blobs::over(Arc::new(InMemory::new()))
+    }
+
+    fn over(store: Arc<dyn ObjectStore>) -> Blobs {
+        Blobs {
+            store,
+            kept: Arc::default(),
+        }
+    }
+
+    /// Inputs that were [kept](Self::keep).
+    pub(crate) fn kept(&self, digest: &Digest) -> Option<Vec<Tensor>> {
+        // a panic elsewhere leaves the list whole
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.inputs.iter().find(|(name, _)| name == digest);
+        found.map(|(_, inputs)| inputs.clone())
+    }
+
+    /// Keeps inputs that are what their digest says, in this process, in case that the store loses them.
+    pub(crate) fn keep(&self, digest: &Digest, inputs: &[Tensor]) {
+        let size = |inputs: &[Tensor]| inputs.iter().map(|t| t.le_bytes().len()).sum::<usize>();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.inputs.iter().any(|(name, _)| name == digest) {
+            return;
+        }
+        kept.bytes += size(inputs);
+        kept.inputs.push((*digest, inputs.to_vec()));
+        while kept.bytes > KEPT_BYTES && !kept.inputs.is_empty() {
+            let (_, oldest) = kept.inputs.remove(0);
+            kept.bytes -= size(&oldest);
+        }
     }
 
     /// In a directory, created if absent.
@@ -41,7 +84,7 @@ impl Blobs {
         };
         std::fs::create_dir_all(path).map_err(failed)?;
         let store = object_store::local::LocalFileSystem::new_with_prefix(path)?;
-        Ok(Blobs(Arc::new(store)))
+        Ok(Blobs::over(Arc::new(store)))
     }
 
     /// A directory, or a URL of a store that this build knows.
@@ -52,7 +95,7 @@ impl Blobs {
         match Url::parse(place) {
             Ok(url) if url.scheme() != "file" => {
                 let (store, prefix) = object_store::parse_url(&url)?;
-                Ok(Blobs(Arc::new(PrefixStore::new(store, prefix))))
+                Ok(Blobs::over(Arc::new(PrefixStore::new(store, prefix))))
             }
             Ok(url) => match url.to_file_path() {
                 Ok(path) => Blobs::directory(&path),
@@ -138,12 +181,12 @@ impl Blobs {
 
     async fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), NodeError> {
         let bytes = serde_json::to_vec(value).map_err(|e| corrupt(name, e))?;
-        self.0.put(&Name::from(name), bytes.into()).await?;
+        self.store.put(&Name::from(name), bytes.into()).await?;
         Ok(())
     }
 
     async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, NodeError> {
-        let bytes = match self.0.get(&Name::from(name)).await {
+        let bytes = match self.store.get(&Name::from(name)).await {
             Ok(found) => found.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(other) => return Err(other.into()),

@@ -39,6 +39,12 @@ pub enum NodeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The inputs of a task are not in the blob store, or are not what the task binds.
+    #[error("the input of task {task} cannot be had")]
+    InputUnavailable {
+        /// The task.
+        task: u64,
+    },
     /// The key did not sign.
     #[error("the key did not sign: {0}")]
     Sign(String),

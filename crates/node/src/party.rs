@@ -87,17 +87,57 @@ impl Party {
         let Some(model) = self.executor.model(&task.model) else {
             return Ok(None);
         };
-        let inputs = match self.blobs.inputs(&task.input_digest).await {
-            // a stranger stored it: what is unreadable is as good as absent
-            Err(NodeError::Blob { .. }) => return Ok(None),
-            other => other?,
+        let inputs = match self.blobs.kept(&task.input_digest) {
+            Some(kept) => Some(kept),
+            None => match self.blobs.inputs(&task.input_digest).await {
+                // a stranger stored it: what is unreadable is as good as absent
+                Err(NodeError::Blob { .. }) => return Ok(None),
+                other => other?,
+            },
         };
         let fits = |inputs: &Vec<Tensor>| {
             let wanted = model.graph().inputs.iter().map(|(_, ty)| ty);
             inputs.iter().map(Tensor::ty).eq(wanted)
                 && input_digest(&model, inputs).is_ok_and(|found| found == task.input_digest)
         };
-        Ok(inputs.filter(fits))
+        let inputs = inputs.filter(fits);
+        if let Some(inputs) = &inputs {
+            self.blobs.keep(&task.input_digest, inputs);
+        }
+        Ok(inputs)
+    }
+
+    /// Fetches the inputs of all live tasks whose models it has, while they can be had: a task that was claimed may
+    /// lose its input, and then only those who kept it can say that its result is wrong.
+    ///
+    /// # Errors
+    /// The blob store fails.
+    pub async fn keep_inputs(&self, board: &Board) -> Result<(), NodeError> {
+        for task in board.tasks.values().map(|entry| &entry.task) {
+            if !task.state.is_final() && self.blobs.kept(&task.input_digest).is_none() {
+                self.inputs_of(task).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Party::run_of`] for whoever has to have the run.
+    ///
+    /// # Errors
+    /// As [`Party::run_of`]; [`NodeError::InputUnavailable`] where it has the model and cannot have the inputs.
+    pub(crate) async fn needed_run_of(
+        &self,
+        board: &Board,
+        task: u64,
+    ) -> Result<Option<Arc<RunRecord>>, NodeError> {
+        let run = self.run_of(board, task).await?;
+        let has_model = board
+            .task(task)
+            .is_some_and(|t| self.executor.model(&t.model).is_some());
+        match run {
+            None if has_model => Err(NodeError::InputUnavailable { task }),
+            run => Ok(run),
+        }
     }
 
     /// This party's own run of a task. `None` where [`Party::inputs_of`] has none.

@@ -207,3 +207,79 @@ async fn a_task_whose_input_is_not_what_it_binds_is_claimed_by_nobody_and_stops_
         .await;
     assert_eq!(stake(world.board().await, &a.address()), STAKE);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_vanishes_after_the_claim_costs_no_auditor_and_hides_nothing_from_who_kept_it()
+ {
+    let mut world = World::new(1_000_000).await;
+    let lie = gavel_node::faults::FaultyExecutor::new(
+        std::sync::Arc::clone(&world.honest),
+        &[gavel_node::Fault::OneUlp],
+        3,
+    );
+    // everybody has a store of their own, as on machines of their own
+    let mut cheat = world.party_with("cheat", std::sync::Arc::new(lie)).await;
+    let mut auditors = Vec::new();
+    for name in ["a", "b", "c"] {
+        let mut auditor = world.staked(name).await;
+        // it computes with an engine of its own: runs of others are not its own
+        let mut models = gavel_node::Models::new();
+        models.add(gavel_model::shipped::load("digits-small").unwrap());
+        let engine = gavel_node::EngineExecutor::new(common::engine(), models);
+        auditor.executor = std::sync::Arc::new(engine);
+        auditor.blobs = gavel_node::Blobs::memory();
+        auditors.push(auditor);
+    }
+    world.join(&cheat).await;
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let digest = world.board().await.task(task).unwrap().input_digest;
+    // the cheat and one watcher got the input, then it went
+    let watcher = world.party("watcher").await;
+    watcher
+        .keep_inputs(&world.board().await.clone())
+        .await
+        .unwrap();
+    cheat.blobs = gavel_node::Blobs::memory();
+    cheat
+        .blobs
+        .put_inputs(&digest, &world.inputs)
+        .await
+        .unwrap();
+    let policy = ProviderPolicy {
+        appeals: false,
+        ..ProviderPolicy::honest(UNIT, vec![world.model])
+    };
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(Provider::new(cheat.clone(), policy)),
+        world.keeper().await,
+    ];
+    for auditor in &auditors {
+        roles.push(Box::new(Auditor::new(auditor.clone())));
+        roles.push(Box::new(gavel_node::roles::Referee::new(auditor.clone())));
+    }
+    roles.push(Box::new(gavel_node::roles::Watcher::new(watcher)));
+    for _ in 0..2_000 {
+        let mut acted = false;
+        for role in &mut roles {
+            // auditors and referees say loudly that the input is missing
+            match role.tick(world.mirror.refresh().await.unwrap()).await {
+                Ok(act) => acted |= act.is_some(),
+                Err(error) => assert!(error.to_string().contains("input of task"), "{error}"),
+            }
+        }
+        if world.board().await.task(task).unwrap().attempt > 0 {
+            break;
+        }
+        if !acted {
+            world.pass(3).await;
+        }
+    }
+    let board = world.board().await;
+    let entry = &board.tasks[&task];
+    // nobody could judge it, so it is void: reversed, and nobody honest is the poorer
+    assert_eq!(entry.attempts[0].ended.as_deref(), Some("void"));
+    for auditor in &auditors {
+        assert_eq!(stake(board, &auditor.address()), STAKE, "{}", auditor.name);
+    }
+}

@@ -44,7 +44,13 @@ impl Auditor {
         let found = if self.lazy {
             lazy_auditor::copied(board, task)
         } else {
-            let Some(run) = self.party.run_of(board, task).await? else {
+            let run = match self.party.needed_run_of(board, task).await {
+                Err(NodeError::InputUnavailable { .. }) if is_late(board, audit) => {
+                    return self.decline(board, task).await;
+                }
+                other => other?,
+            };
+            let Some(run) = run else {
                 return Ok(None);
             };
             let live = live_at(&self.party, &run, audit.leaf_index)?;
@@ -96,6 +102,15 @@ impl Auditor {
         self.party.act(board.contracts.audits, call, what).await
     }
 
+    /// P-A7: it cannot have what it would run.
+    async fn decline(&self, board: &Board, task: u64) -> Result<Option<Act>, NodeError> {
+        let call = IAudits::inputUnavailableCall {
+            taskId: U256::from(task),
+        };
+        let what = format!("cannot have the input of task {task}, and leaves its audit to another");
+        self.party.act(board.contracts.audits, call, what).await
+    }
+
     /// What it owes for an audit.
     async fn work(&self, board: &Board, audit: &Audit) -> Result<Option<Act>, NodeError> {
         match audit.state {
@@ -123,6 +138,7 @@ impl Role for Auditor {
     async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
         let me = self.address();
         let mut attempts = Attempts::default();
+        attempts.act(self.party.keep_inputs(board).await.map(|()| None));
         for audit in board.audits.values().map(|entry| &entry.audit) {
             if audit.auditor != me || board.now() > audit.deadline || !stands(board, audit) {
                 continue;
@@ -145,6 +161,11 @@ impl Role for Auditor {
         }
         attempts.nothing()
     }
+}
+
+/// Whether more than half of the time to commit has passed: an input that comes late is one.
+fn is_late(board: &Board, audit: &Audit) -> bool {
+    board.now() > audit.drawn_at.midpoint(audit.deadline)
 }
 
 /// Whether the task is still at the result that is audited.

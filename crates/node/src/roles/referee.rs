@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 use gavel_dispute::{Policy, Role as Part};
+use gavel_settlement::alloy::primitives::U256;
+use gavel_settlement::bindings::ICourt;
 
 use crate::board::{Dispute, DisputeState};
 use crate::faults::lying_referee;
@@ -34,6 +36,12 @@ impl Referee {
         dispute: &Dispute,
     ) -> Result<Option<Act>, NodeError> {
         let (party, policy) = (&self.party, Policy::default());
+        if dispute.state == DisputeState::Refereed && is_late(board, dispute) {
+            let run = self.party.needed_run_of(board, dispute.task).await;
+            if let Err(NodeError::InputUnavailable { .. }) = run {
+                return self.decline(board, id).await;
+            }
+        }
         let ruling = next_move(party, board, id, Part::Referee, &policy).await?;
         let ruling = match self.lies {
             true => ruling.map(|honest| lying_referee::lie(honest, dispute.claimed_digest)),
@@ -44,6 +52,22 @@ impl Referee {
             None => Ok(None),
         }
     }
+
+    /// P-R6: it cannot have what it would compute on.
+    async fn decline(&self, board: &Board, id: u64) -> Result<Option<Act>, NodeError> {
+        let call = ICourt::inputUnavailableCall {
+            disputeId: U256::from(id),
+        };
+        let what = format!("cannot have the input of dispute {id}, and leaves it to another");
+        self.party.act(board.contracts.court, call, what).await
+    }
+}
+
+/// Whether more than half of the time to rule has passed: an input that comes late is one.
+fn is_late(board: &Board, dispute: &Dispute) -> bool {
+    let rules = board.rules_of(dispute.task);
+    let half = rules.map_or(0, |r| u64::from(r.court.referee_seconds) / 2);
+    board.now() > dispute.referee_deadline.saturating_sub(half)
 }
 
 #[async_trait]

@@ -161,7 +161,7 @@ impl Watcher {
         if self.agreed.contains(&key) {
             return Ok(None);
         }
-        let Some(run) = self.party.run_of(board, id).await? else {
+        let Some(run) = self.party.needed_run_of(board, id).await? else {
             return Ok(None);
         };
         let root = run.trace.trace_root();
@@ -287,6 +287,7 @@ impl Role for Watcher {
 
     async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
         let mut attempts = Attempts::default();
+        attempts.act(self.party.keep_inputs(board).await.map(|()| None));
         if let Some(act) = self.reveal(board, &mut attempts).await {
             return Ok(Some(act));
         }
