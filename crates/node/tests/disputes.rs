@@ -479,19 +479,20 @@ async fn a_blob_that_somebody_ruined_keeps_nobody_from_the_other_tasks() {
         .await;
     let file = folder.path().join(format!("inputs/{ruined}.json"));
     std::fs::write(file, "[").unwrap();
-    // an executor that has not run the first task before
+    // an executor that has not run the first task before, in a process that has not kept its input
     let mut models = gavel_node::Models::new();
     models.add((*model).clone());
     let fresh = gavel_node::EngineExecutor::new(common::engine(), models);
     let mut watching = Watcher::new(Party {
         executor: Arc::new(fresh),
+        blobs: Blobs::directory(folder.path()).unwrap(),
         ..watcher
     });
     let act = watching.tick(world.board().await).await.unwrap().unwrap();
     assert_eq!(act.what, format!("commits a challenge of task {good}"));
-    // what cannot be read is not there, and nothing else is to be done
-    let act = watching.tick(world.board().await).await.unwrap();
-    assert_eq!(act, None);
+    // nothing else is to be done, and what is missing is said
+    let error = watching.tick(world.board().await).await.unwrap_err();
+    assert_eq!(error.to_string(), "the input of task 1 cannot be had");
 }
 
 /// Who takes part in the test of restarts, and how each is made anew.
