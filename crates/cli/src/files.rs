@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use gavel_engine::EngineOptions;
 use gavel_model::npy::{NPY_MAGIC, NPZ_MAGIC, read_npy, read_npz};
 use gavel_model::onnx::{ImportOptions, import};
 use gavel_model::preprocess::png_to_input;
@@ -88,6 +89,16 @@ pub(crate) fn model(name: &str) -> Result<Model, Failure> {
             _ => failure,
         }
     })
+}
+
+/// The model behind a name, if this program's parties could run and retrace it.
+pub(crate) fn servable_model(name: &str) -> Result<Model, Failure> {
+    let model = model(name)?;
+    EngineOptions::default().check(&model).map_err(|e| {
+        Failure::new(format!("{name}: {e}"))
+            .expected("a model that every party can run and retrace")
+    })?;
+    Ok(model)
 }
 
 /// The model's inputs, in its order, from a PNG, `.npy` or `.npz` file.

@@ -166,6 +166,45 @@ fn models_that_declare_too_much_are_refused() {
 }
 
 #[test]
+fn a_model_whose_run_takes_gigabytes_is_refused_before_anybody_serves_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let conv = node("Conv", &["x", "w"], "y", &[ints("pads", &[20_000; 4])]);
+    let weight = initializer("w", &[1, 1, 1, 1], &[0; 4]);
+    let file = onnx(&[1, 1, 8, 8], &[4], &[conv], &[weight]);
+    std::fs::write(dir.path().join("big.onnx"), file).unwrap();
+    let picture = root().join("models/images/digit-3-a.png");
+    let picture = picture.to_str().unwrap();
+    let words = ["big.onnx", "would hold 6402560512 bytes", "1073741824"];
+    for args in [
+        &["run", "big.onnx", picture][..],
+        &["bench", "isolate", "--model", "big.onnx"],
+        &["demo", "--model", "big.onnx"],
+        &["demo", "--model", "big.onnx", "--image", picture],
+        &[
+            "demo",
+            "--model",
+            "big.onnx",
+            "--image",
+            picture,
+            "--fault",
+            "smaller-model",
+        ],
+        &["model", "register", "big.onnx", "--key", "absent"],
+    ] {
+        refused(dir.path(), args, &words);
+    }
+    let args = ["demo", "--model", "big.onnx", "--image", picture, "--json"];
+    let output = gavel_in(dir.path(), &args);
+    assert_eq!(output.status.code(), Some(1));
+    let said: serde_json::Value = [&output.stdout, &output.stderr]
+        .iter()
+        .find_map(|stream| serde_json::from_slice(stream).ok())
+        .unwrap();
+    let what = said["error"]["what"].as_str().unwrap();
+    assert!(words.iter().all(|word| what.contains(word)), "{what}");
+}
+
+#[test]
 fn unknown_operators_and_broken_graphs_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let model = |nodes: &[Vec<u8>]| onnx(&[1, 4], &[1, 4], nodes, &[]);

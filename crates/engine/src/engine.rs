@@ -11,7 +11,7 @@ use crate::clock::Stopwatch;
 use crate::exec::Exec;
 use crate::pool::Pool;
 use crate::trace::{FineRun, RunOutput, Timing, Trace};
-use crate::{EngineError, NodeObserver, binding, hash};
+use crate::{EngineError, NodeObserver, binding, hash, memory};
 
 /// How an engine runs. None of it changes a bit of any result.
 #[derive(Clone, Debug)]
@@ -29,8 +29,18 @@ impl Default for EngineOptions {
         EngineOptions {
             threads: 0,
             isa: None,
-            max_tensor_bytes: 8 << 30,
+            max_tensor_bytes: 1 << 30,
         }
+    }
+}
+
+impl EngineOptions {
+    /// As [`Engine::check`], before there is an engine.
+    ///
+    /// # Errors
+    /// The memory bound.
+    pub fn check(&self, model: &Model) -> Result<(), EngineError> {
+        memory::check(model, self.max_tensor_bytes)
     }
 }
 
@@ -67,6 +77,15 @@ impl Engine {
     /// The number of threads in use.
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// Whether a run of `model` and the fine trace of each of its segments stay within the memory bound. Known from
+    /// shapes: nothing is computed.
+    ///
+    /// # Errors
+    /// The memory bound.
+    pub fn check(&self, model: &Model) -> Result<(), EngineError> {
+        memory::check(model, self.max_tensor_bytes)
     }
 
     /// Runs `model` on `inputs`, given in the order of the model's inputs (see [`crate::bind`]).
@@ -275,7 +294,7 @@ fn only(mut results: Vec<RunOutput>) -> Result<RunOutput, EngineError> {
         .ok_or_else(|| EngineError::Model("no result".to_owned()))
 }
 
-fn range(segment: &Segment) -> std::ops::Range<usize> {
+pub(crate) fn range(segment: &Segment) -> std::ops::Range<usize> {
     let first = segment.first_node as usize;
     first..first + segment.op_count as usize
 }

@@ -1,5 +1,6 @@
 //! Runs nodes in canonical order over one or more items and keeps only what is still needed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub(crate) struct Exec<'a> {
     model: &'a Model,
     items: Vec<Item>,
     /// Per node: the values that nothing reads after it.
-    dead_after: Vec<Vec<Source>>,
+    dead_after: BTreeMap<usize, Vec<Source>>,
     /// Bytes of the values held, all items together.
     held: u64,
     /// Time spent in operators.
@@ -153,7 +154,7 @@ impl<'a> Exec<'a> {
             }
             self.provide(item, &Source::node(index as u32), Arc::new(output))?;
         }
-        for source in &self.dead_after[index] {
+        for source in self.dead_after.get(&index).into_iter().flatten() {
             for item in &mut self.items {
                 if let Some(value) = item.slot(source).and_then(Option::take) {
                     self.held = self.held.saturating_sub(byte_len(&value.tensor));
@@ -288,9 +289,13 @@ pub(crate) fn byte_len(tensor: &Tensor) -> u64 {
 }
 
 /// Per node of `range`, the values last read there: by it, or (for values nobody reads) made by it.
-fn last_uses(model: &Model, range: &Range<usize>, keep: &[Source]) -> Vec<Vec<Source>> {
+pub(crate) fn last_uses(
+    model: &Model,
+    range: &Range<usize>,
+    keep: &[Source],
+) -> BTreeMap<usize, Vec<Source>> {
     let graph = model.graph();
-    let mut dead = vec![Vec::new(); graph.nodes.len()];
+    let mut dead: BTreeMap<usize, Vec<Source>> = BTreeMap::new();
     let mut seen: std::collections::HashSet<Source> = keep.iter().copied().collect();
     for index in range.clone().rev() {
         let Some(node) = graph.nodes.get(index) else {
@@ -299,7 +304,7 @@ fn last_uses(model: &Model, range: &Range<usize>, keep: &[Source]) -> Vec<Vec<So
         let own = Source::node(index as u32);
         for source in node.inputs.iter().chain([&own]) {
             if !matches!(source, Source::Weight(_)) && seen.insert(*source) {
-                dead[index].push(*source);
+                dead.entry(index).or_default().push(*source);
             }
         }
     }

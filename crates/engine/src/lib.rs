@@ -4,6 +4,7 @@
 //! - [`Engine::run`] and [`Engine::run_batch`] give outputs and the level-1 [`Trace`]; only the
 //!   tensors live at a commit point are hashed.
 //! - [`Engine::fine_trace`] recomputes one segment from the tensors live before it, for a dispute.
+//! - [`Engine::check`] says before a run whether a model stays within the memory bound.
 //! - [`bind`] orders named tensors as the model's inputs and says what does not fit.
 //! - [`NodeObserver`] is the seam by which a test or a demonstration computes with a fault.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -15,6 +16,7 @@ mod engine;
 mod error;
 mod exec;
 mod hash;
+mod memory;
 mod observer;
 mod pool;
 mod trace;

@@ -304,3 +304,69 @@ fn memory_is_bounded_and_freed() {
         "running node \"Relu_0\" would hold 8192 bytes of tensors; the bound is 8191"
     );
 }
+
+#[test]
+fn what_a_check_admits_can_be_run_and_retraced_and_nothing_less() {
+    for policy in [
+        CommitPolicy::CostModel,
+        CommitPolicy::After(vec![2, 5, 9, 14]),
+        CommitPolicy::After(vec![]),
+    ] {
+        let model = classifier(&policy);
+        let inputs = inputs(&model, 4);
+        let bounded = |max_tensor_bytes| {
+            Engine::new(EngineOptions {
+                threads: 1,
+                isa: Some(Isa::best()),
+                max_tensor_bytes,
+            })
+            .unwrap()
+        };
+        let works = |engine: &Engine| -> Result<(), EngineError> {
+            engine.run(&model, &inputs)?;
+            for segment in 0..model.segments().len() {
+                let live = engine.live_before(&model, &inputs, segment, None)?;
+                engine.fine_trace(&model, segment, &live, None)?;
+            }
+            Ok(())
+        };
+        let (mut low, mut high) = (0u64, 1 << 30);
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            match bounded(middle).check(&model) {
+                Ok(()) => high = middle,
+                Err(_) => low = middle,
+            }
+        }
+        works(&bounded(high)).unwrap();
+        for bound in [low, high / 2, 0] {
+            let engine = bounded(bound);
+            let (told, met) = (engine.check(&model), works(&engine));
+            assert_eq!(
+                told.unwrap_err().to_string(),
+                met.unwrap_err().to_string(),
+                "{policy:?} within {bound} bytes"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_model_beyond_the_bound_is_told_by_its_shapes() {
+    let window = gavel_numerics::Window2d {
+        kernel: [1, 1],
+        strides: [1, 1],
+        pads: [20_000; 4],
+        dilations: [1, 1],
+    };
+    let mut b = Builder::new(&[("x", &[1, 1, 8, 8])]);
+    let w = b.weight(&[1, 1, 1, 1]);
+    let y = b.node(Op::Conv2d { window, groups: 1 }, &[Source::Input(0), w]);
+    let model = b.build(&[y], &CommitPolicy::CostModel);
+    let err = EngineOptions::default().check(&model).unwrap_err();
+    let needed = 4 * (40_008u64 * 40_008 + 64);
+    assert!(
+        matches!(err, EngineError::Memory { needed: told, bound: 1_073_741_824, .. } if told == needed),
+        "{err}"
+    );
+}

@@ -38,6 +38,14 @@ pub enum ExecutorError {
         /// The identity of what is in the file.
         found: Digest,
     },
+    /// A model that the engine could not run or not retrace.
+    #[error("model {model_id} cannot be served: {source}")]
+    Unservable {
+        /// The model.
+        model_id: Digest,
+        /// The engine's bound.
+        source: Box<EngineError>,
+    },
     /// A leaf of level 1 that the run does not have.
     #[error("the run has no commit point at leaf {leaf_index}")]
     Leaf {
@@ -217,14 +225,26 @@ pub struct EngineExecutor {
 }
 
 impl EngineExecutor {
-    /// An executor of these models.
-    pub fn new(engine: Engine, models: Models) -> EngineExecutor {
-        EngineExecutor {
+    /// An executor of these models. One that the engine could not run or not retrace is refused here: after
+    /// the claim of a task it would cost a bond.
+    ///
+    /// # Errors
+    /// A model beyond the engine's memory bound.
+    pub fn new(engine: Engine, models: Models) -> Result<EngineExecutor, ExecutorError> {
+        for (model_id, model) in &models.0 {
+            engine
+                .check(model)
+                .map_err(|source| ExecutorError::Unservable {
+                    model_id: *model_id,
+                    source: Box::new(source),
+                })?;
+        }
+        Ok(EngineExecutor {
             engine,
             models,
             runs: Cache::new(RUNS_KEPT),
             segments: Cache::new(SEGMENTS_KEPT),
-        }
+        })
     }
 
     /// The engine.

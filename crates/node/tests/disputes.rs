@@ -482,7 +482,7 @@ async fn a_blob_that_somebody_ruined_keeps_nobody_from_the_other_tasks() {
     // an executor that has not run the first task before, in a process that has not kept its input
     let mut models = gavel_node::Models::new();
     models.add((*model).clone());
-    let fresh = gavel_node::EngineExecutor::new(common::engine(), models);
+    let fresh = gavel_node::EngineExecutor::new(common::engine(), models).unwrap();
     let mut watching = Watcher::new(Party {
         executor: Arc::new(fresh),
         blobs: Blobs::directory(folder.path()).unwrap(),

@@ -225,7 +225,7 @@ async fn an_input_that_vanishes_after_the_claim_costs_no_auditor_and_hides_nothi
         // it computes with an engine of its own: runs of others are not its own
         let mut models = gavel_node::Models::new();
         models.add(gavel_model::shipped::load("digits-small").unwrap());
-        let engine = gavel_node::EngineExecutor::new(common::engine(), models);
+        let engine = gavel_node::EngineExecutor::new(common::engine(), models).unwrap();
         auditor.executor = std::sync::Arc::new(engine);
         auditor.blobs = gavel_node::Blobs::memory();
         auditors.push(auditor);
@@ -281,5 +281,26 @@ async fn an_input_that_vanishes_after_the_claim_costs_no_auditor_and_hides_nothi
     assert_eq!(entry.attempts[0].ended.as_deref(), Some("void"));
     for auditor in &auditors {
         assert_eq!(stake(board, &auditor.address()), STAKE, "{}", auditor.name);
+    }
+}
+
+#[test]
+fn a_model_that_cannot_be_run_within_the_bound_is_never_served() {
+    let model = gavel_model::shipped::load("digits").unwrap();
+    let id = model.model_id();
+    let mut models = gavel_node::Models::new();
+    models.add(model);
+    let small = gavel_engine::EngineOptions {
+        threads: 1,
+        isa: None,
+        max_tensor_bytes: 300,
+    };
+    let engine = gavel_engine::Engine::new(small).unwrap();
+    let refused = gavel_node::EngineExecutor::new(engine, models)
+        .err()
+        .unwrap();
+    let words = refused.to_string();
+    for word in [&id.to_string(), "would hold", "the bound is 300"] {
+        assert!(words.contains(word), "{word:?} is not in {words:?}");
     }
 }

@@ -56,7 +56,7 @@ impl Workload {
     /// A model with these inputs.
     ///
     /// # Errors
-    /// Inputs that the model does not take.
+    /// Inputs that the model does not take; a model beyond the engine's memory bound.
     pub fn new(
         name: impl Into<String>,
         model: Model,
@@ -78,7 +78,7 @@ impl Workload {
             name: name.into(),
             inputs,
             model,
-            honest: Arc::new(EngineExecutor::new(engine, models)),
+            honest: Arc::new(EngineExecutor::new(engine, models)?),
             digests,
             label,
             liars: Mutex::default(),

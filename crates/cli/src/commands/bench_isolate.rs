@@ -39,7 +39,7 @@ pub(crate) fn run(
     out: Output,
 ) -> Result<Exit, Failure> {
     let model = files::model(name)?;
-    let executor = executor(&model, args)?;
+    let executor = executor(name, &model, args)?;
     let inputs = inputs(&model, max_bytes(args))?;
     out.progress(format!(
         "falsifying {faults} elements of {name}, one at a time"

@@ -93,7 +93,7 @@ fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
         Some(path) => path.display().to_string(),
         None => MODEL.to_owned(),
     };
-    let model = files::model(&name)?;
+    let model = files::servable_model(&name)?;
     let max_bytes = EngineOptions::default().max_tensor_bytes;
     let inputs = match args.images.as_slice() {
         [] => default_inputs(&model, &name, max_bytes)?,

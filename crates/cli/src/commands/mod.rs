@@ -73,8 +73,10 @@ fn max_bytes(args: EngineArgs) -> u64 {
 }
 
 /// The honest executor of one model.
-fn executor(model: &Model, args: EngineArgs) -> Result<Arc<EngineExecutor>, Failure> {
+fn executor(name: &str, model: &Model, args: EngineArgs) -> Result<Arc<EngineExecutor>, Failure> {
     let mut models = Models::new();
     models.add(model.clone());
-    Ok(Arc::new(EngineExecutor::new(engine(args)?, models)))
+    EngineExecutor::new(engine(args)?, models)
+        .map(Arc::new)
+        .at(name)
 }

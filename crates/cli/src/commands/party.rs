@@ -56,7 +56,7 @@ pub(super) fn executor(
 ) -> Result<(Arc<EngineExecutor>, Vec<Digest>), Failure> {
     let (mut models, mut ids) = (Models::new(), Vec::new());
     for name in names {
-        let model = files::model(name)?;
+        let model = files::servable_model(name)?;
         let id = model.model_id();
         if !board.models.contains_key(&id) {
             let known: Vec<_> = board.models.keys().map(ToString::to_string).collect();
@@ -76,7 +76,8 @@ pub(super) fn executor(
         ids.push(id);
     }
     let engine = Engine::new(EngineOptions::default()).at("GAVEL_ISA")?;
-    Ok((Arc::new(EngineExecutor::new(engine, models)), ids))
+    let executor = EngineExecutor::new(engine, models).at(names.join(", "))?;
+    Ok((Arc::new(executor), ids))
 }
 
 pub(super) fn blobs(place: &str) -> Result<Blobs, Failure> {

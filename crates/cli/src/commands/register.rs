@@ -16,7 +16,7 @@ pub(crate) fn run(args: RegisterArgs, out: Output) -> Result<Exit, Failure> {
 }
 
 async fn register(args: RegisterArgs, out: Output) -> Result<Exit, Failure> {
-    let model = files::model(&args.model)?;
+    let model = files::servable_model(&args.model)?;
     let network = party::network(&args.network).await?;
     let account = party::account(&network, &args.key)?;
     let id = model.model_id();

@@ -34,7 +34,7 @@ pub(crate) fn shipped(name: &str, picture: usize) -> (Arc<EngineExecutor>, Diges
 pub(crate) fn with_model(model: Model) -> (Arc<EngineExecutor>, Digest) {
     let mut models = Models::new();
     let id = models.add(model);
-    (Arc::new(EngineExecutor::new(engine(), models)), id)
+    (Arc::new(EngineExecutor::new(engine(), models).unwrap()), id)
 }
 
 /// Knowledge of a run of that task.

@@ -67,7 +67,7 @@ impl World {
         account.send(market, register).await.unwrap();
         World {
             mirror: Mirror::new(network.clone()),
-            honest: Arc::new(EngineExecutor::new(super::engine(), models)),
+            honest: Arc::new(EngineExecutor::new(super::engine(), models).unwrap()),
             blobs: Blobs::memory(),
             network,
             model,
