@@ -65,6 +65,9 @@ pub(crate) struct ProviderRunArgs {
     /// Lowest price to work for, in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 1)]
     pub(crate) reserve: u64,
+    /// Shortest time from claim to deadline to take a task with, in seconds: a late result costs stake
+    #[arg(long, value_name = "SECONDS", default_value_t = gavel_node::roles::LEAST_EXEC_SECONDS)]
+    pub(crate) least_exec: u32,
     /// Most tasks at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) concurrency: u32,
@@ -72,7 +75,7 @@ pub(crate) struct ProviderRunArgs {
     #[arg(long)]
     pub(crate) no_keeper: bool,
     /// Do wrong, to see what a network makes of it
-    #[arg(long = "fault", value_name = "KIND", hide = true)]
+    #[arg(long = "fault", value_name = "KIND")]
     pub(crate) faults: Vec<Fault>,
     #[command(flatten)]
     pub(crate) run: LoopArgs,
@@ -194,7 +197,7 @@ pub(crate) struct WatchArgs {
     #[arg(long = "model", value_name = "MODEL", required = true)]
     pub(crate) models: Vec<String>,
     /// Do wrong, to see what a network makes of it
-    #[arg(long, value_name = "KIND", hide = true)]
+    #[arg(long, value_name = "KIND")]
     pub(crate) fault: Option<Fault>,
     #[command(flatten)]
     pub(crate) run: LoopArgs,

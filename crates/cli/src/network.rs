@@ -38,7 +38,8 @@ pub(crate) fn password(args: &PasswordArgs) -> Result<String, Failure> {
 }
 
 pub(crate) fn key_failure(path: &Path, error: impl std::fmt::Display) -> Failure {
-    let failure = Failure::new(error).expected("a key file and its password");
+    let text = error.to_string().replace("Mac Mismatch", "wrong password");
+    let failure = Failure::new(text).expected("a key file and its password");
     match path.exists() {
         true => failure,
         false => failure.hint(format!("`gavel key new {}` makes one", path.display())),

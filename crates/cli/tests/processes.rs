@@ -373,10 +373,9 @@ fn what_a_network_cannot_accept_is_refused_in_words_and_costs_nothing() {
         "rosa.json",
     ];
     let ask = |more: &[&'static str], words: &[&str]| refused(&[&post[..], more].concat(), words);
-    ask(
-        &["--min-price", "9", "--max-price", "8"],
-        &["PriceOutOfRange"],
-    );
+    let mut falling = net.command(&post);
+    let falling = falling.args(["--min-price", "9", "--max-price", "8"]);
+    assert_eq!(falling.output().unwrap().status.code(), Some(2));
     ask(&["--max-price", "1000000"], &["PriceOutOfRange"]);
     ask(&["--exec", "1000000"], &["ExecSecondsOutOfRange"]);
     refused(&["task", "show", "1"], &["no task 1", "gavel task list"]);

@@ -118,15 +118,26 @@ where
         let mut inner = std::mem::replace(&mut self.0, again);
         Box::pin(async move {
             for tries in 1..ASKED {
-                match inner.call(packet.clone()).await {
-                    Err(TransportError::Transport(_)) if is_question => {
-                        tokio::time::sleep(PAUSE * tries).await;
-                        std::future::poll_fn(|context| inner.poll_ready(context)).await?;
-                    }
-                    answer => return answer,
+                let answer = inner.call(packet.clone()).await;
+                if !is_question || !is_no_answer(&answer) {
+                    return answer;
                 }
+                tokio::time::sleep(PAUSE * tries * tries).await;
+                std::future::poll_fn(|context| inner.poll_ready(context)).await?;
             }
             inner.call(packet).await
         })
+    }
+}
+
+/// Lost, garbled, or about the node and not the question: it limits requests.
+fn is_no_answer(answer: &Result<ResponsePacket, TransportError>) -> bool {
+    const LIMITED: [i64; 2] = [-32005, 429];
+    match answer {
+        Err(TransportError::Transport(_) | TransportError::DeserError { .. }) => true,
+        Err(_) => false,
+        Ok(packet) => packet
+            .iter_errors()
+            .any(|error| LIMITED.contains(&error.code)),
     }
 }

@@ -149,7 +149,7 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
     }
     out.line("");
     out.facts(&[("written", file.display().to_string())]);
-    out.next("gavel provider run --key KEYFILE");
+    out.next("gavel model register MODEL --key KEYFILE");
     out.json(&json!({"deployment": deployment, "file": file, "minted": args.mint, "tokens_each": args.amount}))?;
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use gavel_node::{
     Address, Blobs, Board, EngineExecutor, Mirror, Models, Party, Role, Runner, RunnerEvent,
 };
 use gavel_settlement::account::load_keystore;
-use gavel_settlement::{Account, Deployment, Network};
+use gavel_settlement::{Account, Deployment, Network, NetworkError};
 use gavel_trace::Digest;
 use serde_json::json;
 
@@ -18,6 +18,9 @@ use crate::files;
 use crate::network::{self, TOKEN};
 use crate::output::{BAD, DIM, Output, paint};
 
+/// Times that the chain is asked at the start before a command gives up.
+const TRIES: u32 = 5;
+
 /// The deployment that the flags name, on its chain.
 pub(super) async fn network(args: &NetworkArgs) -> Result<Network, Failure> {
     let file = args.deployment.display();
@@ -26,7 +29,15 @@ pub(super) async fn network(args: &NetworkArgs) -> Result<Network, Failure> {
             "`gavel chain deploy --deployment {file}` writes one"
         ))
     })?;
-    let connected = Network::connect(&args.rpc, deployment).await;
+    let mut connected = Network::connect(&args.rpc, deployment.clone()).await;
+    for tries in 1..TRIES {
+        // what is not there now may come; what is another chain stays one
+        if !matches!(&connected, Err(NetworkError::Rpc(_))) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200) * tries).await;
+        connected = Network::connect(&args.rpc, deployment.clone()).await;
+    }
     connected.map_err(|e| {
         Failure::new(format!("{}: {e}", args.rpc))
             .expected(format!("a JSON-RPC node of the chain in {file}"))
@@ -41,9 +52,15 @@ pub(super) fn account(network: &Network, args: &KeyArgs) -> Result<Account, Fail
     Ok(Account::new(signer, network.clone()))
 }
 
-/// The chain as it is now.
+/// The chain as it is now. What was read before an error is not read again, so that a bad line only takes longer.
 pub(super) async fn mirror(network: &Network) -> Result<Mirror, Failure> {
     let mut mirror = Mirror::new(network.clone());
+    for tries in 1..TRIES {
+        match mirror.refresh().await {
+            Ok(_) => return Ok(mirror),
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(200) * tries).await,
+        }
+    }
     mirror.refresh().await.at("reading the chain")?;
     Ok(mirror)
 }

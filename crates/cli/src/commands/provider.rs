@@ -69,6 +69,13 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
         out.line(format!("{} {}", me.name, act.what));
         out.event(&json!({"event": "acted", "who": me.name, "what": act.what, "transaction": act.transaction, "gas": act.gas}));
     }
+    if mirror.board().is_tombstoned(&me.address()) {
+        return Err(Failure::new(format!(
+            "{} is tombstoned: it was convicted, and serves no more",
+            me.address()
+        ))
+        .expected("a key that was never convicted, nor its owner or payout"));
+    }
     out.facts(&[
         ("provider", me.address().to_string()),
         ("serves", args.models.join(", ")),
@@ -81,6 +88,7 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
     out.event(&json!({"event": "serving", "provider": me.address(), "models": models}));
     let policy = ProviderPolicy {
         reserve: u128::from(args.reserve) * TOKEN,
+        least_exec_seconds: args.least_exec,
         models,
         delivers: !has(Fault::NoResult),
         defends: !has(Fault::Withhold),

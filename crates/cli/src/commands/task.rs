@@ -44,6 +44,13 @@ pub(crate) fn run(command: TaskCommand, out: Output) -> Result<Exit, Failure> {
 }
 
 async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
+    if args.min_price > args.max_price {
+        let found = format!(
+            "--min-price {} is above --max-price {}",
+            args.min_price, args.max_price
+        );
+        return Err(Failure::usage(found).expected("a price that rises"));
+    }
     let model = files::model(&args.model)?;
     let inputs = files::inputs(&model, &args.input, MAX_INPUT_BYTES)?;
     let network = party::network(&args.party.network).await?;

@@ -14,7 +14,7 @@ pub use auditor::Auditor;
 pub use join::{JoinOptions, join};
 pub use keeper::{Chore, Keeper, chores};
 pub use order::{Order, OrderError, post};
-pub use provider::{Provider, ProviderPolicy};
+pub use provider::{LEAST_EXEC_SECONDS, Provider, ProviderPolicy};
 pub use referee::Referee;
 pub use register::registration;
 pub use requester::{Requester, outputs_of};

@@ -11,11 +11,16 @@ use crate::board::{Task, TaskState};
 use crate::role::Attempts;
 use crate::{Act, Address, Board, NodeError, Party, Role, defend};
 
+/// Enough for a run, and for some round trips to a chain that answers slowly.
+pub const LEAST_EXEC_SECONDS: u32 = 10;
+
 /// How a provider does business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderPolicy {
     /// Lowest price that it works for, in units of the asset.
     pub reserve: u128,
+    /// Shortest time from claim to deadline that it takes a task with, in seconds: a late result costs stake.
+    pub least_exec_seconds: u32,
     /// Models that it serves; it bids for those only that its executor has.
     pub models: Vec<Digest>,
     /// Whether it delivers what it claimed: false is the fault `no-result`.
@@ -32,6 +37,7 @@ impl ProviderPolicy {
     pub fn honest(reserve: u128, models: Vec<Digest>) -> ProviderPolicy {
         ProviderPolicy {
             reserve,
+            least_exec_seconds: LEAST_EXEC_SECONDS,
             models,
             delivers: true,
             defends: true,
@@ -118,6 +124,7 @@ impl Provider {
     /// Whether the price is right and there is everything to work with: a claim asserts possession of the input.
     async fn wants(&self, board: &Board, task: &Task) -> Result<bool, NodeError> {
         Ok(board.price_now(task) >= self.policy.reserve
+            && task.exec_seconds >= self.policy.least_exec_seconds
             && self.party.inputs_of(task).await?.is_some())
     }
 
