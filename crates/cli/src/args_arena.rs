@@ -84,7 +84,7 @@ pub(crate) enum SimCommand {
         #[arg(long, default_value = "1..100", value_parser = parse_seeds)]
         seeds: (u64, u64),
         /// Worker threads
-        #[arg(long, default_value_t = 2)]
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
         threads: u16,
     },
 }
