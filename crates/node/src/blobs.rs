@@ -35,6 +35,23 @@ struct Kept {
     bytes: usize,
 }
 
+impl Kept {
+    /// Adds inputs within `most` bytes in all: the oldest leave for them, and what is larger by itself is not kept.
+    fn add(&mut self, digest: &Digest, inputs: &[Tensor], most: usize) {
+        let size = |inputs: &[Tensor]| inputs.iter().map(|t| t.le_bytes().len()).sum::<usize>();
+        let bytes = size(inputs);
+        if bytes > most || self.inputs.iter().any(|(name, _)| name == digest) {
+            return;
+        }
+        while self.bytes + bytes > most && !self.inputs.is_empty() {
+            let (_, oldest) = self.inputs.remove(0);
+            self.bytes -= size(&oldest);
+        }
+        self.bytes += bytes;
+        self.inputs.push((*digest, inputs.to_vec()));
+    }
+}
+
 impl Blobs {
     /// In this process.
     pub fn memory() -> Blobs {
@@ -58,17 +75,8 @@ impl Blobs {
 
     /// Keeps inputs that are what their digest says, in this process, in case that the store loses them.
     pub(crate) fn keep(&self, digest: &Digest, inputs: &[Tensor]) {
-        let size = |inputs: &[Tensor]| inputs.iter().map(|t| t.le_bytes().len()).sum::<usize>();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.inputs.iter().any(|(name, _)| name == digest) {
-            return;
-        }
-        kept.bytes += size(inputs);
-        kept.inputs.push((*digest, inputs.to_vec()));
-        while kept.bytes > KEPT_BYTES && !kept.inputs.is_empty() {
-            let (_, oldest) = kept.inputs.remove(0);
-            kept.bytes -= size(&oldest);
-        }
+        kept.add(digest, inputs, KEPT_BYTES);
     }
 
     /// In a directory, created if absent.
@@ -247,6 +255,17 @@ mod tests {
             let error = blobs.inputs(&digest).await.unwrap_err().to_string();
             assert!(error.contains("inputs/0x0303"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_oldest_inputs_leave_and_one_that_is_too_large_pushes_nobody_out() {
+        let input = |values: usize| vec![Tensor::f32([values as u64], vec![1.0; values]).unwrap()];
+        let mut kept = Kept::default();
+        for (name, values) in [(1, 10), (2, 10), (2, 10), (3, 11), (4, 5), (5, 26)] {
+            kept.add(&Digest([name; 32]), &input(values), 100);
+        }
+        let names: Vec<u8> = kept.inputs.iter().map(|(name, _)| name.0[0]).collect();
+        assert_eq!((names, kept.bytes), (vec![3, 4], 64));
     }
 
     #[test]

@@ -304,3 +304,35 @@ fn a_model_that_cannot_be_run_within_the_bound_is_never_served() {
         assert!(words.contains(word), "{word:?} is not in {words:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_that_leaves_no_time_to_deliver_finds_nobody() {
+    let mut world = World::new(250_000).await;
+    let a = world.staked("a").await;
+    let requester = world.party("requester").await;
+    let order = |seconds| gavel_node::roles::Order {
+        model: world.model,
+        inputs: world.inputs.clone(),
+        seed: 7,
+        min_price: UNIT,
+        max_price: 10 * UNIT,
+        ramp_seconds: 100,
+        exec_seconds: Some(seconds),
+    };
+    let least = gavel_node::roles::LEAST_EXEC_SECONDS;
+    let orders = [order(least - 1), order(least)];
+    for order in &orders {
+        let board = world.mirror.refresh().await.unwrap();
+        gavel_node::roles::post(&requester, board, order)
+            .await
+            .unwrap();
+    }
+    let mut roles: Vec<Box<dyn Role>> =
+        vec![Box::new(world.provider(&a, UNIT)), world.keeper().await];
+    world
+        .until(&mut roles, |b| {
+            state(b, 1) == TaskState::Expired && state(b, 2) == TaskState::Settled
+        })
+        .await;
+    assert_eq!(stake(world.board().await, &a.address()), STAKE);
+}

@@ -119,7 +119,7 @@ where
         Box::pin(async move {
             for tries in 1..ASKED {
                 let answer = inner.call(packet.clone()).await;
-                if !is_question || !is_no_answer(&answer) {
+                if !is_question || !is_lost(&answer) {
                     return answer;
                 }
                 tokio::time::sleep(PAUSE * tries * tries).await;
@@ -130,14 +130,140 @@ where
     }
 }
 
-/// Lost, garbled, or about the node and not the question: it limits requests.
-fn is_no_answer(answer: &Result<ResponsePacket, TransportError>) -> bool {
-    const LIMITED: [i64; 2] = [-32005, 429];
+/// Whether there was no answer, a garbled one, or one about the node and not the question.
+fn is_lost(answer: &Result<ResponsePacket, TransportError>) -> bool {
     match answer {
         Err(TransportError::Transport(_) | TransportError::DeserError { .. }) => true,
         Err(_) => false,
-        Ok(packet) => packet
-            .iter_errors()
-            .any(|error| LIMITED.contains(&error.code)),
+        Ok(packet) => packet.iter_errors().any(is_no_answer),
+    }
+}
+
+/// Whether the node speaks of itself and not of the request: it limits requests, or it is broken.
+pub(crate) fn is_no_answer(payload: &ErrorPayload) -> bool {
+    // with data it is a revert: some nodes say those so
+    (payload.code == rpc::INTERNAL && payload.data.is_none())
+        || payload.code == 429
+        || payload.code == -32005
+        || payload.message.contains("rate limit")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use alloy::rpc::json_rpc::{Id, Request};
+    use tower::Service as _;
+
+    use super::*;
+
+    /// Fails so many times in one way, then answers.
+    #[derive(Clone)]
+    struct Failing {
+        failure: fn(&SerializedRequest) -> Result<ResponsePacket, TransportError>,
+        left: Arc<AtomicU32>,
+        asked: Arc<AtomicU32>,
+    }
+
+    impl tower::Service<RequestPacket> for Failing {
+        type Response = ResponsePacket;
+        type Error = TransportError;
+        type Future = TransportFut<'static>;
+
+        fn poll_ready(
+            &mut self,
+            _: &mut task::Context<'_>,
+        ) -> task::Poll<Result<(), TransportError>> {
+            task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, packet: RequestPacket) -> TransportFut<'static> {
+            let RequestPacket::Single(request) = packet else {
+                panic!("one request at a time");
+            };
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let left = self.left.load(Ordering::Relaxed);
+            let answer = match left.checked_sub(1) {
+                Some(fewer) => {
+                    self.left.store(fewer, Ordering::Relaxed);
+                    (self.failure)(&request)
+                }
+                None => Ok(says(&request, ResponsePayload::Success(text("\"0x1\"")))),
+            };
+            Box::pin(std::future::ready(answer))
+        }
+    }
+
+    fn text(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    fn says(request: &SerializedRequest, payload: ResponsePayload) -> ResponsePacket {
+        ResponsePacket::Single(Response {
+            id: request.id().clone(),
+            payload,
+        })
+    }
+
+    fn error(request: &SerializedRequest, code: i64, data: Option<&str>) -> ResponsePacket {
+        let payload = ErrorPayload {
+            code,
+            message: "no".into(),
+            data: data.map(text),
+        };
+        says(request, ResponsePayload::Failure(payload))
+    }
+
+    fn lost(_: &SerializedRequest) -> Result<ResponsePacket, TransportError> {
+        Err(TransportErrorKind::custom_str("the answer was lost"))
+    }
+
+    fn garbled(_: &SerializedRequest) -> Result<ResponsePacket, TransportError> {
+        let page = "<html>";
+        let error = serde_json::from_str::<Value>(page).unwrap_err();
+        Err(TransportError::deser_err(error, page))
+    }
+
+    fn limited(request: &SerializedRequest) -> Result<ResponsePacket, TransportError> {
+        Ok(error(request, -32005, None))
+    }
+
+    fn reverted(request: &SerializedRequest) -> Result<ResponsePacket, TransportError> {
+        Ok(error(request, 3, Some("\"0x08c379a0\"")))
+    }
+
+    /// Whether the last answer is good, and how often the node was asked.
+    async fn ask(
+        method: &'static str,
+        failure: fn(&SerializedRequest) -> Result<ResponsePacket, TransportError>,
+        times: u32,
+    ) -> (bool, u32) {
+        let asked = Arc::new(AtomicU32::new(0));
+        let mut service = AskAgain::new(Failing {
+            failure,
+            left: Arc::new(AtomicU32::new(times)),
+            asked: Arc::clone(&asked),
+        });
+        let request = Request::new(method, Id::Number(1), ());
+        let request: SerializedRequest = request.try_into().unwrap();
+        let answer = service.call(RequestPacket::Single(request)).await;
+        let good = answer.is_ok_and(|packet| packet.iter_errors().next().is_none());
+        (good, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_is_asked_again_until_it_is_answered_and_not_for_ever() {
+        for failure in [lost, garbled, limited] {
+            assert_eq!(ask("eth_call", failure, 0).await, (true, 1));
+            assert_eq!(ask("eth_call", failure, 2).await, (true, 3));
+            assert_eq!(ask("eth_call", failure, 100).await, (false, ASKED));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_an_answer_and_a_transaction_is_no_question() {
+        assert_eq!(ask("eth_call", reverted, 1).await, (false, 1));
+        assert_eq!(ask(SENDING, lost, 1).await, (false, 1));
     }
 }

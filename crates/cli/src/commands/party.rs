@@ -52,7 +52,7 @@ pub(super) fn account(network: &Network, args: &KeyArgs) -> Result<Account, Fail
     Ok(Account::new(signer, network.clone()))
 }
 
-/// The chain as it is now. What was read before an error is not read again, so that a bad line only takes longer.
+/// The chain as it is now, read with patience: whole ranges of blocks that were read before an error stay read.
 pub(super) async fn mirror(network: &Network) -> Result<Mirror, Failure> {
     let mut mirror = Mirror::new(network.clone());
     for tries in 1..TRIES {

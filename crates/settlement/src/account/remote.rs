@@ -9,14 +9,14 @@ use alloy::consensus::Transaction as _;
 use alloy::eips::BlockId;
 use alloy::network::TransactionBuilder as _;
 use alloy::providers::Provider as _;
-use alloy::rpc::json_rpc::{ErrorPayload, RpcError};
+use alloy::rpc::json_rpc::RpcError;
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::transports::TransportError;
 
 use super::error::SendError;
 use super::sender::{Fees, GAS_CAP, Intent, Mined, Sender, Signed};
 use crate::endpoint::entry;
-use crate::rpc::INTERNAL;
+use crate::transport::is_no_answer;
 
 /// Times that a transaction is signed anew because its nonce was taken by somebody else with the same key.
 const SIGN_MAX: u32 = 4;
@@ -346,15 +346,6 @@ fn is_lost(error: &TransportError) -> bool {
         RpcError::NullResp | RpcError::DeserError { .. } => true,
         _ => false,
     }
-}
-
-/// Whether the node speaks of itself and not of the request: it limits requests, or it is broken.
-fn is_no_answer(payload: &ErrorPayload) -> bool {
-    // with data it is a revert: some nodes say those so
-    (payload.code == INTERNAL && payload.data.is_none())
-        || payload.code == 429
-        || payload.code == -32005
-        || payload.message.contains("rate limit")
 }
 
 fn unsent(error: TransportError) -> SendError {
