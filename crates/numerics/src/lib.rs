@@ -5,9 +5,11 @@
 //! - [`scalar`]: elementary functions as fixed sequences of basic operations.
 //! - [`program`], [`reference`]: per-element scalar programs as data and the interpreter that runs
 //!   them: slow, obvious, the oracle for everything else.
+//! - [`batch`]: runs cut at every 128th step, as a dispute plays over them.
 //! - [`kernels`]: fast, and equal to the oracle by bits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod batch;
 mod error;
 pub mod kernels;
 mod op;
