@@ -3,6 +3,7 @@
 use crate::{
     Claim, GameView, IsolateDirect, Move, Outcome, Phase, PostSegment, Role, SegmentFacts, Side,
     Tree,
+    appeal::AppealOutcome,
     rules::{previous_opens, segment_opens},
 };
 use gavel_trace::{Digest, FineIndex, ModelHeader, ROW_LEVELS, fold, row_len};
@@ -26,6 +27,8 @@ pub struct CourtSetup {
     pub referee_seconds: u32,
     /// Seconds of the appeal window.
     pub appeal_window: u32,
+    /// Rulings on an earlier operator in one dispute.
+    pub max_earlier: u8,
 }
 
 /// Why the court refused a move. A refused move changes nothing.
@@ -61,7 +64,8 @@ pub enum Refused {
 /// One dispute.
 ///
 /// The referee's draw, signatures and the appeal levels lie outside: a draw takes effect at once,
-/// signatures are the caller's to check, an appealed dispute is void.
+/// signatures are the caller's to check, an appealed dispute is played by
+/// the appeal levels, whose outcome comes back by [`CourtModel::end_appeal`].
 #[derive(Clone, Debug)]
 pub struct CourtModel {
     setup: CourtSetup,
@@ -69,6 +73,24 @@ pub struct CourtModel {
     clocks: [u64; 2],
     turn_started: u64,
     moves: u32,
+    earlier_rulings: u8,
+    /// Where the challenger's game ended, once it has.
+    isolated: Option<(FineIndex, Digest)>,
+    /// What is appealed.
+    appealed: Option<Appealed>,
+}
+
+/// A ruling in the hands of the appeal levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appealed {
+    /// The place that was ruled on.
+    pub place: FineIndex,
+    /// The provider's digest there.
+    pub claimed: Digest,
+    /// Whether the ruling was against the provider.
+    pub guilty: bool,
+    /// The accuser is the referee, not the challenger.
+    pub earlier: bool,
 }
 
 impl CourtModel {
@@ -83,12 +105,16 @@ impl CourtModel {
                 level1_root: setup.level1_root,
                 segment: None,
                 phase: Phase::Closed(Outcome::Void),
+                earlier_left: setup.max_earlier > 0,
                 moot: false,
             },
             setup,
             clocks: [budget; 2],
             turn_started: now,
             moves: 0,
+            earlier_rulings: 0,
+            isolated: None,
+            appealed: None,
         };
         let claim = court.view.level1_claim();
         court.descend(claim, now);
@@ -105,10 +131,43 @@ impl CourtModel {
         self.moves
     }
 
+    /// What the appeal levels are to judge.
+    pub fn appealed(&self) -> Option<Appealed> {
+        self.appealed
+    }
+
+    /// Takes the appeal levels' outcome for the ruling.
+    ///
+    /// # Errors
+    /// [`Refused::NotYours`] where nothing is appealed.
+    pub fn end_appeal(&mut self, outcome: AppealOutcome) -> Result<(), Refused> {
+        let appealed = self.appealed.take().ok_or(Refused::NotYours)?;
+        match outcome {
+            AppealOutcome::Guilty => self.close(Outcome::Upheld),
+            // a lie about an earlier operator does not take the challenger's claim out of court
+            AppealOutcome::Cleared if appealed.earlier => {
+                let (place, claimed) = self.isolated.ok_or(Refused::NotYours)?;
+                self.isolate(place, claimed);
+                Ok(())
+            }
+            AppealOutcome::Cleared => self.close(Outcome::Cleared),
+            AppealOutcome::Void => self.close(Outcome::Void),
+        }
+    }
+
+    fn isolate(&mut self, place: FineIndex, claimed: Digest) {
+        self.isolated = Some((place, claimed));
+        self.view.phase = Phase::Isolated {
+            place,
+            claimed,
+            beacon_ready: true,
+        };
+    }
+
     /// Applies a move by a party at a time. Anyone may move for the provider, as the rows
     /// authenticate themselves.
     pub fn apply(&mut self, by: Role, proposed: &Move, now: u64) -> Result<(), Refused> {
-        if self.view.is_over() {
+        if self.view.is_over() || self.view.phase == Phase::Appealed {
             return Err(Refused::Over);
         }
         let phase = self.view.phase.clone();
@@ -240,6 +299,7 @@ impl CourtModel {
                     place,
                     claimed: disputed,
                     ruled: *own,
+                    earlier: false,
                     appeal_deadline,
                 };
                 Ok(())
@@ -248,6 +308,7 @@ impl CourtModel {
                 Move::RuleEarlier {
                     index,
                     provider_digest,
+                    own,
                     opening,
                 },
                 Phase::Refereed {
@@ -263,7 +324,7 @@ impl CourtModel {
                 if now > deadline {
                     return Err(Refused::TooLate);
                 }
-                if *index >= isolated {
+                if *index >= isolated || !self.view.earlier_left || own == provider_digest {
                     return Err(Refused::Range);
                 }
                 let height = self.view.model.ops_height;
@@ -272,12 +333,14 @@ impl CourtModel {
                 {
                     return Err(Refused::Opening);
                 }
-                // The dispute that the contract opens in its place, under the same view.
-                let (place, claimed) = (FineIndex::Op(*index), *provider_digest);
-                self.view.phase = Phase::Isolated {
-                    place,
-                    claimed,
-                    beacon_ready: true,
+                self.earlier_rulings += 1;
+                self.view.earlier_left = self.earlier_rulings < self.setup.max_earlier;
+                self.view.phase = Phase::Ruled {
+                    place: FineIndex::Op(*index),
+                    claimed: *provider_digest,
+                    ruled: *own,
+                    earlier: true,
+                    appeal_deadline: now + u64::from(self.setup.appeal_window),
                 };
                 Ok(())
             }
@@ -292,20 +355,17 @@ impl CourtModel {
                 if now <= deadline {
                     return Err(Refused::TooEarly);
                 }
-                self.view.phase = Phase::Isolated {
-                    place,
-                    claimed,
-                    beacon_ready: true,
-                };
+                self.isolate(place, claimed);
                 Ok(())
             }
             (
                 Move::Appeal,
                 Phase::Ruled {
+                    place,
                     claimed,
                     ruled,
+                    earlier,
                     appeal_deadline,
-                    ..
                 },
             ) => {
                 let loser = if ruled == claimed {
@@ -319,7 +379,14 @@ impl CourtModel {
                 if now > appeal_deadline {
                     return Err(Refused::TooLate);
                 }
-                self.close(Outcome::Void)
+                self.appealed = Some(Appealed {
+                    place,
+                    claimed,
+                    guilty: ruled != claimed,
+                    earlier,
+                });
+                self.view.phase = Phase::Appealed;
+                Ok(())
             }
             (
                 Move::Finalize,
@@ -406,20 +473,17 @@ impl CourtModel {
         }
         // Indices below a segment's counts fit 32 bits.
         let at = claim.index as u32;
-        let isolated = |place| Phase::Isolated {
-            place,
-            claimed: claim.node,
-            beacon_ready: true,
-        };
-        self.view.phase = match claim.tree {
-            Tree::Level1 => Phase::SegmentWanted {
-                leaf_index: claim.index,
-                leaf: claim.node,
-                deadline,
-            },
-            Tree::Ops => isolated(FineIndex::Op(at)),
-            Tree::Live => isolated(FineIndex::Live(at)),
-        };
+        match claim.tree {
+            Tree::Level1 => {
+                self.view.phase = Phase::SegmentWanted {
+                    leaf_index: claim.index,
+                    leaf: claim.node,
+                    deadline,
+                }
+            }
+            Tree::Ops => self.isolate(FineIndex::Op(at), claim.node),
+            Tree::Live => self.isolate(FineIndex::Live(at), claim.node),
+        }
     }
 
     fn post_segment(
@@ -499,12 +563,7 @@ impl CourtModel {
             live_count: segment.live_count,
             ops_root: direct.ops_root,
         });
-        let (place, claimed) = (direct.place, direct.claimed);
-        self.view.phase = Phase::Isolated {
-            place,
-            claimed,
-            beacon_ready: true,
-        };
+        self.isolate(direct.place, direct.claimed);
         self.moves += 1;
         Ok(())
     }

@@ -78,7 +78,7 @@ pub fn propose(
     policy: &Policy,
     now: u64,
 ) -> Option<Move> {
-    if view.is_over() || view.check().is_err() {
+    if view.is_over() || view.phase == Phase::Appealed || view.check().is_err() {
         return None;
     }
     if view.moot {
@@ -240,6 +240,7 @@ fn referee(
 ) -> Option<Move> {
     let segment = view.segment?;
     if let FineIndex::Op(isolated) = place
+        && view.earlier_left
         && starts_alike(view, &segment, knowledge)
         && let Some(own) = knowledge.fine_trace(segment.leaf_index)
         && let Some(earlier) = earlier(&segment, isolated, &own, knowledge)
@@ -278,6 +279,7 @@ fn earlier(
         FineIndex::Op(index) if index < isolated => Some(Move::RuleEarlier {
             index,
             provider_digest: theirs.digest_at(FineIndex::Op(index)).ok()?,
+            own: own.digest_at(FineIndex::Op(index)).ok()?,
             opening: theirs.open(FineIndex::Op(index)).ok()?,
         }),
         _ => None,

@@ -6,10 +6,13 @@
 //! to lose a game that was won; a party that writes its own player can check itself with
 //! [`broken_rules`].
 //!
+//! An appealed dispute is played on by [`appeal::decide_appeal`], down to one batch of machine steps.
+//!
 //! [`CourtModel`] is the court's game in memory, with the same refusals as the contract
 //! (`spec/protocol.md`, "Dissection"): tests and simulations play against it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod appeal;
 mod bounds;
 mod court;
 mod decide;
@@ -19,7 +22,7 @@ mod rules;
 mod view;
 
 pub use bounds::{max_game_seconds, max_rounds};
-pub use court::{CourtModel, CourtSetup, Refused};
+pub use court::{Appealed, CourtModel, CourtSetup, Refused};
 pub use decide::{Policy, Role, decide, propose};
 pub use knowledge::{Knowledge, SignedSegment};
 pub use moves::{IsolateDirect, Move, PostSegment};

@@ -101,6 +101,8 @@ pub enum Move {
         index: u32,
         /// The provider's digest there.
         provider_digest: Digest,
+        /// The referee's own.
+        own: Digest,
         /// `provider_digest` under the ops root.
         opening: Opening,
     },

@@ -54,7 +54,7 @@ pub const RULES: &[Rule] = &[
         id: "not-after-the-end",
         demands: "no move in a dispute that is closed or appealed",
         because: "the court refuses it and the gas is lost",
-        holds: |s| !s.view.is_over(),
+        holds: |s| !s.view.is_over() && s.view.phase != Phase::Appealed,
     },
     Rule {
         id: "moot-is-closed",
@@ -200,8 +200,8 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "earlier-is-first",
-        demands: "an earlier divergence lies before the isolated operator, opens under the ops root, differs from the referee's run, and nothing before it does",
-        because: "the dispute that it opens must isolate the first error, or the same game is played again",
+        demands: "an earlier divergence is still allowed, lies before the isolated operator, opens under the ops root, carries the referee's own digest, differs from it, and nothing before it does",
+        because: "the referee accuses there itself, and is slashed like a provider where it is wrong",
         holds: earlier_is_first,
     },
     Rule {
@@ -481,6 +481,7 @@ fn earlier_is_first(s: &Situation<'_>) -> bool {
     let Move::RuleEarlier {
         index,
         provider_digest,
+        own,
         opening,
     } = s.proposed
     else {
@@ -496,16 +497,19 @@ fn earlier_is_first(s: &Situation<'_>) -> bool {
     else {
         return false;
     };
-    if !starts_alike(s.view, &segment, s.knowledge) {
+    if !s.view.earlier_left || !starts_alike(s.view, &segment, s.knowledge) {
         return false;
     }
+    let computed = s.knowledge.fine_trace(segment.leaf_index);
+    let own_there = (computed.as_ref()).and_then(|fine| fine.digest_at(FineIndex::Op(*index)).ok());
     let first = s
         .knowledge
         .provider_fine(segment.leaf_index)
         .filter(|theirs| theirs.ops_root() == segment.ops_root)
-        .zip(s.knowledge.fine_trace(segment.leaf_index))
+        .zip(computed)
         .and_then(|(theirs, own)| theirs.first_difference(&own));
     index < isolated
+        && own_there == Some(*own)
         && first == Some(FineIndex::Op(*index))
         && opening.index == u64::from(*index)
         && opening.verify(s.view.model.ops_height, provider_digest, &segment.ops_root)

@@ -187,10 +187,14 @@ pub enum Phase {
         claimed: Digest,
         /// The referee's digest.
         ruled: Digest,
+        /// The referee ruled on an operator before the one that the challenger had isolated: it, not the
+        /// challenger, is the accuser in an appeal.
+        earlier: bool,
         /// Last second of the appeal window.
         appeal_deadline: u64,
     },
-    /// Handed to the appeal levels.
+    /// Handed to the appeal levels; [`crate::appeal::decide_appeal`] plays on. Their outcome ends the dispute, or takes it
+    /// back to `Isolated` where it overturns an earlier divergence.
     Appealed,
     /// Over.
     Closed(Outcome),
@@ -211,6 +215,8 @@ pub struct GameView {
     pub segment: Option<SegmentFacts>,
     /// Where the game stands.
     pub phase: Phase,
+    /// Whether a referee may still rule on an earlier operator (P-R3).
+    pub earlier_left: bool,
     /// The task has left this attempt by another verdict.
     pub moot: bool,
 }
@@ -231,7 +237,7 @@ impl GameView {
 
     /// Whether nothing is accepted any more.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Closed(_) | Phase::Appealed)
+        matches!(self.phase, Phase::Closed(_))
     }
 
     /// The claim at the root of level 1: what a dispute opens with.

@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use gavel_dispute::appeal::AppealOutcome;
 use gavel_dispute::*;
 use gavel_trace::*;
 use proptest::prelude::*;
@@ -356,8 +357,140 @@ fn an_operator_passed_over_is_found_by_the_referee() {
     let earlier = honest(court.view(), Role::Referee, &referee, now).unwrap();
     assert!(matches!(earlier, Move::RuleEarlier { index: 20, .. }));
     court.apply(Role::Referee, &earlier, now).unwrap();
-    assert_isolated(&court, (4, FineIndex::Op(20)), &lie);
+    let Phase::Ruled {
+        place: FineIndex::Op(20),
+        claimed,
+        ruled,
+        earlier: true,
+        ..
+    } = court.view().phase
+    else {
+        panic!("{:?}", court.view().phase)
+    };
+    let there = |run: &Run<'_>| run.fine(4).digest_at(FineIndex::Op(20)).unwrap();
+    assert_eq!((claimed, ruled), (there(&lie), there(&truth)));
+    // The challenger had agreed to it: only the provider appeals, whose own run says that it is right.
+    for (role, knows) in [(Role::Provider, &liar), (Role::Challenger, &knows)] {
+        let sent = honest(court.view(), role, knows, now);
+        assert_eq!(sent.is_some(), role == Role::Provider);
+    }
     assert_eq!(judge(&mut court, &referee, now), Outcome::Upheld);
+}
+
+#[test]
+fn a_lie_about_an_earlier_operator_leads_back_to_the_challengers_place() {
+    let world = world();
+    let lie = Run::new(&world, &[(4, FineIndex::Op(20))]);
+    let truth = Run::new(&world, &[]);
+    let (knows, liar) = (Knows::only(&truth), Knows::only(&lie));
+    for outcome in [
+        AppealOutcome::Cleared,
+        AppealOutcome::Guilty,
+        AppealOutcome::Void,
+    ] {
+        let mut court = CourtModel::open(world.setup(&lie), 0);
+        let now = play(&mut court, (ByTheRules, &liar), (ByTheRules, &knows), 1);
+        assert_eq!(court.end_appeal(outcome), Err(Refused::NotYours));
+        let isolated = court.view().phase.clone();
+        court
+            .apply(Role::Bystander, &Move::DrawReferee, now)
+            .unwrap();
+        let fine = lie.fine(4);
+        let at = FineIndex::Op(3);
+        let earlier = Move::RuleEarlier {
+            index: 3,
+            provider_digest: fine.digest_at(at).unwrap(),
+            own: Digest([3; 32]),
+            opening: fine.open(at).unwrap(),
+        };
+        let equal = Move::RuleEarlier {
+            index: 3,
+            provider_digest: fine.digest_at(at).unwrap(),
+            own: fine.digest_at(at).unwrap(),
+            opening: fine.open(at).unwrap(),
+        };
+        let refused = court.apply(Role::Referee, &equal, now);
+        assert_eq!(refused, Err(Refused::Range), "no ruling that it is right");
+        court.apply(Role::Referee, &earlier, now).unwrap();
+        let challenger = honest(court.view(), Role::Challenger, &knows, now);
+        assert_eq!(challenger, None, "it had agreed");
+        assert_eq!(
+            honest(court.view(), Role::Provider, &liar, now),
+            Some(Move::Appeal)
+        );
+        court.apply(Role::Provider, &Move::Appeal, now).unwrap();
+        let claimed = fine.digest_at(at).unwrap();
+        let appealed = Appealed {
+            place: at,
+            claimed,
+            guilty: true,
+            earlier: true,
+        };
+        assert_eq!(court.appealed(), Some(appealed));
+        assert_eq!(
+            court.apply(Role::Provider, &Move::Appeal, now),
+            Err(Refused::Over)
+        );
+        court.end_appeal(outcome).unwrap();
+        match outcome {
+            AppealOutcome::Guilty => assert_eq!(court.view().phase, Phase::Closed(Outcome::Upheld)),
+            AppealOutcome::Void => assert_eq!(court.view().phase, Phase::Closed(Outcome::Void)),
+            AppealOutcome::Cleared => {
+                assert_eq!(court.view().phase, isolated);
+                // One such ruling is all that a dispute has.
+                court
+                    .apply(Role::Bystander, &Move::DrawReferee, now)
+                    .unwrap();
+                assert_eq!(
+                    court.apply(Role::Referee, &earlier, now),
+                    Err(Refused::Range)
+                );
+                let own = honest(court.view(), Role::Referee, &knows, now).unwrap();
+                assert!(matches!(own, Move::Rule { .. }));
+                assert_eq!(judge(&mut court, &knows, now), Outcome::Upheld);
+            }
+        }
+    }
+}
+
+/// A referee that has no such ruling left rules on the place itself.
+#[test]
+fn an_earlier_divergence_is_not_proposed_where_none_is_left() {
+    let world = world();
+    let lie = Run::new(&world, &[(4, FineIndex::Op(20))]);
+    let truth = Run::new(&world, &[]);
+    let mut court = CourtModel::open(
+        CourtSetup {
+            max_earlier: 0,
+            ..world.setup(&lie)
+        },
+        0,
+    );
+    let (knows, liar) = (Knows::only(&truth), Knows::only(&lie));
+    let mut now = 0;
+    while !matches!(court.view().phase, Phase::Isolated { .. }) {
+        let (side, _) = court.view().turn().unwrap();
+        let (role, knows, manner) = match side {
+            Side::Provider => (Role::Provider, &liar, ByTheRules),
+            Side::Challenger if court.view().segment.is_none() => {
+                (Role::Challenger, &knows, ByTheRules)
+            }
+            Side::Challenger => (Role::Challenger, &knows, Rightmost),
+        };
+        let sent = act(manner, court.view(), role, knows, now, 1).unwrap();
+        court.apply(role, &sent, now).unwrap();
+        now += 1;
+    }
+    court
+        .apply(Role::Bystander, &Move::DrawReferee, now)
+        .unwrap();
+    let referee = Knows {
+        own: &truth,
+        provider: Some(&lie),
+        signed: false,
+    };
+    let ruling = honest(court.view(), Role::Referee, &referee, now).unwrap();
+    assert!(matches!(ruling, Move::Rule { .. }), "{ruling:?}");
 }
 
 /// A friend of the cheat passes over the cheat's first wrong commit point and disputes a later operator. The referee's own
@@ -573,7 +706,16 @@ fn a_lying_referee_is_appealed_by_whoever_it_wronged() {
             Err(Refused::NotYours)
         );
         court.apply(loser, &Move::Appeal, now).unwrap();
-        assert_eq!(court.view().phase, Phase::Closed(Outcome::Void));
+        assert_eq!(court.view().phase, Phase::Appealed);
+        for role in [Role::Provider, Role::Challenger, Role::Bystander] {
+            assert_eq!(honest(court.view(), role, knows, now), None);
+        }
+        let (outcome, end) = match loser {
+            Role::Provider => (AppealOutcome::Cleared, Outcome::Cleared),
+            _ => (AppealOutcome::Guilty, Outcome::Upheld),
+        };
+        court.end_appeal(outcome).unwrap();
+        assert_eq!(court.view().phase, Phase::Closed(end));
     }
 }
 

@@ -398,6 +398,7 @@ fn each_rule_has_a_move_that_only_it_can_stop() {
         let earlier = Move::RuleEarlier {
             index,
             provider_digest: fine.digest_at(FineIndex::Op(index)).unwrap(),
+            own: truth.fine(4).digest_at(FineIndex::Op(index)).unwrap(),
             opening: fine.open(FineIndex::Op(index)).unwrap(),
         };
         expect(

@@ -102,6 +102,7 @@ impl World {
             clock_increment: INCREMENT,
             referee_seconds: 100,
             appeal_window: 100,
+            max_earlier: 1,
         }
     }
 }
