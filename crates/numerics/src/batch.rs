@@ -13,6 +13,10 @@ pub const MACHINE_BYTES: usize = 4 + 8 * (REGISTERS - 1);
 
 /// What is left of a run after some of its steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a run has one of them, changed in place"
+)]
 pub enum State {
     /// The machine has steps to take.
     Running(Machine),

@@ -1,4 +1,5 @@
 //! A run cut into batches is the run; a machine is its bytes.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use gavel_numerics::batch::{BATCH_STEPS, MACHINE_BYTES, State, reads};
 use gavel_numerics::program::{REGISTERS, program};
@@ -18,9 +19,8 @@ proptest! {
         let bytes = machine.to_bytes();
         prop_assert_eq!(Machine::from_bytes(&bytes), machine);
         prop_assert_eq!(bytes[..4].to_vec(), counter.to_be_bytes().to_vec());
-        for register in 1..REGISTERS {
-            let at = 4 + 8 * (register - 1);
-            prop_assert_eq!(bytes[at..at + 8].to_vec(), registers[register].to_be_bytes().to_vec());
+        for (word, register) in bytes[4..].chunks(8).zip(&registers[1..]) {
+            prop_assert_eq!(word.to_vec(), register.to_be_bytes().to_vec());
         }
     }
 
