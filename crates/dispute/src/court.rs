@@ -59,13 +59,19 @@ pub enum Refused {
     /// An opening that does not hold.
     #[error("opening does not hold")]
     Opening,
+    /// A batch that does not end the machine, where it has to.
+    #[error("the machine has not ended in this batch")]
+    Unfinished,
+    /// Something that a batch reads and that was not shown.
+    #[error("the batch reads what is not shown")]
+    Unshown,
 }
 
 /// One dispute.
 ///
 /// The referee's draw, signatures and the appeal levels lie outside: a draw takes effect at once,
 /// signatures are the caller's to check, an appealed dispute is played by
-/// the appeal levels, whose outcome comes back by [`CourtModel::end_appeal`].
+/// [`AppealModel`](crate::appeal::AppealModel), whose outcome comes back by [`CourtModel::end_appeal`].
 #[derive(Clone, Debug)]
 pub struct CourtModel {
     setup: CourtSetup,
