@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ChunkOpening} from "../interfaces/IAudits.sol";
 import {ModelHash} from "../lib/ModelHash.sol";
+import {TensorShape} from "../lib/TensorShape.sol";
 import {TraceHash} from "../lib/TraceHash.sol";
 
 /// @notice One chunk of one live tensor, opened twice from the same bytes: up to a level-1 root, and up to an auditor's salted
@@ -14,16 +15,11 @@ library ChunkOpenings {
     error WrongChunk(uint256 found, uint256 wanted);
     error HeaderLength(uint256 found, uint256 wanted);
     error UnknownHash(uint8 hashId);
-    error UnknownDType(uint8 dtype);
-    error TensorTooLarge(uint256 most);
     error ChunkLength(uint256 found, uint256 wanted);
     error NotInTrace(bytes32 found, bytes32 wanted);
     error NotInSaltedTree(bytes32 found, bytes32 wanted);
 
-    uint256 internal constant CHUNK_BYTES = 1024;
     uint8 private constant HASH_SHA256 = 1;
-    /// @dev Trees are at most 32 high, so a tensor has at most 2^32 chunks.
-    uint256 private constant TENSOR_BYTES_MAX = CHUNK_BYTES << 32;
 
     /// @notice What an opening has to agree with.
     struct Place {
@@ -47,7 +43,7 @@ library ChunkOpenings {
         uint256 slot = p.slotSeed % liveCount;
         // INVARIANT P-A2: The seed says which live tensor, not the auditor.
         if (o.slot != slot) revert WrongSlot(o.slot, slot);
-        uint256 chunks = chunkCount(tensorBytes(o.tensorHeader));
+        uint256 chunks = TensorShape.chunkCount(tensorBytes(o.tensorHeader));
         uint256 index = chunks == 0 ? 0 : p.chunkSeed % chunks;
         // INVARIANT P-A2: The seed says which chunk, not the auditor.
         if (o.chunkIndex != index) revert WrongChunk(o.chunkIndex, index);
@@ -62,19 +58,14 @@ library ChunkOpenings {
         returns (bytes32)
     {
         uint256 size = tensorBytes(header);
-        uint256 chunks = chunkCount(size);
+        uint256 chunks = TensorShape.chunkCount(size);
         // An empty tensor has no chunk, and its tree no leaf.
         if (index != 0 && index >= chunks) revert WrongChunk(index, chunks);
-        uint256 left = size - index * CHUNK_BYTES;
-        uint256 wanted = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+        uint256 wanted = TensorShape.chunkLength(size, index);
         // INVARIANT P-A2: A chunk has all the bytes that the shape gives it, and no more.
         if (chunk.length != wanted) revert ChunkLength(chunk.length, wanted);
         bytes32 leaf = chunks == 0 ? bytes32(0) : TraceHash.chunkLeaf(chunk);
         return TraceHash.tensorDigest(header, TraceHash.rootOf(leaf, index, proof, ModelHash.height(chunks)));
-    }
-
-    function chunkCount(uint256 size) internal pure returns (uint256) {
-        return (size + CHUNK_BYTES - 1) / CHUNK_BYTES;
     }
 
     /// @notice Bytes of a tensor with this header (`hash_id || dtype || rank || dims`), which is parsed strictly.
@@ -84,25 +75,18 @@ library ChunkOpenings {
         uint256 rank = uint8(header[2]);
         if (header.length != 3 + 8 * rank) revert HeaderLength(header.length, 3 + 8 * rank);
         if (uint8(header[0]) != HASH_SHA256) revert UnknownHash(uint8(header[0]));
-        size = _elementBytes(uint8(header[1]));
+        size = TensorShape.elementBytes(uint8(header[1]));
         bool empty;
         bool tooLarge;
         for (uint256 i = 0; i < rank; i++) {
             uint256 dim = uint64(bytes8(header[3 + 8 * i:11 + 8 * i]));
             if (dim == 0) empty = true;
             // A product past the bound stays where it is; a later zero still makes the tensor empty.
-            else if (!tooLarge) tooLarge = (size *= dim) > TENSOR_BYTES_MAX;
+            else if (!tooLarge) tooLarge = (size *= dim) > TensorShape.BYTES_MAX;
         }
         if (empty) return 0;
         // INVARIANT P-A2: A shape fits the tallest tree.
-        if (tooLarge) revert TensorTooLarge(TENSOR_BYTES_MAX);
-    }
-
-    function _elementBytes(uint8 dtype) private pure returns (uint256) {
-        if (dtype == 1 || dtype == 3) return 4; // f32, i32
-        if (dtype == 2) return 8; // i64
-        if (dtype >= 4 && dtype <= 6) return 1; // u8, bool, i8
-        revert UnknownDType(dtype);
+        if (tooLarge) revert TensorShape.TensorTooLarge(TensorShape.BYTES_MAX);
     }
 
     function _liveCount(ChunkOpening calldata o, Place memory p) private view returns (uint256) {

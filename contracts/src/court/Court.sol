@@ -46,7 +46,7 @@ contract Court is Dissection, CourtViews {
         _proceed();
     }
 
-    function ruleEarlier(uint256, uint32, bytes32, bytes32[] calldata) external returns (uint256) {
+    function ruleEarlier(uint256, uint32, bytes32, bytes32, bytes32[] calldata) external {
         _proceed();
     }
 

@@ -53,7 +53,7 @@ abstract contract CourtStorage {
         address provider;
         uint16 rules; // version of the parameters
         uint8 flags;
-        uint8 hops; // earlier divergences that led here
+        uint8 hops; // rulings about an earlier operator so far
         uint8 draws;
         uint40 openedAt;
         // slot 5
@@ -80,13 +80,15 @@ abstract contract CourtStorage {
         // slot 12
         address appellant;
         uint40 appealedAt;
-        uint48 unused;
+        uint32 passedIndex; // the challenger's place, while a referee's earlier one is judged
+        // slots 13, 14
         uint128 appealBond;
+        bytes32 passedDigest;
     }
 
     /// @dev The bond came from the audit pool and returns there.
     uint8 internal constant FLAG_AUDIT = 1;
-    /// @dev Opened by a referee at an operator before the one that a challenger had isolated.
+    /// @dev The isolated place is a referee's, before the one that the challenger had isolated.
     uint8 internal constant FLAG_EARLIER = 2;
 
     IMarketCourt internal immutable _market;
@@ -98,7 +100,7 @@ abstract contract CourtStorage {
 
     uint256 internal _disputeCount; // ids run 1.._disputeCount
     mapping(uint256 => Record) internal _disputes;
-    mapping(uint256 => address[]) internal _barred; // dispute -> who was drawn, or had a side, before
+    mapping(uint256 => address[]) internal _barred; // dispute -> who was drawn before
     mapping(uint256 => mapping(uint8 => mapping(address => Challenge))) internal _challenges; // task, attempt, challenger
 
     constructor(System memory system) {

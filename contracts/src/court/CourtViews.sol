@@ -43,6 +43,12 @@ abstract contract CourtViews is ICourt, CourtStorage {
         v.ruledDigest = d.ruledDigest;
         v.ruledGuilty = d.ruledGuilty;
         v.ruledAt = d.ruledAt;
+        v.earlier = d.flags & FLAG_EARLIER != 0;
+        v.passedIndex = d.passedIndex;
+        v.passedDigest = d.passedDigest;
+        v.hops = d.hops;
+        v.appellant = d.appellant;
+        v.appealedAt = d.appealedAt;
     }
 
     function disputeCount() external view returns (uint256) {
@@ -71,8 +77,11 @@ abstract contract CourtViews is ICourt, CourtStorage {
         uint256 second = h.opsHeight > h.liveHeight ? h.opsHeight : h.liveHeight;
         uint256 rounds = _rounds(h.traceHeight) + 1 + (second > 4 ? _rounds(second - 4) : 0);
         uint256 game = 2 * (uint256(c.clockBudget) + rounds * c.clockIncrement);
-        uint256 referees = (1 + uint256(c.maxEarlier)) * (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds + 1);
-        uint256 appeals = c.appealLevels == address(0) ? c.appealWindow : uint256(c.appealWindow) + c.ospSeconds;
+        uint256 referees = (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds + 1);
+        // An overturned ruling about an earlier operator is followed by another; where none is overturned there is one.
+        uint256 appeals = c.appealLevels == address(0)
+            ? c.appealWindow
+            : (1 + uint256(c.maxEarlier)) * (uint256(c.appealWindow) + c.ospSeconds);
         return uint64(game + referees + appeals + 1);
     }
 

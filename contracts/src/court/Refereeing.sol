@@ -18,6 +18,7 @@ abstract contract Refereeing is Verdicts {
     error NotEarlier(uint32 index, uint32 isolatedIndex);
     error NoEarlierThanLive(uint256 disputeId);
     error EarlierExhausted(uint256 disputeId, uint8 hops);
+    error NoDivergence(bytes32 digest);
     error NotLosingSide(uint256 disputeId, address caller);
     error AppealWindowClosed(uint256 disputeId, uint256 closedAt);
     error AppealWindowOpen(uint256 disputeId, uint256 closesAt);
@@ -53,38 +54,34 @@ abstract contract Refereeing is Verdicts {
         // INVARIANT P-R2: A ruling answers the claim that stands.
         if (claimedDigest != d.node) revert OtherClaim(disputeId, claimedDigest, d.node);
         bool guilty = ownDigest != claimedDigest;
-        d.state = DisputeState.Ruled;
-        d.ruledAt = uint40(block.timestamp);
-        d.ruledGuilty = guilty;
-        d.ruledDigest = ownDigest;
         emit ICourt.Ruled(disputeId, msg.sender, ownDigest, guilty);
-        _vault.removeDuty(msg.sender);
+        _rule(d, ownDigest, guilty);
     }
 
-    function ruleEarlier(uint256 disputeId, uint32 index, bytes32 providerDigest, bytes32[] calldata proof)
+    function ruleEarlier(uint256 disputeId, uint32 index, bytes32 providerDigest, bytes32 ownDigest, bytes32[] calldata proof)
         external
-        returns (uint256 newDisputeId)
     {
         Record storage d = _dutyOf(disputeId);
         _requireStanding(disputeId, d);
         // INVARIANT P-R3: A live slot is judged by what it copies; there is nothing before it to fall back on.
         if (d.inLive) revert NoEarlierThanLive(disputeId);
-        // INVARIANT P-R3: Earlier means earlier, so that a chain of disputes moves towards the start.
+        // INVARIANT P-R3: Earlier means before what the challenger isolated.
         if (index >= d.isolatedIndex) revert NotEarlier(index, d.isolatedIndex);
-        // INVARIANT P-R3: A chain has few hops; then the referee rules on what is isolated.
+        // INVARIANT P-R3: Few such rulings, so that a dispute ends; then the referee rules on what is isolated.
         if (d.hops >= _rulesOf(d).maxEarlier) revert EarlierExhausted(disputeId, d.hops);
+        // INVARIANT P-R3: It is a ruling that the provider is wrong there.
+        if (ownDigest == providerDigest) revert NoDivergence(ownDigest);
         bytes32 root = TraceHash.rootOf(providerDigest, index, proof, d.opsHeight);
         // INVARIANT P-R3: The digest is the provider's own, under the fine trace it is bound to.
         if (root != d.opsRoot) revert ClaimedNotInTrace(root, d.opsRoot);
-
-        newDisputeId = ++_disputeCount;
-        _openEarlier(disputeId, newDisputeId, providerDigest);
-        emit ICourt.EarlierDivergence(disputeId, newDisputeId, index);
-        _isolate(newDisputeId, _disputes[newDisputeId], index);
-        // The new dispute takes over the place of this one in the counts of market and vault.
-        _close(disputeId, d, DisputeState.Void, "earlier");
-        _returnBond(disputeId, d);
-        _vault.removeDuty(msg.sender);
+        d.hops += 1;
+        d.flags |= FLAG_EARLIER;
+        d.passedIndex = d.isolatedIndex;
+        d.passedDigest = d.node;
+        d.isolatedIndex = index;
+        d.node = providerDigest;
+        emit ICourt.EarlierDivergence(disputeId, msg.sender, index, providerDigest, ownDigest);
+        _rule(d, ownDigest, true);
     }
 
     function refereeTimeout(uint256 disputeId) external {
@@ -120,7 +117,10 @@ abstract contract Refereeing is Verdicts {
         }
         d.appealBond = c.appealBond;
         emit ICourt.Appealed(disputeId, msg.sender, c.appealBond);
-        _handOver(disputeId, d, c.appealLevels, msg.sender);
+        d.appellant = msg.sender;
+        // INVARIANT P-R3: The challenger had agreed to an earlier operator; who accuses the provider there is the referee.
+        _handOver(disputeId, d, c.appealLevels, d.flags & FLAG_EARLIER != 0 ? d.referee : d.challenger);
+        // INVARIANT P-R4: No bond, no appeal.
         _vault.fundPot(Pots.appeal(disputeId), msg.sender, c.appealBond);
     }
 
@@ -176,35 +176,6 @@ abstract contract Refereeing is Verdicts {
         if (block.timestamp > d.refereeDeadline) revert RefereeTooLate(disputeId, d.refereeDeadline);
     }
 
-    function _openEarlier(uint256 disputeId, uint256 newDisputeId, bytes32 providerDigest) private {
-        Record storage d = _disputes[disputeId];
-        Record storage n = _disputes[newDisputeId];
-        n.node = providerDigest;
-        n.steps = d.steps;
-        n.commitPoints = d.commitPoints;
-        n.attempt = d.attempt;
-        n.traceHeight = d.traceHeight;
-        n.opsHeight = d.opsHeight;
-        n.liveHeight = d.liveHeight;
-        n.provider = d.provider;
-        n.rules = d.rules;
-        n.flags = FLAG_EARLIER;
-        n.hops = d.hops + 1;
-        n.openedAt = uint40(block.timestamp);
-        n.taskId = d.taskId;
-        n.leaf = d.leaf;
-        n.previousLeaf = d.previousLeaf;
-        n.opsRoot = d.opsRoot;
-        n.leafIndex = d.leafIndex;
-        n.firstNode = d.firstNode;
-        n.opCount = d.opCount;
-        n.liveCount = d.liveCount;
-        // INVARIANT P-R1: Whoever was drawn, or had a side, in an earlier part of the chain is not drawn in a later one.
-        _barred[newDisputeId] = _barred[disputeId];
-        if (d.challenger != address(0)) _barred[newDisputeId].push(d.challenger);
-        emit ICourt.DisputeOpened(newDisputeId, d.taskId, d.provider, address(0), _market.task(d.taskId).traceRoot, 0);
-    }
-
     /// @dev Key, owner and payout of both sides and of everyone barred; and the requester, who gets a share of a slash.
     function _excluded(uint256 disputeId, Record storage d, address requester) private view returns (address[] memory list) {
         address[] storage barred = _barred[disputeId];
@@ -212,7 +183,7 @@ abstract contract Refereeing is Verdicts {
         list = new address[](3 * (2 + count) + 1);
         uint256 n = _addSides(list, 0, d.provider);
         list[n++] = requester;
-        if (d.challenger != address(0)) n = _addSides(list, n, d.challenger);
+        n = _addSides(list, n, d.challenger);
         for (uint256 i = 0; i < count; i++) {
             n = _addSides(list, n, barred[i]);
         }
@@ -234,14 +205,13 @@ abstract contract Refereeing is Verdicts {
         address levels = _rulesOf(d).appealLevels;
         if (levels == address(0)) return _void(disputeId, d, "no referee");
         emit ICourt.Appealed(disputeId, address(0), 0);
-        _handOver(disputeId, d, levels, address(0));
+        _handOver(disputeId, d, levels, d.challenger);
     }
 
-    function _handOver(uint256 disputeId, Record storage d, address levels, address appellant) private {
+    function _handOver(uint256 disputeId, Record storage d, address levels, address accuser) private {
         d.state = DisputeState.Appealed;
-        d.appellant = appellant;
         d.appealedAt = uint40(block.timestamp);
-        IAppealLevels(levels).open(disputeId, appellant);
+        IAppealLevels(levels).open(disputeId, accuser);
     }
 
     function _finalizeAppeal(uint256 disputeId, Record storage d) private {
@@ -254,16 +224,58 @@ abstract contract Refereeing is Verdicts {
             outcome = AppealOutcome.Void;
         }
         if (outcome == AppealOutcome.Void) return _void(disputeId, d, "appeal");
+        _requireStanding(disputeId, d);
         bool guilty = outcome == AppealOutcome.Guilty;
-        bool overturned = d.ruledAt != 0 && guilty != d.ruledGuilty;
-        address winner = guilty ? d.challenger : _payoutOf(d.provider);
-        _payAppealBond(disputeId, d, overturned ? d.appellant : winner, "appeal bond");
-        if (overturned) {
-            // INVARIANT P-R4: A referee overturned on appeal is slashed like a provider, and is paid nothing.
-            _vault.slashTask(d.referee, d.taskId, true, c.safetySlashBps, Pots.BURN);
-            _vault.tombstone(d.referee);
-        }
+        bool earlier = d.flags & FLAG_EARLIER != 0;
+        if (d.ruledAt != 0 && guilty != d.ruledGuilty) _overturn(disputeId, d, c);
+        else _payAppealBond(disputeId, d, _upholder(d, guilty, earlier), "appeal bond");
         if (guilty) _uphold(disputeId, d, "appeal");
+        else if (earlier) _restore(disputeId, d);
         else _clear(disputeId, d, "appeal");
+    }
+
+    /// @dev Whoever played against a failed appeal: the referee, where it was the accuser.
+    function _upholder(Record storage d, bool guilty, bool earlier) private view returns (address) {
+        if (!guilty) return _payoutOf(d.provider);
+        return earlier ? _payoutOf(d.referee) : d.challenger;
+    }
+
+    /// @dev The appellant was right.
+    function _overturn(uint256 disputeId, Record storage d, CourtParams memory c) private {
+        address referee = d.referee;
+        _payAppealBond(disputeId, d, d.appellant, "appeal bond");
+        // INVARIANT P-R4: A referee overturned on appeal is slashed like a provider, and is paid nothing.
+        uint128 amount = _vault.slashTask(referee, d.taskId, true, c.safetySlashBps, Pots.dispute(disputeId));
+        _vault.tombstone(referee);
+        // INVARIANT P-R4: Who had to appeal gets a challenger's part of it; the rest is burned.
+        _restitute(disputeId, d.appellant, amount, c.challengerBps);
+    }
+
+    /// @dev P-R3: the provider is right at the earlier operator; the challenger's claim stands as it stood.
+    function _restore(uint256 disputeId, Record storage d) private {
+        d.flags &= ~FLAG_EARLIER;
+        d.node = d.passedDigest;
+        uint32 place = d.passedIndex;
+        d.passedDigest = 0;
+        d.passedIndex = 0;
+        d.referee = address(0);
+        d.refereeDeadline = 0;
+        d.ruledAt = 0;
+        d.ruledGuilty = false;
+        d.ruledDigest = 0;
+        d.appellant = address(0);
+        d.appealedAt = 0;
+        _isolate(disputeId, d, place);
+        // INVARIANT P-R1: Few draws, so that a dispute ends.
+        if (d.draws > _rulesOf(d).maxRedraws) _withoutReferee(disputeId, d);
+    }
+
+    /// @dev The referee has done its duty; its ruling is provisional.
+    function _rule(Record storage d, bytes32 ownDigest, bool guilty) private {
+        d.state = DisputeState.Ruled;
+        d.ruledAt = uint40(block.timestamp);
+        d.ruledGuilty = guilty;
+        d.ruledDigest = ownDigest;
+        _vault.removeDuty(msg.sender);
     }
 }

@@ -30,9 +30,6 @@ abstract contract Verdicts is CourtStorage {
 
     /// @dev P-V2.
     function _clear(uint256 disputeId, Record storage d, bytes32 reason) internal {
-        // Whoever opened this one had passed over the operator that was first isolated: nobody has judged that, so the
-        // result cannot stand on this verdict (P-R3).
-        if (d.flags & FLAG_EARLIER != 0) return _void(disputeId, d, "earlier cleared");
         _requireStanding(disputeId, d);
         _close(disputeId, d, DisputeState.Cleared, reason);
         uint128 bond = d.bond;
@@ -90,18 +87,24 @@ abstract contract Verdicts is CourtStorage {
         emit ICourt.VerdictPaid(disputeId, to, bond, what);
     }
 
+    /// @dev A part of an overturned referee's slash, which is in the dispute's pot, to who had to appeal.
+    function _restitute(uint256 disputeId, address appellant, uint128 amount, uint256 bps) internal {
+        if (amount == 0) return;
+        uint128 paid = _share(amount, bps);
+        _pay(disputeId, appellant, paid, "restitution");
+        _vault.movePot(Pots.dispute(disputeId), Pots.BURN, amount - paid, "slash");
+    }
+
     /// @return topUp what the next attempt is raised by, already in the task's pot
     function _split(uint256 disputeId, Record storage d, CourtParams memory c, uint128 amount) private returns (uint128 topUp) {
         if (amount == 0) return 0;
         uint128 paid = _share(amount, c.requesterBps);
         _pay(disputeId, _market.task(d.taskId).requester, paid, "requester");
-        if (d.challenger != address(0)) {
-            uint128 reward = _share(amount, c.challengerBps);
-            paid += reward;
-            _pay(disputeId, d.challenger, reward, "challenger");
-        }
+        uint128 reward = _share(amount, c.challengerBps);
+        paid += reward;
+        _pay(disputeId, d.challenger, reward, "challenger");
         if (d.ruledGuilty) {
-            uint128 reward = _share(amount, c.refereeBps);
+            reward = _share(amount, c.refereeBps);
             paid += reward;
             _pay(disputeId, _payoutOf(d.referee), reward, "referee");
         }

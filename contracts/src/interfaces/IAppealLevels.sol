@@ -131,9 +131,7 @@ interface IAppealLevels {
     );
     event ChunkRevealed(address indexed court, uint256 indexed disputeId, uint64 index, bytes chunk);
     event ElementPicked(address indexed court, uint256 indexed disputeId, uint64 element, uint64 value);
-    event StatesRevealed(
-        address indexed court, uint256 indexed disputeId, uint64 firstBatch, uint64 batches, bytes32[] states
-    );
+    event StatesRevealed(address indexed court, uint256 indexed disputeId, uint64 firstBatch, uint64 batches, bytes32[] states);
     event StatePicked(
         address indexed court,
         uint256 indexed disputeId,
@@ -143,9 +141,7 @@ interface IAppealLevels {
         bytes32 start,
         bytes32 end
     );
-    event StepExecuted(
-        address indexed court, uint256 indexed disputeId, uint64 batch, bytes32 claimed, bytes32 computed
-    );
+    event StepExecuted(address indexed court, uint256 indexed disputeId, uint64 batch, bytes32 claimed, bytes32 computed);
     event SlotResolved(address indexed court, uint256 indexed disputeId, bytes32 claimed, bytes32 found);
     /// @notice A game is over. Pending: the referee plays it again.
     event AppealEnded(address indexed court, uint256 indexed disputeId, AppealOutcome outcome, bytes32 reason);

@@ -61,7 +61,8 @@ interface IAudits {
     /// @notice After the chunk seed: open the drawn chunk under the salted root and under the auditor's own level-1 root, which
     /// is the provider's when they match. Own trace root = H(0x03 || ownSteps || ownLevel1Root). The opening is not looked at
     /// when the auditor's own run ended before the drawn leaf (leafIndex >= ownSteps * C): such a run matches nothing.
-    function openAudit(uint256 taskId, uint32 ownSteps, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening) external; // auditor
+    function openAudit(uint256 taskId, uint32 ownSteps, bytes32 ownLevel1Root, bytes32 salt, ChunkOpening calldata opening)
+        external; // auditor
     function auditTimeout(uint256 taskId) external; // anyone
     /// @notice The drawn auditor cannot get the task's input: it is out, unpaid and unpunished, and another one is drawn.
     function inputUnavailable(uint256 taskId) external; // auditor

@@ -7,15 +7,27 @@ import {Dispute, SegmentOpening} from "./Types.sol";
 interface ICourt {
     event ChallengeCommitted(uint256 indexed taskId, address indexed challenger, bytes32 commitment, uint128 bond);
     event ChallengeForfeited(uint256 indexed taskId, address indexed challenger, uint128 bond);
-    event DisputeOpened(uint256 indexed disputeId, uint256 indexed taskId, address provider, address challenger, bytes32 providerRoot, bytes32 challengerRoot);
+    event DisputeOpened(
+        uint256 indexed disputeId,
+        uint256 indexed taskId,
+        address provider,
+        address challenger,
+        bytes32 providerRoot,
+        bytes32 challengerRoot
+    );
     event RowRevealed(uint256 indexed disputeId, bytes32 node, uint8 height, bytes32[] row);
     event Picked(uint256 indexed disputeId, uint8 childIndex, bytes32 child, uint8 height, uint64 index);
     event SegmentPosted(uint256 indexed disputeId, bytes32 opsRoot, bytes32 previousLeaf, bytes32[] opsRow, bytes32[] liveRow);
-    event OperatorIsolated(uint256 indexed disputeId, uint32 step, uint32 segment, bool live, uint32 nodeOrSlot, bytes32 claimedDigest);
+    event OperatorIsolated(
+        uint256 indexed disputeId, uint32 step, uint32 segment, bool live, uint32 nodeOrSlot, bytes32 claimedDigest
+    );
     event RefereeDrawn(uint256 indexed disputeId, address indexed referee, uint64 deadline, uint8 draw);
     event RefereeMissed(uint256 indexed disputeId, address indexed referee, uint128 penalty);
     event Ruled(uint256 indexed disputeId, address indexed referee, bytes32 ruledDigest, bool guilty);
-    event EarlierDivergence(uint256 indexed disputeId, uint256 indexed newDisputeId, uint32 index);
+    /// @notice A ruling: the provider is wrong at operator `index` already, which is the isolated place from here on.
+    event EarlierDivergence(
+        uint256 indexed disputeId, address indexed referee, uint32 index, bytes32 providerDigest, bytes32 ownDigest
+    );
     event Appealed(uint256 indexed disputeId, address indexed by, uint128 bond);
     event DisputeClosed(uint256 indexed disputeId, uint8 finalState, bytes32 reason);
     event VerdictPaid(uint256 indexed disputeId, address indexed to, uint128 amount, bytes32 what);
@@ -30,9 +42,18 @@ interface ICourt {
     function revealRow(uint256 disputeId, bytes32 node, bytes32[] calldata row) external; // anyone, for the provider
     function pick(uint256 disputeId, bytes32[] calldata row, uint8 childIndex) external; // challenger
     /// @param previousProof opening of leaf leafIndex-1 under the level-1 root (empty for leaf 0, whose previous leaf is the input digest)
-    function postSegment(uint256 disputeId, bytes32 leaf, bytes32 previousLeaf, bytes32[] calldata previousProof, SegmentOpening calldata segment, bytes32[] calldata opsRow, bytes32[] calldata liveRow) external; // the provider's key: nothing else authenticates the operators' row
+    function postSegment(
+        uint256 disputeId,
+        bytes32 leaf,
+        bytes32 previousLeaf,
+        bytes32[] calldata previousProof,
+        SegmentOpening calldata segment,
+        bytes32[] calldata opsRow,
+        bytes32[] calldata liveRow
+    ) external; // the provider's key: nothing else authenticates the operators' row
     /// @notice After postSegment: choose the leftmost wrong child among the ops row, or, if all ops agree, among the live row.
-    function pickSegment(uint256 disputeId, bytes32[] calldata opsRow, bytes32[] calldata liveRow, bool live, uint8 childIndex) external; // challenger
+    function pickSegment(uint256 disputeId, bytes32[] calldata opsRow, bytes32[] calldata liveRow, bool live, uint8 childIndex)
+        external; // challenger
     /// @notice One move to the operator where the provider signed the fine root (EIP-712 FineRoot(taskId,attempt,traceRoot,leafIndex,opsRoot)). Challenger, in Level1 before its first pick.
     function isolateDirect(uint256 disputeId, IsolateDirect calldata proof) external;
     function claimTimeout(uint256 disputeId) external; // anyone
@@ -40,7 +61,9 @@ interface ICourt {
     function drawReferee(uint256 disputeId) external; // anyone, once the beacon round after isolation is out
     function rule(uint256 disputeId, bytes32 claimedDigest, bytes32 ownDigest) external; // drawn referee
     /// @notice The referee's own run differs at operator `index` < isolated index of the same segment.
-    function ruleEarlier(uint256 disputeId, uint32 index, bytes32 providerDigest, bytes32[] calldata proof) external returns (uint256 newDisputeId);
+    /// @param proof opening of `providerDigest` under `opsRoot`
+    function ruleEarlier(uint256 disputeId, uint32 index, bytes32 providerDigest, bytes32 ownDigest, bytes32[] calldata proof)
+        external;
     function refereeTimeout(uint256 disputeId) external; // anyone
     /// @notice The drawn referee cannot get what it would compute on: it is out, unpaid and unpunished, and another one is drawn.
     function inputUnavailable(uint256 disputeId) external; // drawn referee
@@ -53,8 +76,13 @@ interface ICourt {
     // ---- views
     function dispute(uint256 disputeId) external view returns (Dispute memory);
     function disputeCount() external view returns (uint256); // ids run 1..disputeCount
-    function challengeOf(uint256 taskId, uint8 attempt, address challenger) external view returns (bytes32 commitment, uint128 bond, bool revealed);
+    function challengeOf(uint256 taskId, uint8 attempt, address challenger)
+        external
+        view
+        returns (bytes32 commitment, uint128 bond, bool revealed);
     function disputeDurationMax(bytes32 modelId) external view returns (uint64);
+    function market() external view returns (address);
+    function parameters() external view returns (address);
 
     struct IsolateDirect {
         uint64 leafIndex;

@@ -8,8 +8,12 @@ import {Task, TaskSpec, ModelHeader} from "./Types.sol";
 interface IMarket {
     event ModelRegistered(bytes32 indexed modelId, address indexed by, ModelHeader header, string uri);
     event TaskPosted(uint256 indexed taskId, address indexed requester, bytes32 indexed modelId, TaskSpec spec, string inputUri);
-    event TaskClaimed(uint256 indexed taskId, address indexed provider, uint128 price, uint128 collateral, uint64 deadline, uint8 attempt);
-    event ResultCommitted(uint256 indexed taskId, address indexed provider, uint32 steps, bytes32 outputDigest, bytes32 traceRoot);
+    event TaskClaimed(
+        uint256 indexed taskId, address indexed provider, uint128 price, uint128 collateral, uint64 deadline, uint8 attempt
+    );
+    event ResultCommitted(
+        uint256 indexed taskId, address indexed provider, uint32 steps, bytes32 outputDigest, bytes32 traceRoot
+    );
     event ResultRetracted(uint256 indexed taskId, address indexed provider, uint128 penalty);
     event DeadlineMissed(uint256 indexed taskId, address indexed provider, uint128 penalty);
     event TaskRequeued(uint256 indexed taskId, uint8 attempt, uint128 startPrice, uint128 newMaxPrice, bytes32 reason);
@@ -30,7 +34,8 @@ interface IMarket {
     function claimRetry(bytes32 classId) external returns (uint256 taskId);
     /// @param level1Root root of the level-1 tree; traceRoot = H(0x03 || steps || level1Root) is computed here
     /// @param outputProof opening of leaf steps*C-1 (= outputDigest) under level1Root
-    function commit(uint256 taskId, uint32 steps, bytes32 outputDigest, bytes32 level1Root, bytes32[] calldata outputProof) external;
+    function commit(uint256 taskId, uint32 steps, bytes32 outputDigest, bytes32 level1Root, bytes32[] calldata outputProof)
+        external;
     function retract(uint256 taskId) external;
     // ---- anyone
     function missDeadline(uint256 taskId) external;

@@ -34,10 +34,10 @@ struct CourtParams {
     uint32 clockIncrement; // per own move, capped at the budget
     uint32 refereeSeconds; // from the draw
     uint32 appealWindow;
-    uint32 ospSeconds; // D_osp: time the appeal levels may take
+    uint32 ospSeconds; // D_osp: time that one appeal may take
     uint32 beaconSlack; // time within which a due beacon round is published
     uint8 maxRedraws; // referee draws beyond the first
-    uint8 maxEarlier; // EarlierDivergence hops in one chain of disputes
+    uint8 maxEarlier; // rulings about an earlier operator in one dispute
     uint16 safetySlashBps; // of the stake beyond the task's collateral
     uint32 unused;
     // slot 1: split of a safety slash; sums to 10,000

@@ -107,7 +107,7 @@ enum DisputeState {
     Isolated, // one operator found; a referee is to be drawn
     Refereed, // a referee is drawn and owes a ruling
     Ruled, // provisional ruling, appeal window runs
-    Appealed, // handed to the appeal levels (void in this version)
+    Appealed, // handed to the appeal levels
     Upheld, // provider guilty: final
     Cleared, // provider cleared: final
     Void // neither: bonds back
@@ -123,7 +123,7 @@ struct Dispute {
     uint256 taskId;
     uint8 attempt;
     address provider;
-    address challenger; // the auditor, where an audit opened it; 0 for a referee's earlier-divergence dispute
+    address challenger; // the auditor, where an audit opened it
     DisputeState state;
     Side turn;
     uint64 turnStartedAt;
@@ -157,4 +157,12 @@ struct Dispute {
     bool ruledGuilty;
     uint64 ruledAt;
     uint64 openedAt;
+    // a referee's earlier operator
+    bool earlier; // the isolated place is the referee's; what the challenger had isolated is kept in the next two
+    uint32 passedIndex;
+    bytes32 passedDigest;
+    uint8 hops; // rulings about an earlier operator so far
+    // appeal
+    address appellant; // 0 where no referee could be had
+    uint64 appealedAt;
 }

@@ -17,6 +17,7 @@ library ParameterChecks {
     error AuditRateTooLow(uint256 ratePpm, uint256 leastPpm);
     error ExposureTooHigh(uint256 gainAtRisk, uint256 expectedLoss);
     error UnbondingTooShort(uint256 unbondingSeconds, uint256 leastSeconds);
+    error OspTooShort(uint256 ospSeconds, uint256 leastSeconds);
     error LevyTooLow(uint256 auditLevy, uint256 least);
     error RegistrationFeeTooLow(uint256 fee, uint256 least);
     error MinStakeTooLow(uint256 minStake, uint256 least);
@@ -25,11 +26,13 @@ library ParameterChecks {
     uint256 internal constant PPM = 1_000_000;
     /// @dev Trees are at most 32 high, a round descends four levels: 8 rounds per tree, the segment's round and spare.
     uint256 internal constant ROUNDS_MAX = 20;
+    /// @dev A tensor and 8 rows of its chunks, an element, 7 rounds over at most 2^35 batches.
+    uint256 internal constant APPEAL_ROUNDS_MAX = 16;
     /// @dev Longest time a single window may last; keeps every sum of windows far inside 64 bits.
     uint256 internal constant SECONDS_MAX = 365 days;
     /// @dev The vault keeps counts of pool members in this many leaves.
     uint256 internal constant MEMBERS_MAX = 1024;
-    /// @dev A draw looks at everyone drawn before in its chain of disputes.
+    /// @dev A draw looks at everyone drawn before in its dispute.
     uint256 internal constant CHAIN_MAX = 8;
 
     function check(Params memory p) internal pure {
@@ -42,21 +45,27 @@ library ParameterChecks {
         _checkUnbonding(p);
     }
 
-    /// @notice Both sides spend their whole budget and every increment, every draw but the last misses its deadline, and
-    /// every hop to an earlier operator is taken. A deadline that passed is claimed in the second after it.
+    /// @notice Both sides spend their whole budget and every increment, every draw takes its whole time, and every ruling
+    /// about an earlier operator is appealed and overturned before the last one is appealed too. A deadline that passed is
+    /// claimed in the second after it.
     function disputeSecondsMax(CourtParams memory c) internal pure returns (uint64) {
         uint256 game = 2 * (uint256(c.clockBudget) + ROUNDS_MAX * c.clockIncrement);
-        uint256 referees =
-            (1 + uint256(c.maxEarlier)) * (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds + 1);
-        return uint64(game + referees + c.appealWindow + 1);
+        uint256 referees = (1 + uint256(c.maxRedraws)) * (uint256(c.beaconSlack) + c.refereeSeconds + 1);
+        uint256 appeals = (1 + uint256(c.maxEarlier)) * (uint256(c.appealWindow) + c.ospSeconds);
+        return uint64(game + referees + appeals + 1);
+    }
+
+    /// @notice Two games of the appeal levels in which both sides run their clocks down.
+    function ospSecondsMin(CourtParams memory c) internal pure returns (uint256) {
+        return 4 * (uint256(c.clockBudget) + APPEAL_ROUNDS_MAX * c.clockIncrement);
     }
 
     /// @notice From a claim to the last moment at which its stake may still be called for.
     function unbondingSecondsMin(Params memory p) internal pure returns (uint256) {
-        uint256 audits = (1 + uint256(p.audit.maxRedraws))
-            * (2 * uint256(p.court.beaconSlack) + p.audit.commitSeconds + p.audit.openSeconds);
+        uint256 audits =
+            (1 + uint256(p.audit.maxRedraws)) * (2 * uint256(p.court.beaconSlack) + p.audit.commitSeconds + p.audit.openSeconds);
         return uint256(p.market.execMax) + p.market.retractWindow + p.market.seedDelay + p.market.challengeWindow
-            + p.market.revealWindow + audits + disputeSecondsMax(p.court) + p.court.ospSeconds + p.stake.unbondingMargin;
+            + p.market.revealWindow + audits + disputeSecondsMax(p.court) + p.stake.unbondingMargin;
     }
 
     /// @notice Collateral that a task of price ceiling `maxPrice` locks.
@@ -112,6 +121,7 @@ library ParameterChecks {
         _atMost("retryGrace", p.market.retryGrace, p.market.retryLifetime);
         _atMost("jailSeconds", p.market.jailSeconds, SECONDS_MAX);
         _atMost("clockBudget", p.court.clockBudget, SECONDS_MAX);
+        _atMost("ospSeconds", p.court.ospSeconds, SECONDS_MAX);
         _atMost("unbondingSeconds", p.stake.unbondingSeconds, 10 * SECONDS_MAX);
         // INVARIANT P-R1: Redraws and hops are few, so that a draw's gas is bounded.
         _atMost("maxRedraws", p.court.maxRedraws, CHAIN_MAX);
@@ -125,6 +135,9 @@ library ParameterChecks {
         if (p.court.clockIncrement > p.court.clockBudget) {
             revert IncrementAboveBudget(p.court.clockIncrement, p.court.clockBudget);
         }
+        uint256 least = ospSecondsMin(p.court);
+        // INVARIANT P-L11: The levels have the time that two games may take.
+        if (p.court.appealLevels != address(0) && p.court.ospSeconds < least) revert OspTooShort(p.court.ospSeconds, least);
     }
 
     function _checkShares(Params memory p) private pure {
@@ -193,8 +206,7 @@ library ParameterChecks {
         // INVARIANT P-A4: A newcomer prepays the audits of its probation.
         uint256 fee = uint256(p.audit.fee) * p.audit.probationTasks;
         if (p.stake.registrationFee < fee) revert RegistrationFeeTooLow(p.stake.registrationFee, fee);
-        uint256 penalty =
-            p.court.refereePenalty > p.audit.penalty ? uint256(p.court.refereePenalty) : uint256(p.audit.penalty);
+        uint256 penalty = p.court.refereePenalty > p.audit.penalty ? uint256(p.court.refereePenalty) : uint256(p.audit.penalty);
         // INVARIANT P-R2: Whoever may be drawn has at least one penalty to lose.
         if (p.stake.minStake < penalty) revert MinStakeTooLow(p.stake.minStake, penalty);
     }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {SegmentOpening} from "../interfaces/Types.sol";
+import {ModelHash} from "./ModelHash.sol";
 
 /// @notice SHA-256 digests, rows and openings of spec/trace.md. Sizes are checked here, so that nobody folds a row of a
 /// length that its height does not have.
@@ -18,6 +19,7 @@ library TraceHash {
     bytes1 private constant TAG_TRACE_ROOT = 0x03;
     bytes1 private constant TAG_SEGMENT = 0x04;
     bytes1 private constant TAG_AUDIT_CHUNK = 0x07;
+    bytes1 private constant HASH_SHA256 = 0x01;
     /// @dev Levels that one row spans.
     uint256 private constant ROW_LEVELS = 4;
 
@@ -91,6 +93,11 @@ library TraceHash {
 
     function chunkLeaf(bytes calldata chunk) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(TAG_CHUNK, chunk));
+    }
+
+    /// @notice Digest of a tensor from its facts.
+    function tensorDigest(uint8 dtype, uint64[] calldata dims, bytes32 chunkRoot) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(TAG_TENSOR, HASH_SHA256, dtype, uint8(dims.length), ModelHash.packWords(dims), chunkRoot));
     }
 
     /// @param header hash id, dtype, rank and dimensions as packed in the digest

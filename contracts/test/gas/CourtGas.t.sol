@@ -135,7 +135,7 @@ contract CourtGasTest is CourtFixture {
         bytes32[] memory ops = GameTrace.ops(wrong, shape, 4);
         bytes32[] memory proof = TraceTree.open(ops, shape.opsHeight, 5);
         vm.prank(referee);
-        theCourt.ruleEarlier(id, 5, ops[5], proof);
+        theCourt.ruleEarlier(id, 5, ops[5], "own", proof);
         _spent("rule_earlier", 490_000);
     }
 

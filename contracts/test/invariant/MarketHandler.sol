@@ -537,10 +537,8 @@ contract MarketHandler is Test {
         bool allowed = (from == TaskState.None && to == TaskState.Open)
             || (from == TaskState.Open && (to == TaskState.Claimed || to == TaskState.Cancelled || to == TaskState.Expired))
             || (from == TaskState.Claimed && (to == TaskState.Committed || to == TaskState.Open))
-            || (
-                from == TaskState.Committed
-                    && (to == TaskState.Disputed || to == TaskState.Settled || to == TaskState.Open)
-            ) || (from == TaskState.Disputed && (to == TaskState.Committed || to == TaskState.Open));
+            || (from == TaskState.Committed && (to == TaskState.Disputed || to == TaskState.Settled || to == TaskState.Open))
+            || (from == TaskState.Disputed && (to == TaskState.Committed || to == TaskState.Open));
         assertTrue(allowed, "I5: an edge the lifecycle does not have");
         ghosts[taskId].state = to;
         assertEq(uint256(w.market.task(taskId).state), uint256(to), "I5: the state the history gives");

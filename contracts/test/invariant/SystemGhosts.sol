@@ -190,7 +190,6 @@ abstract contract SystemGhosts is CourtFixture {
             openDisputes.push(id);
             chainOpenedAt[id] = uint64(block.timestamp);
         } else if (topic == ICourt.EarlierDivergence.selector) {
-            chainOpenedAt[uint256(log.topics[2])] = chainOpenedAt[uint256(log.topics[1])];
             happened["earlier"]++;
         } else if (topic == ICourt.RefereeMissed.selector) {
             happened["referee missed"]++;

@@ -199,12 +199,12 @@ abstract contract SystemPlayers is SystemGhosts {
         _after();
     }
 
-    /// @dev False when the chain of disputes is at its end.
+    /// @dev False when there were as many as there may be.
     function _ruleBefore(uint256 id, uint32 index) internal returns (bool done) {
         Dispute memory d = theCourt.dispute(id);
         bytes32[] memory ops = GameTrace.ops(runOf[d.taskId][d.attempt], shape, d.leafIndex);
         bytes32[] memory proof = TraceTree.open(ops, shape.opsHeight, index);
-        bytes memory call = abi.encodeCall(theCourt.ruleEarlier, (id, index, ops[index], proof));
+        bytes memory call = abi.encodeCall(theCourt.ruleEarlier, (id, index, ops[index], keccak256("own"), proof));
         (done,) = _try(d.referee, address(theCourt), call);
     }
 

@@ -6,6 +6,7 @@ import {AuditTrace} from "../utils/AuditTrace.sol";
 import {TraceTree} from "../utils/TraceTree.sol";
 import {Audits} from "../../src/audits/Audits.sol";
 import {ChunkOpenings} from "../../src/audits/ChunkOpenings.sol";
+import {TensorShape} from "../../src/lib/TensorShape.sol";
 import {TraceHash} from "../../src/lib/TraceHash.sol";
 import {Audit, AuditState, ChunkOpening} from "../../src/interfaces/IAudits.sol";
 
@@ -305,9 +306,9 @@ contract AuditOpeningsTest is AuditFixture {
         o.tensorHeader = abi.encodePacked(hex"0203", uint8(1), uint64(5 * 256)); // another hash
         _refused(o, ChunkOpenings.UnknownHash.selector);
         o.tensorHeader = abi.encodePacked(hex"0107", uint8(1), uint64(5 * 256));
-        _refused(o, ChunkOpenings.UnknownDType.selector);
+        _refused(o, TensorShape.UnknownDType.selector);
         o.tensorHeader = abi.encodePacked(hex"0103", uint8(2), type(uint64).max, type(uint64).max);
-        _refused(o, ChunkOpenings.TensorTooLarge.selector);
+        _refused(o, TensorShape.TensorTooLarge.selector);
         o.tensorHeader = abi.encodePacked(hex"0103", uint8(2), uint64(256), uint64(5)); // transposed: as many bytes
         _refused(o, ChunkOpenings.NotInTrace.selector);
         o.tensorHeader = abi.encodePacked(hex"0101", uint8(2), uint64(5), uint64(256)); // another type of the same width
@@ -329,13 +330,13 @@ contract AuditOpeningsTest is AuditFixture {
     }
 
     function test_tensorBytes_tooLarge_reverts() public {
-        vm.expectRevert(abi.encodeWithSelector(ChunkOpenings.TensorTooLarge.selector, 1 << 42));
+        vm.expectRevert(abi.encodeWithSelector(TensorShape.TensorTooLarge.selector, 1 << 42));
         this.size(abi.encodePacked(hex"010401", (uint64(1) << 42) + 1));
         bytes memory wide = hex"0102ff";
         for (uint256 i = 0; i < 255; i++) {
             wide = abi.encodePacked(wide, uint64(1) << 63);
         }
-        vm.expectRevert(abi.encodeWithSelector(ChunkOpenings.TensorTooLarge.selector, 1 << 42));
+        vm.expectRevert(abi.encodeWithSelector(TensorShape.TensorTooLarge.selector, 1 << 42));
         this.size(wide);
     }
 

@@ -485,9 +485,7 @@ contract AuditsTest is AuditFixture {
         assertTrue(second.state == AuditState.Drawn && second.auditor != a.auditor, "somebody else");
         vm.prank(second.auditor);
         auditor_.commitAudit(taskId, bytes32(uint256(1)), bytes32(uint256(1)));
-        vm.expectRevert(
-            abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Committed, AuditState.Drawn)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Committed, AuditState.Drawn));
         vm.prank(second.auditor);
         auditor_.inputUnavailable(taskId);
     }

@@ -92,8 +92,7 @@ contract ModelRegistryTest is MarketFixture {
         h.work = 0;
         _refused(h);
         h = _header();
-        (h.maxSteps, h.nodeCount, h.commitPoints, h.traceHeight) =
-            (type(uint32).max, type(uint32).max, type(uint32).max, 64);
+        (h.maxSteps, h.nodeCount, h.commitPoints, h.traceHeight) = (type(uint32).max, type(uint32).max, type(uint32).max, 64);
         _refused(h);
     }
 

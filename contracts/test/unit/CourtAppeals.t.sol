@@ -5,7 +5,7 @@ import {CourtFixture} from "../utils/CourtFixture.sol";
 import {Run} from "../utils/GameTrace.sol";
 import {CourtStorage} from "../../src/court/CourtStorage.sol";
 import {Refereeing} from "../../src/court/Refereeing.sol";
-import {AppealOutcome, IAppealLevels} from "../../src/interfaces/IAppealLevels.sol";
+import {AppealOutcome} from "../../src/interfaces/IAppealLevels.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {CourtParams, Params} from "../../src/interfaces/IParameters.sol";
 import {DisputeState, TaskState} from "../../src/interfaces/Types.sol";
@@ -125,15 +125,15 @@ contract CourtAppealTest is CourtFixture {
 }
 
 /// @notice Levels that say what the test tells them.
-contract ScriptedLevels is IAppealLevels {
+contract ScriptedLevels {
     mapping(uint256 => AppealOutcome) private _outcomes;
-    mapping(uint256 => address) public appellantOf;
+    mapping(uint256 => address) public accuserOf;
     mapping(uint256 => uint256) public opened;
     address public court;
 
-    function open(uint256 disputeId, address appellant) external {
+    function open(uint256 disputeId, address accuser) external {
         court = msg.sender;
-        appellantOf[disputeId] = appellant;
+        accuserOf[disputeId] = accuser;
         opened[disputeId]++;
     }
 
@@ -148,6 +148,8 @@ contract ScriptedLevels is IAppealLevels {
 
 /// @notice P-R4 with levels installed.
 contract CourtAppealLevelsTest is CourtFixture {
+    /// @dev A quarter of the half that a referee loses.
+    uint128 private constant RESTITUTION = 125 * UNIT;
     Run private wrong;
     Run private right;
     CourtParams private c;
@@ -185,7 +187,8 @@ contract CourtAppealLevelsTest is CourtFixture {
         vm.prank(by);
         theCourt.appeal(id);
         assertDispute(id, DisputeState.Appealed);
-        assertEq(levels.appellantOf(id), by);
+        assertEq(levels.accuserOf(id), watcher, "the challenger accuses, whoever appeals");
+        assertEq(theCourt.dispute(id).appellant, by);
         assertEq(levels.opened(id), 1, "handed over once");
         assertEq(levels.court(), address(theCourt));
         assertEq(vault.pot(Pots.appeal(id)), c.appealBond);
@@ -228,7 +231,7 @@ contract CourtAppealLevelsTest is CourtFixture {
         assertState(taskId, TaskState.Committed);
         _overturned(referee);
         assertEq(vault.credit(_payoutOf(alice)), theCourt.bondOf(alice), "the whole bond");
-        assertEq(vault.credit(alice), c.appealBond, "and its own back");
+        assertEq(vault.credit(alice), c.appealBond + RESTITUTION, "and its own back, with a part of the slash");
         assertFalse(vault.isTombstoned(alice));
     }
 
@@ -241,7 +244,7 @@ contract CourtAppealLevelsTest is CourtFixture {
         assertDispute(id, DisputeState.Upheld);
         _overturned(referee);
         uint128 taken = stake - vault.totalStake(alice);
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken / 4 + c.appealBond);
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken / 4 + c.appealBond + RESTITUTION);
         assertTrue(vault.isTombstoned(alice));
     }
 
@@ -300,7 +303,8 @@ contract CourtAppealLevelsTest is CourtFixture {
         _publish(beacon.roundAfter(theCourt.dispute(id).isolatedAt));
         theCourt.drawReferee(id);
         assertDispute(id, DisputeState.Appealed);
-        assertEq(levels.appellantOf(id), address(0));
+        assertEq(levels.accuserOf(id), watcher);
+        assertEq(theCourt.dispute(id).appellant, address(0));
         uint128 stake = vault.totalStake(alice);
         _decide(id, AppealOutcome.Guilty);
         assertDispute(id, DisputeState.Upheld);

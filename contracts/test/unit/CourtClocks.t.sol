@@ -218,37 +218,31 @@ contract CourtClocksTest is CourtFixture {
         assertLt(theCourt.disputeDurationMax(modelId), parameters.disputeSecondsMax(1) + 1, "which no model exceeds");
     }
 
-    /// ... then every referee stays silent but the last of the last hop, who rules in the last second.
+    /// ... then every referee stays silent but the last, who rules about an earlier operator in the last second.
     function test_slowestDispute_endsInTime() public {
         uint256 from = block.timestamp;
         while (theCourt.dispute(id).state != DisputeState.Isolated) {
             _moveAfter(_deadline() - theCourt.dispute(id).turnStartedAt);
         }
-        for (uint256 hop = 0;; hop++) {
-            for (uint256 missed = 0; missed < c.maxRedraws; missed++) {
-                _register(string(abi.encodePacked("referee", hop * 8 + missed)));
-                _drawReferee(id);
-                vm.warp(theCourt.dispute(id).refereeDeadline + 1);
-                theCourt.refereeTimeout(id);
-            }
-            _register(string(abi.encodePacked("ruler", hop)));
-            vm.warp(theCourt.dispute(id).isolatedAt + 1);
-            address referee = _drawReferee(id);
-            vm.warp(theCourt.dispute(id).refereeDeadline);
-            if (hop == c.maxEarlier) break;
-            id = _ruleEarlier(referee, 10 - uint32(hop));
+        for (uint256 missed = 0; missed < c.maxRedraws; missed++) {
+            _register(string(abi.encodePacked("referee", missed)));
+            _drawReferee(id);
+            vm.warp(theCourt.dispute(id).refereeDeadline + 1);
+            theCourt.refereeTimeout(id);
         }
-        _rule(id, wrong);
+        address referee = _drawReferee(id);
+        vm.warp(theCourt.dispute(id).refereeDeadline);
+        _ruleEarlier(referee, 10);
         _finalize(id);
         assertTrue(theCourt.dispute(id).state > DisputeState.Appealed, "closed");
         assertLe(block.timestamp - from, theCourt.disputeDurationMax(modelId), "the bound");
     }
 
-    function _ruleEarlier(address referee, uint32 index) private returns (uint256) {
+    function _ruleEarlier(address referee, uint32 index) private {
         bytes32[] memory ops = GameTrace.ops(wrong, shape, 4);
         bytes32[] memory proof = TraceTree.open(ops, shape.opsHeight, index);
         vm.prank(referee);
-        return theCourt.ruleEarlier(id, index, ops[index], proof);
+        theCourt.ruleEarlier(id, index, ops[index], "own", proof);
     }
 
     function _register(string memory name) private {
@@ -283,7 +277,7 @@ contract CourtClocksTest is CourtFixture {
         _refused(anyone, abi.encodeCall(ICourt.claimTimeout, (closed)), dissecting);
         _refused(anyone, abi.encodeCall(ICourt.drawReferee, (closed)), state);
         _refused(d.referee, abi.encodeCall(ICourt.rule, (closed, d.node, 0)), state);
-        _refused(d.referee, abi.encodeCall(ICourt.ruleEarlier, (closed, 0, 0, row)), state);
+        _refused(d.referee, abi.encodeCall(ICourt.ruleEarlier, (closed, 0, 0, 0, row)), state);
         _refused(anyone, abi.encodeCall(ICourt.refereeTimeout, (closed)), state);
         _refused(d.challenger, abi.encodeCall(ICourt.appeal, (closed)), state);
         _refused(d.provider, abi.encodeCall(ICourt.appeal, (closed)), state);

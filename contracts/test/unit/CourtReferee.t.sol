@@ -314,6 +314,7 @@ contract CourtEarlierTest is CourtFixture {
     /// @dev Wrong from operator 5 on; its challenger isolates operator 20 instead.
     Run private wrong = Run({steps: 2, salt: 1, leaf: 4, live: false, index: 5});
     Run private late = Run({steps: 2, salt: 2, leaf: 4, live: false, index: 20});
+    bytes32 private constant OWN = keccak256("what the referee computed");
     uint256 private taskId;
     uint256 private id;
     address private referee;
@@ -347,110 +348,79 @@ contract CourtEarlierTest is CourtFixture {
         return (ops[index], TraceTree.open(ops, shape.opsHeight, index));
     }
 
-    function _call(uint256 dispute, uint32 index) private view returns (bytes memory) {
+    function _call(uint32 index) private view returns (bytes memory) {
         (bytes32 digest, bytes32[] memory proof) = _proof(index);
-        return abi.encodeCall(ICourt.ruleEarlier, (dispute, index, digest, proof));
+        return abi.encodeCall(ICourt.ruleEarlier, (id, index, digest, OWN, proof));
     }
 
-    function _earlier(uint256 dispute, uint32 index) private returns (uint256) {
+    function _earlier(uint32 index) private {
         (bytes32 digest, bytes32[] memory proof) = _proof(index);
-        address by = theCourt.dispute(dispute).referee;
+        address by = theCourt.dispute(id).referee;
         vm.prank(by);
-        return theCourt.ruleEarlier(dispute, index, digest, proof);
+        theCourt.ruleEarlier(id, index, digest, OWN, proof);
     }
 
-    function test_earlier_closesVoid_andOpensBefore() public {
-        uint256 next = _earlier(id, 5);
-        assertEq(next, 2);
-        assertDispute(id, DisputeState.Void);
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice), "bond back");
-        assertPotsEmpty(id);
-        Dispute memory d = theCourt.dispute(next);
-        assertDispute(next, DisputeState.Isolated);
-        assertEq(d.challenger, address(0));
-        assertEq(d.bond, 0);
+    function test_earlier_isARuling_atThatPlace() public {
+        bytes32 passed = theCourt.dispute(id).claimedDigest;
+        bytes32 claimed = GameTrace.op(wrong, 4, 5);
+        vm.expectEmit(address(theCourt));
+        emit ICourt.EarlierDivergence(id, referee, 5, claimed, OWN);
+        _earlier(5);
+        assertEq(theCourt.disputeCount(), 1, "the same dispute");
+        Dispute memory d = theCourt.dispute(id);
+        assertDispute(id, DisputeState.Ruled);
+        assertEq(d.challenger, watcher);
+        assertEq(d.bond, theCourt.bondOf(alice));
         assertEq(d.isolatedIndex, 5);
-        assertEq(d.claimedDigest, GameTrace.op(wrong, 4, 5));
-        assertEq(d.isolatedAt, block.timestamp);
-        assertEq(d.opsRoot, theCourt.dispute(id).opsRoot);
-        // it takes over the place of the first
+        assertEq(d.claimedDigest, claimed);
+        assertEq(d.ruledDigest, OWN);
+        assertTrue(d.ruledGuilty);
+        assertEq(d.ruledAt, block.timestamp);
+        assertTrue(d.earlier);
+        assertEq(d.passedIndex, 20);
+        assertEq(d.passedDigest, passed);
+        assertEq(d.hops, 1);
         assertState(taskId, TaskState.Disputed);
-        assertEq(market.task(taskId).openChallenges, 1);
         assertEq(_frozen(alice), 1);
         assertEq(vault.dutiesOf(referee), 0);
-        assertFalse(vault.isTombstoned(alice), "nobody is slashed");
+        assertFalse(vault.isTombstoned(alice), "provisional like any ruling");
     }
 
-    function test_earlier_guilty_convicts_andNobodyGetsTheChallengersShare() public {
-        uint256 next = _earlier(id, 5);
-        address second = _drawReferee(next);
-        assertTrue(second != referee && second != watcher && second != alice, "none of the first part");
-        _rule(next, wrong);
-        uint128 burned = vault.burned();
+    function test_earlier_unappealed_convicts_andEverybodyIsPaid() public {
+        _earlier(5);
         uint128 stake = vault.totalStake(alice);
-        _finalize(next);
-        assertDispute(next, DisputeState.Upheld);
+        _finalize(id);
+        assertDispute(id, DisputeState.Upheld);
         uint128 taken = stake - vault.totalStake(alice);
         CourtParams memory c = _courtParams();
         assertEq(vault.credit(requester), taken * c.requesterBps / 10_000);
-        assertEq(vault.credit(_payoutOf(second)), taken * c.refereeBps / 10_000);
-        assertEq(vault.credit(_payoutOf(referee)), 0, "nothing for saying where");
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice), "its bond, no reward");
-        uint256 topUp = taken * c.requeueBps / 10_000;
-        assertEq(vault.burned() - burned, taken - taken * (c.requesterBps + c.refereeBps) / 10_000 - 3 * UNIT, "rest");
-        assertGt(topUp, 3 * UNIT, "a ceiling at most doubles");
+        assertEq(vault.credit(_payoutOf(referee)), taken * c.refereeBps / 10_000);
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken * c.challengerBps / 10_000);
         assertEq(_frozen(alice), 0);
-        assertPotsEmpty(next);
+        assertPotsEmpty(id);
     }
 
-    /// Cleared at the earlier place says nothing about the first one: the result does not stand on it.
-    function test_earlier_cleared_isVoid() public {
-        uint256 next = _earlier(id, 3);
-        _drawReferee(next);
-        _rule(next, wrong);
-        assertFalse(theCourt.dispute(next).ruledGuilty);
-        _finalize(next);
-        assertDispute(next, DisputeState.Void);
+    /// Only the provider has lost; without levels its appeal is void.
+    function test_earlier_appeal_isTheProviders() public {
+        _earlier(5);
+        bytes memory call = abi.encodeCall(ICourt.appeal, (id));
+        _refused(watcher, call, abi.encodeWithSelector(Refereeing.NotLosingSide.selector, id, watcher));
+        _refused(referee, call, abi.encodeWithSelector(Refereeing.NotLosingSide.selector, id, referee));
+        vm.prank(alice);
+        theCourt.appeal(id);
+        assertDispute(id, DisputeState.Void);
         assertState(taskId, TaskState.Open);
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice));
         assertEq(vault.totalStake(alice), 1_000 * UNIT);
-        assertEq(_frozen(alice), 0);
-        assertPotsEmpty(next);
+        assertPotsEmpty(id);
     }
 
-    function test_earlier_neverTheSamePeople() public {
-        for (uint256 i = 0; i < 12; i++) {
-            uint256 before = vm.snapshotState();
-            uint256 next = _earlier(id, 10);
-            vm.prevrandao(keccak256(abi.encode(i)));
-            address second = _drawReferee(next);
-            assertTrue(second != referee, "the first referee again");
-            uint256 third = _earlier(next, 5);
-            address last = _drawReferee(third);
-            assertTrue(last != referee && last != second, "an earlier referee again");
-            vm.revertToState(before);
-        }
-    }
-
-    /// A challenger that serves the model does not become the referee of its own cause.
-    function test_earlier_barsTheFirstChallenger() public {
-        uint256 other = _committedRun(carol, wrong);
-        id = _challenge(other, bob, _right(2));
-        Run memory theirs = wrong;
-        _playTo(id, theirs, late, DisputeState.Level2, Side.Challenger);
-        bytes32[] memory ops = _opsRow(wrong, 4);
-        bytes32[] memory lives = _liveRow(wrong, 4);
-        vm.prank(bob);
-        theCourt.pickSegment(id, ops, lives, false, 5);
-        _move(id, theirs, late);
-        _move(id, theirs, late);
-        _drawReferee(id);
-        uint256 next = _earlier(id, 5);
-        for (uint256 i = 0; i < 12; i++) {
-            uint256 before = vm.snapshotState();
-            vm.prevrandao(keccak256(abi.encode("seed", i)));
-            assertTrue(_drawReferee(next) != bob, "the first challenger");
-            vm.revertToState(before);
-        }
+    function test_earlier_isTheLastWordOfThatReferee() public {
+        _earlier(5);
+        bytes32 claimed = theCourt.dispute(id).claimedDigest;
+        bytes4 state = CourtStorage.WrongDisputeState.selector;
+        _refused(referee, abi.encodeCall(ICourt.rule, (id, claimed, claimed)), state);
+        _refused(referee, _call(4), state);
     }
 
     // ---- what it may not be
@@ -459,35 +429,30 @@ contract CourtEarlierTest is CourtFixture {
         (, bytes32[] memory proof) = _proof(5);
         bytes32 right = GameTrace.op(_right(2), 4, 5);
         bytes4 notThere = CourtStorage.ClaimedNotInTrace.selector;
-        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 5, right, proof)), notThere);
+        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 5, right, OWN, proof)), notThere);
         (bytes32 digest,) = _proof(5);
-        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 4, digest, proof)), notThere);
+        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 4, digest, OWN, proof)), notThere);
         bytes memory short = abi.encodeWithSelector(TraceHash.ProofLength.selector, 5, 6);
-        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 5, digest, new bytes32[](5))), short);
+        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 5, digest, OWN, new bytes32[](5))), short);
     }
 
     /// Forwards, a chain of disputes would never end.
     function test_earlier_notEarlier_reverts() public {
-        _refused(referee, _call(id, 20), abi.encodeWithSelector(Refereeing.NotEarlier.selector, 20, 20));
-        _refused(referee, _call(id, 39), abi.encodeWithSelector(Refereeing.NotEarlier.selector, 39, 20));
+        _refused(referee, _call(20), abi.encodeWithSelector(Refereeing.NotEarlier.selector, 20, 20));
+        _refused(referee, _call(39), abi.encodeWithSelector(Refereeing.NotEarlier.selector, 39, 20));
     }
 
     function test_earlier_byAnybodyElse_orLate_reverts() public {
-        _refused(watcher, _call(id, 5), abi.encodeWithSelector(Refereeing.NotReferee.selector, id, watcher));
+        _refused(watcher, _call(5), abi.encodeWithSelector(Refereeing.NotReferee.selector, id, watcher));
         uint256 deadline = theCourt.dispute(id).refereeDeadline;
         vm.warp(deadline + 1);
-        _refused(referee, _call(id, 5), abi.encodeWithSelector(Refereeing.RefereeTooLate.selector, id, deadline));
+        _refused(referee, _call(5), abi.encodeWithSelector(Refereeing.RefereeTooLate.selector, id, deadline));
     }
 
-    function test_earlier_hopsAreFew() public {
-        uint256 next = _earlier(id, 10);
-        _drawReferee(next);
-        next = _earlier(next, 8);
-        address last = _drawReferee(next);
-        _refused(last, _call(next, 5), abi.encodeWithSelector(Refereeing.EarlierExhausted.selector, next, 2));
-        _rule(next, wrong);
-        _finalize(next);
-        assertDispute(next, DisputeState.Void);
+    function test_earlier_butNoOtherDigest_reverts() public {
+        (bytes32 digest, bytes32[] memory proof) = _proof(5);
+        bytes memory call = abi.encodeCall(ICourt.ruleEarlier, (id, 5, digest, digest, proof));
+        _refused(referee, call, abi.encodeWithSelector(Refereeing.NoDivergence.selector, digest));
     }
 
     function test_earlier_thanALiveSlot_reverts() public {
@@ -496,7 +461,7 @@ contract CourtEarlierTest is CourtFixture {
         uint256 slot = _challenge(other, watcher, _right(2));
         _play(slot, badCopy, _right(2));
         address by = _drawReferee(slot);
-        bytes memory call = abi.encodeCall(ICourt.ruleEarlier, (slot, 0, 0, new bytes32[](6)));
+        bytes memory call = abi.encodeCall(ICourt.ruleEarlier, (slot, 0, 0, OWN, new bytes32[](6)));
         _refused(by, call, abi.encodeWithSelector(Refereeing.NoEarlierThanLive.selector, slot));
     }
 
@@ -505,7 +470,7 @@ contract CourtEarlierTest is CourtFixture {
         vm.prank(address(theCourt));
         vault.tombstone(alice); // convicted of another task
         market.reverse(taskId);
-        _refused(referee, _call(id, 5), abi.encodeWithSelector(CourtStorage.DisputeMoot.selector, id));
+        _refused(referee, _call(5), abi.encodeWithSelector(CourtStorage.DisputeMoot.selector, id));
         theCourt.closeMoot(id);
         assertEq(vault.dutiesOf(referee), 0, "its duty ended with the dispute");
         assertDispute(id, DisputeState.Void);

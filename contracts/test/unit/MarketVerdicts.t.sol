@@ -212,8 +212,8 @@ contract MarketVerdictsTest is MarketFixture {
     function testFuzz_shares_everythingComesBackToOneHand_stillLosesHalf(uint128 slash) public view {
         uint256 s = bound(slash, 1, type(uint96).max);
         CourtParams memory c = parameters.courtAt(1);
-        uint256 back = s * c.requesterBps / 10_000 + s * c.challengerBps / 10_000 + s * c.refereeBps / 10_000
-            + s * c.requeueBps / 10_000;
+        uint256 back =
+            s * c.requesterBps / 10_000 + s * c.challengerBps / 10_000 + s * c.refereeBps / 10_000 + s * c.requeueBps / 10_000;
         assertLe(back, s - s * c.burnBps / 10_000, "at most what is not burned");
         assertLe(back * 2, s, "at most half");
     }

@@ -99,11 +99,24 @@ contract ParametersTest is Test {
         p.market.revealWindow += 1;
         p.audit.commitSeconds += 1; // thrice, with two redraws
         p.court.clockBudget += 1; // two sides
-        p.court.refereeSeconds += 1; // nine draws: three hops, three draws each
-        p.court.appealWindow += 1;
+        p.court.refereeSeconds += 1; // three draws
+        p.court.appealWindow += 1; // with the next, thrice: two rulings about earlier operators, and the last
         p.court.ospSeconds += 1;
         p.stake.unbondingMargin += 1;
-        assertEq(ParameterChecks.unbondingSecondsMin(p), before + 7 + 3 + 2 + 9);
+        assertEq(ParameterChecks.unbondingSecondsMin(p), before + 5 + 3 + 2 + 3 + 6);
+    }
+
+    /// P-L11: two games of 16 rounds with both clocks run down; without levels nobody needs the time.
+    function test_constructor_ospTooShort_reverts() public {
+        Params memory p = DefaultParams.get();
+        uint256 least = 4 * (uint256(p.court.clockBudget) + 16 * p.court.clockIncrement);
+        p.court.ospSeconds = uint32(least - 1);
+        new Parameters(address(timelock), GUARDIAN, p);
+        p.court.appealLevels = address(1);
+        vm.expectRevert(abi.encodeWithSelector(ParameterChecks.OspTooShort.selector, least - 1, least));
+        new Parameters(address(timelock), GUARDIAN, p);
+        p.court.ospSeconds = uint32(least);
+        new Parameters(address(timelock), GUARDIAN, p);
     }
 
     function test_constructor_retractOutsideWindow_reverts() public {

@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {
-    Params,
-    MarketParams,
-    CourtParams,
-    AuditParams,
-    StakeParams,
-    EconomicParams
-} from "../../src/interfaces/IParameters.sol";
+import {Params, MarketParams, CourtParams, AuditParams, StakeParams, EconomicParams} from "../../src/interfaces/IParameters.sol";
 
 /// @notice A set of parameters that passes every check, with short windows; amounts have 18 decimals.
 library DefaultParams {
@@ -38,7 +31,7 @@ library DefaultParams {
             clockIncrement: 1 minutes,
             refereeSeconds: 30 minutes,
             appealWindow: 30 minutes,
-            ospSeconds: 1 days,
+            ospSeconds: 6 hours,
             beaconSlack: 1 minutes,
             maxRedraws: 2,
             maxEarlier: 2,
@@ -52,7 +45,7 @@ library DefaultParams {
             reserved: 0,
             providerGasCost: 1e18,
             refereeFee: 1e18,
-            freezeRate: 1e14,
+            freezeRate: 3e13,
             freezeCap: 3e18,
             refereePenalty: 2e18,
             appealBond: 3e18,
@@ -68,11 +61,7 @@ library DefaultParams {
             penalty: 2e18
         });
         p.stake = StakeParams({
-            minStake: 100e18,
-            registrationFee: 3e18,
-            unbondingSeconds: 2 days,
-            unbondingMargin: 1 hours,
-            maxMembers: 64
+            minStake: 100e18, registrationFee: 3e18, unbondingSeconds: 2 days, unbondingMargin: 1 hours, maxMembers: 64
         });
         p.economics = EconomicParams({gainBps: 10_000, detectionBps: 10_000, colludingBps: 2_000});
     }
