@@ -3,6 +3,7 @@
 //!
 //! - [`Op`], [`TensorType`]: operators with their bounded attributes, and their shape programs.
 //! - [`scalar`]: elementary functions as fixed sequences of basic operations.
+//! - [`convert`]: conversions to and from the element types of quantised formats.
 //! - [`program`], [`reference`]: per-element scalar programs as data and the interpreter that runs
 //!   them: slow, obvious, the oracle for everything else.
 //! - [`batch`]: runs cut at every 128th step, as a dispute plays over them.
@@ -10,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod batch;
+pub mod convert;
 mod error;
 pub mod kernels;
 mod op;

@@ -4,7 +4,7 @@
 use crate::program::{FIRST_LANE, INDEX_REGISTER, Instruction, MAX_STEPS, Opcode, Program};
 use crate::program::{REGISTERS, program};
 use crate::scalar::{canonical, max, min};
-use crate::{DType, NumericsError, Op, Tensor, TensorType};
+use crate::{DType, NumericsError, Op, Tensor, TensorType, convert};
 
 /// What a program reads besides its registers.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,7 @@ impl Machine {
             Opcode::Equal => u64::from(a == b),
             Opcode::Select if a != 0 => b,
             Opcode::Select => self.word(i.c()),
+            Opcode::SignExtend => convert::sign_extend(a, i.immediate),
             Opcode::Get => self.registers[lane(a, i)],
             Opcode::FAdd => bits(x + y),
             Opcode::FSub => bits(x - y),
@@ -92,6 +93,12 @@ impl Machine {
             Opcode::FMin => bits(min(x, y)),
             Opcode::FLess => u64::from(x < y),
             Opcode::ToF32 => bits(a as f32),
+            Opcode::SignedToF32 => bits(a.cast_signed() as f32),
+            Opcode::F32ToInt => convert::f32_to_int(x),
+            Opcode::F16ToF32 => bits(convert::f16_to_f32(a as u16)),
+            Opcode::Bf16ToF32 => bits(convert::bf16_to_f32(a as u16)),
+            Opcode::F32ToF16 => u64::from(convert::f32_to_f16(x)),
+            Opcode::F32ToBf16 => u64::from(convert::f32_to_bf16(x)),
             Opcode::Load => input(env, b).and_then(|t| element_of(t, a)).unwrap_or(0),
             Opcode::Dim => input(env, b).map_or(1, |t| extent(t.ty(), axis)),
             Opcode::Rank => input(env, b).map_or(0, |t| t.dims().len() as u64),

@@ -16,6 +16,9 @@ pub struct Artifact {
     pub abi: JsonAbi,
     /// Creation code without constructor arguments; empty for an interface.
     pub bytecode: Bytes,
+    /// Code as deployed, immutables not set; empty for an interface.
+    #[serde(rename = "deployedBytecode")]
+    pub deployed_bytecode: Bytes,
 }
 
 /// Why a contract cannot be had.
@@ -47,13 +50,26 @@ pub fn artifacts() -> &'static BTreeMap<&'static str, Artifact> {
 /// # Errors
 /// There is no such artifact, or it is an interface.
 pub fn bytecode(name: &str) -> Result<&'static Bytes, ArtifactError> {
+    code(name, |artifact| &artifact.bytecode)
+}
+
+/// Code of a contract as deployed, immutables not set.
+///
+/// # Errors
+/// There is no such artifact, or it is an interface.
+pub fn runtime(name: &str) -> Result<&'static Bytes, ArtifactError> {
+    code(name, |artifact| &artifact.deployed_bytecode)
+}
+
+fn code(name: &str, of: fn(&Artifact) -> &Bytes) -> Result<&'static Bytes, ArtifactError> {
     let artifact = artifacts()
         .get(name)
         .ok_or_else(|| ArtifactError::Missing(name.to_owned()))?;
-    if artifact.bytecode.is_empty() {
+    let code = of(artifact);
+    if code.is_empty() {
         return Err(ArtifactError::NoCode(name.to_owned()));
     }
-    Ok(&artifact.bytecode)
+    Ok(code)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub mod deployment;
 pub mod dev_params;
 mod endpoint;
 pub mod events;
+pub mod evm;
 pub mod http;
 pub mod network;
 pub mod revert;

@@ -59,6 +59,18 @@ pub(crate) fn instruction(
     inputs: &[Value],
     output: Value,
 ) -> Result<Value, NumericsError> {
+    let c = if inputs.len() > 2 { 4 } else { 0 };
+    instruction_with(name, opcode, c, inputs, output)
+}
+
+/// The same with this immediate.
+pub(crate) fn instruction_with(
+    name: &str,
+    opcode: Opcode,
+    immediate: u32,
+    inputs: &[Value],
+    output: Value,
+) -> Result<Value, NumericsError> {
     let make = |opcode, d, a, b, immediate| Instruction {
         opcode,
         d,
@@ -72,8 +84,7 @@ pub(crate) fn instruction(
         code.push(make(Opcode::Load, 2 + input, 1, 10, 0));
     }
     let b = if inputs.len() > 1 { 3 } else { 0 };
-    let c = if inputs.len() > 2 { 4 } else { 0 };
-    code.push(make(opcode, 11, 2, b, c));
+    code.push(make(opcode, 11, 2, b, immediate));
     code.push(make(Opcode::End, 0, 11, 0, 0));
     let code = format!("0x{}", hex::encode(Program::new(code)?.encode()));
     Ok(json!({ "attributes": [], "code": code, "inputs": inputs, "name": name, "output": output }))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gavel_numerics::{NumericsError, Op, scalar};
 
-use super::{case, machine, operators, rules};
+use super::{case, conversions, machine, operators, rules};
 
 /// Where the vectors live.
 pub(crate) fn folder() -> PathBuf {
@@ -43,6 +43,13 @@ pub(crate) fn files() -> Result<Vec<(&'static str, String)>, NumericsError> {
             rules::elementary(&Op::Sigmoid, scalar::sigmoid)?,
         ),
         ("N-22", "tanh", rules::elementary(&Op::Tanh, scalar::tanh)?),
+        ("N-23", "sign extension", conversions::sign_extend()?),
+        ("N-24", "signed integers to f32", conversions::signed()?),
+        ("N-25", "binary16 to f32", conversions::from_f16()?),
+        ("N-26", "bfloat16 to f32", conversions::from_bf16()?),
+        ("N-27", "f32 to binary16", conversions::to_f16()?),
+        ("N-28", "f32 to bfloat16", conversions::to_bf16()?),
+        ("N-29", "f32 to integers", conversions::to_integers()?),
         (
             "operators",
             "operators that no rule is about",

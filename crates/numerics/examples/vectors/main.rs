@@ -1,6 +1,7 @@
 //! Writes `spec/vectors/numerics/*.json`. Run from anywhere: `cargo run -p gavel-numerics --example vectors`.
 
 mod case;
+mod conversions;
 mod files;
 mod machine;
 mod operators;

@@ -114,6 +114,8 @@ opcodes! {
     Equal = 0x18 (d, a, b) None;
     /// `d = b` if `a` is not 0, else `c`.
     Select = 0x19 (d, a, b) Register;
+    /// `d` = the low `imm mod 64` bits of `a` in two's complement; 0 means all 64 (N-23)
+    SignExtend = 0x1a (d, a) Word;
 
     /// `d = lane[(a + imm) mod 32]`
     Get = 0x20 (d, a) Word;
@@ -140,6 +142,18 @@ opcodes! {
     FLess = 0x38 (d, a, b) None;
     /// `d = f32(a)` (N-17)
     ToF32 = 0x39 (d, a) None;
+    /// `d = f32(a)`, `a` in two's complement (N-24)
+    SignedToF32 = 0x3a (d, a) None;
+    /// `d` = the integer nearest to the f32 `a`, in two's complement (N-29)
+    F32ToInt = 0x3b (d, a) None;
+    /// `d` = the binary16 in the low 16 bits of `a` as f32 (N-25)
+    F16ToF32 = 0x3c (d, a) None;
+    /// `d` = the bfloat16 in the low 16 bits of `a` as f32 (N-26)
+    Bf16ToF32 = 0x3d (d, a) None;
+    /// `d` = the binary16 nearest to the f32 `a` (N-27)
+    F32ToF16 = 0x3e (d, a) None;
+    /// `d` = the bfloat16 nearest to the f32 `a` (N-28)
+    F32ToBf16 = 0x3f (d, a) None;
 
     /// `d` = bits of element `a` of input `b`, zero-extended, a NaN of f32 made `0x7fc00000`; 0 where there is none.
     Load = 0x40 (d, a, b) None;

@@ -52,6 +52,11 @@ alloy::sol!(
     "../../contracts/artifacts/DevToken.json"
 );
 alloy::sol!(
+    #[sol(all_derives)]
+    StepMachine,
+    "../../contracts/artifacts/StepMachine.json"
+);
+alloy::sol!(
     #[sol(rpc, all_derives)]
     GovernanceTimelock,
     "../../contracts/artifacts/GovernanceTimelock.json"
