@@ -4,6 +4,7 @@
 //! Kernels evaluate the same sequence over vectors with the same constants. `f32::mul_add` is an
 //! exact fma on every target.
 
+const SIGN: u32 = 0x8000_0000;
 /// The one NaN that can be seen.
 pub const NAN_BITS: u32 = 0x7fc0_0000;
 /// `1.5 * 2^23`: adding and subtracting it rounds to an integer, ties to even.
@@ -40,9 +41,13 @@ pub const TANH_POLY: [f32; 5] = [
 ];
 
 /// NaN becomes [`NAN_BITS`]; everything else is unchanged.
+///
+/// A comparison of integers: of `sqrt(x).is_nan()` LLVM makes a comparison of x, and then takes the root's own NaN, whose
+/// bits are the processor's.
 #[inline(always)]
 pub fn canonical(x: f32) -> f32 {
-    if x.is_nan() {
+    let bits = x.to_bits();
+    if bits & !SIGN > f32::INFINITY.to_bits() {
         f32::from_bits(NAN_BITS)
     } else {
         x
@@ -205,5 +210,20 @@ mod tests {
         assert_eq!(min(0.0, -0.0).to_bits(), (-0.0f32).to_bits());
         assert_eq!(max(f32::from_bits(0xffc0_1234), 1.0).to_bits(), NAN_BITS);
         assert_eq!(canonical(0.0f32 * f32::INFINITY).to_bits(), NAN_BITS);
+    }
+
+    #[test]
+    fn there_is_one_nan_whatever_made_it() {
+        use std::hint::black_box;
+        let (one, infinity) = (black_box(1.0f32), black_box(f32::INFINITY));
+        for (what, bits) in [
+            ("root", canonical(black_box(-1.0f32).sqrt()).to_bits()),
+            ("difference", canonical(infinity - infinity).to_bits()),
+            ("product", canonical(infinity * (one - one)).to_bits()),
+            ("quotient", canonical(infinity / -infinity).to_bits()),
+            ("fma", canonical(infinity.mul_add(one, -infinity)).to_bits()),
+        ] {
+            assert_eq!(bits, NAN_BITS, "{what}");
+        }
     }
 }
