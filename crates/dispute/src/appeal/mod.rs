@@ -3,11 +3,12 @@
 //!
 //! [`decide_appeal`] names at most one [`AppealMove`] from a snapshot ([`AppealView`]), the asker's role and
 //! what it knows of the place ([`Case`]). Every move passes the [`APPEAL_RULES`]. [`AppealModel`] is the contract's game in
-//! memory.
+//! memory; [`explain`] names the instruction that an appeal comes down to.
 
 mod check;
 mod decide;
 mod execution;
+mod explain;
 mod knowledge;
 mod model;
 mod moves;
@@ -18,6 +19,7 @@ mod view;
 
 pub use decide::{decide_appeal, propose_appeal};
 pub use execution::Execution;
+pub use explain::{Executed, Explanation, Loaded, explain};
 pub use knowledge::{Case, Operand, OperatorCase};
 pub use model::{AppealModel, AppealSetup};
 pub use moves::{

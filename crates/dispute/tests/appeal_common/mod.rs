@@ -3,6 +3,7 @@
 
 pub mod operators;
 pub mod players;
+pub mod slot;
 
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ pub struct World {
     pub claimed: Digest,
 }
 
-fn tree_with(height: u8, count: usize, salt: u64, at: &[(usize, Digest)]) -> MerkleTree {
+pub fn tree_with(height: u8, count: usize, salt: u64, at: &[(usize, Digest)]) -> MerkleTree {
     let mut leaves: Vec<_> = (0..count as u64).map(|i| number(salt + i)).collect();
     for (index, leaf) in at {
         leaves[*index] = *leaf;
@@ -77,7 +78,7 @@ fn tree_with(height: u8, count: usize, salt: u64, at: &[(usize, Digest)]) -> Mer
     MerkleTree::new(height, leaves).unwrap()
 }
 
-fn proof(tree: &MerkleTree, index: usize) -> Vec<Digest> {
+pub fn proof(tree: &MerkleTree, index: usize) -> Vec<Digest> {
     tree.open(index as u64).unwrap().siblings
 }
 

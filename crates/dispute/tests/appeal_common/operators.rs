@@ -26,20 +26,27 @@ impl Dice {
         from + self.below(to - from + 1)
     }
 
-    /// Mostly tame values, now and then a special one.
     pub fn float(&mut self) -> f32 {
-        match self.below(64) {
-            0 => -0.0,
-            1 => 1.0e-40,
-            2 => f32::INFINITY,
-            3 => f32::NAN,
-            _ => self.below(4001) as f32 / 1000.0 - 2.0,
-        }
+        self.below(4001) as f32 / 1000.0 - 2.0
     }
 
+    /// Tame values; in some tensors a special one now and then, which would spread to all of a large product.
     pub fn tensor(&mut self, dims: &[u64]) -> Tensor {
         let len = dims.iter().product();
-        let values = (0..len).map(|_| self.float()).collect();
+        let special = self.below(3) == 0;
+        let mut value = |_| match self.below(64) {
+            0 if special => -0.0,
+            1 if special => 1.0e-40,
+            2 if special => f32::INFINITY,
+            3 if special => f32::NAN,
+            _ => self.float(),
+        };
+        let values = (0..len).map(&mut value).collect();
+        Tensor::f32(dims, values).unwrap()
+    }
+
+    pub fn tame_tensor(&mut self, dims: &[u64]) -> Tensor {
+        let values = (0..dims.iter().product()).map(|_| self.float()).collect();
         Tensor::f32(dims, values).unwrap()
     }
 }

@@ -47,6 +47,14 @@ impl Player for Honest {
             assert!(broken.is_empty(), "{role:?} {proposed:?}: {broken:?}");
         }
         assert_eq!(proposed, decide_appeal(view, role, case, now));
+        // A right party never leaves a batch to the clock, unless the other side has claimed a machine that runs on.
+        if let (AppealPhase::Step { run }, Case::Operator(case)) = (&view.phase, &self.case)
+            && now <= view.deadline
+        {
+            let execution = Execution::new(case, run.element).unwrap();
+            let runs = run.first_batch < execution.batches();
+            assert_eq!(proposed.is_some(), runs, "{role:?} {:?}", view.phase);
+        }
         proposed.into_iter().collect()
     }
     fn is_honest(&self) -> bool {

@@ -1,0 +1,592 @@
+//! Every rule of the appeal refuses the move that it was written against; the levels refuse what does not open.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod appeal_common;
+
+use std::collections::BTreeSet;
+
+use appeal_common::operators::{Dice, KINDS, operator};
+use appeal_common::players::*;
+use appeal_common::slot::SlotWorld;
+use appeal_common::*;
+use gavel_dispute::Refused;
+use gavel_dispute::appeal::*;
+use gavel_numerics::batch::State;
+use gavel_numerics::{Op, Tensor};
+use gavel_trace::*;
+
+use AppealRole::{Accuser, Bystander, Defender};
+
+/// A MatMul with an output of 40 chunks and 40 batches an element, one element of which is wrong.
+fn world() -> (World, Tensor) {
+    let d = &mut Dice(3);
+    let inputs = vec![
+        (d.tame_tensor(&[16, 640]), From::Live),
+        (d.tame_tensor(&[640, 640]), From::Weight),
+    ];
+    let mut claimed = None;
+    let world = World::new(SMALL, &Op::MatMul, inputs, |truth| {
+        let mut bytes = truth.le_bytes().into_owned();
+        bytes[4 * 5000] ^= 1;
+        let lie = Tensor::from_le_bytes(truth.ty().clone(), &bytes).unwrap();
+        digest_of(claimed.insert(lie))
+    });
+    (world, claimed.unwrap())
+}
+
+/// One game in every phase, with the move that was made in each.
+fn record(world: &World, claimed: &Tensor) -> Vec<(AppealView, AppealRole, AppealMove)> {
+    let (liar, honest) = (world.case(claimed), world.case(&world.truth));
+    let mut model = AppealModel::open(world.setup(None), 0);
+    let mut at = Vec::new();
+    while let Some(turn) = model.view().turn() {
+        let view = model.view().clone();
+        let (role, sent) = match decide_appeal(&view, Accuser, Some(&honest), 1) {
+            Some(sent) => (Accuser, sent),
+            None => (turn, decide_appeal(&view, turn, Some(&liar), 1).unwrap()),
+        };
+        model.apply(role, &sent, 1).unwrap();
+        at.push((view, role, sent));
+    }
+    at
+}
+
+#[test]
+fn each_rule_has_a_move_that_it_stops() {
+    let (world, claimed) = world();
+    let (liar, honest) = (world.case(&claimed), world.case(&world.truth));
+    let games = record(&world, &claimed);
+    let mut seen = BTreeSet::new();
+    let mut expect =
+        |id: &'static str, view: &AppealView, role, proposed: &AppealMove, case: &Case, now| {
+            let found = broken_appeal_rules(&AppealSituation {
+                view,
+                role,
+                case: Some(case),
+                proposed,
+                now,
+            });
+            let found: BTreeSet<_> = found.into_iter().map(|rule| rule.id).collect();
+            assert!(
+                found.contains(id),
+                "{id} let it pass: {proposed:?}; broken: {found:?}"
+            );
+            seen.insert(id);
+        };
+    let when = |what: fn(&AppealPhase) -> bool| {
+        let found = games.iter().find(|(view, ..)| what(&view.phase)).unwrap();
+        (found.0.clone(), found.2.clone())
+    };
+    let late = u64::from(BUDGET) + 2;
+
+    let (tensor, opened) = when(|p| *p == AppealPhase::Tensor);
+    expect("in-turn", &tensor, Accuser, &opened, &liar, 1);
+    expect("in-time", &tensor, Defender, &opened, &liar, late);
+    let claim = AppealMove::ClaimTimeout;
+    expect("timeout-is-late", &tensor, Accuser, &claim, &honest, 1);
+    expect("timeout-is-late", &tensor, Defender, &claim, &honest, late);
+    let AppealMove::OpenTensor(open) = &opened else {
+        panic!()
+    };
+    let changes: [fn(&mut OpenTensor); 6] = [
+        |o| o.node.dims.push(1),
+        |o| o.node.attributes.push(1),
+        |o| o.node_proof[0].0[0] ^= 1,
+        |o| o.chunk_root.0[0] ^= 1,
+        |o| o.row.swap(0, 1),
+        |o| o.chunk.push(0),
+    ];
+    for change in changes {
+        let mut open = open.clone();
+        change(&mut open);
+        let open = AppealMove::OpenTensor(open);
+        expect("opening-holds", &tensor, Defender, &open, &liar, 1);
+    }
+    let mut other = open.clone();
+    other.claimed = number(1);
+    let other = AppealMove::OpenTensor(other);
+    expect("answers-the-claim", &tensor, Defender, &other, &liar, 1);
+
+    let (row, revealed) = when(|p| matches!(p, AppealPhase::Row { .. }));
+    let AppealMove::RevealRow { node, row: digests } = &revealed else {
+        panic!()
+    };
+    let short = AppealMove::RevealRow {
+        node: *node,
+        row: digests[1..].to_vec(),
+    };
+    expect("opening-holds", &row, Defender, &short, &liar, 1);
+    let other = AppealMove::RevealRow {
+        node: number(1),
+        row: digests.clone(),
+    };
+    expect("answers-the-claim", &row, Defender, &other, &liar, 1);
+
+    let (pick, picked) = when(|p| matches!(p, AppealPhase::PickChunk { .. }));
+    let AppealMove::PickChunk {
+        row: digests,
+        child,
+    } = &picked
+    else {
+        panic!()
+    };
+    let at = |child| AppealMove::PickChunk {
+        row: digests.clone(),
+        child,
+    };
+    expect(
+        "never-an-equal-pick",
+        &pick,
+        Accuser,
+        &at(child + 1),
+        &honest,
+        1,
+    );
+    expect("leftmost-only", &pick, Accuser, &at(child + 1), &honest, 1);
+    expect("answers-the-claim", &pick, Accuser, &at(16), &honest, 1);
+    expect("in-turn", &pick, Defender, &picked, &honest, 1);
+    expect("in-turn", &pick, Bystander, &picked, &honest, 1);
+
+    let (chunk, shown) = when(|p| matches!(p, AppealPhase::Chunk { .. }));
+    let AppealMove::RevealChunk { node, chunk: bytes } = &shown else {
+        panic!()
+    };
+    let other = AppealMove::RevealChunk {
+        node: *node,
+        chunk: bytes[1..].to_vec(),
+    };
+    expect("opening-holds", &chunk, Defender, &other, &liar, 1);
+
+    let (pick, picked) = when(|p| matches!(p, AppealPhase::PickElement { .. }));
+    let AppealMove::PickElement { chunk, within } = &picked else {
+        panic!()
+    };
+    let next = AppealMove::PickElement {
+        chunk: chunk.clone(),
+        within: within + 1,
+    };
+    expect("never-an-equal-pick", &pick, Accuser, &next, &honest, 1);
+    let other = AppealMove::PickElement {
+        chunk: chunk[4..].to_vec(),
+        within: *within,
+    };
+    expect("answers-the-claim", &pick, Accuser, &other, &honest, 1);
+    // Two elements are wrong: the second is not the first.
+    let mut two = chunk.clone();
+    let first = usize::from(*within);
+    two[4 * first + 8] ^= 1;
+    let mut both = pick.clone();
+    both.phase = match both.phase {
+        AppealPhase::PickElement { index, .. } => AppealPhase::PickElement {
+            index,
+            chunk: two.clone(),
+        },
+        other => other,
+    };
+    let second = AppealMove::PickElement {
+        chunk: two,
+        within: *within + 2,
+    };
+    expect("leftmost-only", &both, Accuser, &second, &honest, 1);
+
+    let (states, given) = when(|p| matches!(p, AppealPhase::States { .. }));
+    let AppealMove::RevealStates {
+        end,
+        batches,
+        states: digests,
+    } = &given
+    else {
+        panic!()
+    };
+    let reveal = |batches, states: &[Digest]| AppealMove::RevealStates {
+        end: *end,
+        batches,
+        states: states.to_vec(),
+    };
+    expect("in-turn", &states, Accuser, &given, &honest, 1);
+    for wrong in [batches - 1, batches + 1] {
+        let reveal = reveal(wrong, digests);
+        expect(
+            "batches-are-counted",
+            &states,
+            Defender,
+            &reveal,
+            &honest,
+            1,
+        );
+    }
+    let mut wrong = digests.clone();
+    wrong[5] = number(1);
+    let wrong = reveal(*batches, &wrong);
+    expect(
+        "states-are-the-programs",
+        &states,
+        Defender,
+        &wrong,
+        &honest,
+        1,
+    );
+    let other = AppealMove::RevealStates {
+        end: number(1),
+        batches: *batches,
+        states: digests.clone(),
+    };
+    expect("answers-the-claim", &states, Defender, &other, &honest, 1);
+
+    let (pick, picked) = when(|p| matches!(p, AppealPhase::PickState { .. }));
+    let AppealMove::PickState {
+        states: digests,
+        part,
+    } = &picked
+    else {
+        panic!()
+    };
+    let at = |part| AppealMove::PickState {
+        states: digests.clone(),
+        part,
+    };
+    expect(
+        "never-an-equal-pick",
+        &pick,
+        Accuser,
+        &at(part - 1),
+        &honest,
+        1,
+    );
+    expect(
+        "answers-the-claim",
+        &pick,
+        Accuser,
+        &at(part + 1),
+        &honest,
+        1,
+    );
+
+    let (step, executed) = when(|p| matches!(p, AppealPhase::Step { .. }));
+    expect(
+        "never-for-the-other-side",
+        &step,
+        Defender,
+        &executed,
+        &liar,
+        1,
+    );
+    expect("in-turn", &pick, Accuser, &executed, &honest, 1);
+    // A batch in the middle of the run does not end the machine.
+    let early = AppealView {
+        phase: states.phase.clone(),
+        ..step.clone()
+    };
+    expect(
+        "never-for-the-other-side",
+        &early,
+        Accuser,
+        &executed,
+        &honest,
+        1,
+    );
+    let AppealMove::Step { end, proof } = &executed else {
+        panic!()
+    };
+    let mut spoiled = 0;
+    for how in 0..SPOILS {
+        let mut proof = proof.clone();
+        if spoil(&mut proof, how) {
+            spoiled += 1;
+            let step_move = AppealMove::Step { end: *end, proof };
+            expect("shown-opens", &step, Accuser, &step_move, &honest, 1);
+        }
+    }
+    assert!(spoiled >= 19);
+
+    let slot = SlotWorld::new(1, From::Live, number(41));
+    let model = AppealModel::open(slot.setup, 0);
+    let resolve = |proof: SlotProof| AppealMove::ResolveSlot {
+        claimed: number(41),
+        proof: Box::new(proof),
+    };
+    let (view, case) = (model.view(), slot.case());
+    expect(
+        "never-for-the-other-side",
+        view,
+        Defender,
+        &resolve(slot.proof.clone()),
+        &case,
+        1,
+    );
+    let mut bent = slot.proof.clone();
+    bent.at.slot = 3;
+    expect("shown-opens", view, Accuser, &resolve(bent), &case, 1);
+
+    let mut over = tensor.clone();
+    over.phase = AppealPhase::Ended(AppealOutcome::Guilty);
+    for (_, role, sent) in &games {
+        expect("not-after-the-end", &over, *role, sent, &honest, 1);
+    }
+
+    let all: BTreeSet<_> = APPEAL_RULES.iter().map(|rule| rule.id).collect();
+    assert_eq!(all.len(), APPEAL_RULES.len(), "two rules share a name");
+    assert_eq!(seen, all, "rules without a test");
+}
+
+#[test]
+fn nobody_moves_without_a_case() {
+    let (world, claimed) = world();
+    for (view, ..) in record(&world, &claimed) {
+        for role in [Defender, Accuser, Bystander] {
+            assert_eq!(decide_appeal(&view, role, None, 1), None);
+        }
+        let case = world.case(&world.truth);
+        assert_eq!(decide_appeal(&view, Bystander, Some(&case), 1), None);
+        // a slot's case says nothing of an operator
+        let slot = SlotWorld::new(1, From::Op, number(1)).case();
+        assert_eq!(decide_appeal(&view, Accuser, Some(&slot), 1), None);
+    }
+}
+
+/// No proof with anything changed is accepted, whichever operator it is about.
+#[test]
+fn a_spoiled_step_is_refused() {
+    let mut spoiled = BTreeSet::new();
+    for kind in KINDS {
+        let (op, inputs) = operator(kind, u64::from(kind) * 31);
+        let world = World::new(SMALL, &op, inputs, digest_of);
+        if world.truth.is_empty() {
+            continue;
+        }
+        let honest = world.case(&world.truth);
+        let mut model = AppealModel::open(world.setup(None), 0);
+        let mut last = Slanderer {
+            world: &world,
+            last: false,
+            patience: 100,
+            dice: Dice(1),
+        };
+        // a pick of padding ends it sooner
+        while let Some(turn) = model.view().turn() {
+            let view = model.view().clone();
+            if turn == Accuser {
+                let sent = last.moves(&view, Accuser, 1);
+                assert!(
+                    sent.iter()
+                        .any(|sent| model.apply(Accuser, sent, 1).is_ok())
+                );
+                continue;
+            }
+            let sent = decide_appeal(&view, Defender, Some(&honest), 1);
+            let sent = sent.unwrap_or_else(|| panic!("{op:?}: nothing in {:?}", view.phase));
+            if let AppealMove::Step { end, proof } = &sent {
+                for how in 0..SPOILS {
+                    let (mut proof, end) = (proof.clone(), *end);
+                    if spoil(&mut proof, how) {
+                        let found = model.apply(Accuser, &AppealMove::Step { end, proof }, 1);
+                        let refused = matches!(
+                            found,
+                            Err(Refused::Opening | Refused::Unshown | Refused::Range)
+                        );
+                        assert!(refused, "{op:?}, change {how}: {found:?}");
+                        spoiled.insert(how);
+                    }
+                }
+                let bystander = model.apply(Bystander, &sent, 1);
+                assert_eq!(bystander, Ok(()), "it authenticates itself");
+                break;
+            }
+            model.apply(Defender, &sent, 1).unwrap();
+        }
+        let cleared = AppealPhase::Ended(AppealOutcome::Cleared);
+        assert_eq!(model.view().phase, cleared, "{op:?}");
+    }
+    assert_eq!(spoiled.len() as u32, SPOILS, "{spoiled:?}");
+}
+
+#[test]
+fn a_slot_is_judged_by_what_it_copies() {
+    for leaf_index in [0, 1, 5] {
+        for from in [From::Op, From::Live] {
+            for right in [true, false] {
+                let claimed = if right { number(42) } else { number(41) };
+                let slot = SlotWorld::new(leaf_index, from, claimed);
+                let case = slot.case();
+                let mut model = AppealModel::open(slot.setup, 0);
+                let view = model.view().clone();
+                let sent = |role| decide_appeal(&view, role, Some(&case), 1);
+                let (winner, loser, outcome) = match right {
+                    true => (Defender, Accuser, AppealOutcome::Cleared),
+                    false => (Accuser, Defender, AppealOutcome::Guilty),
+                };
+                assert_eq!(sent(loser), None);
+                let sent = sent(winner).unwrap();
+                let AppealMove::ResolveSlot { claimed, proof } = &sent else {
+                    panic!()
+                };
+                let changes: [fn(&mut SlotProof); 8] = [
+                    |p| p.digest = number(40),
+                    |p| p.segment.entry.index += 1,
+                    |p| p.segment.entry.live_count += 1,
+                    |p| p.list_proof[0].0[0] ^= 1,
+                    |p| p.at.source.index ^= 1,
+                    |p| p.at.proof[0].0[0] ^= 1,
+                    |p| p.at.source.kind = SourceKind::Weight,
+                    |p| p.at.proof.push(Digest::ZERO),
+                ];
+                for (i, change) in changes.into_iter().enumerate() {
+                    let (claimed, mut proof) = (*claimed, proof.clone());
+                    change(&mut proof);
+                    let found = model.apply(winner, &AppealMove::ResolveSlot { claimed, proof }, 1);
+                    assert_eq!(found, Err(Refused::Opening), "change {i}");
+                }
+                if from == From::Live && leaf_index > 0 {
+                    let (claimed, mut proof) = (*claimed, proof.clone());
+                    proof.before = None;
+                    let found = model.apply(winner, &AppealMove::ResolveSlot { claimed, proof }, 1);
+                    assert_eq!(found, Err(Refused::Opening));
+                }
+                model.apply(winner, &sent, 1).unwrap();
+                assert_eq!(model.view().phase, AppealPhase::Ended(outcome));
+            }
+        }
+    }
+    // no list names a weight
+    let weight = SlotWorld::new(1, From::Weight, number(42));
+    let mut model = AppealModel::open(weight.setup, 0);
+    let sent = AppealMove::ResolveSlot {
+        claimed: number(42),
+        proof: Box::new(weight.proof.clone()),
+    };
+    assert_eq!(model.apply(Defender, &sent, 1), Err(Refused::Opening));
+    assert_eq!(
+        decide_appeal(model.view(), Defender, Some(&weight.case()), 1),
+        None
+    );
+}
+
+/// A slot that was resolved is not played again, whatever the ruling was.
+#[test]
+fn a_slot_is_not_played_twice() {
+    let slot = SlotWorld::new(1, From::Op, number(42));
+    let setup = AppealSetup {
+        guilty: Some(true),
+        ..slot.setup
+    };
+    let mut model = AppealModel::open(setup, 0);
+    let sent = decide_appeal(model.view(), Defender, Some(&slot.case()), 1).unwrap();
+    model.apply(Defender, &sent, 1).unwrap();
+    let ended = AppealPhase::Ended(AppealOutcome::Cleared);
+    assert_eq!((&model.view().phase, model.view().replay), (&ended, false));
+    // but one that ran out of time is
+    let mut model = AppealModel::open(
+        AppealSetup {
+            guilty: Some(false),
+            ..setup
+        },
+        0,
+    );
+    model
+        .apply(Accuser, &AppealMove::ClaimTimeout, 2000)
+        .unwrap();
+    assert_eq!(model.referee_plays(), Some(Defender));
+    let view = model.view();
+    assert_eq!(
+        (&view.phase, view.deadline),
+        (&AppealPhase::Slot, 2000 + u64::from(BUDGET))
+    );
+}
+
+#[test]
+fn an_empty_output_is_judged_when_it_is_opened() {
+    let inputs = || {
+        let tensor = |dims: &[u64]| Tensor::f32(dims, vec![]).unwrap();
+        vec![(tensor(&[0, 4]), From::Op), (tensor(&[4, 0]), From::Op)]
+    };
+    let world = World::new(SMALL, &Op::MatMul, inputs(), digest_of);
+    let honest = world.case(&world.truth);
+    let mut model = AppealModel::open(world.setup(None), 0);
+    let sent = decide_appeal(model.view(), Defender, Some(&honest), 1).unwrap();
+    model.apply(Accuser, &sent, 1).unwrap();
+    assert_eq!(
+        model.view().phase,
+        AppealPhase::Ended(AppealOutcome::Cleared)
+    );
+    // something where there is nothing
+    let header = TensorHeader::new(1, vec![0, 0]).unwrap();
+    let world = World::new(SMALL, &Op::MatMul, inputs(), |_| header.digest(&number(1)));
+    let AppealMove::OpenTensor(mut open) = sent else {
+        panic!()
+    };
+    (open.claimed, open.chunk_root) = (world.claimed, number(1));
+    let mut model = AppealModel::open(world.setup(None), 0);
+    model
+        .apply(Defender, &AppealMove::OpenTensor(open), 1)
+        .unwrap();
+    assert_eq!(
+        model.view().phase,
+        AppealPhase::Ended(AppealOutcome::Guilty)
+    );
+}
+
+/// A machine that is said to have halted long ago halts when it halts: whoever sees it does not wait for the last state.
+#[test]
+fn a_run_that_is_said_to_be_long_ends_where_it_ends() {
+    let (op, inputs) = operator(8, 4);
+    let mut lie = None;
+    let world = World::new(SMALL, &op, inputs, |truth| {
+        lie = Lie::make(0, truth, &mut Dice(9));
+        lie.as_ref().unwrap().digest()
+    });
+    let honest = world.case(&world.truth);
+    let lie = lie.unwrap();
+    let claimed = Tensor::from_le_bytes(world.truth.ty().clone(), &lie.bytes).unwrap();
+    let mut model = AppealModel::open(world.setup(None), 0);
+    let liar = world.case(&claimed);
+    for _ in 0..2 {
+        let view = model.view().clone();
+        let turn = view.turn().unwrap();
+        let case = if turn == Defender { &liar } else { &honest };
+        let sent = decide_appeal(&view, turn, Some(case), 1).unwrap();
+        model.apply(turn, &sent, 1).unwrap();
+    }
+    let AppealPhase::States { run } = model.view().phase else {
+        panic!()
+    };
+    let Case::Operator(case) = &honest else {
+        panic!()
+    };
+    assert_eq!(Execution::new(case, run.element).unwrap().batches(), 1);
+    // a right accuser executes the only batch; a wrong defender has nothing to gain by it
+    let step = decide_appeal(model.view(), Accuser, Some(&honest), 1).unwrap();
+    assert!(matches!(step, AppealMove::Step { .. }));
+    let states = vec![state_hash(&State::Halted(run.value)); 31];
+    let many = AppealMove::RevealStates {
+        end: run.end,
+        batches: MAX_BATCHES,
+        states,
+    };
+    model.apply(Defender, &many, 1).unwrap();
+    let mut rounds = 0;
+    while model.view().turn().is_some() {
+        let view = model.view().clone();
+        let sent = decide_appeal(&view, Accuser, Some(&honest), 1).unwrap();
+        rounds += u32::from(matches!(sent, AppealMove::PickState { .. }));
+        model.apply(Accuser, &sent, 1).unwrap();
+    }
+    assert_eq!(rounds, 1, "the first batch of what is picked ends it");
+    assert_eq!(
+        model.view().phase,
+        AppealPhase::Ended(AppealOutcome::Guilty)
+    );
+}
+
+/// The longest game: the largest tensor, the longest run.
+#[test]
+fn a_game_has_at_most_sixteen_rounds() {
+    let largest = TensorHeader::new(2, vec![gavel_numerics::MAX_ELEMENTS]).unwrap();
+    let rows = u32::from(largest.chunk_height().unwrap().div_ceil(ROW_LEVELS));
+    let (mut batches, mut states) = (MAX_BATCHES, 0);
+    while batches > 1 {
+        batches = batches.div_ceil(parts(batches));
+        states += 1;
+    }
+    assert_eq!((rows, 1, states), (7, 1, 7));
+    assert!(rows + 1 + states <= 16);
+}
