@@ -1,5 +1,7 @@
 //! What opens under the committed roots: the contract's checks, for the model of it and for whoever wants to know before sending.
 
+use std::collections::BTreeSet;
+
 use gavel_numerics::program::TABLE_ROOT;
 use gavel_trace::{
     CHUNK_BYTES, CommitPoint, Digest, ModelHeader, ModelLeaf, Opening, TensorHeader, chunk_count,
@@ -44,16 +46,13 @@ impl Roots<'_> {
         self.header.numerics_version == NUMERICS_VERSION && (at == 0 || !first)
     }
 
-    fn within_segment(&self, source: &Source) -> Option<u32> {
-        let segment = self.segment;
-        let own = source.kind == SourceKind::Node && (source.step_offset, source.port) == (0, 0);
-        let index = source.index.checked_sub(segment.first_node)?;
-        (own && index < segment.op_count).then_some(index)
-    }
-
     /// Whether a source is read from the live root before.
     pub(super) fn is_live(&self, source: &Source) -> bool {
-        source.kind != SourceKind::Weight && self.within_segment(source).is_none()
+        match source.kind {
+            SourceKind::Input => true,
+            SourceKind::Weight => false,
+            SourceKind::Node => source.index < self.segment.first_node,
+        }
     }
 
     pub(super) fn node_opens(&self, op: u32, node: &NodeFacts, proof: &[Digest]) -> bool {
@@ -78,23 +77,27 @@ impl Roots<'_> {
             )
     }
 
-    /// Whether the digest at a source opens where the source says.
+    /// Whether the digest at a source opens where the source says; `readable` operators of the segment may be read.
     fn source_opens(
         &self,
         at: &SourceOpening,
         before: Option<&SegmentOpening>,
         digest: &Digest,
+        readable: u32,
     ) -> bool {
         let (header, segment, source) = (self.header, self.segment, &at.source);
+        if (source.step_offset, source.port) != (0, 0) {
+            return false;
+        }
         if source.kind == SourceKind::Weight {
             let leaf = [&source.index.to_be_bytes()[..], &digest.0].concat();
             let leaf = model_leaf(ModelLeaf::Weight, &leaf);
-            let plain = (source.step_offset, source.port) == (0, 0);
-            return plain && opens(&leaf, source.index.into(), &at.proof, &header.weights_root);
+            return opens(&leaf, source.index.into(), &at.proof, &header.weights_root);
         }
-        if let Some(op) = self.within_segment(source) {
-            let root = &segment.ops_root;
-            return opens_at(digest, op.into(), &at.proof, header.ops_height, root);
+        if !self.is_live(source) {
+            let op = source.index - segment.first_node;
+            let (height, root) = (header.ops_height, &segment.ops_root);
+            return op < readable && opens_at(digest, op.into(), &at.proof, height, root);
         }
         let named = match segment.leaf_index.checked_sub(1) {
             None => source.kind == SourceKind::Input && source.index == at.slot,
@@ -128,7 +131,7 @@ impl Roots<'_> {
         let edge = model_leaf(ModelLeaf::Edge, &edge.concat());
         let (index, root) = (u64::from(operand.edge_index), &self.header.edges_root);
         opens(&edge, index, &operand.edge_proof, root)
-            && self.source_opens(&operand.at, before, &header.digest(&operand.chunk_root))
+            && self.source_opens(&operand.at, before, &header.digest(&operand.chunk_root), op)
     }
 
     /// Whether all that a step shows of an operator opens. Which operator it is, what is read, and what the batch starts from
@@ -142,13 +145,13 @@ impl Roots<'_> {
             height(gavel_numerics::program::TABLE_LEN.into()),
             &Digest(TABLE_ROOT),
         );
-        let ordered = proof.operands.is_sorted_by(|a, b| a.position < b.position)
-            && (proof.chunks).is_sorted_by(|a, b| (a.position, a.index) < (b.position, b.index));
+        let positions = proof.operands.iter().map(|operand| operand.position);
+        let once = positions.collect::<BTreeSet<_>>().len() == proof.operands.len();
         let before = proof.before.as_ref();
         let mut operands = proof.operands.iter();
         let mut chunks = proof.chunks.iter();
         table
-            && ordered
+            && once
             && operands.all(|operand| self.operand_opens(op, operand, before))
             && chunks.all(|chunk| {
                 let of = |operand: &&OperandProof| operand.position == chunk.position;
@@ -167,7 +170,12 @@ impl Roots<'_> {
                 &entry.live_list_root,
             )
             && proof.at.source.kind != SourceKind::Weight
-            && self.source_opens(&proof.at, proof.before.as_ref(), &proof.digest)
+            && self.source_opens(
+                &proof.at,
+                proof.before.as_ref(),
+                &proof.digest,
+                self.segment.op_count,
+            )
     }
 
     /// Whether the claimed digest is opened, with what comes next: a row, or the one chunk.
@@ -179,10 +187,10 @@ impl Roots<'_> {
             return false;
         };
         let next = match chunk_count(bytes) {
-            0 => opened.row.is_empty() && opened.chunk.is_empty(),
+            0 => true,
             1 => {
                 let whole = opened.chunk.len() as u64 == bytes;
-                whole && opened.row.is_empty() && chunk_leaf(&opened.chunk) == opened.chunk_root
+                whole && chunk_leaf(&opened.chunk) == opened.chunk_root
             }
             n => {
                 let root = super::ChunkClaim {
@@ -190,7 +198,7 @@ impl Roots<'_> {
                     height: height(n),
                     index: 0,
                 };
-                opened.chunk.is_empty() && root.is_answered_by(&opened.row)
+                root.is_answered_by(&opened.row)
             }
         };
         opened.claimed == *claimed

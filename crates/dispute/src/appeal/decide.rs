@@ -159,14 +159,13 @@ fn pick_element(index: u64, theirs: &[u8], output: &Tensor) -> Option<AppealMove
 pub(super) fn judge(phase: &AppealPhase, run: &Run, execution: &Execution<'_>) -> Option<bool> {
     let (start, end) = (run.first_batch, run.first_batch.checked_add(1)?);
     let (first, last) = (execution.state(start), execution.state(end));
-    let running = matches!(first, State::Running(_));
     let due = match phase {
         AppealPhase::Step { .. } => true,
         AppealPhase::States { .. } => matches!(last, State::Halted(_)),
         _ => false,
     };
     let agreed = state_hash(&first) == run.start;
-    (running && due && agreed).then(|| state_hash(&last) == run.end)
+    (due && agreed).then(|| state_hash(&last) == run.end)
 }
 
 fn step(

@@ -249,7 +249,11 @@ impl AppealModel {
                     ..run
                 };
                 let states = states.clone();
-                self.go_on(AppealPhase::PickState { run, states }, now);
+                let next = match batches {
+                    1 => AppealPhase::Step { run },
+                    _ => AppealPhase::PickState { run, states },
+                };
+                self.go_on(next, now);
                 Ok(())
             }
             (
@@ -380,11 +384,17 @@ impl AppealModel {
         if end != run.end {
             return Err(Refused::OtherClaim);
         }
-        let starts = keccak(&proof.machine) == run.start;
-        if !starts || proof.node != *node || !self.roots().step_opens(op, proof) {
+        if keccak(&proof.machine) != run.start {
             return Err(Refused::Opening);
         }
-        let computed = execute(proof)?;
+        let computed = match <[u8; 8]>::try_from(&proof.machine[..]) {
+            // INVARIANT P-L5: A machine that has halted stays so.
+            Ok(value) => State::Halted(u64::from_be_bytes(value)),
+            Err(_) if proof.node != *node || !self.roots().step_opens(op, proof) => {
+                return Err(Refused::Opening);
+            }
+            Err(_) => execute(proof)?,
+        };
         if must_halt && !matches!(computed, State::Halted(_)) {
             return Err(Refused::Unfinished);
         }

@@ -130,7 +130,7 @@ pub struct ChunkProof {
 /// All that one batch needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepProof {
-    /// Preimage of the start: counter, then registers 1 to 63.
+    /// Preimage of the start: counter, then registers 1 to 63; or the value of a machine that has halted, and nothing else counts.
     pub machine: Vec<u8>,
     /// The operator.
     pub node: NodeFacts,

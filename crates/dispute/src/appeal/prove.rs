@@ -39,16 +39,26 @@ fn program_table() -> Option<MerkleTree> {
     MerkleTree::of((0..TABLE_LEN).map(leaf).collect()).ok()
 }
 
-/// The proof of the batch after `batch` others; `None` where the machine has halted before it.
+/// The proof of the batch after `batch` others. Of a machine that has halted before it the value is all that is shown.
 pub(super) fn step_proof(
     roots: &Roots<'_>,
     case: &OperatorCase,
     execution: &Execution<'_>,
     batch: u64,
 ) -> Option<StepProof> {
-    let (State::Running(machine), _, reads) = execution.batch(batch) else {
-        return None;
-    };
+    let (start, _, reads) = execution.batch(batch);
+    let machine = start.preimage();
+    if let State::Halted(_) = start {
+        return Some(StepProof {
+            machine,
+            node: case.node.clone(),
+            program: Vec::new(),
+            program_proof: Vec::new(),
+            before: None,
+            operands: Vec::new(),
+            chunks: Vec::new(),
+        });
+    }
     let id = case.node.op;
     let shown = shown(case, &reads)?;
     let mut operands = Vec::new();
@@ -73,7 +83,7 @@ pub(super) fn step_proof(
         roots.segment.leaf_index != 0 && sources.any(|source| roots.is_live(source))
     });
     Some(StepProof {
-        machine: machine.to_bytes().to_vec(),
+        machine,
         node: case.node.clone(),
         program: execution.application().program.encode(),
         program_proof: program_table()?.open(id.into()).ok()?.siblings,

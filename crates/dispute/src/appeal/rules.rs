@@ -1,5 +1,6 @@
 //! What every proposed move in an appeal must satisfy, each with the reason.
 
+use gavel_numerics::batch::MACHINE_BYTES;
 use gavel_trace::chunk_leaf;
 
 use super::check::Roots;
@@ -311,7 +312,8 @@ fn shown_opens(s: &AppealSituation<'_>) -> bool {
                 let proof = step_proof(&roots(s), operator(s)?, &execution, run.first_batch)?;
                 (keccak == run.start).then_some(proof)
             });
-            expected.as_ref() == Some(&**proof) && roots(s).step_opens(op, proof)
+            let halted = proof.machine.len() != MACHINE_BYTES;
+            expected.as_ref() == Some(&**proof) && (halted || roots(s).step_opens(op, proof))
         }
         (AppealMove::ResolveSlot { proof, .. }, FineIndex::Live(slot)) => {
             roots(s).slot_opens(slot, proof)
