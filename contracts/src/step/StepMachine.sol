@@ -94,7 +94,7 @@ contract StepMachine is IStepMachine {
                 instruction := shr(192, calldataload(next))
                 entry := mload(add(TABLE, and(shr(51, instruction), 0xfe0)))
                 // a d of 0 where one is written borrows from the opcode, and so has bits that no d has
-                refused := and(sub(instruction, shr(128, entry)), not(entry))
+                refused := and(or(instruction, sub(instruction, shr(128, entry))), not(entry))
                 code := and(shr(64, entry), 0xffffffff)
                 a := mload(add(REGISTERS, and(shr(35, instruction), 0x7e0)))
                 b := mload(add(REGISTERS, and(shr(27, instruction), 0x7e0)))

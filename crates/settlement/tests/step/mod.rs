@@ -2,6 +2,7 @@
 #![allow(dead_code)] // every test file takes what it needs
 
 pub(crate) mod operands;
+pub(crate) mod operators;
 
 use std::collections::BTreeSet;
 

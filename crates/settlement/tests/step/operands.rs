@@ -198,3 +198,12 @@ fn fraction(rng: &mut Rng) -> u32 {
     };
     found & ALL
 }
+
+/// Words without end.
+impl Iterator for Rng {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        Some(self.word())
+    }
+}
