@@ -91,18 +91,19 @@ library Instructions {
     }
 
     function _jump(uint256 i, uint256, uint256) private pure returns (uint256) {
+        return _jumpLess(i, 0, 1);
+    }
+
+    function _jumpLess(uint256 i, uint256 a, uint256 b) private pure returns (uint256) {
         uint256 target = uint32(i);
         uint256 count;
         assembly ("memory-safe") {
             count := mload(INSTRUCTIONS)
-            mstore(NEXT, add(mload(PROGRAM), shl(3, target)))
+            if lt(a, b) { mstore(NEXT, add(mload(PROGRAM), shl(3, target))) }
         }
+        // INVARIANT N-Programs: targets are below the number of instructions.
         if (target >= count) revert TargetOutsideProgram(target, count);
         return 0;
-    }
-
-    function _jumpLess(uint256 i, uint256 a, uint256 b) private pure returns (uint256) {
-        return a < b ? _jump(i, a, b) : 0;
     }
 
     // ---- integers
