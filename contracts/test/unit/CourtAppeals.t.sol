@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {CourtFixture} from "../utils/CourtFixture.sol";
 import {Run} from "../utils/GameTrace.sol";
+import {ScriptedLevels} from "../utils/ScriptedLevels.sol";
 import {CourtStorage} from "../../src/court/CourtStorage.sol";
 import {Refereeing} from "../../src/court/Refereeing.sol";
 import {AppealOutcome} from "../../src/interfaces/IAppealLevels.sol";
@@ -121,28 +122,6 @@ contract CourtAppealTest is CourtFixture {
     function test_appeal_beforeARuling_reverts() public {
         (, uint256 id,) = _refereed(wrong, right);
         _refused(alice, _appeal(id), CourtStorage.WrongDisputeState.selector);
-    }
-}
-
-/// @notice Levels that say what the test tells them.
-contract ScriptedLevels {
-    mapping(uint256 => AppealOutcome) private _outcomes;
-    mapping(uint256 => address) public accuserOf;
-    mapping(uint256 => uint256) public opened;
-    address public court;
-
-    function open(uint256 disputeId, address accuser) external {
-        court = msg.sender;
-        accuserOf[disputeId] = accuser;
-        opened[disputeId]++;
-    }
-
-    function say(uint256 disputeId, AppealOutcome outcome_) external {
-        _outcomes[disputeId] = outcome_;
-    }
-
-    function outcome(address, uint256 disputeId) external view returns (AppealOutcome) {
-        return _outcomes[disputeId];
     }
 }
 

@@ -2,15 +2,13 @@
 pragma solidity ^0.8.28;
 
 import {CourtFixture} from "../utils/CourtFixture.sol";
-import {GameTrace, Run} from "../utils/GameTrace.sol";
-import {TraceTree} from "../utils/TraceTree.sol";
+import {Run} from "../utils/GameTrace.sol";
 import {CourtStorage} from "../../src/court/CourtStorage.sol";
 import {Refereeing} from "../../src/court/Refereeing.sol";
 import {StakeVault} from "../../src/stake/StakeVault.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {CourtParams} from "../../src/interfaces/IParameters.sol";
-import {Dispute, DisputeState, Side, TaskState} from "../../src/interfaces/Types.sol";
-import {TraceHash} from "../../src/lib/TraceHash.sol";
+import {Dispute, DisputeState, TaskState} from "../../src/interfaces/Types.sol";
 
 /// @notice P-R1 and P-R2: who is drawn, by what, and what a referee may say until when.
 contract CourtRefereeTest is CourtFixture {
@@ -306,174 +304,5 @@ contract CourtRefereeTest is CourtFixture {
         _refused(watcher, call, abi.encodeWithSelector(state, id, DisputeState.Isolated, DisputeState.Ruled));
         _drawReferee(id);
         _refused(watcher, call, abi.encodeWithSelector(state, id, DisputeState.Refereed, DisputeState.Ruled));
-    }
-}
-
-/// @notice P-R3: the referee's own run differs before the isolated operator.
-contract CourtEarlierTest is CourtFixture {
-    /// @dev Wrong from operator 5 on; its challenger isolates operator 20 instead.
-    Run private wrong = Run({steps: 2, salt: 1, leaf: 4, live: false, index: 5});
-    Run private late = Run({steps: 2, salt: 2, leaf: 4, live: false, index: 20});
-    bytes32 private constant OWN = keccak256("what the referee computed");
-    uint256 private taskId;
-    uint256 private id;
-    address private referee;
-
-    function setUp() public override {
-        super.setUp();
-        _join(_provider("erin", 1_000 * UNIT, 8));
-        _join(_provider("frank", 1_000 * UNIT, 8));
-        skip(1);
-        taskId = _committedRun(alice, wrong);
-        id = _challenge(taskId, watcher, _right(2));
-        _isolateAt(20);
-        referee = _drawReferee(id);
-    }
-
-    /// @dev The challenger goes down to an operator that is not the first wrong one.
-    function _isolateAt(uint8 index) private {
-        _playTo(id, wrong, late, DisputeState.Level2, Side.Challenger);
-        bytes32[] memory ops = _opsRow(wrong, 4);
-        bytes32[] memory lives = _liveRow(wrong, 4);
-        vm.prank(watcher);
-        theCourt.pickSegment(id, ops, lives, false, index / 4);
-        bytes32[] memory row = _row(theCourt.dispute(id), wrong);
-        theCourt.revealRow(id, theCourt.dispute(id).node, row);
-        vm.prank(watcher);
-        theCourt.pick(id, row, index % 4);
-    }
-
-    function _proof(uint32 index) private view returns (bytes32 digest, bytes32[] memory proof) {
-        bytes32[] memory ops = GameTrace.ops(wrong, shape, 4);
-        return (ops[index], TraceTree.open(ops, shape.opsHeight, index));
-    }
-
-    function _call(uint32 index) private view returns (bytes memory) {
-        (bytes32 digest, bytes32[] memory proof) = _proof(index);
-        return abi.encodeCall(ICourt.ruleEarlier, (id, index, digest, OWN, proof));
-    }
-
-    function _earlier(uint32 index) private {
-        (bytes32 digest, bytes32[] memory proof) = _proof(index);
-        address by = theCourt.dispute(id).referee;
-        vm.prank(by);
-        theCourt.ruleEarlier(id, index, digest, OWN, proof);
-    }
-
-    function test_earlier_isARuling_atThatPlace() public {
-        bytes32 passed = theCourt.dispute(id).claimedDigest;
-        bytes32 claimed = GameTrace.op(wrong, 4, 5);
-        vm.expectEmit(address(theCourt));
-        emit ICourt.EarlierDivergence(id, referee, 5, claimed, OWN);
-        _earlier(5);
-        assertEq(theCourt.disputeCount(), 1, "the same dispute");
-        Dispute memory d = theCourt.dispute(id);
-        assertDispute(id, DisputeState.Ruled);
-        assertEq(d.challenger, watcher);
-        assertEq(d.bond, theCourt.bondOf(alice));
-        assertEq(d.isolatedIndex, 5);
-        assertEq(d.claimedDigest, claimed);
-        assertEq(d.ruledDigest, OWN);
-        assertTrue(d.ruledGuilty);
-        assertEq(d.ruledAt, block.timestamp);
-        assertTrue(d.earlier);
-        assertEq(d.passedIndex, 20);
-        assertEq(d.passedDigest, passed);
-        assertEq(d.hops, 1);
-        assertState(taskId, TaskState.Disputed);
-        assertEq(_frozen(alice), 1);
-        assertEq(vault.dutiesOf(referee), 0);
-        assertFalse(vault.isTombstoned(alice), "provisional like any ruling");
-    }
-
-    function test_earlier_unappealed_convicts_andEverybodyIsPaid() public {
-        _earlier(5);
-        uint128 stake = vault.totalStake(alice);
-        _finalize(id);
-        assertDispute(id, DisputeState.Upheld);
-        uint128 taken = stake - vault.totalStake(alice);
-        CourtParams memory c = _courtParams();
-        assertEq(vault.credit(requester), taken * c.requesterBps / 10_000);
-        assertEq(vault.credit(_payoutOf(referee)), taken * c.refereeBps / 10_000);
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken * c.challengerBps / 10_000);
-        assertEq(_frozen(alice), 0);
-        assertPotsEmpty(id);
-    }
-
-    /// Only the provider has lost; without levels its appeal is void.
-    function test_earlier_appeal_isTheProviders() public {
-        _earlier(5);
-        bytes memory call = abi.encodeCall(ICourt.appeal, (id));
-        _refused(watcher, call, abi.encodeWithSelector(Refereeing.NotLosingSide.selector, id, watcher));
-        _refused(referee, call, abi.encodeWithSelector(Refereeing.NotLosingSide.selector, id, referee));
-        vm.prank(alice);
-        theCourt.appeal(id);
-        assertDispute(id, DisputeState.Void);
-        assertState(taskId, TaskState.Open);
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice));
-        assertEq(vault.totalStake(alice), 1_000 * UNIT);
-        assertPotsEmpty(id);
-    }
-
-    function test_earlier_isTheLastWordOfThatReferee() public {
-        _earlier(5);
-        bytes32 claimed = theCourt.dispute(id).claimedDigest;
-        bytes4 state = CourtStorage.WrongDisputeState.selector;
-        _refused(referee, abi.encodeCall(ICourt.rule, (id, claimed, claimed)), state);
-        _refused(referee, _call(4), state);
-    }
-
-    // ---- what it may not be
-
-    function test_earlier_digestNotUnderTheRoot_reverts() public {
-        (, bytes32[] memory proof) = _proof(5);
-        bytes32 right = GameTrace.op(_right(2), 4, 5);
-        bytes4 notThere = CourtStorage.ClaimedNotInTrace.selector;
-        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 5, right, OWN, proof)), notThere);
-        (bytes32 digest,) = _proof(5);
-        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 4, digest, OWN, proof)), notThere);
-        bytes memory short = abi.encodeWithSelector(TraceHash.ProofLength.selector, 5, 6);
-        _refused(referee, abi.encodeCall(ICourt.ruleEarlier, (id, 5, digest, OWN, new bytes32[](5))), short);
-    }
-
-    /// Forwards, a chain of disputes would never end.
-    function test_earlier_notEarlier_reverts() public {
-        _refused(referee, _call(20), abi.encodeWithSelector(Refereeing.NotEarlier.selector, 20, 20));
-        _refused(referee, _call(39), abi.encodeWithSelector(Refereeing.NotEarlier.selector, 39, 20));
-    }
-
-    function test_earlier_byAnybodyElse_orLate_reverts() public {
-        _refused(watcher, _call(5), abi.encodeWithSelector(Refereeing.NotReferee.selector, id, watcher));
-        uint256 deadline = theCourt.dispute(id).refereeDeadline;
-        vm.warp(deadline + 1);
-        _refused(referee, _call(5), abi.encodeWithSelector(Refereeing.RefereeTooLate.selector, id, deadline));
-    }
-
-    function test_earlier_butNoOtherDigest_reverts() public {
-        (bytes32 digest, bytes32[] memory proof) = _proof(5);
-        bytes memory call = abi.encodeCall(ICourt.ruleEarlier, (id, 5, digest, digest, proof));
-        _refused(referee, call, abi.encodeWithSelector(Refereeing.NoDivergence.selector, digest));
-    }
-
-    function test_earlier_thanALiveSlot_reverts() public {
-        Run memory badCopy = Run({steps: 2, salt: 1, leaf: 6, live: true, index: 2});
-        uint256 other = _committedRun(carol, badCopy);
-        uint256 slot = _challenge(other, watcher, _right(2));
-        _play(slot, badCopy, _right(2));
-        address by = _drawReferee(slot);
-        bytes memory call = abi.encodeCall(ICourt.ruleEarlier, (slot, 0, 0, OWN, new bytes32[](6)));
-        _refused(by, call, abi.encodeWithSelector(Refereeing.NoEarlierThanLive.selector, slot));
-    }
-
-    /// When another verdict has ended the attempt there is nothing to open.
-    function test_earlier_moot_reverts() public {
-        vm.prank(address(theCourt));
-        vault.tombstone(alice); // convicted of another task
-        market.reverse(taskId);
-        _refused(referee, _call(5), abi.encodeWithSelector(CourtStorage.DisputeMoot.selector, id));
-        theCourt.closeMoot(id);
-        assertEq(vault.dutiesOf(referee), 0, "its duty ended with the dispute");
-        assertDispute(id, DisputeState.Void);
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice));
     }
 }
