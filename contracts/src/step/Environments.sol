@@ -30,10 +30,12 @@ library Environments {
     uint256 private constant SIZES = 0x0004080401010100000000000000000000000000000000000000000000000000;
 
     // An operand's record: bytes of an element (0: it is not shown), elements, type, where its extents are in calldata, rank,
-    // where the chunk's record is that was read last.
-    uint256 private constant OPERAND_RECORD = 0xc0;
-    // A chunk's record: its position and index as one word, where its bytes are in calldata.
+    // where the chunk's record is that was read last, its first chunk's key.
+    uint256 private constant OPERAND_RECORD = 0xe0;
+    // A chunk's record: its key, where its bytes are in calldata.
     uint256 private constant CHUNK_RECORD = 0x40;
+    // A chunk's key: this, the operand's position in 16 bits, the chunk's index in 64. So no key is 0.
+    uint256 private constant KEY = 0x10000;
 
     /// Puts the environment where the functions below read it; gives the end of the memory that it takes.
     function decode(IStepMachine.Environment calldata env) internal pure returns (uint256 end) {
@@ -84,6 +86,7 @@ library Environments {
                     mstore(add(record, 0x60), dims.offset)
                     mstore(add(record, 0x80), dims.length)
                     mstore(add(record, 0xa0), end)
+                    mstore(add(record, 0xc0), shl(64, or(KEY, i)))
                 }
             }
         }
@@ -102,7 +105,7 @@ library Environments {
                 // INVARIANT P-L3: a chunk has the length that its tensor gives it.
                 if (data.length != expected) revert WrongChunkLength(position, index, data.length, expected);
                 assembly ("memory-safe") {
-                    mstore(end, or(shl(64, position), index))
+                    mstore(end, or(shl(64, or(KEY, position)), index))
                     mstore(add(end, 0x20), data.offset)
                     end := add(end, CHUNK_RECORD)
                 }
@@ -153,40 +156,52 @@ library Environments {
     }
 
     function load(uint256 position, uint256 element) internal pure returns (uint256 word) {
-        uint256 record = _shown(position);
-        if (record == 0) return 0;
-        uint256 size;
-        uint256 elements;
-        assembly ("memory-safe") {
-            size := mload(record)
-            elements := mload(add(record, 0x20))
-        }
-        if (element >= elements) return 0;
-        uint256 at;
-        unchecked {
-            at = _find(record, position, element * size);
-        }
         uint256 dtype;
+        uint256 size;
+        uint256 at;
+        uint256 from;
         assembly ("memory-safe") {
+            if lt(position, mload(OPERANDS_LENGTH)) {
+                let record := add(OPERANDS, mul(position, OPERAND_RECORD))
+                if lt(element, mload(add(record, 0x20))) {
+                    dtype := mload(add(record, 0x40))
+                    size := mload(record)
+                    from := mul(element, size)
+                    // mostly it is where the operand was read last
+                    let chunk := mload(add(record, 0xa0))
+                    if eq(mload(chunk), add(mload(add(record, 0xc0)), shr(10, from))) {
+                        at := add(mload(add(chunk, 0x20)), and(from, 1023))
+                    }
+                }
+            }
+        }
+        if (at == 0) {
+            uint256 record = _shown(position);
+            if (record == 0 || size == 0) return 0;
+            at = _find(record, position, from);
+        }
+        assembly ("memory-safe") {
+            // little-endian: the first byte is the lowest
             word := calldataload(at)
-            dtype := mload(add(record, 0x40))
             switch size
             case 1 { word := byte(0, word) }
-            default {
-                // little-endian: the first byte is the lowest
-                word := shr(192, word)
-                word := or(and(shr(8, word), 0xff00ff00ff00ff), shl(8, and(word, 0xff00ff00ff00ff)))
+            case 8 {
+                word := or(and(shr(200, word), 0xff00ff00ff00ff), shl(8, and(shr(192, word), 0xff00ff00ff00ff)))
                 word := or(and(shr(16, word), 0xffff0000ffff), shl(16, and(word, 0xffff0000ffff)))
                 word := or(shr(32, word), shl(32, word))
+            }
+            default {
+                word := or(and(shr(232, word), 0xff00ff), shl(8, and(shr(224, word), 0xff00ff)))
+                word := or(shr(16, word), shl(16, word))
             }
         }
         return stored(dtype, word);
     }
 
-    /// Where in calldata byte `at` of an operand is.
-    function _find(uint256 record, uint256 position, uint256 at) private pure returns (uint256 found) {
+    /// Where in calldata byte `from` of an operand is.
+    function _find(uint256 record, uint256 position, uint256 from) private pure returns (uint256 found) {
         assembly ("memory-safe") {
-            let key := or(shl(64, position), shr(10, at))
+            let key := add(mload(add(record, 0xc0)), shr(10, from))
             // chunks mostly come in the order in which they are read: begin where the operand was read last
             let chunk := mload(add(record, 0xa0))
             let begin := mload(CHUNKS)
@@ -194,7 +209,7 @@ library Environments {
             for { let left := mload(CHUNKS_LENGTH) } left { left := sub(left, 1) } {
                 if eq(mload(chunk), key) {
                     mstore(add(record, 0xa0), chunk)
-                    found := add(mload(add(chunk, 0x20)), and(at, 1023))
+                    found := add(mload(add(chunk, 0x20)), and(from, 1023))
                     break
                 }
                 chunk := add(chunk, CHUNK_RECORD)
@@ -202,7 +217,7 @@ library Environments {
             }
         }
         // INVARIANT P-L7: what an executed instruction needs and is not shown makes the call fail.
-        if (found == 0) revert ChunkNotShown(position, at / CHUNK_BYTES);
+        if (found == 0) revert ChunkNotShown(position, from / CHUNK_BYTES);
     }
 
     /// The bits that an element of this type keeps of a word.

@@ -2,28 +2,31 @@
 pragma solidity ^0.8.28;
 
 import {Environments} from "./Environments.sol";
-import {INSTRUCTIONS, NEXT, OPERANDS_LENGTH, OUTPUT_RANK, OUTPUT_TYPE, PROGRAM, REGISTERS, TABLE} from "./Layout.sol";
+import {INSTRUCTIONS, NEXT, OPERANDS_LENGTH, OUTPUT_RANK, OUTPUT_TYPE, PROGRAM, REFUSE, REGISTERS, TABLE} from "./Layout.sol";
 import {SoftFloat} from "./SoftFloat.sol";
 
 /// @notice The instructions of spec/numerics.md, "Programs". Each is a function of the instruction's 8 bytes and its operands a
 /// and b; what it gives, modulo 2^64, becomes register d. Those without a `d` give 0 to register 0, which is 0.
 library Instructions {
+    error UnknownOpcode(uint256 opcode);
+    error MalformedInstruction(uint256 instruction);
     error TargetOutsideProgram(uint256 target, uint256 instructions);
 
     // Bits that the fields of an instruction have among its 8 bytes. A register is a number of 6 bits.
-    uint256 private constant OPCODE = 0x7f << 56;
     uint256 private constant D = 0x3f << 48;
     uint256 private constant A = 0x3f << 40;
     uint256 private constant B = 0x3f << 32;
     uint256 private constant C = 0x3f;
     uint256 private constant IMMEDIATE = 0xffffffff;
-    // What the least d is; an entry of the table has it at this place if d is written.
-    uint256 private constant LEAST_D = 1 << 48;
-    uint256 private constant WRITES = 128;
-    uint256 private constant CODE = 64;
 
     /// Fills the table: for every opcode the bits that an instruction may have, the code that runs it, the least d.
     function fillTable() internal pure {
+        function(uint256, uint256, uint256) pure returns (uint256) none = refuse;
+        assembly ("memory-safe") {
+            mstore(REFUSE, none)
+            // eight zeros have no bit that is not allowed
+            mstore(TABLE, shl(64, none))
+        }
         _set(0x01, A, _end);
         _set(0x02, IMMEDIATE, _jump);
         _set(0x03, A | B | IMMEDIATE, _jumpLess);
@@ -67,10 +70,21 @@ library Instructions {
 
     function _set(uint256 opcode, uint256 fields, function(uint256, uint256, uint256) pure returns (uint256) code) private pure {
         assembly ("memory-safe") {
-            // the shifts take the field d to its own least value, if it is there
-            let least := and(fields, 0x1000000000000)
-            mstore(add(TABLE, shl(5, opcode)), or(or(fields, shl(56, 0x7f)), or(shl(64, code), shl(128, least))))
+            // from bit 0: the fields and any opcode; from 64: the code; from 128: the least d, if there is one
+            let entry := or(or(fields, shl(56, 0x7f)), or(shl(64, code), shl(128, and(fields, 0x1000000000000))))
+            mstore(add(TABLE, shl(5, opcode)), entry)
         }
+    }
+
+    /// What stands for an instruction where there is none.
+    function refuse(uint256 i, uint256, uint256) internal pure returns (uint256) {
+        uint256 opcode = i >> 56;
+        uint256 entry;
+        assembly ("memory-safe") {
+            entry := mload(add(TABLE, shl(5, and(opcode, 0x7f))))
+        }
+        if (opcode == 0 || opcode >= 0x80 || entry == 0) revert UnknownOpcode(opcode);
+        revert MalformedInstruction(i);
     }
 
     // ---- control

@@ -23,8 +23,9 @@ uint256 constant ATTRIBUTES_LENGTH = 0x960;
 uint256 constant OPERANDS_LENGTH = 0x980;
 uint256 constant CHUNKS = 0x9a0;
 uint256 constant CHUNKS_LENGTH = 0x9c0;
-// by opcode: which bits an instruction may have, the code that runs it, whether it writes a register
-uint256 constant TABLE = 0x9e0;
-uint256 constant OPCODES = 128;
+// the code for what is no instruction
+uint256 constant REFUSE = 0x9e0;
+// by opcode, 128 of them: which bits an instruction may have, the code that runs it, whether it writes a register
+uint256 constant TABLE = 0xa00;
 // records of the operands; behind them those of the chunks
-uint256 constant OPERANDS = 0x19e0;
+uint256 constant OPERANDS = 0x1a00;

@@ -9,20 +9,16 @@ pragma solidity ^0.8.28;
 library SoftFloat {
     uint256 internal constant NAN = 0x7fc00000;
     uint256 private constant INFINITY = 0x7f800000;
+    uint256 private constant ONE = 0x3f800000;
     uint256 private constant SIGN = 0x80000000;
     uint256 private constant MAGNITUDE = 0x7fffffff;
 
     function add(uint256 a, uint256 b) internal pure returns (uint256) {
-        unchecked {
-            if (_special(a) || _special(b)) return _addSpecial(a, b);
-            (uint256 ma, uint256 ea) = _split(a);
-            (uint256 mb, uint256 eb) = _split(b);
-            return _sum(a & SIGN, ma, ea, b & SIGN, mb, eb);
-        }
+        return fma(a, ONE, b);
     }
 
     function sub(uint256 a, uint256 b) internal pure returns (uint256) {
-        return add(a, b ^ SIGN);
+        return fma(a, ONE, b ^ SIGN);
     }
 
     function mul(uint256 a, uint256 b) internal pure returns (uint256) {
@@ -36,9 +32,41 @@ library SoftFloat {
 
     /// @notice a * b + c, rounded once.
     function fma(uint256 a, uint256 b, uint256 c) internal pure returns (uint256) {
+        uint256 sum;
+        uint256 sign = a ^ b;
+        uint256 e;
+        assembly ("memory-safe") {
+            let ea := and(shr(23, a), 0xff)
+            let eb := and(shr(23, b), 0xff)
+            let ec := and(shr(23, c), 0xff)
+            // with the product 32 bits further left its exponent is this less 332; c's is so far above it
+            e := add(ea, eb)
+            let distance := sub(add(ec, 182), e)
+            // all three are normal, and neither the product nor c is all but nothing beside the other
+            if and(lt(distance, 104), and(and(lt(sub(ea, 1), 254), lt(sub(eb, 1), 254)), lt(sub(ec, 1), 254))) {
+                sum := shl(32, mul(or(and(a, 0x7fffff), 0x800000), or(and(b, 0x7fffff), 0x800000)))
+                let other := shl(distance, or(and(c, 0x7fffff), 0x800000))
+                switch and(xor(sign, c), SIGN)
+                case 0 { sum := add(sum, other) }
+                default {
+                    sum := sub(sum, other)
+                    if slt(sum, 0) {
+                        sum := sub(0, sum)
+                        sign := c
+                    }
+                }
+            }
+        }
+        unchecked {
+            return sum != 0 ? _round(sign & SIGN, sum, e - 332) : _fmaAny(a, b, c);
+        }
+    }
+
+    /// The same for any three.
+    function _fmaAny(uint256 a, uint256 b, uint256 c) private pure returns (uint256) {
         unchecked {
             if (_special(a) || _special(b) || _special(c)) {
-                // a finite product beside a special c changes nothing but by its sign, which c overrules
+                // a finite product beside a special c changes nothing
                 uint256 product = _special(a) || _special(b) ? _mulSpecial(a, b) : 0;
                 return _addSpecial(product, c);
             }
@@ -150,8 +178,7 @@ library SoftFloat {
                 // an infinity has exponent 105 here
                 m <<= e;
             } else {
-                uint256 shift = 0 - e;
-                m = (m + (1 << shift - 1) - 1 + (m >> shift & 1)) >> shift;
+                m = _shiftRight(m, 0 - e);
             }
             uint256 most = negative ? 1 << 63 : (1 << 63) - 1;
             if (m > most) m = most;
@@ -176,26 +203,23 @@ library SoftFloat {
         return canonical((a & 0xffff) << 16);
     }
 
-    /// @notice As binary16.
+    /// @notice The nearest binary16.
     function toHalf(uint256 a) internal pure returns (uint256) {
-        return _narrow(a, 11, 24, 0x7c00, 0x7e00);
-    }
-
-    /// @notice As bfloat16.
-    function toBfloat(uint256 a) internal pure returns (uint256) {
-        return _narrow(a, 8, 133, 0x7f80, 0x7fc0);
-    }
-
-    /// The float in a format of 16 bits with so many bits of significand and 2^-`least` for its least positive.
-    function _narrow(uint256 a, uint256 bits, uint256 least, uint256 infinity, uint256 nan) private pure returns (uint256) {
         unchecked {
-            if (isNan(a)) return nan;
-            uint256 sign = (a & SIGN) >> 16;
-            if (_special(a)) return sign | infinity;
-            (uint256 m, uint256 e) = _split(a);
-            if (m == 0) return sign;
-            return sign | _place(m << 24, e - 24, bits, least, infinity);
+            if (isNan(a)) return 0x7e00;
+            uint256 exponent = a >> 23 & 0xff;
+            uint256 magnitude;
+            // below the least normal, 2^-14, in units of 2^-24; else the bits of a, whose bias is 112 more
+            if (exponent < 113) magnitude = _shiftRight(a & 0x7fffff | 0x800000, 126 - exponent);
+            else magnitude = _shiftRight(a & MAGNITUDE, 13) - (112 << 10);
+            return (a & SIGN) >> 16 | (magnitude < 0x7c00 ? magnitude : 0x7c00);
         }
+    }
+
+    /// @notice The nearest bfloat16.
+    function toBfloat(uint256 a) internal pure returns (uint256) {
+        if (isNan(a)) return 0x7fc0;
+        return (a & SIGN) >> 16 | _shiftRight(a & MAGNITUDE, 16);
     }
 
     // ---- parts
@@ -265,28 +289,29 @@ library SoftFloat {
         }
     }
 
-    /// m * 2^e with this sign, to nearest, ties to even; m is below 2^150.
-    function _round(uint256 sign, uint256 m, uint256 e) private pure returns (uint256) {
+    /// m / 2^bits to nearest, ties to even; at least one bit.
+    function _shiftRight(uint256 m, uint256 bits) private pure returns (uint256) {
         unchecked {
-            if (m == 0) return sign;
-            // at least 24 bits that are rounded off, so that there is only one case
-            return sign | _place(m << 24, e - 24, 24, 149, INFINITY);
+            return (m + (1 << bits - 1) - 1 + (m >> bits & 1)) >> bits;
         }
     }
 
-    /// The magnitude m * 2^e, m at least 2^24, as a float with so many bits of significand whose least positive is 2^-least.
-    function _place(uint256 m, uint256 e, uint256 bits, uint256 least, uint256 infinity) private pure returns (uint256 r) {
+    /// m * 2^e with this sign, to nearest, ties to even; m is below 2^150.
+    function _round(uint256 sign, uint256 m, uint256 e) private pure returns (uint256 r) {
+        if (m == 0) return sign;
         uint256 top = _log2(m);
         assembly ("memory-safe") {
-            // as many bits go as are more than `bits`, and those below the least positive
-            let off := add(sub(top, bits), 1)
-            let below := sub(sub(0, least), e)
+            // with 24 zeros behind m there is always something to take off: what is beyond 24 bits or below 2^-149
+            m := shl(24, m)
+            let off := add(top, 1)
+            let below := sub(not(124), e)
             if slt(off, below) { off := below }
-            let kept := and(shr(off, m), 1)
-            kept := shr(off, add(m, add(kept, sub(shl(sub(off, 1), 1), 1))))
-            // the leading bit of a normal number and a carry both count into the exponent
-            r := add(shl(sub(bits, 1), add(add(e, off), least)), kept)
-            if iszero(lt(r, infinity)) { r := infinity }
+            let odd := and(shr(off, m), 1)
+            m := shr(off, add(m, add(odd, sub(shl(sub(off, 1), 1), 1))))
+            // the leading bit of a normal number counts into the exponent, and so does a carry
+            r := add(shl(23, add(add(e, off), 125)), m)
+            if gt(r, INFINITY) { r := INFINITY }
+            r := or(r, sign)
         }
     }
 

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {IStepMachine} from "../interfaces/IStepMachine.sol";
 import {Environments} from "./Environments.sol";
 import {Instructions} from "./Instructions.sol";
-import {INSTRUCTIONS, NEXT, PROGRAM, REGISTERS, TABLE, U64} from "./Layout.sol";
+import {INSTRUCTIONS, NEXT, PROGRAM, REFUSE, REGISTERS, TABLE, U64} from "./Layout.sol";
 
 /// @notice The machine of spec/numerics.md, "Programs": takes a machine state through some of a program's instructions.
 ///
@@ -13,8 +13,6 @@ import {INSTRUCTIONS, NEXT, PROGRAM, REGISTERS, TABLE, U64} from "./Layout.sol";
 contract StepMachine is IStepMachine {
     error NoProgram(uint256 length);
     error NoEnd(uint256 opcode);
-    error UnknownOpcode(uint256 opcode);
-    error MalformedInstruction(uint256 instruction);
     error WrongMachineLength(uint256 length);
     error CounterOutsideProgram(uint256 counter, uint256 instructions);
 
@@ -81,38 +79,30 @@ contract StepMachine is IStepMachine {
     }
 
     function _execute(uint256 steps) private pure {
-        for (; steps != 0;) {
-            uint256 instruction;
-            uint256 entry;
-            uint256 refused;
-            uint256 a;
-            uint256 b;
-            function(uint256, uint256, uint256) pure returns (uint256) code;
+        if (steps == 0) return;
+        uint256 instruction;
+        uint256 a;
+        uint256 b;
+        function(uint256, uint256, uint256) pure returns (uint256) code = Instructions.refuse;
+        do {
             assembly ("memory-safe") {
                 let next := mload(NEXT)
                 mstore(NEXT, add(next, 8))
                 instruction := shr(192, calldataload(next))
-                entry := mload(add(TABLE, and(shr(51, instruction), 0xfe0)))
-                // a d of 0 where one is written borrows from the opcode, and so has bits that no d has
-                refused := and(or(instruction, sub(instruction, shr(128, entry))), not(entry))
-                code := and(shr(64, entry), 0xffffffff)
+                let entry := mload(add(TABLE, and(shr(51, instruction), 0xfe0)))
+                code := shr(64, entry) // a call takes the low 32 bits of it
+                // INVARIANT N-Programs: no instruction runs that a well-formed program cannot have. A d of 0 where one is
+                // written borrows from the opcode, and so has bits that no d has.
+                if and(or(instruction, sub(instruction, shr(128, entry))), not(entry)) { code := mload(REFUSE) }
                 a := mload(add(REGISTERS, and(shr(35, instruction), 0x7e0)))
                 b := mload(add(REGISTERS, and(shr(27, instruction), 0x7e0)))
                 steps := sub(steps, 1)
             }
-            // INVARIANT N-Programs: no instruction runs that a well-formed program cannot have.
-            if (refused != 0 || entry == 0) _refuse(instruction, entry);
             uint256 d = code(instruction, a, b);
             assembly ("memory-safe") {
                 mstore(add(REGISTERS, and(shr(43, instruction), 0x7e0)), and(d, U64))
             }
-        }
-    }
-
-    function _refuse(uint256 instruction, uint256 entry) private pure {
-        uint256 opcode = instruction >> 56;
-        if (entry == 0 || opcode >= 0x80) revert UnknownOpcode(opcode);
-        revert MalformedInstruction(instruction);
+        } while (steps != 0);
     }
 
     /// The hash of the machine; its memory is used up.
