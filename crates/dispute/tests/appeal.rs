@@ -64,7 +64,7 @@ proptest! {
         let mut honest = Honest { case: world.case(&world.truth), late };
         let dice = &mut Dice(seed ^ 5);
         let mut liar = Liar {
-            world: &world, lie: &lie, states, count, patience, reckless, dice: Dice(seed ^ 9), cut: None,
+            world: &world, lie: &lie, states, count, patience, reckless, late: seed % 3 == 0, dice: Dice(seed ^ 9), cut: None,
         };
         let mut model = AppealModel::open(world.setup(Some(true)), 0);
         let played = play(&mut model, &mut liar, &mut honest, &mut Silent, dice);
@@ -80,7 +80,7 @@ proptest! {
         let world = truthful(kind, seed, around);
         let mut honest = Honest { case: world.case(&world.truth), late };
         let dice = &mut Dice(seed ^ 5);
-        let mut slanderer = Slanderer { world: &world, last, patience, dice: Dice(seed ^ 9) };
+        let mut slanderer = Slanderer { world: &world, last, patience, late: seed % 3 == 0, dice: Dice(seed ^ 9) };
         let mut model = AppealModel::open(world.setup(None), 0);
         let played = play(&mut model, &mut honest, &mut slanderer, &mut Silent, dice);
         prop_assert_eq!(played.outcome, AppealOutcome::Cleared);
@@ -95,9 +95,9 @@ proptest! {
             return Ok(());
         };
         let mut liar = Liar {
-            world: &world, lie: &lie, states, count, patience: 200, reckless: false, dice: Dice(seed ^ 9), cut: None,
+            world: &world, lie: &lie, states, count, patience: 200, reckless: false, late: seed % 3 == 0, dice: Dice(seed ^ 9), cut: None,
         };
-        let mut friend = Slanderer { world: &world, last: false, patience, dice: Dice(seed ^ 3) };
+        let mut friend = Slanderer { world: &world, last: false, patience, late: seed % 3 == 0, dice: Dice(seed ^ 3) };
         let mut referee = Honest::new(world.case(&world.truth));
         let dice = &mut Dice(seed ^ 5);
         let mut model = AppealModel::open(world.setup(Some(true)), 0);
@@ -112,9 +112,10 @@ proptest! {
         let truth = Lie::of(&world.truth);
         let mut idle = Liar {
             world: &world, lie: &truth, states: States::True, count: Count::True, patience, reckless: false,
+            late: seed % 3 == 0,
             dice: Dice(seed ^ 9), cut: None,
         };
-        let mut accuser = Slanderer { world: &world, last, patience: 100, dice: Dice(seed ^ 3) };
+        let mut accuser = Slanderer { world: &world, last, patience: 100, late: seed % 3 == 0, dice: Dice(seed ^ 3) };
         let mut referee = Honest::new(world.case(&world.truth));
         let dice = &mut Dice(seed ^ 5);
         let mut model = AppealModel::open(world.setup(Some(false)), 0);
@@ -128,7 +129,7 @@ proptest! {
         let dice = &mut Dice(seed ^ 5);
         if let Some((world, lie)) = lying(kind, seed, lie, SMALL) {
             let liar = |salt: u64| Liar {
-                world: &world, lie: &lie, states, count, patience: 100, reckless: true, dice: Dice(seed ^ salt), cut: None,
+                world: &world, lie: &lie, states, count, patience: 100, reckless: true, late: seed % 3 == 0, dice: Dice(seed ^ salt), cut: None,
             };
             let mut honest = Honest::new(world.case(&world.truth));
             let mut model = AppealModel::open(world.setup(Some(false)), 0);
@@ -136,7 +137,7 @@ proptest! {
             prop_assert_eq!((played.outcome, played.replayed), (AppealOutcome::Guilty, true));
         }
         let world = truthful(kind, seed, SMALL);
-        let slanderer = |salt: u64| Slanderer { world: &world, last: false, patience: 100, dice: Dice(seed ^ salt) };
+        let slanderer = |salt: u64| Slanderer { world: &world, last: false, patience: 100, late: seed % 3 == 0, dice: Dice(seed ^ salt) };
         let mut honest = Honest::new(world.case(&world.truth));
         let mut model = AppealModel::open(world.setup(Some(true)), 0);
         let played = play(&mut model, &mut honest, &mut slanderer(1), &mut slanderer(2), dice);

@@ -146,7 +146,7 @@ fn each_rule_has_a_move_that_it_stops() {
     expect("in-turn", &pick, Defender, &picked, &honest, 1);
     expect("in-turn", &pick, Bystander, &picked, &honest, 1);
 
-    let (chunk, shown) = when(|p| matches!(p, AppealPhase::Chunk { .. }));
+    let (chunk_view, shown) = when(|p| matches!(p, AppealPhase::Chunk { .. }));
     let AppealMove::RevealChunk { node, chunk: bytes } = &shown else {
         panic!()
     };
@@ -154,7 +154,7 @@ fn each_rule_has_a_move_that_it_stops() {
         node: *node,
         chunk: bytes[1..].to_vec(),
     };
-    expect("opening-holds", &chunk, Defender, &other, &liar, 1);
+    expect("opening-holds", &chunk_view, Defender, &other, &liar, 1);
 
     let (pick, picked) = when(|p| matches!(p, AppealPhase::PickElement { .. }));
     let AppealMove::PickElement { chunk, within } = &picked else {
@@ -317,6 +317,12 @@ fn each_rule_has_a_move_that_it_stops() {
     bent.at.slot = 3;
     expect("shown-opens", view, Accuser, &resolve(bent), &case, 1);
 
+    // a defender that does not have the claimed tensor opens nothing
+    for view in [&tensor, &row, &chunk_view] {
+        let sent = decide_appeal(view, Defender, Some(&honest), 1);
+        assert_eq!(sent, None, "{:?}", view.phase);
+    }
+
     let mut over = tensor.clone();
     over.phase = AppealPhase::Ended(AppealOutcome::Guilty);
     for (_, role, sent) in &games {
@@ -336,7 +342,7 @@ fn nobody_moves_without_a_case() {
             assert_eq!(decide_appeal(&view, role, None, 1), None);
         }
         let case = world.case(&world.truth);
-        assert_eq!(decide_appeal(&view, Bystander, Some(&case), 1), None);
+        assert_eq!(propose_appeal(&view, Bystander, Some(&case), 1), None);
         // a slot's case says nothing of an operator
         let slot = SlotWorld::new(1, From::Op, number(1)).case();
         assert_eq!(decide_appeal(&view, Accuser, Some(&slot), 1), None);
@@ -359,6 +365,7 @@ fn a_spoiled_step_is_refused() {
             world: &world,
             last: false,
             patience: 100,
+            late: false,
             dice: Dice(1),
         };
         // a pick of padding ends it sooner
@@ -409,7 +416,7 @@ fn a_slot_is_judged_by_what_it_copies() {
                 let case = slot.case();
                 let mut model = AppealModel::open(slot.setup, 0);
                 let view = model.view().clone();
-                let sent = |role| decide_appeal(&view, role, Some(&case), 1);
+                let sent = |role| propose_appeal(&view, role, Some(&case), 1);
                 let (winner, loser, outcome) = match right {
                     true => (Defender, Accuser, AppealOutcome::Cleared),
                     false => (Accuser, Defender, AppealOutcome::Guilty),
@@ -552,7 +559,22 @@ fn a_run_that_is_said_to_be_long_ends_where_it_ends() {
         panic!()
     };
     assert_eq!(Execution::new(case, run.element).unwrap().batches(), 1);
-    // a right accuser executes the only batch; a wrong defender has nothing to gain by it
+    // a right accuser executes the only batch; a wrong defender has nothing to gain by it, and says what is so
+    let defended = propose_appeal(model.view(), Defender, Some(&liar), 1);
+    let one = AppealMove::RevealStates {
+        end: run.end,
+        batches: 1,
+        states: vec![],
+    };
+    assert_eq!(defended.as_ref(), Some(&one));
+    let mut honestly = model.clone();
+    honestly.apply(Defender, &one, 1).unwrap();
+    let next = honestly.view();
+    assert!(
+        matches!(next.phase, AppealPhase::Step { .. }),
+        "no pick from one part"
+    );
+    assert_eq!(propose_appeal(next, Defender, Some(&liar), 1), None);
     let step = decide_appeal(model.view(), Accuser, Some(&honest), 1).unwrap();
     assert!(matches!(step, AppealMove::Step { .. }));
     let states = vec![state_hash(&State::Halted(run.value)); 31];

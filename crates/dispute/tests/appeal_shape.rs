@@ -68,6 +68,7 @@ struct Rounds {
     chunk: u32,
     state: u32,
     batches: u64,
+    /// Most that a step of this operator shows, of a few batches.
     step_bytes: usize,
 }
 
@@ -130,7 +131,9 @@ fn whole_dispute(world: &World, claimed: &Tensor, steps: u32) -> Rounds {
         },
         1,
     );
-    let rounds = play(world, &mut model, claimed);
+    let opened = model.view().clone();
+    let mut rounds = play(world, &mut model, claimed);
+    rounds.step_bytes = step_bytes(world, &opened, rounds.batches / 2);
     assert_eq!(
         model.view().phase,
         AppealPhase::Ended(AppealOutcome::Guilty)
@@ -170,6 +173,36 @@ fn play(world: &World, model: &mut AppealModel, claimed: &Tensor) -> Rounds {
     }
     assert_eq!(model.rounds(), rounds.chunk + rounds.state);
     rounds
+}
+
+/// Bytes that the batch after so many shows: machine, program, chunks, openings.
+fn step_bytes(world: &World, view: &AppealView, batch: u64) -> usize {
+    let honest = world.case(&world.truth);
+    let Case::Operator(case) = &honest else {
+        unreachable!()
+    };
+    let element = world.truth.len() as u64 / 2;
+    let run = Run {
+        element,
+        value: 0,
+        start: Execution::new(case, element).unwrap().hash(batch),
+        end: number(1),
+        first_batch: batch,
+        batches: Some(1),
+    };
+    let at = AppealView {
+        phase: AppealPhase::Step { run },
+        ..view.clone()
+    };
+    let step = decide_appeal(&at, AppealRole::Accuser, Some(&honest), 1);
+    let Some(AppealMove::Step { proof, .. }) = step else {
+        panic!("{step:?}")
+    };
+    let operand = |o: &OperandProof| o.edge_proof.len() + o.at.proof.len() + o.at.list_proof.len();
+    let digests = proof.operands.iter().map(operand).sum::<usize>() + proof.program_proof.len();
+    let chunk = |c: &ChunkProof| c.data.len() + 32 * c.proof.len();
+    let chunks = proof.chunks.iter().map(chunk).sum::<usize>();
+    proof.machine.len() + proof.program.len() + 32 * digests + chunks
 }
 
 fn random(dims: &[u64], seed: u64) -> Tensor {
@@ -225,9 +258,7 @@ fn softmax(around: Around, positions: u64) -> (World, Tensor) {
 fn one_ulp_in_a_billion_parameters() {
     let tall = billion(100_000, 77_777);
     let real = billion(44, 31);
-    println!(
-        "| operator | ops | trace | chunks | states | rounds | batches | bytes of the step's chunks |"
-    );
+    println!("| operator | ops | trace | chunks | states | rounds | batches | bytes of a step |");
     let mut rounds = Vec::new();
     for (name, around, world) in [
         (

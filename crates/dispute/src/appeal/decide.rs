@@ -2,15 +2,14 @@
 
 use gavel_numerics::Tensor;
 use gavel_numerics::batch::State;
-use gavel_trace::{Digest, TensorHeader, chunk_leaf};
+use gavel_trace::Digest;
 
 use super::check::Roots;
 use super::prove::{chunk, step_proof, tree};
 use super::rules::{AppealSituation, broken_appeal_rules};
 use super::state::{boundary, parts, state_hash};
 use super::{
-    AppealMove, AppealPhase, AppealRole, AppealView, Case, ChunkClaim, Execution, OpenTensor,
-    OperatorCase, Run,
+    AppealMove, AppealPhase, AppealRole, AppealView, Case, Execution, OpenTensor, OperatorCase, Run,
 };
 use crate::decide::leftmost;
 
@@ -73,7 +72,11 @@ fn operator(view: &AppealView, role: AppealRole, case: &OperatorCase) -> Option<
     let output = &case.output;
     match (role, &view.phase) {
         (AppealRole::Defender, AppealPhase::Tensor) => open_tensor(view, case),
-        (AppealRole::Defender, AppealPhase::Row { claim }) => reveal_row(claim, output),
+        (AppealRole::Defender, AppealPhase::Row { claim }) => {
+            let row = tree(output)?.row(claim.height, claim.index).ok()?;
+            let node = claim.node;
+            Some(AppealMove::RevealRow { node, row })
+        }
         (AppealRole::Accuser, AppealPhase::PickChunk { claim, row }) => {
             let own = tree(output)?.row(claim.height, claim.index).ok()?;
             let child = leftmost(row, &own)?;
@@ -81,8 +84,8 @@ fn operator(view: &AppealView, role: AppealRole, case: &OperatorCase) -> Option<
             Some(AppealMove::PickChunk { row, child })
         }
         (AppealRole::Defender, AppealPhase::Chunk { node, index }) => {
-            let chunk = chunk(output, *index)?;
-            (chunk_leaf(&chunk) == *node).then_some(AppealMove::RevealChunk { node: *node, chunk })
+            let (node, chunk) = (*node, chunk(output, *index)?);
+            Some(AppealMove::RevealChunk { node, chunk })
         }
         (AppealRole::Accuser, AppealPhase::PickElement { index, chunk }) => {
             pick_element(*index, chunk, output)
@@ -107,35 +110,20 @@ fn operator(view: &AppealView, role: AppealRole, case: &OperatorCase) -> Option<
     }
 }
 
-/// Opens the claimed digest, which must be that of the party's tensor.
 fn open_tensor(view: &AppealView, case: &OperatorCase) -> Option<AppealMove> {
-    let (node, output) = (&case.node, &case.output);
-    let tree = tree(output)?;
-    let (chunk_root, claimed) = (tree.root(), view.claimed);
-    let header = TensorHeader::new(node.dtype, node.dims.clone()).ok()?;
-    if header.digest(&chunk_root) != claimed {
-        return None;
-    }
+    let tree = tree(&case.output)?;
     let (row, chunk) = match tree.height() {
-        0 => (Vec::new(), chunk(output, 0).unwrap_or_default()),
+        0 => (Vec::new(), chunk(&case.output, 0).unwrap_or_default()),
         height => (tree.row(height, 0).ok()?, Vec::new()),
     };
     Some(AppealMove::OpenTensor(Box::new(OpenTensor {
-        claimed,
-        node: node.clone(),
+        claimed: view.claimed,
+        node: case.node.clone(),
         node_proof: case.node_proof.clone(),
-        chunk_root,
+        chunk_root: tree.root(),
         row,
         chunk,
     })))
-}
-
-fn reveal_row(claim: &ChunkClaim, output: &Tensor) -> Option<AppealMove> {
-    let row = tree(output)?.row(claim.height, claim.index).ok()?;
-    let node = claim.node;
-    claim
-        .is_answered_by(&row)
-        .then_some(AppealMove::RevealRow { node, row })
 }
 
 /// The first element of a chunk that is not the party's own.

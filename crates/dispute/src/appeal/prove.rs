@@ -78,10 +78,7 @@ pub(super) fn step_proof(
         }
     }
     let mut sources = operands.iter().map(|operand| &operand.at.source);
-    let before = case.before.as_ref().filter(|_| {
-        // nothing is live before leaf 0 but the graph inputs, which no list names
-        roots.segment.leaf_index != 0 && sources.any(|source| roots.is_live(source))
-    });
+    let before = (case.before.as_ref()).filter(|_| sources.any(|source| roots.is_live(source)));
     Some(StepProof {
         machine,
         node: case.node.clone(),

@@ -176,6 +176,7 @@ pub struct Liar<'a> {
     pub patience: u32,
     /// Tries to have a batch executed that convicts it.
     pub reckless: bool,
+    pub late: bool,
     pub dice: Dice,
     pub cut: Option<u64>,
 }
@@ -266,6 +267,9 @@ impl Liar<'_> {
 }
 
 impl Player for Liar<'_> {
+    fn waits_for_the_last_second(&self) -> bool {
+        self.late
+    }
     fn moves(&mut self, view: &AppealView, role: AppealRole, _: u64) -> Vec<AppealMove> {
         if role != AppealRole::Defender || view.turn() != Some(role) || self.patience == 0 {
             return Vec::new();
@@ -311,10 +315,14 @@ pub struct Slanderer<'a> {
     /// Always the last part, or a random one.
     pub last: bool,
     pub patience: u32,
+    pub late: bool,
     pub dice: Dice,
 }
 
 impl Player for Slanderer<'_> {
+    fn waits_for_the_last_second(&self) -> bool {
+        self.late
+    }
     fn moves(&mut self, view: &AppealView, role: AppealRole, _: u64) -> Vec<AppealMove> {
         if role != AppealRole::Accuser || self.patience == 0 {
             return Vec::new();
@@ -516,7 +524,7 @@ pub fn play(
         let bystander = decide_appeal(model.view(), AppealRole::Bystander, None, now);
         assert_eq!(bystander, claim);
         assert_eq!(decide_appeal(model.view(), other, None, now), claim);
-        assert_eq!(decide_appeal(model.view(), turn, None, now), None);
+        assert_eq!(propose_appeal(model.view(), turn, None, now), None);
         model.apply(other, &AppealMove::ClaimTimeout, now).unwrap();
     }
     let AppealPhase::Ended(outcome) = model.view().phase else {
