@@ -45,6 +45,10 @@ fn record(world: &World, claimed: &Tensor) -> Vec<(AppealView, AppealRole, Appea
             Some(sent) => (Accuser, sent),
             None => (turn, decide_appeal(&view, turn, Some(&liar), 1).unwrap()),
         };
+        let (mut in_time, mut late) = (model.clone(), model.clone());
+        let found = late.apply(role, &sent, view.deadline + 1);
+        assert_eq!((found, late.view()), (Err(Refused::TooLate), &view));
+        assert_eq!(in_time.apply(role, &sent, view.deadline), Ok(()));
         model.apply(role, &sent, 1).unwrap();
         at.push((view, role, sent));
     }
@@ -332,6 +336,128 @@ fn each_rule_has_a_move_that_it_stops() {
     let all: BTreeSet<_> = APPEAL_RULES.iter().map(|rule| rule.id).collect();
     assert_eq!(all.len(), APPEAL_RULES.len(), "two rules share a name");
     assert_eq!(seen, all, "rules without a test");
+}
+
+/// Plays a game to the first phase of a kind that satisfies `what`.
+fn until(world: &World, claimed: &Tensor, what: impl Fn(&AppealPhase) -> bool) -> AppealModel {
+    let (liar, honest) = (world.case(claimed), world.case(&world.truth));
+    let mut model = AppealModel::open(world.setup(None), 0);
+    while !what(&model.view().phase) {
+        let turn = model.view().turn().unwrap();
+        let case = if turn == Defender { &liar } else { &honest };
+        let sent = decide_appeal(model.view(), turn, Some(case), 1).unwrap();
+        model.apply(turn, &sent, 1).unwrap();
+    }
+    model
+}
+
+#[test]
+fn states_are_the_defenders_and_their_number_is_said_once() {
+    let (world, claimed) = world();
+    let liar = world.case(&claimed);
+    let first = |p: &AppealPhase| matches!(p, AppealPhase::States { run } if run.batches.is_none());
+    let later = |p: &AppealPhase| matches!(p, AppealPhase::States { run } if run.batches.is_some());
+    for (mut model, stands) in [
+        (until(&world, &claimed, first), None),
+        (until(&world, &claimed, later), Some(())),
+    ] {
+        let given = decide_appeal(model.view(), Defender, Some(&liar), 1).unwrap();
+        let AppealMove::RevealStates {
+            end,
+            batches,
+            states,
+        } = &given
+        else {
+            panic!()
+        };
+        let with = |end, batches, states: &[Digest]| AppealMove::RevealStates {
+            end,
+            batches,
+            states: states.to_vec(),
+        };
+        for other in [Accuser, Bystander] {
+            assert_eq!(model.apply(other, &given, 1), Err(Refused::NotYours));
+        }
+        let elsewhere = with(number(1), *batches, states);
+        let found = model.apply(Defender, &elsewhere, 1);
+        assert_eq!(found, Err(Refused::OtherClaim));
+        for (count, states) in [
+            (*batches, &states[1..]),
+            (0, &[][..]),
+            (MAX_BATCHES + 1, &[number(1); 31]),
+        ] {
+            let found = model.apply(Defender, &with(*end, count, states), 1);
+            assert_eq!(found, Err(Refused::Range));
+        }
+        // as many states as that many batches have
+        let more = vec![number(1); parts(batches + 1) as usize - 1];
+        let found = model
+            .clone()
+            .apply(Defender, &with(*end, batches + 1, &more), 1);
+        let expected = if stands.is_some() {
+            Err(Refused::Range)
+        } else {
+            Ok(())
+        };
+        assert_eq!(found, expected);
+        model.apply(Defender, &given, 1).unwrap();
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_end_the_run_is_no_verdict_before_its_turn() {
+    let (world, claimed) = world();
+    let honest = world.case(&world.truth);
+    let states = |p: &AppealPhase| matches!(p, AppealPhase::States { .. });
+    let mut model = until(&world, &claimed, states);
+    let AppealPhase::States { run } = model.view().phase else {
+        panic!()
+    };
+    // the proof of the first batch, as if it were the disputed one
+    let first = Run {
+        batches: Some(1),
+        ..run
+    };
+    let at = AppealView {
+        phase: AppealPhase::Step { run: first },
+        ..model.view().clone()
+    };
+    let step = decide_appeal(&at, Accuser, Some(&honest), 1).unwrap();
+    for role in [Accuser, Defender, Bystander] {
+        assert_eq!(model.apply(role, &step, 1), Err(Refused::Unfinished));
+    }
+}
+
+#[test]
+fn picks_are_the_accusers_and_from_what_is_shown() {
+    let (world, claimed) = world();
+    for (view, role, sent) in record(&world, &claimed) {
+        if view.turn() != Some(Accuser) {
+            continue;
+        }
+        let mut model = until(&world, &claimed, |phase| *phase == view.phase);
+        for other in [Defender, Bystander] {
+            assert_eq!(model.apply(other, &sent, 1), Err(Refused::NotYours));
+        }
+        let elsewhere = match sent.clone() {
+            AppealMove::PickChunk { mut row, child } => {
+                row.swap(0, 1);
+                AppealMove::PickChunk { row, child }
+            }
+            AppealMove::PickElement { mut chunk, within } => {
+                chunk[0] ^= 1;
+                AppealMove::PickElement { chunk, within }
+            }
+            AppealMove::PickState { mut states, part } => {
+                states.push(number(1));
+                AppealMove::PickState { states, part }
+            }
+            other => panic!("{other:?}"),
+        };
+        let found = model.apply(role, &elsewhere, 1);
+        assert_eq!(found, Err(Refused::OtherClaim));
+        model.apply(role, &sent, 1).unwrap();
+    }
 }
 
 #[test]

