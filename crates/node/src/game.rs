@@ -51,27 +51,17 @@ pub fn result_of(board: &Board, dispute: &Dispute) -> Option<CommittedResult> {
     attempt.result
 }
 
-/// The disputes that referees' pointing at earlier operators led here through, this one first.
-pub fn ancestry(board: &Board, id: u64) -> impl Iterator<Item = (u64, &DisputeEntry)> {
-    let at = |id: u64| board.disputes.get(&id).map(|entry| (id, entry));
-    // a parent was opened before its child, so this ends
-    std::iter::successors(at(id), move |(id, entry)| {
-        at(entry.parent).filter(|(parent, _)| parent < id)
-    })
-}
-
 /// Whether no referee of this dispute may point at an earlier operator any more.
 pub fn earlier_is_exhausted(board: &Board, id: u64) -> bool {
-    let hops = ancestry(board, id).count().saturating_sub(1);
-    let rules = board
-        .dispute(id)
-        .and_then(|dispute| board.rules_of(dispute.task));
-    rules.is_none_or(|rules| hops >= usize::from(rules.court.max_earlier))
+    let dispute = board.dispute(id);
+    dispute
+        .and_then(|dispute| Some((dispute, board.rules_of(dispute.task)?)))
+        .is_none_or(|(dispute, rules)| dispute.hops >= rules.court.max_earlier)
 }
 
-/// The root rows of the disputed segment, posted here or in the dispute that led here.
+/// The root rows of the disputed segment.
 pub fn segment_rows(board: &Board, id: u64) -> Option<&SegmentRows> {
-    ancestry(board, id).find_map(|(_, entry)| entry.segment.as_ref())
+    board.disputes.get(&id)?.segment.as_ref()
 }
 
 /// The isolated place.
@@ -140,6 +130,7 @@ fn phase(board: &Board, id: u64, entry: &DisputeEntry) -> Option<Phase> {
             place,
             claimed,
             ruled: d.ruled_digest,
+            earlier: d.earlier,
             appeal_deadline: {
                 let window = board.rules_of(d.task)?.court.appeal_window;
                 d.ruled_at.saturating_add(window.into())
@@ -164,7 +155,8 @@ fn dissecting(entry: &DisputeEntry, tree: Tree, deadline: u64) -> Option<Phase> 
     Some(match d.turn {
         Side::Provider => Phase::Reveal { claim, deadline },
         Side::Challenger => {
-            let row = entry.row.as_ref().filter(|row| row.node == d.node)?;
+            let of_node = |row: &&Row| row.node == d.node && row.height == d.height;
+            let row = entry.rows.iter().rev().find(of_node)?;
             Phase::Pick {
                 claim,
                 row: row.row.clone(),
@@ -178,7 +170,7 @@ fn dissecting(entry: &DisputeEntry, tree: Tree, deadline: u64) -> Option<Phase> 
 mod tests {
     use super::*;
     use crate::B256;
-    use crate::board::{Attempt, ModelEntry, Row, Rules, Task, TaskEntry, TaskState};
+    use crate::board::{Appeal, Attempt, ModelEntry, Row, Rules, Task, TaskEntry, TaskState};
     use gavel_trace::ModelHeader;
 
     const PROVIDER: Address = Address::repeat_byte(1);
@@ -242,16 +234,19 @@ mod tests {
             ruled_guilty: true,
             ruled_at: 1_200,
             opened_at: 900,
+            earlier: false,
+            hops: 0,
+            appealed_at: 0,
         };
         DisputeEntry {
             dispute,
             challenger_root: digest(30),
-            row: None,
+            rows: Vec::new(),
             segment: None,
             moves: 0,
             by_audit: false,
-            parent: 0,
             appealed_by: None,
+            appeal: Appeal::default(),
         }
     }
 
@@ -322,7 +317,7 @@ mod tests {
         let found = phase_of(
             |entry| {
                 picks(entry);
-                entry.row = Some(row(digest(20)));
+                entry.rows = vec![row(digest(19)), row(digest(20))];
             },
             DisputeState::Level1,
         );
@@ -338,7 +333,7 @@ mod tests {
         assert_eq!(phase_of(picks, DisputeState::Level1), None);
         let stale = |entry: &mut DisputeEntry| {
             picks(entry);
-            entry.row = Some(row(digest(99)));
+            entry.rows = vec![row(digest(99))];
         };
         assert_eq!(phase_of(stale, DisputeState::Level1), None);
     }
@@ -401,7 +396,7 @@ mod tests {
         let ruled = phase_of(|_| {}, DisputeState::Ruled);
         assert!(matches!(
             ruled,
-            Some(Phase::Ruled { appeal_deadline: 1_260, ruled, .. }) if ruled == digest(25)
+            Some(Phase::Ruled { appeal_deadline: 1_260, ruled, earlier: false, .. }) if ruled == digest(25)
         ));
         let closed = phase_of(|_| {}, DisputeState::Cleared);
         assert_eq!(closed, Some(Phase::Closed(Outcome::Cleared)));
@@ -422,21 +417,12 @@ mod tests {
 
     #[test]
     fn pointing_at_earlier_operators_comes_to_an_end() {
-        let mut board = board(entry(DisputeState::Void));
-        let mut child = entry(DisputeState::Void);
-        (child.parent, child.dispute.challenger) = (1, Address::ZERO);
-        let grandchild = DisputeEntry {
-            parent: 2,
-            ..child.clone()
-        };
-        board.disputes.insert(2, child);
-        board.disputes.insert(3, grandchild);
-        let exhausted = [1, 2, 3].map(|id| earlier_is_exhausted(&board, id));
+        let exhausted = [0, 1, 2].map(|hops| {
+            let mut entry = entry(DisputeState::Refereed);
+            entry.dispute.hops = hops;
+            earlier_is_exhausted(&board(entry), 1)
+        });
         assert_eq!(exhausted, [false, false, true]);
-        assert!(segment_rows(&board, 3).is_none());
-        let rows = SegmentRows::default();
-        board.disputes.get_mut(&1).unwrap().segment = Some(rows.clone());
-        assert_eq!(segment_rows(&board, 3), Some(&rows));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod appeal;
 mod blobs;
 pub mod board;
 mod committed;

@@ -8,9 +8,9 @@ use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::ICourt;
 use gavel_trace::{Digest, FineIndex, FineTrace, MerkleTree, Opening, SegmentEntry};
 
-use crate::board::Dispute;
+use crate::board::{Dispute, DisputeState};
 use crate::role::Attempts;
-use crate::{Act, B256, Board, Committed, NodeError, Party, RunKnowledge, RunRecord, game};
+use crate::{Act, B256, Board, Committed, NodeError, Party, RunKnowledge, RunRecord, appeal, game};
 
 /// Makes the party's next move in a dispute, if it has one.
 ///
@@ -23,6 +23,10 @@ pub async fn play(
     role: Role,
     policy: &Policy,
 ) -> Result<Option<Act>, NodeError> {
+    let state = board.dispute(dispute).map(|d| d.state);
+    if state == Some(DisputeState::Appealed) {
+        return appeal::play(party, board, dispute).await;
+    }
     match next_move(party, board, dispute, role, policy).await? {
         Some(next) => send(party, board, dispute, next).await,
         None => Ok(None),
@@ -209,12 +213,14 @@ pub(crate) async fn send(
         Move::RuleEarlier {
             index,
             provider_digest,
+            own,
             opening,
         } => {
             let call = ICourt::ruleEarlierCall {
                 disputeId: dispute_id,
                 index,
                 providerDigest: word(&provider_digest),
+                ownDigest: word(&own),
                 proof: proof(Some(&opening)),
             };
             party.act(court, call, said).await

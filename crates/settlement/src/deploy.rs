@@ -1,8 +1,10 @@
 //! Putting the whole system on a chain.
 
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::Provider as _;
 use alloy::sol_types::{SolCall as _, SolValue};
+
+use gavel_numerics::program::TABLE_ROOT;
 
 use crate::account::{SendError, Sender};
 use crate::artifacts::{ArtifactError, bytecode};
@@ -85,7 +87,7 @@ type System = (
     Address,
 );
 
-/// Deploys token, timelock, parameters, beacon, vault, pool, market, court and audits, in this order and with a key that
+/// Deploys token, timelock, step machine, appeal levels, parameters (which name the appeal levels), beacon, vault, pool, market, court and audits, in this order and with a key that
 /// nothing else uses meanwhile, and confirms their wiring.
 ///
 /// # Errors
@@ -103,8 +105,14 @@ pub async fn deploy(
     let delay = U256::from(options.timelock_delay);
     let arguments = (delay, vec![me], vec![me]).abi_encode_params();
     let timelock = create(deployer, "GovernanceTimelock", arguments).await?;
+    let machine = create(deployer, "StepMachine", Vec::new()).await?;
+    let tables = (vec![NUMERICS_VERSION], vec![B256::from(TABLE_ROOT)]);
+    let arguments = (machine, tables.0, tables.1).abi_encode_params();
+    let appeal_levels = create(deployer, "AppealLevels", arguments).await?;
     let guardian = options.guardian.unwrap_or(me);
-    let arguments = (timelock, guardian, params.clone()).abi_encode_params();
+    let mut params = params.clone();
+    params.court.appealLevels = appeal_levels;
+    let arguments = (timelock, guardian, params).abi_encode_params();
     let parameters = create(deployer, "Parameters", arguments).await?;
     let arguments = (options.beacon_period,).abi_encode_params();
     let beacon = create(deployer, "DevBeacon", arguments).await?;
@@ -138,6 +146,7 @@ pub async fn deploy(
         market,
         court,
         audits,
+        appeal_levels,
     })
 }
 

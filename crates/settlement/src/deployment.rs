@@ -33,6 +33,8 @@ pub struct Deployment {
     pub court: Address,
     /// `Audits`.
     pub audits: Address,
+    /// `AppealLevels`; zero where a network has none.
+    pub appeal_levels: Address,
 }
 
 /// Why a deployment file cannot be used.
@@ -89,8 +91,8 @@ impl Deployment {
     }
 
     /// The contracts that emit the protocol's events, with their names; token and timelock are not among them.
-    pub fn protocol(&self) -> [(&'static str, Address); 7] {
-        [
+    pub fn protocol(&self) -> Vec<(&'static str, Address)> {
+        let all = [
             ("parameters", self.parameters),
             ("beacon", self.beacon),
             ("vault", self.vault),
@@ -98,6 +100,9 @@ impl Deployment {
             ("market", self.market),
             ("court", self.court),
             ("audits", self.audits),
-        ]
+            ("appeal levels", self.appeal_levels),
+        ];
+        let installed = all.into_iter().filter(|(_, address)| !address.is_zero());
+        installed.collect()
     }
 }

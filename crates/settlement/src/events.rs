@@ -4,7 +4,8 @@ use alloy::primitives::{Address, B256, LogData};
 use alloy::sol_types::SolEventInterface;
 
 use crate::bindings::{
-    DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents, IAudits::IAuditsEvents,
+    DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents,
+    IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents,
     ICourt::ICourtEvents, Market::MarketEvents, Parameters::ParametersEvents,
     ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
@@ -20,6 +21,8 @@ pub enum ProtocolEvent {
     Court(ICourtEvents),
     /// Of the audits.
     Audits(IAuditsEvents),
+    /// Of the appeal levels.
+    Appeals(IAppealLevelsEvents),
     /// Of the stake vault.
     Vault(StakeVaultEvents),
     /// Of the provider pool.
@@ -47,6 +50,7 @@ impl ProtocolEvent {
             a if a == deployment.market => of(data, ProtocolEvent::Market),
             a if a == deployment.court => of(data, ProtocolEvent::Court),
             a if a == deployment.audits => of(data, ProtocolEvent::Audits),
+            a if a == deployment.appeal_levels => of(data, ProtocolEvent::Appeals),
             a if a == deployment.vault => of(data, ProtocolEvent::Vault),
             a if a == deployment.pool => of(data, ProtocolEvent::Pool),
             a if a == deployment.beacon => of(data, ProtocolEvent::Beacon),

@@ -9,6 +9,7 @@ use alloy::transports::TransportError;
 use crate::bindings::{
     DevBeacon::{self, DevBeaconInstance},
     DevToken::{self, DevTokenInstance},
+    IAppealLevels::{self, IAppealLevelsInstance},
     IAudits::{self, IAuditsInstance},
     ICourt::{self, ICourtInstance},
     Market::{self, MarketInstance},
@@ -157,6 +158,11 @@ impl Network {
         IAudits::new(self.deployment.audits, self.provider())
     }
 
+    /// The levels below the operator.
+    pub fn appeal_levels(&self) -> IAppealLevelsInstance<DynProvider> {
+        IAppealLevels::new(self.deployment.appeal_levels, self.provider())
+    }
+
     /// Stake, pots and credit.
     pub fn vault(&self) -> StakeVaultInstance<DynProvider> {
         StakeVault::new(self.deployment.vault, self.provider())
@@ -195,7 +201,7 @@ impl Network {
     /// # Errors
     /// The node cannot be reached, or refuses the range.
     pub async fn logs(&self, from: u64, to: u64) -> Result<Vec<LoggedEvent>, NetworkError> {
-        let addresses = self.deployment.protocol().map(|(_, a)| a).to_vec();
+        let addresses = self.deployment.protocol().into_iter().map(|(_, a)| a).collect();
         let logs = self.endpoint.logs(addresses, from, to).await?;
         Ok(logs.iter().map(|entry| self.event(entry)).collect())
     }

@@ -222,7 +222,7 @@ pub struct DisputeReport {
     pub attempt: u8,
     /// Whose result.
     pub provider: String,
-    /// Who challenged; none where a referee's ruling opened it.
+    /// Who challenged.
     pub challenger: Option<String>,
     /// Opened by a random audit.
     pub by_audit: bool,
@@ -238,6 +238,10 @@ pub struct DisputeReport {
     pub ruling: Option<RulingReport>,
     /// Who appealed.
     pub appeal: Option<String>,
+    /// Rounds of reveal and pick below the operator.
+    pub appeal_rounds: u32,
+    /// The executed step that decided, in words.
+    pub step: Option<String>,
     /// "guilty", "cleared", "void", or "open".
     pub verdict: String,
     /// What the contract says why.

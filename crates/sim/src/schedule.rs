@@ -67,6 +67,9 @@ fn moments(board: &Board) -> impl Iterator<Item = u64> {
                     .map_or(0, |r| r.court.appeal_window);
                 at.push(dispute.ruled_at + u64::from(window) + 1);
             }
+            DisputeState::Appealed => {
+                at.extend(entry.appeal.game.as_ref().map(|game| game.deadline() + 1));
+            }
             _ => {
                 let clock = dispute.provider_clock.min(dispute.challenger_clock);
                 at.push(dispute.turn_started_at + u64::from(clock) + 1);

@@ -39,6 +39,8 @@ pub struct Line {
     pub tone: Tone,
     /// Gas it used.
     pub gas: u64,
+    /// The dispute in which it had the contract execute the step that decided.
+    pub decided: Option<u64>,
 }
 
 /// Seconds as `h:mm:ss`.

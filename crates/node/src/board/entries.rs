@@ -4,7 +4,7 @@ use gavel_trace::Digest;
 
 use crate::{Address, B256};
 
-use super::{Audit, Dispute, Task};
+use super::{Appeal, Audit, Dispute, Task};
 
 /// A task with its history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,18 +60,18 @@ pub struct DisputeEntry {
     pub dispute: Dispute,
     /// The challenger's own trace root, as it was revealed.
     pub challenger_root: Digest,
-    /// The row that was revealed last, and the node it opens.
-    pub row: Option<Row>,
+    /// Rows that were revealed, in order.
+    pub rows: Vec<Row>,
     /// The rows with which the segment was posted.
     pub segment: Option<SegmentRows>,
     /// Moves so far: rows, picks, segments, direct isolations.
     pub moves: u32,
     /// Whether the audits contract opened it.
     pub by_audit: bool,
-    /// The dispute whose referee pointed at an earlier operator, or 0.
-    pub parent: u64,
-    /// The bond of the appeal was pulled from this side, if there was one.
+    /// Who appealed last; zero where no referee could be had.
     pub appealed_by: Option<Address>,
+    /// Its appeals.
+    pub appeal: Appeal,
 }
 
 /// A revealed row.

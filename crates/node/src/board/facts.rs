@@ -148,7 +148,7 @@ pub struct Dispute {
     pub attempt: u8,
     /// Whose result it is.
     pub provider: Address,
-    /// Who plays against it; zero in a dispute that a referee's `ruleEarlier` opened.
+    /// Who plays against it.
     pub challenger: Address,
     /// Where it stands.
     pub state: DisputeState,
@@ -206,6 +206,12 @@ pub struct Dispute {
     pub ruled_at: u64,
     /// When the dispute was opened.
     pub opened_at: u64,
+    /// The ruling is about an operator before the one that the challenger had isolated.
+    pub earlier: bool,
+    /// Rulings of that kind so far.
+    pub hops: u8,
+    /// When it was handed to the appeal levels.
+    pub appealed_at: u64,
 }
 
 /// Where an audit stands.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    DevBeacon::DevBeaconEvents, IAudits::IAuditsEvents, ICourt::ICourtEvents, Market::MarketEvents,
+    DevBeacon::DevBeaconEvents, IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents, ICourt::ICourtEvents, Market::MarketEvents,
     Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
 use gavel_settlement::{LoggedEvent, ProtocolEvent};
@@ -15,8 +15,8 @@ use crate::{Address, B256, NodeError};
 
 use super::records::{digest, header, id, rules};
 use super::{
-    Attempt, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry, DisputeState,
-    ModelEntry, Row, SegmentRows, TaskEntry,
+    Appeal, Attempt, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry, DisputeState,
+    ExecutedStep, ModelEntry, Row, SegmentRows, TaskEntry,
 };
 
 /// First byte of the names of challenges' pots (`Pots.sol`).
@@ -29,6 +29,8 @@ pub(super) struct Touched {
     /// Tasks whose audits have changed.
     pub(super) audits: BTreeSet<u64>,
     pub(super) disputes: BTreeSet<u64>,
+    /// Disputes whose appeals have changed.
+    pub(super) appeals: BTreeSet<u64>,
     pub(super) providers: BTreeSet<Address>,
     /// Bonds of challenges were paid out: which ones, only the court knows.
     pub(super) bonds: bool,
@@ -45,6 +47,7 @@ pub(super) fn apply(
         ProtocolEvent::Market(event) => market(board, touched, event, position),
         ProtocolEvent::Court(event) => court(board, touched, event),
         ProtocolEvent::Audits(event) => audits(board, touched, event),
+        ProtocolEvent::Appeals(event) => appeals(board, touched, event),
         ProtocolEvent::Vault(event) => vault(touched, event),
         ProtocolEvent::Pool(event) => {
             pool(board, event);
@@ -210,16 +213,12 @@ fn court(board: &mut Board, touched: &mut Touched, event: &ICourtEvents) -> Resu
         ICourtEvents::RowRevealed(e) => {
             let dispute = touch(e.disputeId)?;
             moved(board, dispute, |entry| {
-                entry.row = Some(Row {
-                    node: digest(e.node),
-                    height: e.height,
-                    row: e.row.iter().copied().map(digest).collect(),
-                });
+                entry.rows.push(row(e.node, e.height, &e.row));
             });
         }
         ICourtEvents::Picked(e) => {
             let dispute = touch(e.disputeId)?;
-            moved(board, dispute, |entry| entry.row = None);
+            moved(board, dispute, |_| {});
         }
         ICourtEvents::SegmentPosted(e) => {
             let dispute = touch(e.disputeId)?;
@@ -234,13 +233,6 @@ fn court(board: &mut Board, touched: &mut Touched, event: &ICourtEvents) -> Resu
         }
         ICourtEvents::EarlierDivergence(e) => {
             touch(e.disputeId)?;
-            let (parent, child) = (id(e.disputeId)?, touch(e.newDisputeId)?);
-            let segment = board.disputes.get(&parent).and_then(|p| p.segment.clone());
-            if let Some(entry) = board.disputes.get_mut(&child) {
-                entry.parent = parent;
-                // the same segment of the same trace, posted once
-                entry.segment = segment;
-            }
         }
         ICourtEvents::Appealed(e) => {
             let dispute = touch(e.disputeId)?;
@@ -270,6 +262,62 @@ fn court(board: &mut Board, touched: &mut Touched, event: &ICourtEvents) -> Resu
             touch(e.disputeId)?;
         }
         ICourtEvents::VerdictPaid(_) => {}
+    }
+    Ok(())
+}
+
+fn appeals(
+    board: &mut Board,
+    touched: &mut Touched,
+    event: &IAppealLevelsEvents,
+) -> Result<(), NodeError> {
+    use IAppealLevelsEvents as E;
+    let (court, dispute) = match event {
+        E::AppealOpened(e) => (e.court, e.disputeId),
+        E::TensorOpened(e) => (e.court, e.disputeId),
+        E::ChunkRowRevealed(e) => (e.court, e.disputeId),
+        E::ChunkPicked(e) => (e.court, e.disputeId),
+        E::ChunkRevealed(e) => (e.court, e.disputeId),
+        E::ElementPicked(e) => (e.court, e.disputeId),
+        E::StatesRevealed(e) => (e.court, e.disputeId),
+        E::StatePicked(e) => (e.court, e.disputeId),
+        E::StepExecuted(e) => (e.court, e.disputeId),
+        E::SlotResolved(e) => (e.court, e.disputeId),
+        E::AppealEnded(e) => (e.court, e.disputeId),
+    };
+    // the levels serve every court that calls them
+    if court != board.contracts.court {
+        return Ok(());
+    }
+    let dispute = id(dispute)?;
+    touched.appeals.insert(dispute);
+    let Some(entry) = board.disputes.get_mut(&dispute) else {
+        return Ok(());
+    };
+    touched.providers.insert(entry.dispute.referee);
+    entry.moves += 1;
+    let appeal = &mut entry.appeal;
+    match event {
+        E::AppealOpened(_) => appeal.restart(),
+        E::ChunkRowRevealed(e) => appeal.rows.push(row(e.node, e.height, &e.row)),
+        E::ChunkRevealed(e) => appeal.chunk = e.chunk.to_vec(),
+        E::ElementPicked(e) => {
+            appeal.element = Some((e.element, e.value));
+            appeal.rounds += 1;
+        }
+        E::ChunkPicked(_) | E::StatePicked(_) => appeal.rounds += 1,
+        E::StatesRevealed(e) => appeal.states = e.states.iter().copied().map(digest).collect(),
+        E::StepExecuted(e) => {
+            let (element, value) = appeal.element.unwrap_or_default();
+            appeal.steps.push(ExecutedStep {
+                element,
+                value,
+                batch: e.batch,
+                claimed: digest(e.claimed),
+                computed: digest(e.computed),
+            });
+        }
+        E::TensorOpened(_) | E::SlotResolved(_) | E::AppealEnded(_) => {}
     }
     Ok(())
 }
@@ -398,14 +446,25 @@ fn opened() -> DisputeEntry {
             ruled_guilty: false,
             ruled_at: 0,
             opened_at: 0,
+            earlier: false,
+            hops: 0,
+            appealed_at: 0,
         },
         challenger_root: Digest::ZERO,
-        row: None,
+        rows: Vec::new(),
         segment: None,
         moves: 0,
         by_audit: false,
-        parent: 0,
         appealed_by: None,
+        appeal: Appeal::default(),
+    }
+}
+
+fn row(node: B256, height: u8, row: &[B256]) -> Row {
+    Row {
+        node: digest(node),
+        height,
+        row: row.iter().copied().map(digest).collect(),
     }
 }
 

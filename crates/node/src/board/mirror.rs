@@ -46,6 +46,7 @@ impl Mirror {
                     market: deployment.market,
                     court: deployment.court,
                     audits: deployment.audits,
+                    appeal_levels: deployment.appeal_levels,
                 },
                 ..Board::default()
             },
@@ -159,6 +160,15 @@ async fn read(network: &Network, board: &mut Board, touched: &Touched) -> Result
         let found = court.dispute(U256::from(*number)).call().await;
         if let Some(entry) = board.disputes.get_mut(number) {
             entry.dispute = records::dispute(&found.map_err(failed)?)?;
+        }
+    }
+    let levels = network.appeal_levels();
+    for number in &touched.appeals {
+        let failed = |e| unread(format!("the appeal of dispute {number}"), e);
+        let court = board.contracts.court;
+        let found = levels.game(court, U256::from(*number)).call().await;
+        if let Some(entry) = board.disputes.get_mut(number) {
+            entry.appeal.game = Some(records::appeal_game(&found.map_err(failed)?)?);
         }
     }
     let vault = network.vault();

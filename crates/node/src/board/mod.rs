@@ -3,6 +3,7 @@
 //! A board is data. [`Mirror::refresh`] keeps it in step with the chain; the questions that decisions ask of
 //! it are in `query`, and are pure, so that a test may write a board by hand.
 
+mod appeal;
 mod beacon;
 mod entries;
 mod facts;
@@ -18,6 +19,7 @@ use gavel_trace::Digest;
 
 use crate::Address;
 
+pub use appeal::{Appeal, AppealGame, ExecutedStep};
 pub use beacon::Beacon;
 pub use entries::{
     Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,
@@ -81,4 +83,6 @@ pub struct Contracts {
     pub court: Address,
     /// Audits.
     pub audits: Address,
+    /// Appeal levels.
+    pub appeal_levels: Address,
 }

@@ -3,13 +3,13 @@
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings as chain;
-use gavel_settlement::bindings::{IAudits, ICourt, Market, Parameters, StakeVault};
+use gavel_settlement::bindings::{IAppealLevels, IAudits, ICourt, Market, Parameters, StakeVault};
 use gavel_trace::{Digest, ModelHeader};
 
 use crate::{B256, NodeError};
 
 use super::{
-    Audit, AuditRules, AuditState, CourtRules, Dispute, DisputeState, MarketRules, Provider, Rules,
+    AppealGame, Audit, AuditRules, AuditState, CourtRules, Dispute, DisputeState, MarketRules, Provider, Rules,
     StakeRules, Task, TaskState,
 };
 
@@ -83,17 +83,13 @@ pub(super) fn dispute(d: &ICourt::Dispute) -> Result<Dispute, NodeError> {
         S::Cleared => DisputeState::Cleared,
         S::Void => DisputeState::Void,
     };
-    let turn = match chain::Side::try_from(d.turn).map_err(unknown)? {
-        chain::Side::Provider => Side::Provider,
-        chain::Side::Challenger => Side::Challenger,
-    };
     Ok(Dispute {
         task: id(d.taskId)?,
         attempt: d.attempt,
         provider: d.provider,
         challenger: d.challenger,
         state,
-        turn,
+        turn: side(d.turn)?,
         turn_started_at: d.turnStartedAt,
         provider_clock: d.providerClock,
         challenger_clock: d.challengerClock,
@@ -120,6 +116,39 @@ pub(super) fn dispute(d: &ICourt::Dispute) -> Result<Dispute, NodeError> {
         ruled_guilty: d.ruling.ruledGuilty,
         ruled_at: d.ruling.ruledAt,
         opened_at: d.openedAt,
+        earlier: d.earlier,
+        hops: d.hops,
+        appealed_at: d.appealedAt,
+    })
+}
+
+pub(super) fn appeal_game(g: &IAppealLevels::AppealGame) -> Result<AppealGame, NodeError> {
+    Ok(AppealGame {
+        phase: g.phase.try_into().map_err(unknown)?,
+        turn: side(g.turn)?,
+        replay: g.replay,
+        outcome: g.outcome.try_into().map_err(unknown)?,
+        defender: g.defender,
+        accuser: g.accuser,
+        turn_started_at: g.turnStartedAt,
+        defender_clock: g.defenderClock,
+        accuser_clock: g.accuserClock,
+        node: digest(g.node),
+        height: g.height,
+        index: g.index,
+        element: g.element,
+        value: g.value,
+        start: digest(g.start),
+        end: digest(g.end),
+        first_batch: g.firstBatch,
+        batches: g.batches,
+    })
+}
+
+fn side(value: u8) -> Result<Side, NodeError> {
+    Ok(match chain::Side::try_from(value).map_err(unknown)? {
+        chain::Side::Provider => Side::Provider,
+        chain::Side::Challenger => Side::Challenger,
     })
 }
 
@@ -218,6 +247,7 @@ pub(super) fn rules(p: &Parameters::Params) -> Rules {
             max_earlier: c.maxEarlier,
             referee_fee: c.refereeFee,
             appeal_bond: c.appealBond,
+            osp_seconds: c.ospSeconds,
         },
         audit: AuditRules {
             rate_ppm: a.ratePpm,

@@ -70,6 +70,8 @@ pub struct CourtRules {
     pub referee_fee: u128,
     /// Bond of an appeal.
     pub appeal_bond: u128,
+    /// Seconds that the appeal levels may take.
+    pub osp_seconds: u32,
 }
 
 /// Random audits.

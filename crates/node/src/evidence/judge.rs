@@ -229,14 +229,14 @@ fn names(evidence: &Evidence, input: &InputTensor, named: Source) -> Result<bool
 }
 
 /// An entry of the edge table.
-struct Edge {
+pub(crate) struct Edge {
     node: u32,
     position: u16,
     inputs: u16,
-    source: Source,
+    pub(crate) source: Source,
 }
 
-fn edge_entry(bytes: &[u8]) -> Option<Edge> {
+pub(crate) fn edge_entry(bytes: &[u8]) -> Option<Edge> {
     let (node, rest) = bytes.split_first_chunk::<4>()?;
     let (position, rest) = rest.split_first_chunk::<2>()?;
     let (inputs, source) = rest.split_first_chunk::<2>()?;
@@ -248,7 +248,7 @@ fn edge_entry(bytes: &[u8]) -> Option<Edge> {
     })
 }
 
-fn live_entry(bytes: &[u8]) -> Result<(u32, Source), JudgeError> {
+pub(crate) fn live_entry(bytes: &[u8]) -> Result<(u32, Source), JudgeError> {
     let wrong = JudgeError::Bytes {
         what: "live list's entry",
     };

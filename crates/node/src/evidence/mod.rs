@@ -21,6 +21,7 @@ use crate::{Board, Committed, Executor, ExecutorError, RunRecord, ShownTensor, g
 use path::ProviderTree;
 
 pub use gather::gather;
+pub(crate) use judge::{edge_entry, live_entry};
 pub use judge::{JudgeError, JudgeLimits, Judgement, judge};
 
 /// Why no evidence can be made.

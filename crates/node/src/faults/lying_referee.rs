@@ -28,6 +28,7 @@ mod tests {
         let earlier = Move::RuleEarlier {
             index: 0,
             provider_digest: other,
+            own: claimed,
             opening: Opening {
                 index: 0,
                 siblings: Vec::new(),

@@ -5,10 +5,10 @@
 use async_trait::async_trait;
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
-use gavel_settlement::bindings::{DevBeacon, IAudits, ICourt, Market, ProviderPool};
+use gavel_settlement::bindings::{AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, Market, ProviderPool};
 use gavel_trace::Digest;
 
-use crate::board::{AuditState, Dispute, DisputeState, TaskState};
+use crate::board::{AuditState, Dispute, DisputeEntry, DisputeState, Rules, TaskState};
 use crate::{Act, Address, B256, Board, NodeError, Party, Role};
 
 /// A keeper.
@@ -35,7 +35,9 @@ pub enum Chore {
     DrawReferee(u64),
     /// A referee missed its deadline.
     RefereeTimeout(u64),
-    /// A ruling stood through its appeal window.
+    /// The clock of whoever is to move in the appeal has run out.
+    AppealTimeout(u64),
+    /// A ruling stood through its appeal window, or an appeal has an outcome.
     Finalize(u64),
     /// A provider missed its deadline.
     MissDeadline(u64),
@@ -111,6 +113,14 @@ impl Keeper {
                     disputeId: id(dispute),
                 };
                 party.act(at.court, call, what).await
+            }
+            Chore::AppealTimeout(dispute) => {
+                let what = format!("claims the timeout in the appeal of dispute {dispute}");
+                let call = IAppealLevels::claimTimeoutCall {
+                    court: at.court,
+                    disputeId: id(dispute),
+                };
+                party.act(at.appeal_levels, call, what).await
             }
             Chore::Finalize(dispute) => {
                 let what = format!("finalizes dispute {dispute}");
@@ -242,10 +252,22 @@ fn disputes(board: &Board, chores: &mut Vec<Chore>) {
                 let last = dispute.ruled_at.saturating_add(window);
                 (board.now() > last).then_some(Chore::Finalize(id))
             }
+            DisputeState::Appealed => appealed(board, id, entry, rules),
             _ => None,
         };
         chores.extend(ready);
     }
+}
+
+/// An appeal that has ended, or lapsed, or whose clock has.
+fn appealed(board: &Board, id: u64, entry: &DisputeEntry, rules: &Rules) -> Option<Chore> {
+    let game = entry.appeal.game.as_ref()?;
+    let osp = u64::from(rules.court.osp_seconds);
+    let lapses = entry.dispute.appealed_at.saturating_add(osp);
+    if game.outcome != AppealOutcome::Pending || board.now() > lapses {
+        return Some(Chore::Finalize(id));
+    }
+    (board.now() > game.deadline()).then_some(Chore::AppealTimeout(id))
 }
 
 /// P-D5: last second at which the side to move still has a clock.

@@ -5,11 +5,11 @@ use gavel_dispute::{Policy, Role as Part};
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::ICourt;
 
-use crate::board::{Dispute, DisputeState};
+use crate::board::{AppealGame, Dispute, DisputeState};
 use crate::faults::lying_referee;
 use crate::play::{next_move, send};
 use crate::role::Attempts;
-use crate::{Act, Address, Board, NodeError, Party, Role};
+use crate::{Act, Address, Board, NodeError, Party, Role, appeal};
 
 /// A referee.
 pub struct Referee {
@@ -36,6 +36,9 @@ impl Referee {
         dispute: &Dispute,
     ) -> Result<Option<Act>, NodeError> {
         let (party, policy) = (&self.party, Policy::default());
+        if dispute.state == DisputeState::Appealed {
+            return appeal::play(party, board, id).await;
+        }
         if dispute.state == DisputeState::Refereed && is_late(board, dispute) {
             let run = self.party.needed_run_of(board, dispute.task).await;
             if let Err(NodeError::InputUnavailable { .. }) = run {
@@ -89,6 +92,10 @@ impl Role for Referee {
         // what has a deadline comes before the end of what was ruled
         duties.sort_by_key(|(id, entry)| match entry.dispute.state {
             DisputeState::Refereed => (entry.dispute.referee_deadline, *id),
+            DisputeState::Appealed => {
+                let game = entry.appeal.game.as_ref();
+                (game.map_or(u64::MAX, AppealGame::deadline), *id)
+            }
             _ => (u64::MAX, *id),
         });
         let mut attempts = Attempts::default();

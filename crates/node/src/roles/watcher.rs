@@ -11,7 +11,7 @@ use gavel_trace::Digest;
 
 use crate::board::{ChallengeEntry, Task, TaskState};
 use crate::role::Attempts;
-use crate::{Act, Address, B256, Board, NodeError, Party, Role, game, play::play};
+use crate::{Act, Address, B256, Board, NodeError, Party, Role, play::play};
 
 /// A watcher. With a faulty executor it is a false challenger, with the executor of
 /// [`crate::faults::sock_puppet`] a friend of the cheat: it challenges whatever is not what it computed.
@@ -116,16 +116,10 @@ impl Watcher {
     async fn play(&self, board: &Board, attempts: &mut Attempts) -> Option<Act> {
         let me = self.party.address();
         for (id, entry) in board.open_disputes() {
-            let part = if entry.dispute.challenger == me {
-                Part::Challenger
-            } else if entry.parent != 0
-                && game::ancestry(board, id).any(|(_, past)| past.dispute.challenger == me)
-            {
-                Part::Bystander
-            } else {
+            if entry.dispute.challenger != me {
                 continue;
-            };
-            let outcome = play(&self.party, board, id, part, &self.policy).await;
+            }
+            let outcome = play(&self.party, board, id, Part::Challenger, &self.policy).await;
             if let Some(act) = attempts.act(outcome) {
                 return Some(act);
             }

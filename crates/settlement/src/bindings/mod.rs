@@ -9,7 +9,7 @@
 
 mod states;
 
-pub use states::{AuditState, DisputeState, Side, TaskState, UnknownState};
+pub use states::{AppealOutcome, AppealPhase, AuditState, DisputeState, Side, TaskState, UnknownState};
 
 alloy::sol!(
     #[sol(rpc, all_derives)]
@@ -35,6 +35,11 @@ alloy::sol!(
     #[sol(rpc, all_derives)]
     IAudits,
     "../../contracts/artifacts/IAudits.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    IAppealLevels,
+    "../../contracts/artifacts/IAppealLevels.json"
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]

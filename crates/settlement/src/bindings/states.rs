@@ -119,3 +119,45 @@ states! {
         Waived,
     }
 }
+
+states! {
+    /// What an appeal waits for.
+    AppealPhase {
+        /// There is no such appeal.
+        None,
+        /// A live slot: what it copies is to be shown.
+        Slot,
+        /// The claimed digest is to be opened.
+        Tensor,
+        /// A node of the chunk tree is to be opened.
+        Row,
+        /// The accuser owes a pick from a row.
+        PickChunk,
+        /// The bytes of a chunk are to be shown.
+        Chunk,
+        /// The accuser owes an element.
+        PickElement,
+        /// The defender owes states.
+        States,
+        /// The accuser owes a pick from them.
+        PickState,
+        /// One batch is to be executed.
+        Step,
+        /// Over.
+        Ended,
+    }
+}
+
+states! {
+    /// How an appeal ended.
+    AppealOutcome {
+        /// Not yet.
+        Pending,
+        /// The provider is guilty.
+        Guilty,
+        /// The provider is cleared.
+        Cleared,
+        /// Neither.
+        Void,
+    }
+}

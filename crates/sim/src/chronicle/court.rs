@@ -64,18 +64,12 @@ impl Chronicle {
                 )]
             }
             ICourtEvents::Ruled(e) => self.ruled(tx, e),
-            ICourtEvents::EarlierDivergence(e) => {
-                self.dispute(id(e.disputeId), |_| {});
-                vec![Said::Headline(
-                    Tone::Dispute,
-                    format!(
-                        "rules that something before it is wrong already, at operator {} of the segment",
-                        e.index
-                    ),
-                )]
-            }
+            ICourtEvents::EarlierDivergence(e) => self.earlier(tx, e),
             ICourtEvents::Appealed(e) => {
                 let who = self.name(&e.by);
+                if e.by.is_zero() {
+                    return vec![Said::Detail("no referee can be had".to_owned())];
+                }
                 self.dispute(id(e.disputeId), |d| d.report.appeal = Some(who));
                 vec![Said::Headline(
                     Tone::Dispute,
@@ -88,7 +82,7 @@ impl Chronicle {
     }
 
     /// Changes a dispute and counts the transaction at hand among its moves.
-    fn dispute(&mut self, dispute: u64, change: impl FnOnce(&mut DisputeTale)) {
+    pub(super) fn dispute(&mut self, dispute: u64, change: impl FnOnce(&mut DisputeTale)) {
         if let Some(tale) = self.disputes.get_mut(&dispute) {
             tale.moved = true;
             change(tale);
@@ -198,6 +192,8 @@ impl Chronicle {
             referees: Vec::new(),
             ruling: None,
             appeal: None,
+            appeal_rounds: 0,
+            step: None,
             verdict: "open".to_owned(),
             reason: String::new(),
             gas: 0,
@@ -362,6 +358,32 @@ impl Chronicle {
         said
     }
 
+    fn earlier(&mut self, tx: &Transaction, e: &ICourt::EarlierDivergence) -> Vec<Said> {
+        let (dispute, at) = (id(e.disputeId), self.at(tx));
+        let ruling = RulingReport {
+            referee: self.name(&e.referee),
+            guilty: true,
+            at,
+        };
+        let claimed = digest(&e.providerDigest);
+        self.dispute(dispute, |d| {
+            d.report.ruling = Some(ruling);
+            if let Some((_, place, of)) = &mut d.claim {
+                (*place, *of) = (FineIndex::Op(e.index), claimed);
+            }
+        });
+        vec![
+            Said::Headline(
+                Tone::Dispute,
+                format!(
+                    "rules: something before it is wrong already, at operator {} of the segment",
+                    e.index
+                ),
+            ),
+            Said::Detail("the losing side may appeal now".to_owned()),
+        ]
+    }
+
     /// Whether the provider's claim about the isolated place is false; `None` where nobody here can tell.
     fn is_guilty(&self, dispute: u64) -> Option<bool> {
         let tale = self.disputes.get(&dispute)?;
@@ -404,10 +426,10 @@ impl Chronicle {
                 _ => "the challenger let its clock run out".to_owned(),
             },
             "moot" => "another verdict has ended the attempt".to_owned(),
-            "appealed" => {
-                "an appeal has nobody to decide it in this version: nobody is slashed".to_owned()
-            }
-            "earlier" => "it goes on at the earlier operator".to_owned(),
+            "appeal" => match verdict {
+                "void" => "the appeal had no outcome".to_owned(),
+                _ => "the appeal has decided".to_owned(),
+            },
             other => other.to_owned(),
         };
         let what = match verdict {
@@ -436,6 +458,7 @@ impl Chronicle {
             ("referee", _) => {
                 format!("{to} is paid {amount} for the ruling, out of the bond")
             }
+            ("restitution", _) => format!("{to} gets {amount} of the referee's stake"),
             (other, _) => format!("{to} gets {amount} ({other})"),
         })]
     }

@@ -1,6 +1,7 @@
 //! What happened in a world, read from the chain alone: a line per transaction for people, and the parts of the
 //! report. Nothing here asks a role what it did.
 
+mod appeals;
 mod audits;
 mod court;
 mod market;
@@ -62,6 +63,8 @@ pub(crate) struct Chronicle {
     slashes: Vec<(Address, SlashReport)>,
     gas: BTreeMap<String, GasReport>,
     transactions: u32,
+    /// Disputes in which the contract has just executed a step that was not as claimed.
+    decided: Vec<u64>,
     /// The slash whose coins are being handed out in the transaction at hand.
     splitting: Option<money::Splitting>,
 }
@@ -96,6 +99,7 @@ impl Chronicle {
             slashes: Vec::new(),
             gas: BTreeMap::new(),
             transactions: 0,
+            decided: Vec::new(),
             splitting: None,
         }
     }
@@ -143,6 +147,7 @@ impl Chronicle {
                 ProtocolEvent::Market(event) => self.market(tx, event),
                 ProtocolEvent::Court(event) => self.court(tx, event),
                 ProtocolEvent::Audits(event) => self.audits(event),
+                ProtocolEvent::Appeals(event) => self.appeals(event),
                 ProtocolEvent::Vault(event) => self.vault(tx, event),
                 _ => Vec::new(),
             });
@@ -154,7 +159,7 @@ impl Chronicle {
         line
     }
 
-    fn line(&self, tx: &Transaction, said: Vec<Said>) -> Line {
+    fn line(&mut self, tx: &Transaction, said: Vec<Said>) -> Line {
         let mut line = Line {
             at: self.at(tx),
             who: self.name(&tx.from),
@@ -162,6 +167,7 @@ impl Chronicle {
             details: Vec::new(),
             tone: Tone::Quiet,
             gas: tx.gas,
+            decided: self.decided.pop(),
         };
         for part in said {
             match part {

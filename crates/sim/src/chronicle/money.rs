@@ -70,6 +70,8 @@ impl Chronicle {
             tombstoned: false,
             at: self.at(tx),
         };
+        // one that a verdict takes from somebody else in the same transaction
+        self.finish_split();
         self.splitting = Some(Splitting {
             slash: self.slashes.len(),
             left: amount,
@@ -161,6 +163,7 @@ impl Chronicle {
                     }
                     "challenger" => format!("   {part} to {}, who found it", share.to),
                     "referee" => format!("   {part} to {}, who ruled", share.to),
+                    "restitution" => format!("   {part} to {}, who appealed", share.to),
                     "pool" => format!("   {part} to the audit pool, which had paid its bond"),
                     other => format!("   {part} to {} ({other})", share.to),
                 });

@@ -4,7 +4,8 @@ use gavel_node::{Address, Bytes};
 use gavel_settlement::alloy::consensus::{Transaction as _, TxEnvelope};
 use gavel_settlement::alloy::eips::eip2718::Decodable2718 as _;
 use gavel_settlement::bindings::{
-    DevBeacon::DevBeaconCalls, DevToken::DevTokenCalls, IAudits::IAuditsCalls, ICourt::ICourtCalls,
+    DevBeacon::DevBeaconCalls, DevToken::DevTokenCalls, IAppealLevels::IAppealLevelsCalls,
+    IAudits::IAuditsCalls, ICourt::ICourtCalls,
     Market::MarketCalls, ProviderPool::ProviderPoolCalls, StakeVault::StakeVaultCalls,
 };
 use gavel_settlement::chain::Receipt;
@@ -68,6 +69,14 @@ fn action(deployment: &Deployment, receipt: &Receipt, input: &[u8]) -> Option<&'
         to if to == deployment.market => MarketCalls::name_by_selector(selector),
         to if to == deployment.court => ICourtCalls::name_by_selector(selector),
         to if to == deployment.audits => IAuditsCalls::name_by_selector(selector),
+        to if to == deployment.appeal_levels => {
+            // the court has calls of the same names
+            match IAppealLevelsCalls::name_by_selector(selector)? {
+                "revealRow" => Some("revealChunkRow"),
+                "claimTimeout" => Some("claimAppealTimeout"),
+                other => Some(other),
+            }
+        }
         to if to == deployment.vault => StakeVaultCalls::name_by_selector(selector),
         to if to == deployment.pool => ProviderPoolCalls::name_by_selector(selector),
         to if to == deployment.beacon => DevBeaconCalls::name_by_selector(selector),
