@@ -3,7 +3,7 @@
 use gavel_dispute::{Claim, GameView, Outcome, Phase, Role, SegmentFacts, Side, Tree};
 use gavel_trace::{Digest, FineIndex};
 
-use crate::board::{CommittedResult, Dispute, DisputeEntry, DisputeState, SegmentRows};
+use crate::board::{CommittedResult, Dispute, DisputeEntry, DisputeState, Row, SegmentRows};
 use crate::{Address, Board};
 
 /// Snapshot of a dispute for [`gavel_dispute::decide`]; `None` where the board does not hold all of it.
@@ -24,6 +24,7 @@ pub fn view(board: &Board, id: u64) -> Option<GameView> {
         level1_root,
         segment: segment(d),
         phase: phase(board, id, entry)?,
+        earlier_left: d.hops < board.rules_of(d.task)?.court.max_earlier,
         moot,
     })
 }
@@ -49,14 +50,6 @@ pub fn result_of(board: &Board, dispute: &Dispute) -> Option<CommittedResult> {
     let attempts = &board.tasks.get(&dispute.task)?.attempts;
     let attempt = attempts.iter().find(|a| a.attempt == dispute.attempt)?;
     attempt.result
-}
-
-/// Whether no referee of this dispute may point at an earlier operator any more.
-pub fn earlier_is_exhausted(board: &Board, id: u64) -> bool {
-    let dispute = board.dispute(id);
-    dispute
-        .and_then(|dispute| Some((dispute, board.rules_of(dispute.task)?)))
-        .is_none_or(|(dispute, rules)| dispute.hops >= rules.court.max_earlier)
 }
 
 /// The root rows of the disputed segment.
@@ -170,7 +163,7 @@ fn dissecting(entry: &DisputeEntry, tree: Tree, deadline: u64) -> Option<Phase> 
 mod tests {
     use super::*;
     use crate::B256;
-    use crate::board::{Appeal, Attempt, ModelEntry, Row, Rules, Task, TaskEntry, TaskState};
+    use crate::board::{Appeal, Attempt, ModelEntry, Rules, Task, TaskEntry, TaskState};
     use gavel_trace::ModelHeader;
 
     const PROVIDER: Address = Address::repeat_byte(1);
@@ -417,12 +410,12 @@ mod tests {
 
     #[test]
     fn pointing_at_earlier_operators_comes_to_an_end() {
-        let exhausted = [0, 1, 2].map(|hops| {
+        let left = [0, 1, 2].map(|hops| {
             let mut entry = entry(DisputeState::Refereed);
             entry.dispute.hops = hops;
-            earlier_is_exhausted(&board(entry), 1)
+            view(&board(entry), 1).unwrap().earlier_left
         });
-        assert_eq!(exhausted, [false, false, true]);
+        assert_eq!(left, [true, true, false]);
     }
 
     #[test]

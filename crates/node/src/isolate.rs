@@ -71,6 +71,7 @@ pub fn isolate_fault(
             clock_increment: 0,
             referee_seconds: u32::MAX,
             appeal_window: u32::MAX,
+            max_earlier: 0,
         },
         0,
     );

@@ -1,8 +1,7 @@
 //! A party's part in a dispute: from the board to one call of the court.
 
 use gavel_dispute::{
-    GameView, IsolateDirect, Knowledge, Move, Phase, Policy, PostSegment, Role, SegmentFacts,
-    SignedSegment, decide,
+    GameView, IsolateDirect, Knowledge, Move, Phase, Policy, PostSegment, Role, decide,
 };
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::ICourt;
@@ -81,11 +80,7 @@ pub(crate) async fn next_move(
         Some(committed) => knowledge.with_committed(committed),
         None => knowledge,
     };
-    // A court that has followed enough pointers demands a ruling on what is isolated.
-    Ok(match game::earlier_is_exhausted(board, id) {
-        true => decide(&view, role, &Here(&knowledge), policy, now),
-        false => decide(&view, role, &knowledge, policy, now),
-    })
+    Ok(decide(&view, role, &knowledge, policy, now))
 }
 
 /// Whether this is a moment at which what the party computes may decide.
@@ -374,34 +369,5 @@ impl Knowledge for Nothing {
 
     fn segment(&self, _index: u32) -> Option<(SegmentEntry, Opening)> {
         None
-    }
-}
-
-/// A run's knowledge without the provider's fine trace, so that a referee rules on the isolated place.
-struct Here<'a>(&'a RunKnowledge<'a>);
-
-impl Knowledge for Here<'_> {
-    fn level1(&self) -> Option<&MerkleTree> {
-        self.0.level1()
-    }
-
-    fn fine_trace(&self, leaf_index: u64) -> Option<FineTrace> {
-        self.0.fine_trace(leaf_index)
-    }
-
-    fn segment(&self, index: u32) -> Option<(SegmentEntry, Opening)> {
-        self.0.segment(index)
-    }
-
-    fn provider_signed(&self, _leaf_index: u64) -> Option<SignedSegment> {
-        None
-    }
-
-    fn output_on_committed_inputs(
-        &self,
-        segment: &SegmentFacts,
-        place: FineIndex,
-    ) -> Option<Digest> {
-        self.0.output_on_committed_inputs(segment, place)
     }
 }

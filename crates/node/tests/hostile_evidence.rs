@@ -112,6 +112,7 @@ fn file(node: Vec<u8>, operands: &[(TensorHeader, Vec<u8>)]) -> Evidence {
         node: opened(&nodes, 0, node),
         inputs: inputs.collect(),
         ruling: None,
+        element: None,
     }
 }
 

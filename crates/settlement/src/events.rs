@@ -4,10 +4,9 @@ use alloy::primitives::{Address, B256, LogData};
 use alloy::sol_types::SolEventInterface;
 
 use crate::bindings::{
-    DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents,
-    IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents,
-    ICourt::ICourtEvents, Market::MarketEvents, Parameters::ParametersEvents,
-    ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
+    DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents, IAppealLevels::IAppealLevelsEvents,
+    IAudits::IAuditsEvents, ICourt::ICourtEvents, Market::MarketEvents,
+    Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
 use crate::deployment::Deployment;
 

@@ -201,7 +201,12 @@ impl Network {
     /// # Errors
     /// The node cannot be reached, or refuses the range.
     pub async fn logs(&self, from: u64, to: u64) -> Result<Vec<LoggedEvent>, NetworkError> {
-        let addresses = self.deployment.protocol().into_iter().map(|(_, a)| a).collect();
+        let addresses = self
+            .deployment
+            .protocol()
+            .into_iter()
+            .map(|(_, a)| a)
+            .collect();
         let logs = self.endpoint.logs(addresses, from, to).await?;
         Ok(logs.iter().map(|entry| self.event(entry)).collect())
     }

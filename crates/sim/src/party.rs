@@ -150,8 +150,8 @@ pub(crate) fn seats(members: &[Member], scenario: &Scenario, workload: &Workload
             seats.push(Seat::new(member, Arc::clone(&on_duty), conduct));
             let lying = fault == Some(Fault::LyingReferee);
             seats.push(Seat::new(member, on_duty, Conduct::Referee { lying }));
-        } else if member.watcher.is_some() {
-            let (executor, conduct) = watcher(members, scenario, workload, fault);
+        } else if let Some(spec) = &member.watcher {
+            let (executor, conduct) = watcher(members, scenario, workload, fault, spec.appeals);
             seats.push(Seat::new(member, executor, Conduct::Watcher(conduct)));
         } else if member.facts.role == "requester" {
             seats.push(Seat::new(member, honest(), Conduct::Requester));
@@ -176,10 +176,11 @@ fn watcher(
     scenario: &Scenario,
     workload: &Workload,
     fault: Option<Fault>,
+    appeals: bool,
 ) -> (Arc<dyn Executor>, WatcherConduct) {
     let providers = || members.iter().filter(|m| m.provider.is_some());
     let honest = WatcherConduct {
-        appeals: true,
+        appeals,
         ..WatcherConduct::default()
     };
     match fault {
@@ -193,7 +194,7 @@ fn watcher(
                 only: victim.map(Member::address),
                 once: true,
                 silent: false,
-                appeals: false,
+                appeals,
             };
             let liar = workload.liar(Fault::FalseChallenge, scenario.seed);
             (liar, conduct)
@@ -208,7 +209,7 @@ fn watcher(
                 only: Some(friend.address()),
                 once: true,
                 silent: sock_puppet::falls_silent(&cheat),
-                appeals: false,
+                appeals,
             };
             let own = sock_puppet::executor(&cheat, scenario.seed ^ 0x50c4);
             (Arc::new(own), conduct)

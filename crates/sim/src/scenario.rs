@@ -14,7 +14,7 @@ pub const MIN_PROVIDERS: usize = 5;
 /// Most parties that do wrong in one world.
 pub const MAX_FAULTS: usize = 16;
 /// Stake that makes its owner certain to be drawn among ordinary ones.
-const OVERWHELMING: Amount = Amount::tokens(1_000_000_000);
+const OVERWHELMING: Amount = Amount::tokens(1_000_000);
 /// Enough for the collateral of a task whose ceiling two convictions have doubled.
 const STAKE: Amount = Amount::tokens(3_000);
 
@@ -33,8 +33,7 @@ pub struct ProviderSpec {
     pub concurrency: u32,
     /// Whether it audits and rules with the same wrong computation as it serves with; of no matter to the honest.
     pub wrong_on_duty: bool,
-    /// Whether it appeals a ruling that contradicts what it computed: without appeal levels that ends a dispute without
-    /// a verdict (P-R4).
+    /// Whether it appeals a ruling that contradicts what it computed.
     pub appeals: bool,
 }
 
@@ -45,6 +44,8 @@ pub struct WatcherSpec {
     pub name: String,
     /// What it does wrong.
     pub fault: Option<Fault>,
+    /// Whether it appeals a ruling that contradicts what it computed.
+    pub appeals: bool,
 }
 
 /// A task to be posted.
@@ -166,6 +167,7 @@ impl Scenario {
                 WatcherSpec {
                     name: cast::WATCHERS[0].to_owned(),
                     fault: None,
+                    appeals: true,
                 },
             );
         }
@@ -227,10 +229,13 @@ impl Scenario {
         for provider in &mut cast.providers {
             provider.concurrency = rng.random_range(1..=2);
             provider.wrong_on_duty = rng.random_bool(0.5);
-            provider.appeals = rng.random_bool(0.25);
+            provider.appeals = rng.random_bool(0.5);
             if provider.stake == OVERWHELMING && rng.random_bool(0.5) {
                 provider.stake = STAKE;
             }
+        }
+        for watcher in &mut cast.watchers {
+            watcher.appeals = rng.random_bool(0.5);
         }
         let honest = rng.random_range(3..=5);
         for index in 0..honest {
@@ -249,6 +254,7 @@ impl Scenario {
             cast.watchers.push(WatcherSpec {
                 name: (*name).to_owned(),
                 fault: None,
+                appeals: true,
             });
         }
         let tasks = rng.random_range(1..=3);
@@ -326,6 +332,7 @@ impl Cast {
             Fault::FalseChallenge | Fault::SockPuppet => self.watchers.push(WatcherSpec {
                 name,
                 fault: Some(fault),
+                appeals: false,
             }),
             Fault::LyingReferee | Fault::LazyAuditor => {
                 let duty = if fault == Fault::LyingReferee {

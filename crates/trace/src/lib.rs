@@ -33,8 +33,9 @@ pub use audit::{AuditSalt, salted_root};
 pub use digest::{Digest, HASH_ID_SHA256, ParseDigestError, Tag};
 pub use error::TraceError;
 pub use evidence::{
-    Base64Bytes, CheckedEvidence, EVIDENCE_FORMAT, Evidence, EvidenceError, EvidenceLimits,
-    HexBytes, InputSource, InputTensor, OpenedBytes, OpenedSegment, Ruling, TaskFacts,
+    Base64Bytes, CheckedEvidence, ClaimedElement, EVIDENCE_FORMAT, Evidence, EvidenceError,
+    EvidenceLimits, HexBytes, InputSource, InputTensor, OpenedBytes, OpenedSegment, Ruling,
+    TaskFacts,
 };
 pub use identity::{
     ModelHeader, ModelLeaf, SegmentEntry, graph_node_leaf, model_leaf, segments_tree,

@@ -156,6 +156,17 @@ fn sample(isolated: FineIndex) -> Evidence {
             referee: HexBytes(vec![3; 20]),
             digest: digest(77),
         }),
+        element: matches!(isolated, FineIndex::Op(_)).then(|| {
+            let (header, bytes) = tensor(11);
+            let chunk = ChunkOpening::open(header.clone(), &bytes, 1).unwrap();
+            ClaimedElement {
+                header,
+                chunk: Base64Bytes(chunk.chunk),
+                opening: chunk.opening,
+                element: 299,
+                batch: Some(3),
+            }
+        }),
     }
 }
 
@@ -348,6 +359,27 @@ fn anything_changed_is_refused() {
             "a live input that nothing names"
         );
     }
+    let bend: [fn(&mut ClaimedElement); 6] = [
+        |e| e.header.dims[0] += 1,
+        |e| e.chunk.0[0] ^= 1,
+        |e| e.chunk.0.push(0),
+        |e| e.opening.index = 0,
+        |e| e.element = 255,
+        |e| e.element = 300,
+    ];
+    for change in bend {
+        let mut claimed = sample(FineIndex::Op(1));
+        change(claimed.element.as_mut().unwrap());
+        assert!(
+            claimed.check_openings().is_err(),
+            "an element of another output"
+        );
+    }
+    let mut copied = sample(FineIndex::Live(1));
+    copied.element = sample(FineIndex::Op(1)).element;
+    assert!(copied.check_openings().is_err(), "an element of a copy");
+    let claimed = sample(FineIndex::Op(1)).element.unwrap();
+    assert_eq!(claimed.value(), Some(0x0b0b_0b0b));
     let mut copies = sample(FineIndex::Live(1));
     copies.inputs.push(copies.inputs[0].clone());
     assert!(copies.check_openings().is_err(), "a copy of two values");
@@ -393,10 +425,11 @@ proptest! {
         let at = at.index(file.len());
         if cut { file.truncate(at) } else { file[at] = byte }
         if let Ok(read) = Evidence::parse(&file, &EvidenceLimits::default()) {
-            // Facts that no hash covers may change: who, which chain, the seed, the ruling.
+            // Facts that no hash covers may change: who, which chain, the seed, the ruling, which element of a chunk.
             if read.check_openings().is_ok() {
                 let task = read.task.clone();
-                let same = Evidence { task: good.task.clone(), ruling: good.ruling.clone(), ..read };
+                let element = good.element.clone();
+                let same = Evidence { task: good.task.clone(), ruling: good.ruling.clone(), element, ..read };
                 prop_assert!(same == good);
                 prop_assert_eq!(task.model_id, good.task.model_id);
             }

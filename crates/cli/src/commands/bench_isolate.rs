@@ -199,6 +199,7 @@ fn level_rounds(leaves: u32, seed: u64) -> Result<u32, Failure> {
             clock_increment: 0,
             referee_seconds: u32::MAX,
             appeal_window: u32::MAX,
+            max_earlier: 0,
         },
         0,
     );

@@ -115,10 +115,9 @@ async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
     let board = mirror.board();
     let rows = board.disputes.iter().map(|(id, entry)| {
         let d = &entry.dispute;
-        let by = match (d.challenger.is_zero(), entry.by_audit) {
-            (true, _) => format!("the referee of {}", entry.parent),
-            (_, true) => format!("{} (audit)", party::short(&d.challenger)),
-            _ => party::short(&d.challenger),
+        let by = match entry.by_audit {
+            true => format!("{} (audit)", party::short(&d.challenger)),
+            false => party::short(&d.challenger),
         };
         vec![
             id.to_string(),

@@ -115,7 +115,9 @@ fn opening(input: &InputTensor, named: gavel_model::Source) -> SourceOpening {
         } => (
             opening.index,
             &opening.siblings,
-            list_entry.as_ref().map_or_else(Vec::new, |entry| list(&entry.opening.siblings)),
+            list_entry
+                .as_ref()
+                .map_or_else(Vec::new, |entry| list(&entry.opening.siblings)),
         ),
     };
     SourceOpening {

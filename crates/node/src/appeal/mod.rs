@@ -15,7 +15,7 @@ use crate::board::{AppealGame, DisputeEntry, DisputeState};
 use crate::evidence::gather;
 use crate::{Act, Address, Board, NodeError, Party, game};
 
-pub(crate) use case::case;
+pub(crate) use case::{case, of_evidence};
 
 /// Snapshot of the appeal that runs in a dispute, for [`decide_appeal`]; `None` where the board does not hold all of it.
 pub fn view(board: &Board, id: u64) -> Option<AppealView> {
@@ -65,10 +65,11 @@ fn phase(entry: &DisputeEntry, game: &AppealGame) -> Option<Phase> {
         AppealPhase::Tensor => Phase::Tensor,
         AppealPhase::Row => Phase::Row { claim },
         AppealPhase::PickChunk => {
-            let of_node = |row: &&crate::board::Row| row.node == claim.node && row.height == claim.height;
+            let of_node =
+                |row: &&crate::board::Row| row.node == claim.node && row.height == claim.height;
             Phase::PickChunk {
                 claim,
-                row: appeal.rows.iter().rev().find(of_node)?.row.clone(),
+                row: appeal.shown.rows.iter().rev().find(of_node)?.row.clone(),
             }
         }
         AppealPhase::Chunk => Phase::Chunk {
@@ -77,7 +78,7 @@ fn phase(entry: &DisputeEntry, game: &AppealGame) -> Option<Phase> {
         },
         AppealPhase::PickElement => Phase::PickElement {
             index: game.index,
-            chunk: appeal.chunk.clone(),
+            chunk: appeal.shown.chunk.clone(),
         },
         AppealPhase::States => Phase::States { run: run() },
         AppealPhase::PickState => Phase::PickState {
@@ -207,7 +208,9 @@ async fn send(
 fn said(next: &AppealMove, id: u64) -> String {
     let what = match next {
         AppealMove::OpenTensor(_) => "opens the output that it stands by".to_owned(),
-        AppealMove::RevealRow { row, .. } => format!("reveals a row of {} chunk digests", row.len()),
+        AppealMove::RevealRow { row, .. } => {
+            format!("reveals a row of {} chunk digests", row.len())
+        }
         AppealMove::PickChunk { child, .. } => format!("picks child {child} of the chunks"),
         AppealMove::RevealChunk { chunk, .. } => format!("shows a chunk of {} bytes", chunk.len()),
         AppealMove::PickElement { within, .. } => format!("picks element {within} of the chunk"),

@@ -60,13 +60,22 @@ impl AppealGame {
     }
 }
 
+/// What was shown of the disputed output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownOutput {
+    /// Root of its chunk tree.
+    pub chunk_root: Digest,
+    /// Rows of that tree.
+    pub rows: Vec<Row>,
+    /// The disputed chunk.
+    pub chunk: Vec<u8>,
+    /// Flat index of the disputed element and its bits, once picked.
+    pub element: Option<(u64, u64)>,
+}
+
 /// A batch that the contract has executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutedStep {
-    /// Element that it is about.
-    pub element: u64,
-    /// The element's claimed bits.
-    pub value: u64,
     /// Number of the batch in the element's run.
     pub batch: u64,
     /// Claimed state after it.
@@ -80,16 +89,12 @@ pub struct ExecutedStep {
 pub struct Appeal {
     /// The game that runs, or ran last; none before it is read.
     pub game: Option<AppealGame>,
-    /// Rows of the chunk tree that were revealed in it.
-    pub rows: Vec<Row>,
-    /// The chunk that was shown in it.
-    pub chunk: Vec<u8>,
+    /// What was shown in it.
+    pub shown: ShownOutput,
     /// The states that were given last.
     pub states: Vec<Digest>,
-    /// What the contract has executed, in all games.
-    pub steps: Vec<ExecutedStep>,
-    /// Element and claimed bits that were picked last.
-    pub element: Option<(u64, u64)>,
+    /// The executed batch that showed a claim to be wrong, in any game, and of what output.
+    pub decided: Option<(ShownOutput, ExecutedStep)>,
     /// Rounds of reveal and pick, in all games.
     pub rounds: u32,
 }
@@ -98,14 +103,9 @@ impl Appeal {
     /// Forgets what belongs to a game that is over.
     pub(super) fn restart(&mut self) {
         *self = Appeal {
-            steps: std::mem::take(&mut self.steps),
+            decided: self.decided.take(),
             rounds: self.rounds,
             ..Appeal::default()
         };
-    }
-
-    /// The executed batch that showed a claim to be wrong.
-    pub fn decided_by(&self) -> Option<&ExecutedStep> {
-        self.steps.iter().find(|step| step.claimed != step.computed)
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    DevBeacon::DevBeaconEvents, IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents, ICourt::ICourtEvents, Market::MarketEvents,
-    Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
+    DevBeacon::DevBeaconEvents, IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents,
+    ICourt::ICourtEvents, Market::MarketEvents, Parameters::ParametersEvents,
+    ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
 use gavel_settlement::{LoggedEvent, ProtocolEvent};
 use gavel_trace::Digest;
@@ -299,25 +300,26 @@ fn appeals(
     let appeal = &mut entry.appeal;
     match event {
         E::AppealOpened(_) => appeal.restart(),
-        E::ChunkRowRevealed(e) => appeal.rows.push(row(e.node, e.height, &e.row)),
-        E::ChunkRevealed(e) => appeal.chunk = e.chunk.to_vec(),
+        E::TensorOpened(e) => appeal.shown.chunk_root = digest(e.chunkRoot),
+        E::ChunkRowRevealed(e) => appeal.shown.rows.push(row(e.node, e.height, &e.row)),
+        E::ChunkRevealed(e) => appeal.shown.chunk = e.chunk.to_vec(),
         E::ElementPicked(e) => {
-            appeal.element = Some((e.element, e.value));
+            appeal.shown.element = Some((e.element, e.value));
             appeal.rounds += 1;
         }
         E::ChunkPicked(_) | E::StatePicked(_) => appeal.rounds += 1,
         E::StatesRevealed(e) => appeal.states = e.states.iter().copied().map(digest).collect(),
         E::StepExecuted(e) => {
-            let (element, value) = appeal.element.unwrap_or_default();
-            appeal.steps.push(ExecutedStep {
-                element,
-                value,
+            let step = ExecutedStep {
                 batch: e.batch,
                 claimed: digest(e.claimed),
                 computed: digest(e.computed),
-            });
+            };
+            if step.claimed != step.computed {
+                appeal.decided = Some((appeal.shown.clone(), step));
+            }
         }
-        E::TensorOpened(_) | E::SlotResolved(_) | E::AppealEnded(_) => {}
+        E::SlotResolved(_) | E::AppealEnded(_) => {}
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use gavel_trace::Digest;
 
 use crate::Address;
 
-pub use appeal::{Appeal, AppealGame, ExecutedStep};
+pub use appeal::{Appeal, AppealGame, ExecutedStep, ShownOutput};
 pub use beacon::Beacon;
 pub use entries::{
     Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,

@@ -9,8 +9,8 @@ use gavel_trace::{Digest, ModelHeader};
 use crate::{B256, NodeError};
 
 use super::{
-    AppealGame, Audit, AuditRules, AuditState, CourtRules, Dispute, DisputeState, MarketRules, Provider, Rules,
-    StakeRules, Task, TaskState,
+    AppealGame, Audit, AuditRules, AuditState, CourtRules, Dispute, DisputeState, MarketRules,
+    Provider, Rules, StakeRules, Task, TaskState,
 };
 
 /// Ids run from 1 and are counted one by one, so they fit.

@@ -18,7 +18,10 @@ pub async fn gather(party: &Party, board: &Board, id: u64) -> Result<Option<Evid
     let Some(run) = party.run_of(board, dispute.task).await? else {
         return Ok(None);
     };
-    let mut rows = board.disputes.get(&id).map_or_else(Vec::new, |entry| entry.rows.clone());
+    let mut rows = board
+        .disputes
+        .get(&id)
+        .map_or_else(Vec::new, |entry| entry.rows.clone());
     let posted = game::segment_rows(board, id);
     if let (Some(posted), Some(model)) = (posted, board.models.get(&task.model)) {
         rows.extend(rows_of_segment(&model.header, dispute.leaf, posted));
@@ -47,6 +50,7 @@ pub async fn gather(party: &Party, board: &Board, id: u64) -> Result<Option<Evid
         run: &run,
         rows: &rows,
         committed: committed.as_ref(),
+        appeal: board.disputes.get(&id).map(|entry| &entry.appeal),
     };
     Ok(Some(build(&facts, &sources)?))
 }

@@ -1,5 +1,6 @@
 //! Evidence files: making one from what a party knows, and judging one offline.
 
+mod element;
 mod gather;
 mod judge;
 mod path;
@@ -7,6 +8,7 @@ mod path;
 use std::sync::Arc;
 
 use gavel_dispute::SegmentFacts;
+use gavel_dispute::appeal::Case;
 use gavel_engine::digest;
 use gavel_model::{Model, Opened};
 use gavel_trace::{
@@ -15,14 +17,15 @@ use gavel_trace::{
     TraceCommitment, live_tree,
 };
 
-use crate::board::{Row, SegmentRows};
+use crate::board::{Appeal, Row, SegmentRows};
 use crate::operator::{Location, SegmentValues};
-use crate::{Board, Committed, Executor, ExecutorError, RunRecord, ShownTensor, game};
+use crate::{Board, Committed, Executor, ExecutorError, RunRecord, ShownTensor, appeal, game};
+use element::{Claimed, claimed_element};
 use path::ProviderTree;
 
 pub use gather::gather;
-pub(crate) use judge::{edge_entry, live_entry};
 pub use judge::{JudgeError, JudgeLimits, Judgement, judge};
+pub(crate) use judge::{edge_entry, live_entry};
 
 /// Why no evidence can be made.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +112,8 @@ pub struct Sources<'a> {
     pub rows: &'a [Row],
     /// What the provider showed of the segment, checked.
     pub committed: Option<&'a Committed>,
+    /// The dispute's appeal, if there was one.
+    pub appeal: Option<&'a Appeal>,
 }
 
 /// The two rows with which a segment is posted, as rows of their trees.
@@ -172,7 +177,7 @@ pub fn build(facts: &DisputeFacts, sources: &Sources<'_>) -> Result<Evidence, Bu
             ops,
         },
     };
-    let evidence = Evidence {
+    let mut evidence = Evidence {
         format: EVIDENCE_FORMAT,
         task: facts.task.clone(),
         model: *header,
@@ -194,7 +199,17 @@ pub fn build(facts: &DisputeFacts, sources: &Sources<'_>) -> Result<Evidence, Bu
         node: place.node()?,
         inputs: place.inputs()?,
         ruling: facts.ruling.clone(),
+        element: None,
     };
+    if let (FineIndex::Op(index), Some(Case::Operator(case))) =
+        (facts.place, appeal::of_evidence(&evidence))
+    {
+        let known = Claimed {
+            appeal: sources.appeal,
+            output: ops.get(index as usize).map(AsRef::as_ref),
+        };
+        evidence.element = claimed_element(known, &facts.claimed, &case.output);
+    }
     evidence.check_openings()?;
     Ok(evidence)
 }

@@ -5,7 +5,9 @@
 use async_trait::async_trait;
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
-use gavel_settlement::bindings::{AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, Market, ProviderPool};
+use gavel_settlement::bindings::{
+    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, Market, ProviderPool,
+};
 use gavel_trace::Digest;
 
 use crate::board::{AuditState, Dispute, DisputeEntry, DisputeState, Rules, TaskState};

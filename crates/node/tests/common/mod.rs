@@ -59,6 +59,7 @@ pub(crate) fn open(provider: &RunKnowledge<'_>) -> CourtModel {
             clock_increment: 10,
             referee_seconds: 100,
             appeal_window: 100,
+            max_earlier: 0,
         },
         0,
     )

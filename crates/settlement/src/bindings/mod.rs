@@ -9,7 +9,9 @@
 
 mod states;
 
-pub use states::{AppealOutcome, AppealPhase, AuditState, DisputeState, Side, TaskState, UnknownState};
+pub use states::{
+    AppealOutcome, AppealPhase, AuditState, DisputeState, Side, TaskState, UnknownState,
+};
 
 alloy::sol!(
     #[sol(rpc, all_derives)]

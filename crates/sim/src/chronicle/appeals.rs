@@ -43,17 +43,20 @@ impl Chronicle {
                 headline(format!("disagrees first in part {} of it", e.index))
             }
             E::ChunkPicked(_) => headline("disagrees with one of them"),
-            E::ChunkRevealed(e) => {
-                headline(format!("shows the {} bytes of part {}", e.chunk.len(), e.index))
-            }
+            E::ChunkRevealed(e) => headline(format!(
+                "shows the {} bytes of part {}",
+                e.chunk.len(),
+                e.index
+            )),
             E::ElementPicked(e) => headline(format!(
                 "disagrees with element {}, claimed to be {:#x}",
                 e.element, e.value
             )),
             E::StatesRevealed(e) => states(e),
-            E::StatePicked(e) if e.batches == 1 => {
-                headline(format!("disagrees with batch {} of its steps", e.firstBatch))
-            }
+            E::StatePicked(e) if e.batches == 1 => headline(format!(
+                "disagrees with batch {} of its steps",
+                e.firstBatch
+            )),
             E::StatePicked(e) => headline(format!(
                 "disagrees within batches {} to {}",
                 e.firstBatch,
@@ -73,7 +76,9 @@ impl Chronicle {
             E::SlotResolved(e) if e.claimed == e.found => {
                 headline("shows what the slot copies: it is what was claimed")
             }
-            E::SlotResolved(_) => headline("shows what the slot copies: it is not what was claimed"),
+            E::SlotResolved(_) => {
+                headline("shows what the slot copies: it is not what was claimed")
+            }
             E::AppealEnded(e) => appeal_ended(e),
         }
     }
@@ -89,7 +94,9 @@ impl Chronicle {
             _ if e.replay => format!(
                 "the referee may play once more for its ruling: {defender} stands by the output, {accuser} disputes it"
             ),
-            _ => format!("{defender} stands by the output, {accuser} disputes it, down to one step"),
+            _ => {
+                format!("{defender} stands by the output, {accuser} disputes it, down to one step")
+            }
         };
         vec![Said::Detail(what)]
     }

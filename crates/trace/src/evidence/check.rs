@@ -1,7 +1,7 @@
 //! What hashes decide about an evidence file.
 
 use super::{Evidence, EvidenceError, InputSource, OpenedBytes, OpenedSegment};
-use crate::{CommitPoint, Digest, FineIndex, ModelLeaf, TraceError, height};
+use crate::{ChunkOpening, CommitPoint, Digest, FineIndex, ModelLeaf, TraceError, height};
 
 /// An evidence file whose every opening holds, with what the caller needs to recompute the operator.
 ///
@@ -81,6 +81,7 @@ impl Evidence {
         self.check_segment(commit_point)?;
         let node_index = self.check_claim()?;
         let input_digests = self.check_inputs()?;
+        self.check_element()?;
         Ok(CheckedEvidence {
             evidence: self,
             commit_point,
@@ -242,6 +243,31 @@ impl Evidence {
                 Ok(None)
             }
         }
+    }
+
+    /// The element under the claimed digest.
+    fn check_element(&self) -> Result<(), TraceError> {
+        let Some(claimed) = &self.element else {
+            return Ok(());
+        };
+        if matches!(self.isolated, FineIndex::Live(_)) {
+            return Err(TraceError::Inconsistent(
+                "a live slot is a copy, and has no element to be computed",
+            ));
+        }
+        let chunk = ChunkOpening {
+            header: claimed.header.clone(),
+            chunk: claimed.chunk.0.clone(),
+            opening: claimed.opening.clone(),
+        };
+        let found = chunk.tensor_digest()?;
+        equal("claimed output", self.claimed_digest, found)?;
+        if claimed.value().is_none() {
+            return Err(TraceError::Inconsistent(
+                "the claimed element is not in its chunk",
+            ));
+        }
+        Ok(())
     }
 
     fn check_inputs(&self) -> Result<Vec<Digest>, TraceError> {

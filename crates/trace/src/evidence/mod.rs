@@ -13,7 +13,7 @@ pub use check::CheckedEvidence;
 pub use encoding::{Base64Bytes, HexBytes};
 
 use crate::{
-    Digest, FineIndex, ModelHeader, ModelLeaf, Opening, SegmentEntry, TensorHeader,
+    CHUNK_BYTES, Digest, FineIndex, ModelHeader, ModelLeaf, Opening, SegmentEntry, TensorHeader,
     TraceCommitment, TraceError, graph_node_leaf, model_leaf,
 };
 use serde::{Deserialize, Serialize};
@@ -178,6 +178,36 @@ pub struct Ruling {
     pub digest: Digest,
 }
 
+/// An element of the provider's output that is not what its program gives: where it is known, because the
+/// provider showed the tensor or an appeal went that far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimedElement {
+    /// dtype and shape of the provider's output.
+    pub header: TensorHeader,
+    /// The chunk that holds the element.
+    pub chunk: Base64Bytes,
+    /// That chunk in the output's chunk tree; the output's digest is the claimed one.
+    pub opening: Opening,
+    /// Flat index of the element.
+    pub element: u64,
+    /// The batch of its run that the contract has executed, if one decided.
+    pub batch: Option<u64>,
+}
+
+impl ClaimedElement {
+    /// The element's bits in the chunk, zero-extended; `None` where the chunk does not hold it.
+    pub fn value(&self) -> Option<u64> {
+        let size = self.header.element_bytes().ok()?;
+        let first = self.opening.index.checked_mul(CHUNK_BYTES as u64)?;
+        let at = self.element.checked_mul(size)?.checked_sub(first)?;
+        let at = usize::try_from(at).ok()?;
+        let bytes = self.chunk.0.get(at..at.checked_add(size as usize)?)?;
+        let little_endian = bytes.iter().rev();
+        Some(little_endian.fold(0, |word, byte| word << 8 | u64::from(*byte)))
+    }
+}
+
 /// One dispute, self-contained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,6 +248,9 @@ pub struct Evidence {
     pub inputs: Vec<InputTensor>,
     /// The ruling, where there was one.
     pub ruling: Option<Ruling>,
+    /// Where in the provider's output it is wrong, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element: Option<ClaimedElement>,
 }
 
 impl Evidence {
