@@ -136,7 +136,7 @@ async fn a_false_challenge_is_cleared_and_pays_the_provider() {
         let task = world.post(&requester).await;
         let mut roles: Roles = vec![
             serves(&world, &server),
-            // an accuser that appeals gets the dispute voided in this version, and pays nothing
+            // one that appeals pays for it too: tests/appeals.rs
             Box::new(Watcher::new(accuser.clone()).appeals(false)),
             world.keeper().await,
         ];
@@ -172,63 +172,6 @@ async fn a_cheat_that_falls_silent_loses_by_its_clock() {
     assert_eq!(ended(board, task), [DisputeState::Upheld]);
     assert_eq!(board.disputes[&1].dispute.isolated_at, 0);
     assert!(board.is_tombstoned(&liar.address()));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lying_referee_is_appealed_from_and_the_dispute_is_void() {
-    // a wrong result called right, and a right one called wrong
-    for provider_lies in [true, false] {
-        let mut world = world().await;
-        let lie = lies(&world, Fault::OneUlp, 1);
-        let (server, challenger) = if provider_lies {
-            let server = staked_with(&mut world, "server", lie).await;
-            (server, world.party("watcher").await)
-        } else {
-            let server = world.staked("server").await;
-            (server, world.party_with("accuser", Arc::new(lie)).await)
-        };
-        let judges = referees(&mut world, 1).await;
-        let requester = world.party("requester").await;
-        let task = world.post(&requester).await;
-        let mut roles: Roles = vec![
-            serves(&world, &server),
-            Box::new(Watcher::new(challenger)),
-            Box::new(Referee::new(judges[0].clone()).lying(true)),
-            world.keeper().await,
-        ];
-        let acts = world.until(&mut roles, all_closed).await;
-        let board = world.board().await;
-        assert_eq!(ended(board, task), [DisputeState::Void]);
-        let dispute = &board.disputes[&1];
-        assert_eq!(dispute.dispute.ruled_guilty, !provider_lies);
-        assert_eq!(dispute.dispute.referee, judges[0].address());
-        assert!(dispute.appealed_by.is_some());
-        assert!(said(&acts, "appeals"), "{acts:?}");
-        assert_eq!(stake(board, &server.address()), STAKE);
-    }
-}
-
-/// `docs/threat-model.md`, "the appeal's last leg is missing".
-#[tokio::test(flavor = "multi_thread")]
-async fn a_guilty_provider_that_appeals_loses_the_task_and_keeps_its_stake() {
-    let mut world = world().await;
-    let lie = lies(&world, Fault::OneUlp, 1);
-    let liar = staked_with(&mut world, "liar", lie).await;
-    let judges = referees(&mut world, 1).await;
-    let (requester, watcher) = (world.party("requester").await, world.party("watcher").await);
-    let task = world.post(&requester).await;
-    let mut roles: Roles = vec![
-        serves(&world, &liar),
-        Box::new(Watcher::new(watcher)),
-        world.keeper().await,
-    ];
-    roles.extend(ruling(&judges));
-    world.until(&mut roles, all_closed).await;
-    let board = world.board().await;
-    assert_eq!(ended(board, task), [DisputeState::Void]);
-    let first = &board.tasks[&task].attempts[0];
-    assert_eq!(first.ended.as_deref(), Some("void"));
-    assert_eq!(stake(board, &liar.address()), STAKE);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,7 +302,7 @@ async fn the_bond_of_a_challenge_that_was_overtaken_is_taken_back() {
         Box::new(Watcher::new(quick)),
     ];
     roles.extend(ruling(&judges));
-    // the appeal ends the attempt before the other has revealed
+    // the verdict ends the attempt before the other has revealed
     world.until(&mut roles, all_closed).await;
     assert_eq!(world.board().await.task(task).unwrap().attempt, 1);
     let acts = world
@@ -421,7 +364,7 @@ fn passed_over(world: &World) -> (FaultyExecutor, FaultyExecutor) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_referee_who_finds_an_earlier_error_points_at_it_and_the_next_one_convicts() {
+async fn a_referee_who_finds_an_earlier_error_rules_on_that() {
     for model in [common::tall(), shipped::load("digits").unwrap()] {
         let mut world = World::of(model, AUDITS).await;
         let (cheat, friend) = passed_over(&world);
@@ -441,17 +384,12 @@ async fn a_referee_who_finds_an_earlier_error_points_at_it_and_the_next_one_conv
         let acts = world.until(&mut roles, all_closed).await;
         assert!(said(&acts, "differs already"), "{acts:?}");
         let board = world.board().await;
-        assert_eq!(
-            ended(board, task),
-            [DisputeState::Void, DisputeState::Upheld]
-        );
-        let (first, second) = (&board.disputes[&1], &board.disputes[&2]);
-        assert_eq!(second.parent, 1);
-        assert!(second.dispute.isolated_index < first.dispute.isolated_index);
-        assert_ne!(second.dispute.referee, first.dispute.referee);
+        assert_eq!(ended(board, task), [DisputeState::Upheld]);
+        let found = &board.disputes[&1].dispute;
+        assert!(found.earlier && found.hops == 1);
         assert!(board.is_tombstoned(&cheat.address()));
-        // a dispute without rows of its own: by what the cheat has shown
-        assert!(!shown(&mut world, &judges[0], 2).await);
+        // no rows lead to the earlier operator: by what the cheat has shown
+        assert!(!shown(&mut world, &judges[0], 1).await);
     }
 }
 

@@ -39,6 +39,7 @@ fn build(
         run: knows.run(),
         rows,
         committed,
+        appeal: None,
     };
     evidence::build(facts, &sources)
 }

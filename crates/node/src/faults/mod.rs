@@ -19,6 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use executor::FaultyExecutor;
+pub use one_ulp::OneUlp;
 
 /// A way of doing wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

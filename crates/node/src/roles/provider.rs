@@ -27,8 +27,7 @@ pub struct ProviderPolicy {
     pub delivers: bool,
     /// Whether it answers in a dispute: false is the fault `withhold`.
     pub defends: bool,
-    /// Whether it appeals a ruling that contradicts what it computed. Until the appeal levels exist this voids the
-    /// dispute, also for a provider that computed it wrongly (`docs/threat-model.md`).
+    /// Whether it appeals a ruling that contradicts what it computed.
     pub appeals: bool,
 }
 

@@ -155,6 +155,7 @@ impl World {
         done: impl Fn(&Board) -> bool,
     ) -> Vec<(String, Act)> {
         let mut acts = Vec::new();
+        let mut step = 3;
         for _ in 0..3_000 {
             let mut acted = false;
             for role in roles.iter_mut() {
@@ -167,8 +168,10 @@ impl World {
             if done(self.mirror.refresh().await.unwrap()) {
                 return acts;
             }
+            // shorter than every window, so that nothing is missed
+            step = if acted { 3 } else { (step + 3).min(60) };
             if !acted {
-                self.pass(3).await;
+                self.pass(step).await;
             }
         }
         panic!("it never came to that; {acts:#?}");
