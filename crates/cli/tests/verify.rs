@@ -37,6 +37,7 @@ fn evidence(provider_lies: bool) -> String {
         run: known.run(),
         rows: &rows,
         committed: None,
+        appeal: None,
     };
     build(&facts, &sources).unwrap().to_json().unwrap()
 }

@@ -80,7 +80,7 @@ const NORMAL: Seconds = Seconds {
     increment: 60,
     referee: 1_800,
     appeal: 1_800,
-    osp: 86_400,
+    osp: 20_000,
     beacon_slack: 60,
     audit_commit: 600,
     audit_open: 600,
@@ -102,11 +102,11 @@ const FAST: Seconds = Seconds {
     increment: 10,
     referee: 60,
     appeal: 60,
-    osp: 60,
+    osp: 1_900,
     beacon_slack: 15,
     audit_commit: 60,
     audit_open: 60,
-    unbonding: 3_600,
+    unbonding: 10_800,
     margin: 60,
 };
 

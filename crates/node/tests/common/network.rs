@@ -196,6 +196,20 @@ impl World {
     }
 }
 
+/// What an address has in wallet and credit.
+pub(crate) async fn purse(world: &World, party: &Party) -> u128 {
+    let address = party.address();
+    let wallet = world
+        .network
+        .token()
+        .balanceOf(address)
+        .call()
+        .await
+        .unwrap();
+    let credit = world.network.vault().credit(address).call().await.unwrap();
+    u128::try_from(wallet).unwrap() + credit
+}
+
 pub(crate) fn state(board: &Board, task: u64) -> TaskState {
     board.task(task).unwrap().state
 }
