@@ -7,7 +7,7 @@ use gavel_node::Address;
 
 use crate::args_arena::{DemoArgs, SimCommand, parse_audit_rate};
 use crate::args_node::{
-    AccountCommand, ChallengeCommand, ProviderCommand, RegisterArgs, TaskCommand,
+    AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
 
 /// An open network for machine-learning inference that nobody has to trust.
@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// Catch wrong results
     #[command(subcommand)]
     Challenge(ChallengeCommand),
+    /// What disputes come down to
+    #[command(subcommand)]
+    Dispute(DisputeCommand),
     /// Wallet, credit and stake
     #[command(subcommand)]
     Account(AccountCommand),

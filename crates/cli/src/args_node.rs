@@ -204,6 +204,25 @@ pub(crate) struct WatchArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum DisputeCommand {
+    /// The operator, the element and the arithmetic step that a dispute comes down to, in words
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Dispute id
+    pub(crate) id: u64,
+    /// Model of the task: ONNX file or name of a shipped model
+    #[arg(long)]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) blobs: BlobArgs,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Wallet, credit and stake of an address
     Show {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gavel_node::evidence::gather;
+use gavel_node::evidence::{deciding_step, gather};
 use gavel_node::roles::{JoinOptions, Order, join, post};
 use gavel_node::{Address, Blobs, Executor, Mirror, NodeError, Party, U256};
 use gavel_settlement::account::dev_key;
@@ -186,7 +186,10 @@ impl World {
                 acted = true;
             }
             acted |= self.tick_all().await;
-            for line in self.chronicle.catch_up() {
+            for mut line in self.chronicle.catch_up() {
+                if let Some(dispute) = line.decided {
+                    self.explain(dispute, &mut line).await?;
+                }
                 tell(&line);
             }
             idle = if acted { 0 } else { idle + 1 };
@@ -207,6 +210,23 @@ impl World {
             self.write_evidence(folder).await?;
         }
         self.report(before, books, finished)
+    }
+
+    /// Says in words what the contract has just executed, as the requester, who is honest, computes it.
+    async fn explain(&mut self, dispute: u64, line: &mut Line) -> Result<(), WorldError> {
+        let Some(requester) = self.members.first() else {
+            return Ok(());
+        };
+        let board = self.mirror.refresh().await?;
+        let evidence = match gather(&requester.party, board, dispute).await {
+            // a provider that made its trace up has nothing to compute on but its own
+            Err(NodeError::Evidence(_)) => None,
+            other => other?,
+        };
+        if let Some(step) = evidence.as_ref().and_then(deciding_step) {
+            line.details.extend(self.chronicle.step(dispute, &step));
+        }
+        Ok(())
     }
 
     /// What the requester, who is honest, can show of the disputes.

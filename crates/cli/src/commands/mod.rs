@@ -7,6 +7,7 @@ mod bench_trace;
 mod chain;
 mod challenge;
 mod demo;
+mod dispute;
 mod key;
 mod model;
 mod party;
@@ -49,6 +50,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Provider(command) => provider::run(command, out),
         Command::Task(command) => task::run(command, out),
         Command::Challenge(command) => challenge::run(command, out),
+        Command::Dispute(command) => dispute::run(command, out),
         Command::Account(command) => account::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,

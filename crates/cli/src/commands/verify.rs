@@ -28,6 +28,7 @@ pub(crate) fn run(file: &Path, out: Output) -> Result<Exit, Failure> {
         "operator": found.operator,
         "node": found.node,
         "ruling": found.ruling_holds,
+        "step": found.step.as_ref().map(|step| super::dispute::step_json(step, Some(&evidence))),
         "task": evidence.task,
         "trace_root": evidence.commitment.trace_root,
         "leaf_index": evidence.leaf_index,
@@ -65,6 +66,9 @@ fn show(evidence: &Evidence, found: &Judgement, out: Output) {
     if let Some(holds) = found.ruling_holds {
         let holds = if holds { "right" } else { "wrong" };
         out.facts(&[("ruling", holds.to_owned())]);
+    }
+    if let Some(step) = &found.step {
+        out.facts(&[("step", step.to_string())]);
     }
     out.line("\nOn the chain that this is about, see for yourself:");
     out.facts(&[

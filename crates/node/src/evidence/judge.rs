@@ -1,5 +1,6 @@
 //! Judging an evidence file: everything that hashes decide, then what its bytes say, then the operator itself.
 
+use gavel_dispute::appeal::Explanation;
 use gavel_engine::digest;
 use gavel_model::{NUMERICS_VERSION, Node, Source};
 use gavel_numerics::{NumericsError, Op, Tensor, TensorType};
@@ -10,6 +11,8 @@ use gavel_trace::{
 use crate::committed::read_tensor;
 use crate::operator::recompute;
 
+use super::deciding_step;
+
 /// What a reader spends on one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JudgeLimits {
@@ -17,6 +20,8 @@ pub struct JudgeLimits {
     pub work: u64,
     /// Most bytes of its output.
     pub output_bytes: u64,
+    /// Most work of one element for the step that goes wrong to be looked for: a machine takes its steps one by one.
+    pub depth: u64,
 }
 
 impl Default for JudgeLimits {
@@ -24,6 +29,7 @@ impl Default for JudgeLimits {
         JudgeLimits {
             work: 1 << 38,
             output_bytes: 1 << 30,
+            depth: 1 << 22,
         }
     }
 }
@@ -91,6 +97,8 @@ pub struct Judgement {
     pub recomputed: Digest,
     /// Whether the referee's digest is right, if the file holds a ruling.
     pub ruling_holds: Option<bool>,
+    /// The arithmetic step that goes wrong, if the file shows the element.
+    pub step: Option<Explanation>,
 }
 
 impl Judgement {
@@ -111,12 +119,13 @@ pub fn judge(evidence: &Evidence, limits: &JudgeLimits) -> Result<Judgement, Jud
     if found != NUMERICS_VERSION {
         return Err(JudgeError::Numerics { found });
     }
-    let (operator, recomputed) = match evidence.isolated {
+    let (operator, recomputed, step) = match evidence.isolated {
         FineIndex::Op(_) => {
-            let (name, output) = operator(&checked, limits)?;
-            (Some(name), output)
+            let (name, output, depth) = operator(&checked, limits)?;
+            let step = (depth <= limits.depth).then(|| deciding_step(evidence));
+            (Some(name), output, step.flatten())
         }
-        FineIndex::Live(slot) => (None, copied(&checked, slot)?),
+        FineIndex::Live(slot) => (None, copied(&checked, slot)?, None),
     };
     Ok(Judgement {
         operator,
@@ -124,6 +133,7 @@ pub fn judge(evidence: &Evidence, limits: &JudgeLimits) -> Result<Judgement, Jud
         claimed: evidence.claimed_digest,
         recomputed,
         ruling_holds: evidence.ruling_holds(&recomputed),
+        step: step.filter(|_| !evidence.claim_holds(&recomputed)),
     })
 }
 
@@ -138,10 +148,11 @@ fn copied(checked: &CheckedEvidence<'_>, slot: u32) -> Result<Digest, JudgeError
     fits.copied().ok_or(JudgeError::Input { position: 0 })
 }
 
+/// Name, output digest, and work of one element.
 fn operator(
     checked: &CheckedEvidence<'_>,
     limits: &JudgeLimits,
-) -> Result<(&'static str, Digest), JudgeError> {
+) -> Result<(&'static str, Digest, u64), JudgeError> {
     let evidence = checked.evidence;
     let bytes = &evidence.node.bytes.0;
     let (op, output) = Node::decode(bytes).ok_or(JudgeError::Bytes { what: "node" })?;
@@ -171,7 +182,9 @@ fn operator(
         return Err(JudgeError::Bytes { what: "node" });
     }
     let operands: Vec<&Tensor> = tensors.iter().collect();
-    Ok((op.name(), digest(&recompute(&op, &operands)?)))
+    let elements = output.elements().unwrap_or(1).max(1) as u64;
+    let depth = op.work(&types, &output) / elements;
+    Ok((op.name(), digest(&recompute(&op, &operands)?), depth))
 }
 
 /// The output's type, if the reader can afford to compute it.

@@ -4,6 +4,7 @@ mod element;
 mod gather;
 mod judge;
 mod path;
+mod step;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use path::ProviderTree;
 pub use gather::gather;
 pub use judge::{JudgeError, JudgeLimits, Judgement, judge};
 pub(crate) use judge::{edge_entry, live_entry};
+pub use step::deciding_step;
 
 /// Why no evidence can be made.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Appeals, move by move.
 
+use gavel_dispute::appeal::Explanation;
 use gavel_settlement::bindings::IAppealLevels::{
     AppealEnded, AppealOpened, IAppealLevelsEvents, StatesRevealed,
 };
@@ -81,6 +82,18 @@ impl Chronicle {
             }
             E::AppealEnded(e) => appeal_ended(e),
         }
+    }
+
+    /// Notes the step that decided a dispute, and tells it.
+    pub(crate) fn step(&mut self, dispute: u64, step: &Explanation) -> Vec<String> {
+        let Some(tale) = self.disputes.get_mut(&dispute) else {
+            return Vec::new();
+        };
+        let place = tale.report.isolated.as_ref();
+        let (number, name) = place.map_or((0, ""), |place| (place.step, place.name.as_str()));
+        let words = format!("step {number}, {name}, {step}");
+        tale.report.step = Some(words.clone());
+        vec![words]
     }
 
     fn appeal_opened(&self, e: &AppealOpened) -> Vec<Said> {
