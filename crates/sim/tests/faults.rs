@@ -119,10 +119,48 @@ fn lying_referee() {
     let judge = liar(&report, Fault::LyingReferee);
     let mut disputes = report.disputes.iter();
     let ruled = disputes.find(|d| d.referees.contains(&judge)).unwrap();
-    // it clears a cheat; the watcher appeals, and without appeal levels the ruling is void
+    // it clears a cheat; the watcher appeals, and a step that the contract executes says otherwise
     assert!(!ruled.ruling.as_ref().unwrap().guilty);
-    assert_eq!(ruled.verdict, "void");
+    assert_eq!(
+        (ruled.verdict.as_str(), ruled.reason.as_str()),
+        ("guilty", "appeal")
+    );
     assert_eq!(ruled.appeal.as_deref(), Some(cast::WATCHERS[0]));
+    assert!(ruled.step.as_ref().unwrap().contains("claimed 0x"));
+    assert!((1..=16).contains(&ruled.appeal_rounds));
+    // cheat and referee are removed for ever, and the watcher gets a part of both stakes
+    let cheat = liar(&report, Fault::Weight);
+    let mut wanted = [cheat.as_str(), judge.as_str()];
+    wanted.sort();
+    assert_eq!(losers(&report), wanted);
+    assert!(
+        report
+            .slashes
+            .iter()
+            .all(|s| s.tombstoned && s.kind == "safety")
+    );
+    let to_watcher = |of: &str| {
+        let mut slash = report.slashes.iter().filter(|s| s.party == of);
+        let split = &slash.next().unwrap().split;
+        split.iter().any(|share| share.to == cast::WATCHERS[0])
+    };
+    assert!(to_watcher(&cheat) && to_watcher(&judge));
+}
+
+#[test]
+fn a_referee_that_lies_about_an_honest_provider() {
+    let report = run(&demo(&[Fault::LyingReferee, Fault::FalseChallenge]));
+    holds(&report);
+    let judge = liar(&report, Fault::LyingReferee);
+    let mut disputes = report.disputes.iter();
+    let ruled = disputes.find(|d| d.referees.contains(&judge)).unwrap();
+    assert!(ruled.ruling.as_ref().unwrap().guilty);
+    assert_eq!(
+        (ruled.verdict.as_str(), ruled.reason.as_str()),
+        ("cleared", "appeal")
+    );
+    assert_eq!(ruled.appeal.as_deref(), Some(ruled.provider.as_str()));
+    assert_eq!(losers(&report), [judge.as_str()]);
 }
 
 #[test]
