@@ -16,6 +16,7 @@ use proptest::prelude::*;
 const LIMITS: JudgeLimits = JudgeLimits {
     work: 1 << 20,
     output_bytes: 1 << 20,
+    depth: 1 << 20,
 };
 
 fn opened(tree: &MerkleTree, index: u64, bytes: Vec<u8>) -> OpenedBytes {
