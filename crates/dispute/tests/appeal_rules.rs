@@ -579,18 +579,56 @@ fn a_slot_is_judged_by_what_it_copies() {
             }
         }
     }
-    // no list names a weight
-    let weight = SlotWorld::new(1, From::Weight, number(42));
-    let mut model = AppealModel::open(weight.setup, 0);
-    let sent = AppealMove::ResolveSlot {
-        claimed: number(42),
-        proof: Box::new(weight.proof.clone()),
-    };
-    assert_eq!(model.apply(Defender, &sent, 1), Err(Refused::Opening));
-    assert_eq!(
-        decide_appeal(model.view(), Defender, Some(&weight.case()), 1),
-        None
-    );
+    // no list names a weight; before leaf 0 a slot is its input's; a slot is one that the segment before has
+    for (leaf_index, from) in [(1, From::Weight), (0, From::Misplaced), (1, From::Beyond)] {
+        let slot = SlotWorld::new(leaf_index, from, number(42));
+        let mut model = AppealModel::open(slot.setup, 0);
+        let sent = AppealMove::ResolveSlot {
+            claimed: number(42),
+            proof: Box::new(slot.proof.clone()),
+        };
+        let found = model.apply(Defender, &sent, 1);
+        assert_eq!(found, Err(Refused::Opening), "{from:?}");
+        let decided = decide_appeal(model.view(), Defender, Some(&slot.case()), 1);
+        assert_eq!(decided, None, "{from:?}");
+    }
+}
+
+/// The step of an operator whose one batch reads extents and no element.
+#[test]
+fn an_extent_that_is_read_is_shown() {
+    for from in [From::Op, From::Later, From::SecondOutput] {
+        let tensor = |dims: [u64; 2]| (Tensor::f32(dims, vec![]).unwrap(), from);
+        let inputs = vec![tensor([2, 0]), tensor([0, 3])];
+        let world = World::new(SMALL, &Op::MatMul, inputs, digest_of);
+        let honest = world.case(&world.truth);
+        let mut model = AppealModel::open(world.setup(None), 0);
+        let opened = decide_appeal(model.view(), Defender, Some(&honest), 1).unwrap();
+        model.apply(Defender, &opened, 1).unwrap();
+        let chunk = world.truth.le_bytes().into_owned();
+        let pick = AppealMove::PickElement { chunk, within: 1 };
+        model.apply(Accuser, &pick, 1).unwrap();
+        let step = propose_appeal(model.view(), Defender, Some(&honest), 1).unwrap();
+        let AppealMove::Step { end, proof } = &step else {
+            panic!()
+        };
+        assert_eq!((proof.operands.len(), proof.chunks.len()), (2, 0));
+        let mut less = proof.clone();
+        less.operands.pop();
+        let less = AppealMove::Step {
+            end: *end,
+            proof: less,
+        };
+        if from != From::Op {
+            // an operator that reads what comes after it, or what nothing gives, has no case, whatever its model says
+            assert_eq!(model.apply(Defender, &step, 1), Err(Refused::Opening));
+            let decided = decide_appeal(model.view(), Defender, Some(&honest), 1);
+            assert_eq!(decided, None);
+        } else {
+            assert_eq!(model.apply(Defender, &less, 1), Err(Refused::Unshown));
+            model.apply(Defender, &step, 1).unwrap();
+        }
+    }
 }
 
 /// A slot that was resolved is not played again, whatever the ruling was.

@@ -45,9 +45,6 @@ pub fn propose_appeal(
     if now > view.deadline {
         return (role != turn).then_some(AppealMove::ClaimTimeout);
     }
-    if role == AppealRole::Bystander {
-        return None;
-    }
     match case? {
         Case::Operator(case) => operator(view, role, case),
         Case::Slot(proof) => {

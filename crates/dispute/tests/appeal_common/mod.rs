@@ -33,6 +33,14 @@ pub enum From {
     Weight,
     Op,
     Live,
+    /// An operator after the disputed one, which no model allows.
+    Later,
+    /// The second output of an operator, which none has.
+    SecondOutput,
+    /// A slot before leaf 0 that is not the input's.
+    Misplaced,
+    /// A slot that the segment before does not have.
+    Beyond,
 }
 
 /// Sizes around the disputed operator.
@@ -116,7 +124,11 @@ impl World {
                 let p = p as u32;
                 let (kind, index) = match from {
                     From::Weight => (SourceKind::Weight, 2 + p),
-                    From::Op => (SourceKind::Node, first_node + around.op - 1 - p),
+                    From::Op | From::SecondOutput => {
+                        (SourceKind::Node, first_node + around.op - 1 - p)
+                    }
+                    From::Later => (SourceKind::Node, first_node + around.op + 1 + p),
+                    From::Misplaced | From::Beyond => panic!("slots only"),
                     From::Live if around.leaf_index == 0 => (SourceKind::Input, p),
                     From::Live => (SourceKind::Node, p),
                 };
@@ -124,7 +136,7 @@ impl World {
                     kind,
                     step_offset: 0,
                     index,
-                    port: 0,
+                    port: u32::from(*from == From::SecondOutput),
                 }
             })
             .collect();
@@ -144,6 +156,12 @@ impl World {
         );
         let ops_height = height(around.op_count.into());
         let mut in_segment = placed(From::Op, &|p| (around.op as usize - 1 - p, digests[p]));
+        in_segment.extend(placed(From::SecondOutput, &|p| {
+            (around.op as usize - 1 - p, digests[p])
+        }));
+        in_segment.extend(placed(From::Later, &|p| {
+            (around.op as usize + 1 + p, digests[p])
+        }));
         in_segment.push((around.op as usize, claimed));
         let ops = tree_with(ops_height, around.op_count as usize, 1000, &in_segment);
         let live = tree_with(3, 5, 300, &placed(From::Live, &|p| (p, digests[p])));
@@ -216,8 +234,9 @@ impl World {
                     slot: if from == From::Live { p as u32 } else { 0 },
                     proof: match from {
                         From::Weight => proof(&weights, 2 + p),
-                        From::Op => proof(&ops, around.op as usize - 1 - p),
-                        From::Live => proof(&live, p),
+                        From::Op | From::SecondOutput => proof(&ops, around.op as usize - 1 - p),
+                        From::Later => proof(&ops, around.op as usize + 1 + p),
+                        _ => proof(&live, p),
                     },
                     list_proof: match from {
                         From::Live if around.leaf_index > 0 => proof(&list, p),

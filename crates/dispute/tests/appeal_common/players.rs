@@ -76,7 +76,7 @@ pub struct Lie {
     pub tree: MerkleTree,
 }
 
-pub const LIES: u64 = 8;
+pub const LIES: u64 = 9;
 
 impl Lie {
     /// One of [`LIES`] kinds of wrong tensor. `None` where the output does not admit it.
@@ -85,7 +85,7 @@ impl Lie {
         let mut header = TensorHeader::new(truth.dtype().id(), truth.dims().to_vec()).unwrap();
         let size = truth.dtype().size();
         let len = truth.len() as u64;
-        if len == 0 && kind < 4 {
+        if len == 0 && kind != 7 {
             return None;
         }
         let at = |d: &mut Dice| size * d.below(len.max(1)) as usize;
@@ -103,6 +103,8 @@ impl Lie {
             4 => header.dims.push(1),
             5 => header.dtype = if header.dtype == 1 { 3 } else { 6 },
             6 | 7 => {}
+            // a last chunk that lacks its last element: no element of it differs
+            8 if (bytes.len() - 1) % CHUNK_BYTES >= size => bytes.truncate(bytes.len() - size),
             _ => return None,
         }
         let mut leaves: Vec<Digest> = chunk_leaves(&bytes).collect();
@@ -417,7 +419,7 @@ impl Slanderer<'_> {
     }
 }
 
-pub const SPOILS: u32 = 20;
+pub const SPOILS: u32 = 21;
 
 /// Changes something of a proof; false where there is no such thing.
 pub fn spoil(proof: &mut StepProof, how: u32) -> bool {
@@ -453,6 +455,10 @@ pub fn spoil(proof: &mut StepProof, how: u32) -> bool {
             Some(last) => proof.operands.push(last),
             None => return false,
         },
+        20 => {
+            let mut listed = proof.operands.iter_mut().map(|o| &mut o.at.list_proof);
+            return listed.any(|list| bend(list));
+        }
         _ => return false,
     }
     true

@@ -20,8 +20,10 @@ impl SlotWorld {
         let (kind, index) = match from {
             From::Op => (SourceKind::Node, first_node + 7),
             From::Weight => (SourceKind::Weight, 1),
+            From::Later | From::SecondOutput => panic!("operands only"),
+            From::Misplaced => (SourceKind::Input, 3),
             From::Live if leaf_index == 0 => (SourceKind::Input, 4),
-            From::Live => (SourceKind::Node, 1),
+            From::Live | From::Beyond => (SourceKind::Node, 1),
         };
         let source = Source {
             kind,
@@ -46,7 +48,7 @@ impl SlotWorld {
                 index: c,
                 first_node: if c == own { first_node } else { 0 },
                 op_count: if c == own { op_count } else { 9 },
-                live_count: 5,
+                live_count: if from == From::Beyond { 4 } else { 5 },
                 live_list_root: if c == own {
                     own_list.root()
                 } else {
@@ -84,15 +86,16 @@ impl SlotWorld {
             live_count: 5,
             ops_root: ops.root(),
         };
-        let in_list = leaf_index > 0 && from == From::Live;
+        let is_live = !matches!(from, From::Op | From::Weight);
+        let in_list = leaf_index > 0 && is_live;
         let before = in_list.then(|| opening(((leaf_index - 1) % u64::from(points)) as u32));
         let at = SourceOpening {
             source,
-            slot: if from == From::Live { 4 } else { 0 },
+            slot: if is_live { 4 } else { 0 },
             proof: match from {
                 From::Op => proof(&ops, 7),
-                From::Live => proof(&live_before, 4),
                 From::Weight => proof(&weights, 1),
+                _ => proof(&live_before, 4),
             },
             list_proof: if in_list {
                 proof(&list_before, 4)
