@@ -252,6 +252,9 @@ fn softmax(around: Around, positions: u64) -> (World, Tensor) {
     (world, claimed.unwrap())
 }
 
+/// Batches of an element of the operators below.
+const RUNS: [u64; 5] = [355, 355, 130, 480, 15_253];
+
 /// A dispute about one ULP in a model of a billion parameters, at 1,000 steps. The operators' tree of height 17 is one that no
 /// such model has: its 23 segments have some forty operators each.
 #[test]
@@ -259,7 +262,7 @@ fn one_ulp_in_a_billion_parameters() {
     let tall = billion(100_000, 77_777);
     let real = billion(44, 31);
     println!("| operator | ops | trace | chunks | states | rounds | batches | bytes of a step |");
-    let mut rounds = Vec::new();
+    let (mut rounds, mut runs) = (Vec::new(), Vec::new());
     for (name, around, world) in [
         (
             "MatMul 1x5632 by 5632x2048",
@@ -292,32 +295,36 @@ fn one_ulp_in_a_billion_parameters() {
             found.step_bytes
         );
         rounds.push(found.all());
+        runs.push(found.batches);
     }
     assert_eq!(rounds, [13, 10, 11, 10, 12]);
+    assert_eq!(runs, RUNS);
     assert!(rounds[1..].iter().all(|rounds| *rounds <= 12));
 }
 
-/// Gas of a round at this degree: calldata of both moves, the log, the fixed part of two transactions, and what folds a row.
-fn round_gas(entries: u64, fold: u64) -> u64 {
+/// Gas of a round with so many digests: calldata of both moves, the log, the fixed part of two transactions.
+fn round_gas(digests: u64) -> u64 {
     let (calldata, log, fixed) = (16, 8, 60_000);
-    entries * 32 * (2 * calldata + log) + fixed + fold
+    32 * digests * (2 * calldata + log) + fixed
 }
 
-/// The largest degree whose gas per halving is within 2 % of the least: at equal gas, fewer rounds.
-fn degree(gas: impl Fn(u64) -> u64) -> u64 {
-    let per_halving = |bits: u32| gas(1 << bits) as f64 / f64::from(bits);
-    let least = (1..10).map(per_halving).fold(f64::INFINITY, f64::min);
-    let bits = (1..10)
-        .rev()
-        .find(|bits| per_halving(*bits) <= 1.02 * least);
-    1 << bits.unwrap()
+/// Gas of dissecting a run into single batches.
+fn run_gas(degree: u64, mut batches: u64) -> u64 {
+    let mut gas = 0;
+    while batches > 1 {
+        let parts = batches.min(degree);
+        gas += round_gas(parts - 1);
+        batches = batches.div_ceil(parts);
+    }
+    gas
 }
 
 #[test]
 fn degrees_are_those_of_the_cost_model() {
-    // a row is folded by one node hash less than it has entries, at 330 gas; states between parts are not folded
-    let row = degree(|k| round_gas(k, 330 * (k - 1)));
-    let states = degree(|k| round_gas(k - 1, 0));
-    assert_eq!(row, row_len(32) as u64);
-    assert_eq!(states, MAX_PARTS);
+    let powers = || (1..10).map(|bits| 1u64 << bits);
+    // a row is folded, at 330 gas for a node, and takes the game as many levels down as its length has bits
+    let per_level = |k: &u64| (round_gas(*k) + 330 * (k - 1)) / u64::from(k.ilog2());
+    assert_eq!(powers().min_by_key(per_level), Some(row_len(32) as u64));
+    let all_runs = |k: &u64| RUNS.iter().map(|run| run_gas(*k, *run)).sum::<u64>();
+    assert_eq!(powers().min_by_key(all_runs), Some(MAX_PARTS));
 }

@@ -393,6 +393,28 @@ fn each_rule_has_a_move_that_only_it_can_stop() {
             1,
         );
     }
+    // The challenger passed over the first error: the referee's ruling on it breaks nothing, but for what is changed.
+    let mut passed = refereed.clone();
+    if let Phase::Refereed { place, claimed, .. } = &mut passed.phase {
+        *place = FineIndex::Op(40);
+        *claimed = lie.fine(4).digest_at(*place).unwrap();
+    }
+    let at = |run: &Run<'_>, index| run.fine(4).digest_at(FineIndex::Op(index)).unwrap();
+    let first = Move::RuleEarlier {
+        index: 20,
+        provider_digest: at(&lie, 20),
+        own: at(&truth, 20),
+        opening: lie.fine(4).open(FineIndex::Op(20)).unwrap(),
+    };
+    assert!(broken(&passed, Role::Referee, &first, knows, 1).is_empty());
+    let mut spent = passed.clone();
+    spent.earlier_left = false;
+    expect("earlier-is-first", &spent, Role::Referee, &first, knows, 1);
+    let mut other = first.clone();
+    if let Move::RuleEarlier { own, .. } = &mut other {
+        *own = Digest::ZERO;
+    }
+    expect("earlier-is-first", &passed, Role::Referee, &other, knows, 1);
     for index in [0, 19, 20, 21] {
         let fine = lie.fine(4);
         let earlier = Move::RuleEarlier {
