@@ -13,7 +13,7 @@ use gavel_numerics::scalar::canonical;
 use gavel_numerics::{DType, convert, scalar};
 use gavel_settlement::bindings::{IStepMachine, StepMachine};
 use step::Contract;
-use step::operands::{GROUP, Rng, Theme, floats, integers};
+use step::operands::{GROUP, Rng, Theme, floats, integers, roots_above_ties};
 
 /// Registers behind three groups of operands: what folds the results.
 const SUM: u8 = 61;
@@ -198,6 +198,28 @@ fn operations_have_the_bits_of_this_machine() {
             cases += straight.cases.len();
         }
         println!("{opcode:?}: {cases} cases, {:.1?}", begin.elapsed());
+    }
+}
+
+/// A root depends on the significand and on the exponent's parity: all of them, or those that are hardest to round.
+#[test]
+fn roots_are_right_for_every_significand() {
+    let mut contract = Contract::new();
+    let straight = Straight::new(Opcode::FSqrt, |a, _, _| bits(x(a).sqrt()));
+    let hard = roots_above_ties();
+    assert!(hard.len() > 20);
+    let all = if exhaustive() {
+        126 << 23..128 << 23
+    } else {
+        0..0
+    };
+    let mut operands = hard.into_iter().chain(all).peekable();
+    while operands.peek().is_some() {
+        let mut next = [0; 3 * GROUP];
+        for (operand, x) in next.iter_mut().zip(&mut operands) {
+            *operand = x;
+        }
+        straight.check(&mut contract, &next);
     }
 }
 

@@ -207,3 +207,32 @@ impl Iterator for Rng {
         Some(self.word())
     }
 }
+
+/// Floats whose roots lie all but halfway between two floats, a little above: those that a root cut to 44 bits takes for ties.
+/// `(M + 1/2)^2 = M^2 + M + 1/4`, so they are the `M^2 + M + c`, c small, that have no more than 24 bits but zeros.
+pub(crate) fn roots_above_ties() -> Vec<u64> {
+    let mut found = Vec::new();
+    for zeros in [23, 24] {
+        for c in (2..64).step_by(2) {
+            for low in [0, 1] {
+                // a bit more of M at a time: 2 M + 1 is odd, so that one of two continues a solution
+                let m = (1..zeros).fold(low, |m: u64, bit| {
+                    let value = m * m + m + c;
+                    if value >> bit & 1 == 0 {
+                        m
+                    } else {
+                        m | 1 << bit
+                    }
+                });
+                for m in [m, m | 1 << 23] {
+                    let square = m * m + m + c;
+                    if m >> 23 == 1 && square.trailing_zeros() >= zeros && square >> zeros < 1 << 24
+                    {
+                        found.push((square as f32).to_bits().into());
+                    }
+                }
+            }
+        }
+    }
+    found
+}
