@@ -3,6 +3,7 @@
 
 pub mod operators;
 pub mod players;
+pub mod recorded;
 pub mod slot;
 
 use std::sync::Arc;

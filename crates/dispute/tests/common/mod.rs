@@ -2,6 +2,8 @@
 //! everything after it.
 #![allow(dead_code)]
 
+pub mod players;
+
 use gavel_dispute::*;
 use gavel_trace::*;
 use proptest::prelude::*;
