@@ -20,7 +20,7 @@ abstract contract SystemGhosts is CourtFixture {
 
     mapping(uint256 => Seen) internal seen;
     mapping(uint256 => DisputeState) public seenDispute;
-    mapping(uint256 => uint64) public chainOpenedAt; // of the first dispute of a chain of earlier divergences
+    mapping(uint256 => uint64) public disputeOpenedAt;
     uint256[] internal openDisputes;
     mapping(bytes32 => bool) private _slashed; // provider, task, kind
     mapping(address => bool) public ghostTombstoned;
@@ -188,7 +188,7 @@ abstract contract SystemGhosts is CourtFixture {
         } else if (topic == ICourt.DisputeOpened.selector) {
             uint256 id = uint256(log.topics[1]);
             openDisputes.push(id);
-            chainOpenedAt[id] = uint64(block.timestamp);
+            disputeOpenedAt[id] = uint64(block.timestamp);
         } else if (topic == ICourt.EarlierDivergence.selector) {
             happened["earlier"]++;
         } else if (topic == ICourt.RefereeMissed.selector) {

@@ -162,7 +162,7 @@ contract SystemInvariantsTest is Test {
         uint256 most = court.disputeDurationMax(handler.model());
         for (uint256 i = 0; i < handler.openDisputeCount(); i++) {
             uint256 id = handler.openDisputeAt(i);
-            assertLe(block.timestamp, handler.chainOpenedAt(id) + most, "I7: open for too long");
+            assertLe(block.timestamp, handler.disputeOpenedAt(id) + most, "I7: open for too long");
         }
     }
 
