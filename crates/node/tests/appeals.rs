@@ -10,9 +10,10 @@ use gavel_model::shipped;
 use gavel_node::board::{DisputeState, TaskState};
 use gavel_node::faults::{FaultyExecutor, OneUlp};
 use gavel_node::roles::{Auditor, Referee, Watcher};
-use gavel_node::{Act, Board, Executor, Fault, Party, Role};
-use gavel_settlement::bindings::AppealOutcome;
+use gavel_node::{Act, Address, Board, Executor, Fault, NodeError, Party, Role, U256};
+use gavel_settlement::bindings::{AppealOutcome, ICourt};
 use gavel_settlement::dev_params::UNIT;
+use gavel_trace::{Digest, MerkleTree};
 
 const AUDITS: u32 = 250_000;
 
@@ -244,4 +245,85 @@ async fn where_no_referee_can_be_had_the_levels_decide() {
     assert_eq!(verdict(board), DisputeState::Upheld);
     assert_eq!(board.disputes[&1].dispute.ruled_at, 0);
     assert!(board.is_tombstoned(&cheat.address()));
+}
+
+/// A referee that says of every claim that it is wrong at an operator before, where it is right.
+struct Earlier(Party);
+
+#[async_trait::async_trait]
+impl Role for Earlier {
+    fn name(&self) -> &str {
+        "pointer"
+    }
+
+    fn address(&self) -> Address {
+        self.0.address()
+    }
+
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        let duties = board.open_disputes();
+        let mine = duties.filter(|(_, entry)| entry.dispute.referee == self.address());
+        for (id, entry) in mine {
+            let d = &entry.dispute;
+            let (Some(rows), Some(index)) = (&entry.segment, d.isolated_index.checked_sub(1))
+            else {
+                continue;
+            };
+            if d.state != DisputeState::Refereed {
+                continue;
+            }
+            // the first row of a tree of at most sixteen operators is its leaves
+            let tree =
+                MerkleTree::new(rows.ops_row.len().ilog2() as u8, rows.ops_row.clone()).unwrap();
+            let opening = tree.open(index.into()).unwrap();
+            let word = |digest: &Digest| digest.0.into();
+            let call = ICourt::ruleEarlierCall {
+                disputeId: U256::from(id),
+                index,
+                providerDigest: word(&tree.leaf(index.into()).unwrap()),
+                ownDigest: word(&Digest([7; 32])),
+                proof: opening.siblings.iter().map(word).collect(),
+            };
+            return self
+                .0
+                .act(board.contracts.court, call, "points before it")
+                .await;
+        }
+        Ok(None)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lies_about_an_earlier_operator_cost_referees_their_stake_and_keep_no_claim_from_court() {
+    let model = shipped::load("digits").unwrap();
+    let inside = model.segments().iter().find(|s| s.op_count > 1).unwrap();
+    let node = (inside.first_node + inside.op_count - 1) as usize;
+    let elements = model.graph().nodes[node].output.elements().unwrap();
+    let mut world = World::of(model, AUDITS).await;
+    let ulp = falsified(&world, node, elements);
+    let cheat = FaultyExecutor::one_ulp_at(Arc::clone(&world.honest), ulp);
+    let cheat = staked_with(&mut world, "cheat", cheat).await;
+    let mut judges = Vec::new();
+    for i in 0..3 {
+        judges.push(world.staked(&format!("pointer-{i}")).await);
+    }
+    let (requester, watcher) = (world.party("requester").await, world.party("watcher").await);
+    world.post(&requester).await;
+    let mut roles: Roles = vec![
+        serves(&world, &cheat),
+        Box::new(Watcher::new(watcher)),
+        world.keeper().await,
+    ];
+    for judge in &judges {
+        roles.push(Box::new(Earlier(judge.clone())));
+    }
+    let acts = world.until(&mut roles, all_closed).await;
+    let board = world.board().await;
+    assert_eq!(verdict(board), DisputeState::Upheld, "{acts:#?}");
+    let d = &board.disputes[&1].dispute;
+    assert!(!d.earlier && d.hops == 2);
+    assert!(board.is_tombstoned(&cheat.address()));
+    // the third was not allowed to point any more, and was late
+    let lost = judges.iter().filter(|j| board.is_tombstoned(&j.address()));
+    assert_eq!(lost.count(), 2);
 }
