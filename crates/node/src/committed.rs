@@ -6,12 +6,9 @@ use gavel_dispute::SegmentFacts;
 use gavel_engine::digest;
 use gavel_model::Model;
 use gavel_numerics::{Tensor, TensorType};
-use gavel_trace::{
-    Base64Bytes, CommitPoint, Digest, FineIndex, FineTrace, TensorHeader, live_root,
-};
+use gavel_trace::{Base64Bytes, Digest, FineTrace, TensorHeader, live_root};
 use serde::{Deserialize, Serialize};
 
-use crate::operator::SegmentValues;
 use crate::{Executor, ExecutorError, RunRecord};
 
 /// Tensors of a disputed segment as the provider hands them out: by themselves they bind nobody, so a
@@ -175,24 +172,6 @@ impl Committed {
     /// The provider's tensors, where it showed them.
     pub(crate) fn tensors(&self) -> Option<&Tensors> {
         self.tensors.as_ref()
-    }
-
-    /// Output digest of a place on the provider's own tensors.
-    pub(crate) fn output(
-        &self,
-        model: &Model,
-        segment: &SegmentFacts,
-        place: FineIndex,
-    ) -> Option<Digest> {
-        let Tensors { live_before, ops } = self.tensors()?;
-        let at = CommitPoint::at_leaf(segment.leaf_index, model.header().commit_points)?;
-        let values = SegmentValues {
-            model,
-            segment: at.segment,
-            live_before,
-            ops,
-        };
-        values.output(place).map(|output| digest(&output))
     }
 }
 

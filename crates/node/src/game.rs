@@ -4,6 +4,7 @@ use gavel_dispute::{Claim, GameView, Outcome, Phase, Role, SegmentFacts, Side, T
 use gavel_trace::{Digest, FineIndex};
 
 use crate::board::{CommittedResult, Dispute, DisputeEntry, DisputeState, Row, SegmentRows};
+use crate::evidence::rows_of_segment;
 use crate::{Address, Board};
 
 /// Snapshot of a dispute for [`gavel_dispute::decide`]; `None` where the board does not hold all of it.
@@ -55,6 +56,20 @@ pub fn result_of(board: &Board, dispute: &Dispute) -> Option<CommittedResult> {
 /// The root rows of the disputed segment.
 pub fn segment_rows(board: &Board, id: u64) -> Option<&SegmentRows> {
     board.disputes.get(&id)?.segment.as_ref()
+}
+
+/// Every row that was revealed on the way to the isolated place.
+pub(crate) fn rows_to_place(board: &Board, id: u64) -> Vec<Row> {
+    let Some(entry) = board.disputes.get(&id) else {
+        return Vec::new();
+    };
+    let model = board.task(entry.dispute.task);
+    let model = model.and_then(|task| board.models.get(&task.model));
+    let mut rows = entry.rows.clone();
+    if let (Some(posted), Some(model)) = (&entry.segment, model) {
+        rows.extend(rows_of_segment(&model.header, entry.dispute.leaf, posted));
+    }
+    rows
 }
 
 /// The isolated place.

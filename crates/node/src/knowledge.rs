@@ -5,6 +5,8 @@ use std::sync::Arc;
 use gavel_dispute::{Knowledge, SegmentFacts};
 use gavel_trace::{Digest, FineIndex, FineTrace, MerkleTree, Opening, SegmentEntry};
 
+use crate::board::Row;
+use crate::evidence::path::ProviderTree;
 use crate::{Committed, Executor, ExecutorError, RunRecord, ShownSegment};
 
 /// A party's own run, as the game asks about it.
@@ -12,6 +14,7 @@ pub struct RunKnowledge<'a> {
     executor: &'a dyn Executor,
     run: Arc<RunRecord>,
     committed: Option<&'a Committed>,
+    judges_by: Option<&'a [Row]>,
 }
 
 impl<'a> RunKnowledge<'a> {
@@ -21,12 +24,19 @@ impl<'a> RunKnowledge<'a> {
             executor,
             run,
             committed: None,
+            judges_by: None,
         }
     }
 
     /// With what the provider showed of its own run in the disputed segment.
     pub fn with_committed(mut self, committed: &'a Committed) -> RunKnowledge<'a> {
         self.committed = Some(committed);
+        self
+    }
+
+    /// As a referee, who has to make sure that its inputs are the provider's: by these rows, which the provider revealed.
+    pub fn judging(mut self, rows: &'a [Row]) -> RunKnowledge<'a> {
+        self.judges_by = Some(rows);
         self
     }
 
@@ -43,23 +53,24 @@ impl<'a> RunKnowledge<'a> {
         ShownSegment::of(self.executor, &self.run, leaf_index)
     }
 
-    /// Whether the party's own run has the inputs that the provider committed at a place: the agreed
-    /// live root before the segment, and every operator before the place where those are known.
-    fn shares_inputs(&self, segment: &SegmentFacts, place: FineIndex) -> bool {
+    /// Whether the party's own run has the inputs that the provider committed at a place: the agreed live root before
+    /// the segment, and every operator before the place. Sides know that they do, from what they committed or picked.
+    fn shares_inputs(&self, segment: &SegmentFacts, place: FineIndex, rows: &[Row]) -> bool {
         let before = match segment.leaf_index.checked_sub(1) {
             None => Ok(self.run.trace.input_digest),
             Some(index) => self.run.trace.level1.tree().leaf(index),
         };
-        let earlier = match self
-            .provider_fine(segment.leaf_index)
-            .zip(self.fine_trace(segment.leaf_index))
-        {
-            Some((theirs, own)) => theirs
-                .first_difference(&own)
-                .is_some_and(|first| first < place),
-            None => false,
+        let Some(own) = self.fine_trace(segment.leaf_index) else {
+            return false;
         };
-        before == Ok(segment.previous_leaf) && !earlier
+        let alike = match place {
+            FineIndex::Op(index) => {
+                let theirs = ProviderTree::find(own.ops(), &segment.ops_root, index.into(), rows);
+                theirs.is_some_and(|theirs| theirs.agrees_before())
+            }
+            FineIndex::Live(_) => own.ops_root() == segment.ops_root,
+        };
+        alike && before == Ok(segment.previous_leaf)
     }
 }
 
@@ -82,19 +93,17 @@ impl Knowledge for RunKnowledge<'_> {
         committed.fine().cloned()
     }
 
-    /// On the provider's tensors where the party's own differ and the provider showed them; else on
-    /// the party's own. A provider that hides the inputs that it committed differs from an honest run
-    /// before the isolated place, so a ruling on the honest inputs calls nobody a cheat who is none.
+    /// On the party's own inputs. A referee has to defend its ruling on those that the provider committed, with what is on
+    /// the chain; so it rules where these are its own, and leaves the case to another where somebody has passed over
+    /// an earlier error or nothing shows that nobody has.
     fn output_on_committed_inputs(
         &self,
         segment: &SegmentFacts,
         place: FineIndex,
     ) -> Option<Digest> {
-        if !self.shares_inputs(segment, place)
-            && let Some(committed) = self.committed
-            && let Some(digest) = committed.output(&self.run.model, segment, place)
-        {
-            return Some(digest);
+        let shares = |rows| self.shares_inputs(segment, place, rows);
+        if !self.judges_by.is_none_or(shares) {
+            return None;
         }
         self.fine_trace(segment.leaf_index)?.digest_at(place).ok()
     }

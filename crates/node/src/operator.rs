@@ -92,49 +92,4 @@ impl<'a> SegmentValues<'a> {
             FineIndex::Live(j) => Some(Cow::Owned(vec![*own.live.get(j as usize)?])),
         }
     }
-
-    /// The output of a place, computed from these values; `None` where one is missing or does not fit. Tensors that
-    /// somebody else shows may have shapes that the model never gives: an operator is computed only where it gives
-    /// the model's type, so that it takes no more memory than an honest run.
-    pub(crate) fn output(&self, place: FineIndex) -> Option<Tensor> {
-        let inputs = self
-            .sources(place)?
-            .iter()
-            .map(|source| self.value(self.locate(*source)?))
-            .collect::<Option<Vec<_>>>()?;
-        match place {
-            FineIndex::Op(i) => {
-                let own = self.model.segments().get(self.segment as usize)?;
-                let node = own.nodes().nth(i as usize)?;
-                let node = self.model.graph().nodes.get(node as usize)?;
-                let types: Vec<_> = inputs.iter().map(|tensor| tensor.ty()).collect();
-                let fits = node.op.infer_type(&types).ok()? == node.output;
-                fits.then(|| recompute(&node.op, &inputs).ok()).flatten()
-            }
-            FineIndex::Live(_) => inputs.first().map(|copied| (*copied).clone()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_operator_on_shapes_that_the_model_never_gives_is_not_computed() {
-        let model = gavel_model::shipped::load("digits").unwrap();
-        let output = |items| {
-            let shown = Tensor::f32([items, 1, 8, 8], vec![0.5; 64 * items as usize]).unwrap();
-            let values = SegmentValues {
-                model: &model,
-                segment: 0,
-                live_before: &[Arc::new(shown)],
-                ops: &[],
-            };
-            values.output(FineIndex::Op(0))
-        };
-        let honest = output(1).unwrap();
-        assert_eq!(honest.ty(), &model.graph().nodes[0].output);
-        assert_eq!(output(2), None);
-    }
 }

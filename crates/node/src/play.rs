@@ -80,6 +80,11 @@ pub(crate) async fn next_move(
         Some(committed) => knowledge.with_committed(committed),
         None => knowledge,
     };
+    let rows = game::rows_to_place(board, id);
+    let knowledge = match role {
+        Role::Referee => knowledge.judging(&rows),
+        _ => knowledge,
+    };
     Ok(decide(&view, role, &knowledge, policy, now))
 }
 

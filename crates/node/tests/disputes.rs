@@ -210,7 +210,7 @@ async fn a_friend_who_challenges_badly_saves_nothing_and_gains_nothing() {
         let (own, honest) = (by(&puppet), by(&watcher));
         // an honest referee convicts in either dispute, in the friend's by what it passed over
         match own.state {
-            DisputeState::Upheld => assert!(own.earlier, "{fault}"),
+            DisputeState::Upheld => assert!(own.earlier, "{fault} {own:#?}"),
             _ => assert_eq!(honest.state, DisputeState::Upheld, "{fault}"),
         }
         assert!(board.is_tombstoned(&cheat.address()));

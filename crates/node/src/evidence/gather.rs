@@ -2,7 +2,7 @@
 
 use gavel_trace::Evidence;
 
-use super::{BuildError, DisputeFacts, Sources, build, rows_of_segment};
+use super::{BuildError, DisputeFacts, Sources, build};
 use crate::{Board, Committed, NodeError, Party, game};
 
 /// The evidence of a dispute that got as far as one place, open or closed. `None` before that, and where the party
@@ -12,20 +12,14 @@ use crate::{Board, Committed, NodeError, Party, game};
 /// The chain or the blobs fail; something of the provider's run is not known here.
 pub async fn gather(party: &Party, board: &Board, id: u64) -> Result<Option<Evidence>, NodeError> {
     let isolated = board.dispute(id).filter(|d| d.isolated_at != 0);
-    let Some((dispute, task)) = isolated.and_then(|d| Some((d, board.task(d.task)?))) else {
+    let Some(dispute) = isolated else {
         return Ok(None);
     };
     let Some(run) = party.run_of(board, dispute.task).await? else {
         return Ok(None);
     };
-    let mut rows = board
-        .disputes
-        .get(&id)
-        .map_or_else(Vec::new, |entry| entry.rows.clone());
+    let rows = game::rows_to_place(board, id);
     let posted = game::segment_rows(board, id);
-    if let (Some(posted), Some(model)) = (posted, board.models.get(&task.model)) {
-        rows.extend(rows_of_segment(&model.header, dispute.leaf, posted));
-    }
     let facts = DisputeFacts::of(board, id, &rows).ok_or(BuildError::Unknown {
         what: "the level-1 root",
     })?;

@@ -3,7 +3,7 @@
 mod element;
 mod gather;
 mod judge;
-mod path;
+pub(crate) mod path;
 mod step;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use gavel_trace::{Digest, MerkleTree, Opening, ROW_LEVELS};
 use crate::board::Row;
 
 /// What is known of a tree of the provider's, up to one disputed leaf.
-pub(super) enum ProviderTree<'a> {
+pub(crate) enum ProviderTree<'a> {
     /// All of it.
     Whole(&'a MerkleTree),
     /// The rows that lead to the disputed leaf, and a tree of one's own for what lies left of them.
@@ -20,7 +20,7 @@ pub(super) enum ProviderTree<'a> {
 
 impl<'a> ProviderTree<'a> {
     /// Takes one's own tree where that is the provider's, else the rows that lead to the disputed leaf.
-    pub(super) fn find(
+    pub(crate) fn find(
         own: &'a MerkleTree,
         root: &Digest,
         disputed: u64,
@@ -37,8 +37,27 @@ impl<'a> ProviderTree<'a> {
         })
     }
 
+    /// Whether everything left of the disputed leaf is one's own.
+    pub(crate) fn agrees_before(&self) -> bool {
+        let (disputed, nodes, own) = match self {
+            ProviderTree::Whole(_) => return true,
+            ProviderTree::UpTo {
+                disputed,
+                nodes,
+                own,
+            } => (*disputed, nodes, own),
+        };
+        (0..own.height()).all(|level| {
+            let at = disputed >> level;
+            let left = at.checked_sub(1).filter(|_| at % 2 == 1);
+            left.is_none_or(|left| {
+                nodes.get(&(level, left)).copied() == own.node_at(level, left).ok()
+            })
+        })
+    }
+
     /// The opening of a leaf that lies not after the disputed one. It holds if both trees agree to the left of that.
-    pub(super) fn open(&self, index: u64) -> Option<Opening> {
+    pub(crate) fn open(&self, index: u64) -> Option<Opening> {
         let (disputed, nodes, own) = match self {
             ProviderTree::Whole(tree) => return tree.open(index).ok(),
             ProviderTree::UpTo {
@@ -130,6 +149,14 @@ mod tests {
                         "{height} {disputed} {i}"
                     );
                 }
+                assert!(found.agrees_before());
+                let passed_over = tree(
+                    height,
+                    (0..leaves).map(|i| (i as u8) ^ u8::from(i + 1 >= disputed) << 7),
+                );
+                let rows = rows_to(&passed_over, disputed);
+                let found = ProviderTree::find(&own, &passed_over.root(), disputed, &rows).unwrap();
+                assert_eq!(found.agrees_before(), disputed == 0, "{height} {disputed}");
                 let whole = ProviderTree::find(&theirs, &root, disputed, &[]);
                 assert!(matches!(whole, Some(ProviderTree::Whole(_))));
             }

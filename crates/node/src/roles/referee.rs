@@ -52,6 +52,13 @@ impl Referee {
         };
         match ruling {
             Some(ruling) => send(party, board, id, ruling).await,
+            // somebody has passed over an earlier error that nothing on the chain shows: a ruling could not be defended
+            None if dispute.state == DisputeState::Refereed
+                && board.now() <= dispute.referee_deadline
+                && party.run_of(board, dispute.task).await?.is_some() =>
+            {
+                self.decline(board, id).await
+            }
             None => Ok(None),
         }
     }
@@ -61,7 +68,7 @@ impl Referee {
         let call = ICourt::inputUnavailableCall {
             disputeId: U256::from(id),
         };
-        let what = format!("cannot have the input of dispute {id}, and leaves it to another");
+        let what = format!("has not what dispute {id} is about, and leaves it to another");
         self.party.act(board.contracts.court, call, what).await
     }
 }
