@@ -44,7 +44,7 @@ library AppealProofs {
     /// @dev The program table has 24 places (spec/numerics.md, "Program table").
     uint256 private constant TABLE_HEIGHT = 5;
     /// @dev The list of inputs goes through memory; an operator with more is beyond what one transaction can judge.
-    uint256 private constant INPUTS_MAX = 4096;
+    uint256 private constant INPUTS_MAX = 256;
 
     /// @notice The operator's canonical bytes under the model.
     function node(NodeFacts calldata facts, bytes32[] calldata proof, Dispute memory d, ModelHeader memory h)

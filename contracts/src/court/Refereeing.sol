@@ -80,7 +80,7 @@ abstract contract Refereeing is Verdicts {
         d.passedDigest = d.node;
         d.isolatedIndex = index;
         d.node = providerDigest;
-        emit ICourt.EarlierDivergence(disputeId, msg.sender, index, providerDigest, ownDigest);
+        emit ICourt.EarlierDivergence(disputeId, msg.sender, index, providerDigest, ownDigest, proof);
         _rule(d, ownDigest, true);
     }
 
@@ -143,6 +143,13 @@ abstract contract Refereeing is Verdicts {
         // INVARIANT P-C3: Only a verdict that ended the attempt makes a dispute moot.
         if (_stands(d)) revert NotMoot(disputeId);
         address referee = d.referee;
+        if (s == DisputeState.Appealed) {
+            CourtParams memory c = _rulesOf(d);
+            // INVARIANT P-R4: An appeal is played to its end though another verdict has come first: else a referee that lied would be
+            // saved by whoever convicts the cheat by other means.
+            AppealOutcome outcome = _outcome(disputeId, d, c);
+            if (_isOverturned(d, outcome)) _overturn(disputeId, d, c);
+        }
         _close(disputeId, d, DisputeState.Void, "moot");
         if (s == DisputeState.Refereed) _vault.removeDuty(referee);
         _returnBonds(disputeId, d);
@@ -216,22 +223,30 @@ abstract contract Refereeing is Verdicts {
 
     function _finalizeAppeal(uint256 disputeId, Record storage d) private {
         CourtParams memory c = _rulesOf(d);
-        AppealOutcome outcome = IAppealLevels(c.appealLevels).outcome(address(this), disputeId);
-        if (outcome == AppealOutcome.Pending) {
-            uint256 lapsesAt = uint256(d.appealedAt) + c.ospSeconds;
-            // INVARIANT P-D6: Levels that do not answer in their time have not answered; the dispute ends without them.
-            if (block.timestamp <= lapsesAt) revert AppealPending(disputeId, lapsesAt);
-            outcome = AppealOutcome.Void;
-        }
+        AppealOutcome outcome = _outcome(disputeId, d, c);
         if (outcome == AppealOutcome.Void) return _void(disputeId, d, "appeal");
         _requireStanding(disputeId, d);
         bool guilty = outcome == AppealOutcome.Guilty;
         bool earlier = d.flags & FLAG_EARLIER != 0;
-        if (d.ruledAt != 0 && guilty != d.ruledGuilty) _overturn(disputeId, d, c);
+        if (_isOverturned(d, outcome)) _overturn(disputeId, d, c);
         else _payAppealBond(disputeId, d, _upholder(d, guilty, earlier), "appeal bond");
         if (guilty) _uphold(disputeId, d, "appeal");
         else if (earlier) _restore(disputeId, d);
         else _clear(disputeId, d, "appeal");
+    }
+
+    /// @dev How the appeal has ended.
+    function _outcome(uint256 disputeId, Record storage d, CourtParams memory c) private view returns (AppealOutcome outcome) {
+        outcome = IAppealLevels(c.appealLevels).outcome(address(this), disputeId);
+        if (outcome != AppealOutcome.Pending) return outcome;
+        uint256 lapsesAt = uint256(d.appealedAt) + c.ospSeconds;
+        // INVARIANT P-D6: Levels that do not answer in their time have not answered; the dispute ends without them.
+        if (block.timestamp <= lapsesAt) revert AppealPending(disputeId, lapsesAt);
+        return AppealOutcome.Void;
+    }
+
+    function _isOverturned(Record storage d, AppealOutcome outcome) private view returns (bool) {
+        return d.ruledAt != 0 && outcome == (d.ruledGuilty ? AppealOutcome.Cleared : AppealOutcome.Guilty);
     }
 
     /// @dev Whoever played against a failed appeal: the referee, where it was the accuser.

@@ -25,8 +25,14 @@ interface ICourt {
     event RefereeMissed(uint256 indexed disputeId, address indexed referee, uint128 penalty);
     event Ruled(uint256 indexed disputeId, address indexed referee, bytes32 ruledDigest, bool guilty);
     /// @notice A ruling: the provider is wrong at operator `index` already, which is the isolated place from here on.
+    /// `proof` opens `providerDigest` under `opsRoot`: what the referee may have to play its ruling with.
     event EarlierDivergence(
-        uint256 indexed disputeId, address indexed referee, uint32 index, bytes32 providerDigest, bytes32 ownDigest
+        uint256 indexed disputeId,
+        address indexed referee,
+        uint32 index,
+        bytes32 providerDigest,
+        bytes32 ownDigest,
+        bytes32[] proof
     );
     event Appealed(uint256 indexed disputeId, address indexed by, uint128 bond);
     event DisputeClosed(uint256 indexed disputeId, uint8 finalState, bytes32 reason);

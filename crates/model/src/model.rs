@@ -12,6 +12,9 @@ use gavel_trace::{
 use crate::commit;
 use crate::{CommitPolicy, Graph, ModelError, Node, Segment, Source, Weight};
 
+/// Most inputs of a node: a step of it must fit a transaction (`spec/protocol.md`, P-L7).
+pub const MAX_INPUTS: usize = 256;
+
 /// Version of the arithmetic that models refer to.
 pub const NUMERICS_VERSION: u32 = 1;
 /// Version of the importer's rewriting; part of the identity.
@@ -306,12 +309,15 @@ fn check_nodes(graph: &Graph, weights: &[Weight]) -> Result<Vec<u64>, ModelError
                     })?;
                 types.push(ty);
             }
-            if node.inputs.len() > usize::from(u16::MAX)
-                || node.op.attributes().len() > MAX_RANK.max(11)
-            {
+            if node.inputs.len() > MAX_INPUTS || node.op.attributes().len() > MAX_RANK.max(11) {
                 return Err(ModelError::Graph {
                     node: i,
-                    reason: "too many inputs or attributes".into(),
+                    reason: format!(
+                        "{} inputs and {} attribute words: at most {MAX_INPUTS} and {}",
+                        node.inputs.len(),
+                        node.op.attributes().len(),
+                        MAX_RANK.max(11)
+                    ),
                 });
             }
             let output = node

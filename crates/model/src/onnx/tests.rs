@@ -2,7 +2,7 @@ use prost::Message as _;
 
 use super::proto::*;
 use super::*;
-use crate::shipped;
+use crate::{MAX_INPUTS, shipped};
 
 fn io(name: &str, dims: &[i64]) -> ValueInfo {
     let dim = dims
@@ -143,6 +143,24 @@ fn broken_graphs_are_refused_by_node() {
         vec![weight("w", &[3, 4], &[0.0; 12])],
     ));
     assert!(text.contains("inner extents"), "{text}");
+}
+
+#[test]
+fn a_node_with_more_inputs_than_an_appeal_can_show_is_refused() {
+    let concat = |inputs: usize| {
+        let mut concat = node("Concat", &vec!["x"; inputs], "y");
+        concat.attribute.push(AttributeProto {
+            name: "axis".into(),
+            i: 1,
+            ..Default::default()
+        });
+        let mut proto = model(vec![concat], vec![]);
+        proto.graph.as_mut().unwrap().output = vec![io("y", &[1, 4 * inputs as i64])];
+        read(&proto)
+    };
+    assert!(concat(MAX_INPUTS).is_ok());
+    let text = concat(MAX_INPUTS + 1).unwrap_err().to_string();
+    assert!(text.contains("257 inputs") && text.contains("at most 256"), "{text}");
 }
 
 #[test]
