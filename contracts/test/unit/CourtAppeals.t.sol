@@ -297,11 +297,47 @@ contract CourtAppealLevelsTest is CourtFixture {
         vault.tombstone(alice);
         market.reverse(taskId);
         _refused(anyone, abi.encodeCall(ICourt.finalize, (id)), Refereeing.AppealPending.selector);
+        // the ruling is judged all the same
+        _refused(anyone, abi.encodeCall(ICourt.closeMoot, (id)), Refereeing.AppealPending.selector);
         levels.say(id, AppealOutcome.Guilty);
         _refused(anyone, abi.encodeCall(ICourt.finalize, (id)), CourtStorage.DisputeMoot.selector);
         theCourt.closeMoot(id);
         assertEq(vault.credit(watcher), theCourt.bondOf(alice));
         assertEq(vault.credit(alice), c.appealBond);
+        assertPotsEmpty(id);
+    }
+
+    function test_levels_moot_aLyingRefereeIsNotSaved() public {
+        for (uint256 i = 0; i < 2; i++) {
+            bool guilty = i == 0;
+            uint256 before = vm.snapshotState();
+            (uint256 taskId, uint256 id, address referee) = _ruledAs(guilty ? right : wrong, guilty ? wrong : right, guilty);
+            address appellant = guilty ? alice : watcher;
+            _appealed(id, appellant);
+            vm.prank(address(theCourt));
+            vault.tombstone(alice);
+            market.reverse(taskId);
+            levels.say(id, guilty ? AppealOutcome.Cleared : AppealOutcome.Guilty);
+            theCourt.closeMoot(id);
+            assertDispute(id, DisputeState.Void);
+            assertTrue(vault.isTombstoned(referee));
+            uint256 own = guilty ? 0 : theCourt.bondOf(alice);
+            assertEq(vault.credit(appellant), own + c.appealBond + 125 * UNIT);
+            assertPotsEmpty(id);
+            vm.revertToState(before);
+        }
+    }
+
+    /// Levels that never answer keep no bonds.
+    function test_levels_moot_lapsed() public {
+        (uint256 taskId, uint256 id, address referee) = _ruledAs(wrong, right, true);
+        _appealed(id, alice);
+        vm.prank(address(theCourt));
+        vault.tombstone(alice);
+        market.reverse(taskId);
+        vm.warp(block.timestamp + c.ospSeconds + 1);
+        theCourt.closeMoot(id);
+        assertFalse(vault.isTombstoned(referee));
         assertPotsEmpty(id);
     }
 }

@@ -70,9 +70,9 @@ abstract contract EarlierFixture is CourtFixture {
 contract CourtEarlierTest is EarlierFixture {
     function test_earlier_isARuling_atThatPlace() public {
         bytes32 passed = theCourt.dispute(id).claimedDigest;
-        bytes32 claimed = GameTrace.op(wrong, 4, 5);
+        (bytes32 claimed, bytes32[] memory proof) = _proof(5);
         vm.expectEmit(address(theCourt));
-        emit ICourt.EarlierDivergence(id, referee, 5, claimed, OWN);
+        emit ICourt.EarlierDivergence(id, referee, 5, claimed, OWN, proof);
         _earlier(5);
         assertEq(theCourt.disputeCount(), 1, "the same dispute");
         Dispute memory d = theCourt.dispute(id);
@@ -103,7 +103,7 @@ contract CourtEarlierTest is EarlierFixture {
         CourtParams memory c = _courtParams();
         assertEq(vault.credit(requester), taken * c.requesterBps / 10_000);
         assertEq(vault.credit(_payoutOf(referee)), taken * c.refereeBps / 10_000);
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken * c.challengerBps / 10_000);
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice), "its bond, and no reward for what it passed over");
         assertEq(_frozen(alice), 0);
         assertPotsEmpty(id);
     }
@@ -291,7 +291,7 @@ contract CourtEarlierAppealTest is EarlierFixture {
         assertDispute(id, DisputeState.Upheld);
         uint128 taken = stake - vault.totalStake(alice);
         assertEq(vault.credit(_payoutOf(referee)), taken * c.refereeBps / 10_000 + c.appealBond, "it played the game");
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken * c.challengerBps / 10_000);
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice));
         assertFalse(vault.isTombstoned(referee));
         assertPotsEmpty(id);
     }
@@ -314,7 +314,8 @@ contract CourtEarlierAppealTest is EarlierFixture {
         }
     }
 
-    function test_moot_whileAppealed_bondsBack() public {
+    /// A referee that lied is not saved by another verdict.
+    function test_moot_whileAppealed_bondsBack_andTheRulingIsJudged() public {
         _earlier(5);
         _appealed();
         vm.prank(address(theCourt));
@@ -325,7 +326,8 @@ contract CourtEarlierAppealTest is EarlierFixture {
         _refused(anyone, abi.encodeCall(ICourt.finalize, (id)), moot);
         theCourt.closeMoot(id);
         assertEq(vault.credit(watcher), theCourt.bondOf(alice));
-        assertEq(vault.credit(alice), c.appealBond);
+        assertEq(vault.credit(alice), c.appealBond + RESTITUTION);
+        assertTrue(vault.isTombstoned(referee));
         assertPotsEmpty(id);
     }
 
