@@ -22,6 +22,6 @@ pub use commit::CommitPolicy;
 pub use error::ModelError;
 pub use graph::{Graph, Node, Segment, Source, Weight};
 pub use model::{
-    LOWERING_VERSION, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened, edge_bytes, live_bytes,
-    weight_bytes,
+    LOWERING_VERSION, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened, edge_bytes,
+    live_bytes, weight_bytes,
 };

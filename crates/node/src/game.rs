@@ -254,6 +254,7 @@ mod tests {
             moves: 0,
             by_audit: false,
             appealed_by: None,
+            earlier: None,
             appeal: Appeal::default(),
         }
     }

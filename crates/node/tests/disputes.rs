@@ -399,6 +399,41 @@ async fn a_referee_who_finds_an_earlier_error_rules_on_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_referee_plays_its_ruling_about_an_earlier_operator_with_what_is_on_the_chain() {
+    let mut world = World::of(common::tall(), AUDITS).await;
+    let (cheat, friend) = passed_over(&world);
+    let cheat = staked_with(&mut world, "cheat", cheat).await;
+    let judge = world.staked("judge").await;
+    let (puppet, requester) = (
+        world.party_with("puppet", Arc::new(friend)).await,
+        world.party("requester").await,
+    );
+    world.post(&requester).await;
+    let mut roles: Roles = vec![
+        serves(&world, &cheat),
+        Box::new(Watcher::new(puppet).appeals(false)),
+        world.keeper().await,
+        Box::new(Referee::new(judge.clone())),
+    ];
+    let appealed = |b: &Board| {
+        let first = b.disputes.get(&1);
+        first.is_some_and(|d| d.dispute.state == DisputeState::Appealed)
+    };
+    world.until(&mut roles, appealed).await;
+    assert!(world.board().await.disputes[&1].dispute.earlier);
+    // the cheat takes back what it had shown
+    roles[3] = Box::new(Referee::new(Party {
+        blobs: Blobs::memory(),
+        ..judge.clone()
+    }));
+    world.until(&mut roles, all_closed).await;
+    let board = world.board().await;
+    assert_eq!(board.disputes[&1].dispute.state, DisputeState::Upheld);
+    assert!(board.is_tombstoned(&cheat.address()));
+    assert!(!board.is_tombstoned(&judge.address()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_somebody_ruined_keeps_nobody_from_the_other_tasks() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = world().await;

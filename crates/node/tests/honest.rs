@@ -277,8 +277,9 @@ async fn an_input_that_vanishes_after_the_claim_costs_no_auditor_and_hides_nothi
     }
     let board = world.board().await;
     let entry = &board.tasks[&task];
-    // nobody could judge it, so it is void: reversed, and nobody honest is the poorer
-    assert_eq!(entry.attempts[0].ended.as_deref(), Some("void"));
+    // no referee could judge it, so the sides play it to the step; nobody honest is the poorer
+    assert_eq!(entry.attempts[0].ended.as_deref(), Some("guilty"));
+    assert!(board.is_tombstoned(&cheat.address()));
     for auditor in &auditors {
         assert_eq!(stake(board, &auditor.address()), STAKE, "{}", auditor.name);
     }

@@ -160,7 +160,10 @@ fn a_node_with_more_inputs_than_an_appeal_can_show_is_refused() {
     };
     assert!(concat(MAX_INPUTS).is_ok());
     let text = concat(MAX_INPUTS + 1).unwrap_err().to_string();
-    assert!(text.contains("257 inputs") && text.contains("at most 256"), "{text}");
+    assert!(
+        text.contains("257 inputs") && text.contains("at most 256"),
+        "{text}"
+    );
 }
 
 #[test]

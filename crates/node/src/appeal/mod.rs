@@ -110,11 +110,23 @@ pub(crate) async fn play(party: &Party, board: &Board, id: u64) -> Result<Option
         return Ok(None);
     }
     if matches!(view.phase, Phase::Ended(_)) {
-        let call = ICourt::finalizeCall {
-            disputeId: U256::from(id),
-        };
+        let (court, dispute_id) = (board.contracts.court, U256::from(id));
         let what = format!("brings the appeal's outcome in dispute {id} to the court");
-        return party.act(board.contracts.court, call, what).await;
+        // another verdict may have ended the attempt meanwhile; the ruling is judged all the same
+        return match board.is_moot(&entry.dispute) {
+            true => {
+                let call = ICourt::closeMootCall {
+                    disputeId: dispute_id,
+                };
+                party.act(court, call, what).await
+            }
+            false => {
+                let call = ICourt::finalizeCall {
+                    disputeId: dispute_id,
+                };
+                party.act(court, call, what).await
+            }
+        };
     }
     let role = role_of(game, &party.address());
     let now = board.now();

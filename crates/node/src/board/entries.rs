@@ -1,6 +1,6 @@
 //! A record with what its logs say about its past.
 
-use gavel_trace::Digest;
+use gavel_trace::{Digest, Opening};
 
 use crate::{Address, B256};
 
@@ -70,6 +70,8 @@ pub struct DisputeEntry {
     pub by_audit: bool,
     /// Who appealed last; zero where no referee could be had.
     pub appealed_by: Option<Address>,
+    /// The last operator that a referee pointed at before the isolated one, under the ops root.
+    pub earlier: Option<Opening>,
     /// Its appeals.
     pub appeal: Appeal,
 }

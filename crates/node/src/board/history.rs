@@ -10,7 +10,7 @@ use gavel_settlement::bindings::{
     ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
 use gavel_settlement::{LoggedEvent, ProtocolEvent};
-use gavel_trace::Digest;
+use gavel_trace::{Digest, Opening};
 
 use crate::{Address, B256, NodeError};
 
@@ -233,7 +233,13 @@ fn court(board: &mut Board, touched: &mut Touched, event: &ICourtEvents) -> Resu
             });
         }
         ICourtEvents::EarlierDivergence(e) => {
-            touch(e.disputeId)?;
+            let dispute = touch(e.disputeId)?;
+            if let Some(entry) = board.disputes.get_mut(&dispute) {
+                entry.earlier = Some(Opening {
+                    index: e.index.into(),
+                    siblings: e.proof.iter().copied().map(digest).collect(),
+                });
+            }
         }
         ICourtEvents::Appealed(e) => {
             let dispute = touch(e.disputeId)?;
@@ -458,6 +464,7 @@ fn opened() -> DisputeEntry {
         moves: 0,
         by_audit: false,
         appealed_by: None,
+        earlier: None,
         appeal: Appeal::default(),
     }
 }

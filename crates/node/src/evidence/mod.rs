@@ -64,6 +64,8 @@ pub struct DisputeFacts {
     pub claimed: Digest,
     /// The ruling, where there was one.
     pub ruling: Option<Ruling>,
+    /// The claimed digest under the ops root, where a referee pointed at the place.
+    pub earlier: Option<Opening>,
 }
 
 impl DisputeFacts {
@@ -100,6 +102,10 @@ impl DisputeFacts {
             place: game::place(d),
             claimed: d.claimed_digest,
             ruling,
+            earlier: board
+                .disputes
+                .get(&id)
+                .and_then(|entry| entry.earlier.clone()),
         })
     }
 }
@@ -230,8 +236,12 @@ impl<'a> FinePaths<'a> {
             FineIndex::Op(op) => (u64::from(op), 0),
             FineIndex::Live(slot) => (0, u64::from(slot)),
         };
+        let shown = facts.earlier.as_ref().filter(|opening| opening.index == op);
+        let shown = shown.and_then(|opening| {
+            ProviderTree::by_opening(fine.ops(), &segment.ops_root, &facts.claimed, opening)
+        });
         FinePaths {
-            ops: ProviderTree::find(fine.ops(), &segment.ops_root, op, rows),
+            ops: ProviderTree::find(fine.ops(), &segment.ops_root, op, rows).or(shown),
             live: ProviderTree::find(fine.live(), &segment.leaf, slot, rows),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gavel_trace::{Digest, MerkleTree, Opening, ROW_LEVELS};
+use gavel_trace::{Digest, MerkleTree, Opening, ROW_LEVELS, node};
 
 use crate::board::Row;
 
@@ -32,6 +32,34 @@ impl<'a> ProviderTree<'a> {
         let nodes = nodes_of_rows(root, own.height(), disputed, rows)?;
         Some(ProviderTree::UpTo {
             disputed,
+            nodes,
+            own,
+        })
+    }
+
+    /// What an opening of the disputed leaf shows; `None` if it opens something else.
+    pub(crate) fn by_opening(
+        own: &'a MerkleTree,
+        root: &Digest,
+        leaf: &Digest,
+        opening: &Opening,
+    ) -> Option<ProviderTree<'a>> {
+        if !opening.verify(own.height(), leaf, root) {
+            return None;
+        }
+        let mut nodes = BTreeMap::new();
+        let mut at = *leaf;
+        for (level, sibling) in (0..own.height()).zip(&opening.siblings) {
+            let index = opening.index >> level;
+            nodes.insert((level, index), at);
+            nodes.insert((level, index ^ 1), *sibling);
+            at = match index % 2 {
+                0 => node(&at, sibling),
+                _ => node(sibling, &at),
+            };
+        }
+        Some(ProviderTree::UpTo {
+            disputed: opening.index,
             nodes,
             own,
         })
@@ -150,6 +178,21 @@ mod tests {
                     );
                 }
                 assert!(found.agrees_before());
+                let opening = theirs.open(disputed).unwrap();
+                let by = |opening: &Opening| {
+                    let leaf = theirs.leaf(disputed).unwrap();
+                    ProviderTree::by_opening(&own, &root, &leaf, opening).map(|tree| {
+                        let all = (0..=disputed).map(|i| tree.open(i).unwrap());
+                        all.collect::<Vec<_>>()
+                    })
+                };
+                let all = (0..=disputed).map(|i| theirs.open(i).unwrap());
+                assert_eq!(by(&opening), Some(all.collect()));
+                let elsewhere = Opening {
+                    index: disputed + 1,
+                    ..opening
+                };
+                assert_eq!(by(&elsewhere), None);
                 let passed_over = tree(
                     height,
                     (0..leaves).map(|i| (i as u8) ^ u8::from(i + 1 >= disputed) << 7),

@@ -231,7 +231,7 @@ fn rounds(board: &Board, chores: &mut Vec<Chore>) {
 fn disputes(board: &Board, chores: &mut Vec<Chore>) {
     for (id, entry) in board.open_disputes() {
         let dispute = &entry.dispute;
-        if board.is_moot(dispute) {
+        if board.is_moot(dispute) && dispute.state != DisputeState::Appealed {
             chores.push(Chore::CloseMoot(id));
             continue;
         }
@@ -267,7 +267,11 @@ fn appealed(board: &Board, id: u64, entry: &DisputeEntry, rules: &Rules) -> Opti
     let osp = u64::from(rules.court.osp_seconds);
     let lapses = entry.dispute.appealed_at.saturating_add(osp);
     if game.outcome != AppealOutcome::Pending || board.now() > lapses {
-        return Some(Chore::Finalize(id));
+        // an appeal is played to its end though another verdict came first
+        return Some(match board.is_moot(&entry.dispute) {
+            true => Chore::CloseMoot(id),
+            false => Chore::Finalize(id),
+        });
     }
     (board.now() > game.deadline()).then_some(Chore::AppealTimeout(id))
 }

@@ -184,6 +184,7 @@ pub(crate) fn isolated(
         place,
         claimed,
         ruling: None,
+        earlier: None,
     };
     Some((facts, rows))
 }
