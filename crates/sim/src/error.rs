@@ -35,6 +35,12 @@ pub enum WorldError {
     /// A shipped model or picture cannot be used.
     #[error(transparent)]
     Model(#[from] gavel_model::ModelError),
+    /// An operator does not take these operands.
+    #[error(transparent)]
+    Numerics(#[from] gavel_numerics::NumericsError),
+    /// The appeal that was to be measured did not come about.
+    #[error("no appeal about {0} was played to a step")]
+    Unplayed(String),
     /// The deployment file.
     #[error(transparent)]
     Deployment(#[from] gavel_settlement::deployment::DeploymentError),

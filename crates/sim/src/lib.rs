@@ -16,6 +16,7 @@ mod error;
 mod facts;
 mod level;
 mod lossy;
+mod operators;
 mod party;
 mod reader;
 mod recompute;
@@ -32,6 +33,7 @@ pub use campaign::{CampaignReport, FailingSeed, campaign};
 pub use error::WorldError;
 pub use gavel_node::Fault;
 pub use level::{LevelGas, descend};
+pub use operators::{OperatorGas, OperatorRow, operator_gas, operator_rows};
 pub use report::*;
 pub use scenario::{
     DemoOptions, MAX_FAULTS, MIN_PROVIDERS, ProviderSpec, Scenario, ScenarioError, TaskPlan,

@@ -175,6 +175,8 @@ pub struct ChallengeReport {
 pub struct MoveReport {
     /// Who.
     pub who: String,
+    /// The contract's name for it.
+    pub call: String,
     /// Sentence without its subject.
     pub what: String,
     /// Gas.

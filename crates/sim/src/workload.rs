@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gavel_engine::{Engine, EngineOptions};
 use gavel_model::{Model, preprocess::png_to_input, shipped};
-use gavel_node::faults::FaultyExecutor;
+use gavel_node::faults::{FaultyExecutor, OneUlp};
 use gavel_node::{EngineExecutor, Fault, Models, RunRecord, input_digest};
 use gavel_numerics::Tensor;
 use gavel_trace::Digest;
@@ -40,6 +40,8 @@ pub struct Workload {
     honest: Arc<EngineExecutor>,
     digests: Vec<Digest>,
     label: Box<Labeller>,
+    /// The number that whoever is wrong by one unit gets wrong; drawn by the seed if none is named.
+    ulp: Option<OneUlp>,
     liars: Mutex<BTreeMap<(Fault, u64), Arc<FaultyExecutor>>>,
 }
 
@@ -81,6 +83,7 @@ impl Workload {
             honest: Arc::new(EngineExecutor::new(engine, models)?),
             digests,
             label,
+            ulp: None,
             liars: Mutex::default(),
         })
     }
@@ -102,6 +105,12 @@ impl Workload {
             })
             .collect::<Result<_, WorldError>>()?;
         Workload::new(name, model, inputs, Box::new(largest))
+    }
+
+    /// With the number that whoever is wrong by one unit gets wrong.
+    pub(crate) fn falsifying(mut self, ulp: OneUlp) -> Workload {
+        self.ulp = Some(ulp);
+        self
     }
 
     /// The model.
@@ -126,7 +135,11 @@ impl Workload {
         let seed = seed % LIES;
         let mut liars = self.liars.lock().unwrap_or_else(PoisonError::into_inner);
         let liar = liars.entry((fault, seed)).or_insert_with(|| {
-            Arc::new(FaultyExecutor::new(Arc::clone(&self.honest), faults, seed))
+            let honest = Arc::clone(&self.honest);
+            Arc::new(match self.ulp.filter(|_| fault == Fault::OneUlp) {
+                Some(ulp) => FaultyExecutor::one_ulp_at(honest, ulp),
+                None => FaultyExecutor::new(honest, faults, seed),
+            })
         });
         Arc::clone(liar)
     }

@@ -9,6 +9,7 @@ use gavel_node::{Address, Blobs, Executor, Mirror, NodeError, Party, U256};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::bindings::DevToken;
 use gavel_settlement::{Account, Network};
+use gavel_trace::Evidence;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
@@ -163,7 +164,24 @@ impl World {
     ///
     /// # Errors
     /// The chain fails, or the first task cannot be posted.
-    pub async fn run(mut self, tell: &mut dyn FnMut(&Line)) -> Result<Report, WorldError> {
+    pub async fn run(self, tell: &mut dyn FnMut(&Line)) -> Result<Report, WorldError> {
+        let folder = self.evidence.clone();
+        let (report, shown) = self.run_showing(tell).await?;
+        if let Some(folder) = folder {
+            std::fs::create_dir_all(&folder)?;
+            for (id, evidence) in shown {
+                let file = folder.join(format!("dispute-{id}.json"));
+                std::fs::write(file, evidence.to_json().map_err(std::io::Error::other)?)?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// [`run`](Self::run), with the evidence of every dispute that isolated a place.
+    pub(crate) async fn run_showing(
+        mut self,
+        tell: &mut dyn FnMut(&Line),
+    ) -> Result<(Report, Vec<(u64, Evidence)>), WorldError> {
         let (before, books) = self.balances()?;
         let mut waiting = self.scenario.tasks.clone();
         waiting.sort_by_key(|plan| std::cmp::Reverse(plan.posted_after));
@@ -206,10 +224,8 @@ impl World {
             chain.advance_to(now + step)?;
             chain.mine()?;
         }
-        if let Some(folder) = &self.evidence {
-            self.write_evidence(folder).await?;
-        }
-        self.report(before, books, finished)
+        let shown = self.shown().await?;
+        Ok((self.report(before, books, finished)?, shown))
     }
 
     /// Says in words what the contract has just executed, as the requester, who is honest, computes it.
@@ -230,22 +246,20 @@ impl World {
     }
 
     /// What the requester, who is honest, can show of the disputes.
-    async fn write_evidence(&self, folder: &Path) -> Result<(), WorldError> {
-        std::fs::create_dir_all(folder)?;
+    async fn shown(&self) -> Result<Vec<(u64, Evidence)>, WorldError> {
         let (Some(requester), board) = (self.members.first(), self.mirror.board()) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
+        let mut shown = Vec::new();
         for id in board.disputes.keys() {
-            let evidence = match gather(&requester.party, board, *id).await {
-                Ok(Some(evidence)) => evidence,
-                // not isolated, or the provider has shown too little of a run that went wrong before
-                Ok(None) | Err(NodeError::Evidence(_)) => continue,
+            match gather(&requester.party, board, *id).await {
+                Ok(evidence) => shown.extend(evidence.map(|evidence| (*id, evidence))),
+                // the provider has shown too little of a run that went wrong before
+                Err(NodeError::Evidence(_)) => {}
                 Err(other) => return Err(other.into()),
-            };
-            let file = folder.join(format!("dispute-{id}.json"));
-            std::fs::write(file, evidence.to_json().map_err(std::io::Error::other)?)?;
+            }
         }
-        Ok(())
+        Ok(shown)
     }
 
     /// The newest blocks may leave the chain; most of their transactions come back. Whether they did.
@@ -441,7 +455,7 @@ pub fn run_world_in(
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

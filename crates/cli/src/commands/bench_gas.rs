@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gavel_sim::{
-    DemoOptions, Fault, GasReport, Report, Scenario, Stages, Workload, descend, run_world,
+    DemoOptions, Fault, GasReport, OperatorGas, Report, Scenario, Stages, Workload, descend,
+    operator_gas, operator_rows, run_world,
 };
 use serde_json::json;
 
@@ -16,6 +17,8 @@ const MODEL: &str = "digits";
 /// Commit points of the level that is descended, and the one that is wrong.
 const LEAVES: u32 = 4_096;
 const WRONG: u32 = 2_741;
+/// EIP-7825: most gas of one transaction.
+const TRANSACTION_CAP: u64 = 1 << 24;
 /// What every task pays for.
 const TASK: [&str; 4] = ["post", "claim", "commit", "settle"];
 
@@ -86,12 +89,15 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
             level.rounds
         ),
     )]);
-    out.next("gavel demo");
+    let operators = operators(out)?;
+    out.next("gavel demo --fault lying-referee");
     out.json(&json!({
         "actions": all.iter().map(|(action, gas)| (*action, json!({
             "count": gas.count, "min": gas.min, "mean": mean(gas), "max": gas.max, "total": gas.total,
         }))).collect::<BTreeMap<_, _>>(),
         "level": level,
+        "operators": operators,
+        "transaction_cap": TRANSACTION_CAP,
         "task": {"actions": TASK, "gas": task},
         "dispute": {
             "gas": gas,
@@ -102,6 +108,55 @@ pub(crate) fn run(out: Output) -> Result<Exit, Failure> {
         },
     }))?;
     Ok(Exit::Done)
+}
+
+/// An appeal about each operator, played on chain to the executed step.
+fn operators(out: Output) -> Result<Vec<OperatorGas>, Failure> {
+    let all = operator_rows();
+    let mut found = Vec::new();
+    for (i, row) in all.iter().enumerate() {
+        out.progress(format!("appeal {} of {}: {}", i + 1, all.len(), row.name));
+        found.push(operator_gas(row).at(row.name)?);
+    }
+    out.line("");
+    out.heading("Appeals, from the operator to the executed step");
+    let rows = found.iter().map(|o| {
+        vec![
+            o.name.clone(),
+            o.batches.to_string(),
+            o.rounds.to_string(),
+            count(o.step),
+            count(o.dearest),
+            count(o.appeal),
+        ]
+    });
+    out.table(
+        &[
+            "operator",
+            "batches",
+            "rounds",
+            "step",
+            "dearest step",
+            "whole appeal",
+        ],
+        rows.collect(),
+        &[1, 2, 3, 4, 5],
+    );
+    let dearest = found
+        .iter()
+        .map(|o| o.step.max(o.dearest))
+        .max()
+        .unwrap_or(0);
+    out.line("");
+    out.facts(&[(
+        "the cap",
+        format!(
+            "{} gas a transaction: {:.0} times the dearest step",
+            count(TRANSACTION_CAP),
+            TRANSACTION_CAP as f64 / dearest.max(1) as f64
+        ),
+    )]);
+    Ok(found)
 }
 
 fn merge(into: &mut GasReport, other: &GasReport) {

@@ -57,7 +57,7 @@ async fn own_claim(
 }
 
 /// The case that a file makes, with the output computed on its inputs; `None` where its bytes are not what they should be.
-pub(crate) fn of_evidence(evidence: &Evidence) -> Option<Case> {
+pub fn of_evidence(evidence: &Evidence) -> Option<Case> {
     let before = evidence.previous_segment.as_ref().map(segment);
     if let FineIndex::Live(_) = evidence.isolated {
         let (_, source) = live_entry(&evidence.node.bytes.0).ok()?;

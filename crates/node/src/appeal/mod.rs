@@ -5,9 +5,10 @@ mod case;
 
 use gavel_dispute::appeal::{
     AppealMove, AppealOutcome as Outcome, AppealPhase as Phase, AppealRole, AppealView, ChunkClaim,
-    Run, decide_appeal,
+    Run, StepProof, decide_appeal,
 };
 use gavel_settlement::alloy::primitives::U256;
+use gavel_settlement::alloy::sol_types::SolCall as _;
 use gavel_settlement::bindings::{AppealOutcome, AppealPhase, ICourt};
 use gavel_trace::Digest;
 
@@ -15,7 +16,8 @@ use crate::board::{AppealGame, DisputeEntry, DisputeState};
 use crate::evidence::gather;
 use crate::{Act, Address, Board, NodeError, Party, game};
 
-pub(crate) use case::{case, of_evidence};
+pub(crate) use case::case;
+pub use case::of_evidence;
 
 /// Snapshot of the appeal that runs in a dispute, for [`decide_appeal`]; `None` where the board does not hold all of it.
 pub fn view(board: &Board, id: u64) -> Option<AppealView> {
@@ -214,6 +216,11 @@ async fn send(
             party.act(levels, call, said).await
         }
     }
+}
+
+/// Calldata of an executed batch.
+pub fn step_calldata(court: Address, id: u64, end: Digest, proof: StepProof) -> Vec<u8> {
+    calls::step(court, U256::from(id), end, proof).abi_encode()
 }
 
 /// A move as a person would say it.

@@ -98,6 +98,7 @@ impl Chronicle {
             tale.report.gas += tx.gas;
             tale.report.moves.push(MoveReport {
                 who: who.clone(),
+                call: tx.action.to_owned(),
                 what: what.to_owned(),
                 gas: tx.gas,
                 at,
