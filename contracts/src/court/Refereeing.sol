@@ -143,12 +143,11 @@ abstract contract Refereeing is Verdicts {
         // INVARIANT P-C3: Only a verdict that ended the attempt makes a dispute moot.
         if (_stands(d)) revert NotMoot(disputeId);
         address referee = d.referee;
-        if (s == DisputeState.Appealed) {
+        if (s == DisputeState.Appealed && d.ruledAt != 0) {
             CourtParams memory c = _rulesOf(d);
             // INVARIANT P-R4: An appeal is played to its end though another verdict has come first: else a referee that lied would be
-            // saved by whoever convicts the cheat by other means.
-            AppealOutcome outcome = _outcome(disputeId, d, c);
-            if (_isOverturned(d, outcome)) _overturn(disputeId, d, c);
+            // saved by whoever convicts the cheat by other means, and an appeal against an honest one would be free.
+            _settleAppeal(disputeId, d, c, _outcome(disputeId, d, c));
         }
         _close(disputeId, d, DisputeState.Void, "moot");
         if (s == DisputeState.Refereed) _vault.removeDuty(referee);
@@ -228,8 +227,7 @@ abstract contract Refereeing is Verdicts {
         _requireStanding(disputeId, d);
         bool guilty = outcome == AppealOutcome.Guilty;
         bool earlier = d.flags & FLAG_EARLIER != 0;
-        if (_isOverturned(d, outcome)) _overturn(disputeId, d, c);
-        else _payAppealBond(disputeId, d, _upholder(d, guilty, earlier), "appeal bond");
+        _settleAppeal(disputeId, d, c, outcome);
         if (guilty) _uphold(disputeId, d, "appeal");
         else if (earlier) _restore(disputeId, d);
         else _clear(disputeId, d, "appeal");
@@ -245,14 +243,17 @@ abstract contract Refereeing is Verdicts {
         return AppealOutcome.Void;
     }
 
-    function _isOverturned(Record storage d, AppealOutcome outcome) private view returns (bool) {
-        return d.ruledAt != 0 && outcome == (d.ruledGuilty ? AppealOutcome.Cleared : AppealOutcome.Guilty);
-    }
-
-    /// @dev Whoever played against a failed appeal: the referee, where it was the accuser.
-    function _upholder(Record storage d, bool guilty, bool earlier) private view returns (address) {
-        if (!guilty) return _payoutOf(d.provider);
-        return earlier ? _payoutOf(d.referee) : d.challenger;
+    /// @dev The appeal's bond, and what becomes of the referee. A void appeal leaves the bond to go back.
+    function _settleAppeal(uint256 disputeId, Record storage d, CourtParams memory c, AppealOutcome outcome) private {
+        // Nobody ruled, so nobody appealed.
+        if (outcome == AppealOutcome.Void || d.ruledAt == 0) return;
+        bool guilty = outcome == AppealOutcome.Guilty;
+        if (guilty != d.ruledGuilty) return _overturn(disputeId, d, c);
+        // INVARIANT P-R4: A failed appeal pays whoever played against it. Where the side that should have lost on purpose, that is
+        // the referee: its games against two friends are not free for them.
+        bool byReferee = d.flags & FLAG_EARLIER != 0 || IAppealLevels(c.appealLevels).game(address(this), disputeId).replay;
+        address to = byReferee ? _payoutOf(d.referee) : guilty ? d.challenger : _payoutOf(d.provider);
+        _payAppealBond(disputeId, d, to, "appeal bond");
     }
 
     /// @dev The appellant was right.

@@ -77,12 +77,10 @@ abstract contract Verdicts is CourtStorage {
         emit ICourt.VerdictPaid(disputeId, _audits, bond, "bond");
     }
 
-    /// @dev To nobody: burned.
     function _payAppealBond(uint256 disputeId, Record storage d, address to, bytes32 what) internal {
         uint128 bond = d.appealBond;
         if (bond == 0) return;
         d.appealBond = 0;
-        if (to == address(0)) return _vault.movePot(Pots.appeal(disputeId), Pots.BURN, bond, what);
         _vault.payFromPot(Pots.appeal(disputeId), to, bond, what);
         emit ICourt.VerdictPaid(disputeId, to, bond, what);
     }

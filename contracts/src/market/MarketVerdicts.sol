@@ -92,6 +92,9 @@ abstract contract MarketVerdicts is RetryLanes {
         // INVARIANT P-T9: Only a tombstone reverses a result without a verdict of its own.
         if (!_vault.isTombstoned(provider)) revert ProviderNotTombstoned(taskId, provider);
         emit ResultReversed(taskId, provider);
+        // INVARIANT P-T9: A tombstone for another fault is no way out with the collateral of this one: who sees an audit or a challenge
+        // come would have itself convicted of its cheapest task first.
+        if (s != TaskState.Claimed) _vault.slashTask(provider, taskId, true, 0, Pots.BURN);
         _requeue(taskId, r, "reversed", 0);
     }
 

@@ -74,7 +74,27 @@ contract AppealSystemTest is AppealSystemFixture {
         _finished(DisputeState.Upheld);
         assertEq(vault.totalStake(referee), STAKE, "keeps its stake");
         assertFalse(vault.isTombstoned(referee));
-        assertEq(vault.credit(_payoutOf(referee)), (stake - vault.totalStake(alice)) * c.refereeBps / 10_000);
+        uint128 reward = (stake - vault.totalStake(alice)) * c.refereeBps / 10_000;
+        assertEq(vault.credit(_payoutOf(referee)), reward + c.appealBond, "it played, so the liar's bond is its own");
+    }
+
+    /// The liar is convicted elsewhere while its friend throws the game: the referee plays on, for the bond of the appeal.
+    function test_moot_theFriendThrowsTheGame() public {
+        uint256 taskId = _isolatedAt("alice", watcher, SCAN, _wrongScan(LONG, 9));
+        address referee = _rules(true);
+        _appeals(alice);
+        _playScan(3, TRUE);
+        vm.prank(address(theCourt));
+        vault.tombstone(alice);
+        market.reverse(taskId);
+        _playScan(LONG, TRUE);
+        theCourt.closeMoot(ID);
+        assertDispute(ID, DisputeState.Void);
+        assertPotsEmpty(ID);
+        assertEq(vault.totalStake(referee), STAKE);
+        assertEq(vault.credit(_payoutOf(referee)), c.appealBond);
+        assertEq(vault.credit(watcher), bond);
+        assertEq(vault.credit(alice), 0, "its appeal was not free");
     }
 
     /// The provider throws the game to ruin the referee that cleared it.
@@ -87,8 +107,8 @@ contract AppealSystemTest is AppealSystemFixture {
         _playScan(LONG, TRUE);
         _finished(DisputeState.Cleared);
         assertEq(vault.totalStake(referee), STAKE);
-        assertEq(vault.credit(_payoutOf(referee)), c.refereeFee);
-        assertEq(vault.credit(_payoutOf(alice)), bond - c.refereeFee + c.appealBond);
+        assertEq(vault.credit(_payoutOf(referee)), c.refereeFee + c.appealBond, "two friends pay for the game they made it play");
+        assertEq(vault.credit(_payoutOf(alice)), bond - c.refereeFee);
     }
 
     /// The referee lies about an earlier operator: the provider wins there, and the challenger's place is judged after all.
@@ -118,7 +138,7 @@ contract AppealSystemTest is AppealSystemFixture {
         assertTrue(vault.isTombstoned(alice));
     }
 
-    /// A referee that is right about an earlier operator accuses there itself; the challenger is paid all the same.
+    /// A referee that is right about an earlier operator accuses there itself; the challenger, which had passed it over, has its bond.
     function test_earlier_rightly_convicts() public {
         wrongBefore = _digest(_wrongScan(LONG, 9));
         _isolatedAt("alice", watcher, FOLD, _altered(FOLD, 2, 77));

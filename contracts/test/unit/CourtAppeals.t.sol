@@ -290,20 +290,49 @@ contract CourtAppealLevelsTest is CourtFixture {
         assertEq(vault.credit(watcher), theCourt.bondOf(alice) + (stake - vault.totalStake(alice)) / 4);
     }
 
-    function test_levels_moot_bondsBack() public {
-        (uint256 taskId, uint256 id,) = _ruledAs(wrong, right, true);
-        _appealed(id, alice);
+    function _moot(uint256 taskId) private {
         vm.prank(address(theCourt));
         vault.tombstone(alice);
         market.reverse(taskId);
+    }
+
+    /// A cheat that is convicted elsewhere anyway does not appeal for free.
+    function test_levels_moot_aFailedAppealIsPaidFor() public {
+        (uint256 taskId, uint256 id, address referee) = _ruledAs(wrong, right, true);
+        _appealed(id, alice);
+        _moot(taskId);
         _refused(anyone, abi.encodeCall(ICourt.finalize, (id)), Refereeing.AppealPending.selector);
         // the ruling is judged all the same
         _refused(anyone, abi.encodeCall(ICourt.closeMoot, (id)), Refereeing.AppealPending.selector);
         levels.say(id, AppealOutcome.Guilty);
         _refused(anyone, abi.encodeCall(ICourt.finalize, (id)), CourtStorage.DisputeMoot.selector);
+        uint256 before = vm.snapshotState();
+        theCourt.closeMoot(id);
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + c.appealBond, "it accused");
+        assertEq(vault.credit(alice), 0);
+        assertPotsEmpty(id);
+        vm.revertToState(before);
+        levels.replayed(id);
         theCourt.closeMoot(id);
         assertEq(vault.credit(watcher), theCourt.bondOf(alice));
-        assertEq(vault.credit(alice), c.appealBond);
+        assertEq(vault.credit(_payoutOf(referee)), c.appealBond, "the referee accused");
+        assertPotsEmpty(id);
+    }
+
+    /// Nobody ruled, so nobody's ruling is at stake: the challenger's bond waits for nothing.
+    function test_levels_moot_withoutARuling_closesAtOnce() public {
+        (uint256 taskId, uint256 id) = _isolated(wrong, right);
+        for (uint256 i = 0; i < 3; i++) {
+            vm.prank([bob, carol, makeAddr("dora")][i]);
+            pool.leave(modelId);
+        }
+        _publish(beacon.roundAfter(theCourt.dispute(id).isolatedAt));
+        theCourt.drawReferee(id);
+        assertDispute(id, DisputeState.Appealed);
+        _moot(taskId);
+        theCourt.closeMoot(id);
+        assertDispute(id, DisputeState.Void);
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice));
         assertPotsEmpty(id);
     }
 
@@ -314,9 +343,7 @@ contract CourtAppealLevelsTest is CourtFixture {
             (uint256 taskId, uint256 id, address referee) = _ruledAs(guilty ? right : wrong, guilty ? wrong : right, guilty);
             address appellant = guilty ? alice : watcher;
             _appealed(id, appellant);
-            vm.prank(address(theCourt));
-            vault.tombstone(alice);
-            market.reverse(taskId);
+            _moot(taskId);
             levels.say(id, guilty ? AppealOutcome.Cleared : AppealOutcome.Guilty);
             theCourt.closeMoot(id);
             assertDispute(id, DisputeState.Void);
@@ -332,9 +359,7 @@ contract CourtAppealLevelsTest is CourtFixture {
     function test_levels_moot_lapsed() public {
         (uint256 taskId, uint256 id, address referee) = _ruledAs(wrong, right, true);
         _appealed(id, alice);
-        vm.prank(address(theCourt));
-        vault.tombstone(alice);
-        market.reverse(taskId);
+        _moot(taskId);
         vm.warp(block.timestamp + c.ospSeconds + 1);
         theCourt.closeMoot(id);
         assertFalse(vault.isTombstoned(referee));

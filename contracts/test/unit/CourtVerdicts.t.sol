@@ -423,7 +423,8 @@ contract CourtParallelTest is CourtFixture {
         assertEq(vault.dutiesOf(theCourt.dispute(other).referee), 0);
     }
 
-    /// A verdict about another task of the same provider: its result here is reversed, and the dispute about it moot.
+    /// A verdict about another task of the same provider: its result here is reversed, and the dispute about it moot. A cheat that
+    /// has a friend convict it of its cheapest task first loses the collateral of the dearest all the same.
     function test_moot_byAReversal() public {
         uint256 elsewhere = _committedRun(alice, wrong);
         uint256 id = _challenge(taskId, watcher, right);
@@ -431,7 +432,10 @@ contract CourtParallelTest is CourtFixture {
         _judge(id, wrong, right);
         bytes memory notMoot = abi.encodeWithSelector(Refereeing.NotMoot.selector, other);
         _refused(anyone, abi.encodeCall(ICourt.closeMoot, (other)), notMoot);
+        (uint128 stake, uint128 collateral) = (vault.totalStake(alice), market.task(elsewhere).collateral);
         market.reverse(elsewhere);
+        assertTrue(collateral != 0);
+        assertEq(vault.totalStake(alice), stake - collateral);
         theCourt.closeMoot(other);
         assertEq(vault.credit(bob), bond);
         assertEq(_frozen(alice), 0);

@@ -181,9 +181,16 @@ contract MarketVerdictsTest is MarketFixture {
         market.disputeOpened(disputed, 0);
         vault.tombstone(alice);
         vm.stopPrank();
+        uint128 stake = vault.totalStake(alice);
+        uint128 burned = vault.burned();
         market.reverse(claimed);
+        assertEq(vault.totalStake(alice), stake, "it has said nothing yet");
+        uint128 lost = market.task(committed).collateral + market.task(disputed).collateral;
         market.reverse(committed);
         market.reverse(disputed);
+        assertTrue(lost != 0);
+        assertEq(vault.totalStake(alice), stake - lost, "what stood for its results");
+        assertEq(vault.burned(), burned + lost);
         assertState(claimed, TaskState.Open);
         assertState(committed, TaskState.Open);
         assertState(disputed, TaskState.Open);

@@ -72,6 +72,19 @@ contract StepMachineTest is Test {
         assertEq(end, keccak256(abi.encodePacked(want[1])), "one NaN");
     }
 
+    function test_run_unknownElementTypes_revert() public {
+        uint8[4] memory none = [0, 7, 32, 255];
+        for (uint256 i = 0; i < none.length; i++) {
+            for (uint256 place = 0; place < 2; place++) {
+                IStepMachine.Environment memory env = _env(true, 0);
+                if (place == 0) env.dtype = none[i];
+                else env.operands[0].dtype = none[i];
+                vm.expectRevert(abi.encodeWithSelector(Environments.UnknownElementType.selector, none[i]));
+                machine.run(PROGRAM, _state(0, 2, 0, 9), 1, env);
+            }
+        }
+    }
+
     function test_load_beyondTheElements_is0WithoutAChunk() public view {
         (bytes32 end,) = machine.run(PROGRAM, _state(3, 3, 0, 0), 1, _env(true, 0));
         assertEq(end, keccak256(_state(4, 3, 0, 0)));
