@@ -146,7 +146,14 @@ fn told(dispute: &DisputeReport) -> String {
         other => paint(WARN, other),
     };
     let place = match &dispute.isolated {
-        Some(found) => format!("found {} in {} rounds", found.name, dispute.rounds),
+        Some(found) => {
+            let below = match (dispute.appeal_rounds, &dispute.step) {
+                (0, _) => String::new(),
+                (rounds, Some(_)) => format!(", the step in {rounds} more"),
+                (rounds, None) => format!(", {rounds} more on appeal"),
+            };
+            format!("found {} in {} rounds{below}", found.name, dispute.rounds)
+        }
         None => format!("ended after {} rounds ({})", dispute.rounds, dispute.reason),
     };
     format!(

@@ -2,61 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-
-use std::io::BufRead as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+#[path = "common/process.rs"]
+mod process;
 
 use common::text;
+use process::{chain_up, command, gavel};
 use serde_json::Value;
-
-const PASSWORD: &str = "correct horse";
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
-    command
-        .args(args)
-        .arg("--json")
-        .current_dir(dir)
-        .env("GAVEL_PASSWORD", PASSWORD)
-        .env_remove("GAVEL_RPC")
-        .env_remove("GAVEL_DEPLOYMENT")
-        .stdin(Stdio::null());
-    command
-}
-
-/// Runs to the end; gives status, the object printed, and standard error.
-fn gavel(dir: &Path, args: &[&str]) -> (Option<i32>, Value, String) {
-    let output = command(dir, args).output().unwrap();
-    let object = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-    (output.status.code(), object, text(&output.stderr))
-}
-
-/// Starts the chain in `dir` and gives its endpoint and block.
-fn chain_up(dir: &Path) -> (Running, String, u64) {
-    let mut child = command(dir, &["chain", "up", "--port", "0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut line).unwrap();
-    let first: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(first["event"], "listening");
-    let url = first["rpc"].as_str().unwrap().to_owned();
-    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
-    (Running(child), url, first["block"].as_u64().unwrap())
-}
 
 #[test]
 fn a_key_file_gives_its_address_to_whoever_has_the_password() {
@@ -105,7 +56,7 @@ fn contracts_are_deployed_over_http_and_survive_a_kill() {
     let dir = dir.path();
     let (_, key, _) = gavel(dir, &["key", "new", "deployer.json"]);
     let address = key["address"].as_str().unwrap();
-    let (mut chain, url, _) = chain_up(dir);
+    let (mut chain, url, _) = chain_up(dir, "gavel-chain");
     let deploy = [
         "chain",
         "deploy",
@@ -134,7 +85,7 @@ fn contracts_are_deployed_over_http_and_survive_a_kill() {
 
     chain.0.kill().unwrap();
     chain.0.wait().unwrap();
-    let (_again, _, block) = chain_up(dir);
+    let (_again, _, block) = chain_up(dir, "gavel-chain");
     assert!(
         block >= 9,
         "nine contracts were deployed, the chain is at block {block}"

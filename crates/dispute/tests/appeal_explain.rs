@@ -30,7 +30,7 @@ fn a_sum_is_explained_by_its_last_tap() {
     let execution = Execution::new(&case, 2).unwrap();
     let (mut taps, mut loads) = (0, Vec::new());
     for batch in 0..execution.batches() {
-        let found = explain(&case, 2, batch, 7).unwrap();
+        let found = explain(&case, &execution, batch, 7).unwrap();
         let fmas: Vec<&Executed> = (found.arithmetic.iter())
             .filter(|e| e.opcode == Opcode::Fma)
             .collect();
@@ -52,16 +52,75 @@ fn a_sum_is_explained_by_its_last_tap() {
         let bits = if l.input == 0 { &a } else { &b }[l.element as usize].to_bits();
         l.bits == u64::from(bits)
     }));
-    // the last batch adds the last block to the total, which is the element
-    let last = explain(&case, 2, execution.batches() - 1, 7).unwrap();
-    assert_eq!(last.deciding.opcode, Opcode::FAdd);
-    assert_eq!(last.deciding.result, execution.value());
+    // the last batch ends with the sum of the blocks, which is not what people ask about
+    let last = execution.batches() - 1;
+    assert_eq!(last_batch(&case, &execution), last);
+    let last = explain(&case, &execution, last, u64::from(1.5f32.to_bits())).unwrap();
+    let sum = last.arithmetic.last().unwrap();
+    assert_eq!((sum.opcode, sum.result), (Opcode::FAdd, execution.value()));
+    assert_eq!(last.deciding.opcode, Opcode::Fma);
+    let [x, y, t] = [0, 1, 2].map(|i| last.deciding.operands[i]);
     let text = format!(
-        "element [0, 2] (2), block 2, tap 599: add({:#010x}, {:#010x}) = {:#010x}; claimed 0x00000007",
-        last.deciding.operands[0], last.deciding.operands[1], last.value
+        "element [0, 2] (2), block 2, tap 599: fma({x:#010x}, {y:#010x}, {t:#010x}) = {:#010x}; \
+         the element is {:#010x} ({}), claimed 0x3fc00000 (1.5)",
+        last.deciding.result,
+        last.value,
+        f32::from_bits(last.value as u32)
     );
     assert_eq!(last.to_string(), text);
-    assert_eq!(explain(&case, 2, execution.batches(), 7), None);
+    assert_eq!(explain(&case, &execution, execution.batches(), 7), None);
+    let bound = execution.batches();
+    assert!(Execution::within(&case, 2, bound).is_some());
+    assert!(Execution::within(&case, 2, bound - 1).is_none());
+}
+
+/// The batch may hold none of the sum's taps.
+#[test]
+fn a_batch_between_taps_is_explained_by_what_it_does() {
+    let ones = |dims: [u64; 2]| Tensor::f32(dims, vec![1.0; (dims[0] * dims[1]) as usize]).unwrap();
+    let inputs = vec![(ones([1, 2]), From::Weight), (ones([2, 1]), From::Op)];
+    let op = Op::Gemm {
+        alpha_bits: 2f32.to_bits(),
+        beta_bits: 1f32.to_bits(),
+        trans_a: false,
+        trans_b: false,
+    };
+    let case = case_of(&World::new(SMALL, &op, inputs, digest_of));
+    let execution = Execution::new(&case, 0).unwrap();
+    let all = (0..execution.batches()).map(|batch| explain(&case, &execution, batch, 0).unwrap());
+    for found in all {
+        let has_tap = found.arithmetic.iter().any(|e| e.opcode == Opcode::Fma);
+        assert_eq!(found.deciding.opcode == Opcode::Fma, has_tap);
+        let text = found.to_string();
+        match found.tap {
+            _ if has_tap => assert!(text.contains("block 0, tap 1: fma("), "{text}"),
+            Some(tap) => assert!(text.contains(&format!("after tap {tap}: ")), "{text}"),
+            None => assert!(text.contains("batch 0: "), "{text}"),
+        }
+    }
+}
+
+#[test]
+fn conversions_are_shown_with_what_they_read() {
+    let say = |opcode, operand: u64, result| {
+        let operands = vec![operand];
+        (Executed {
+            opcode,
+            operands,
+            result,
+        })
+        .to_string()
+    };
+    assert_eq!(
+        say(Opcode::F16ToF32, 0x3c00, 0x3f80_0000),
+        "f16_to_f32(0x00003c00) = 0x3f800000"
+    );
+    assert_eq!(
+        say(Opcode::F32ToInt, 0x3f80_0000, 1),
+        "f32_to_i64(0x3f800000) = 0x00000001"
+    );
+    assert_eq!(say(Opcode::FLess, 1, 0), "less(0x00000001) = 0x00000000");
+    assert_eq!(say(Opcode::End, 1, 1), "end(0x00000001) = 0x00000001");
 }
 
 #[test]
@@ -72,12 +131,16 @@ fn a_copy_is_explained_by_what_it_ends_with() {
         perm: vec![2, 0, 1],
     };
     let world = World::new(SMALL, &op, inputs, digest_of);
-    let found = explain(&case_of(&world), 10, 0, 1).unwrap();
+    let case = case_of(&world);
+    let execution = Execution::new(&case, 10).unwrap();
+    assert_eq!(last_batch(&case, &execution), execution.batches() - 1);
+    let found = explain(&case, &execution, 0, 0x3f80_0000).unwrap();
     // output [4, 2, 3]: element [1, 1, 1] is input [1, 1, 1], 17
     assert_eq!(found.coordinates, [1, 1, 1]);
     assert_eq!(found.deciding.opcode, Opcode::End);
     assert_eq!(found.loads.last().map(|l| l.element), Some(17));
-    let text = "element [1, 1, 1] (10), batch 0: end(0x41880000) = 0x41880000; claimed 0x00000001";
+    let text = "element [1, 1, 1] (10), batch 0: end(0x41880000) = 0x41880000; \
+                the element is 0x41880000 (17), claimed 0x3f800000 (1)";
     assert_eq!(found.to_string(), text);
 }
 
@@ -87,8 +150,9 @@ fn a_softmax_is_explained_by_its_division() {
     let inputs = vec![(Tensor::f32([1, 12], values).unwrap(), From::Op)];
     let world = World::new(SMALL, &Op::Softmax { axis: 1 }, inputs, digest_of);
     let case = case_of(&world);
-    let last = Execution::new(&case, 11).unwrap().batches() - 1;
-    let found = explain(&case, 11, last, 0).unwrap();
+    let execution = Execution::new(&case, 11).unwrap();
+    let last = last_batch(&case, &execution);
+    let found = explain(&case, &execution, last, 0).unwrap();
     assert_eq!((found.deciding.opcode, found.tap), (Opcode::FDiv, None));
     assert_eq!(found.deciding.result, found.value);
     assert!(

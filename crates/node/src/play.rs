@@ -356,7 +356,7 @@ fn words(digests: &[Digest]) -> Vec<B256> {
     digests.iter().map(word).collect()
 }
 
-fn word(digest: &Digest) -> B256 {
+pub(crate) fn word(digest: &Digest) -> B256 {
     B256::from(digest.0)
 }
 

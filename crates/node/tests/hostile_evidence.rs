@@ -6,17 +6,17 @@ use gavel_model::{Node, Source, edge_bytes, live_bytes, weight_bytes};
 use gavel_node::evidence::{JudgeError, JudgeLimits, judge};
 use gavel_numerics::{DType, Op, TensorType};
 use gavel_trace::{
-    Base64Bytes, Digest, EVIDENCE_FORMAT, Evidence, FineIndex, FineTrace, HexBytes, InputSource,
-    InputTensor, Level1, MerkleTree, ModelHeader, ModelLeaf, OpenedBytes, OpenedSegment,
-    SegmentEntry, TaskFacts, TensorHeader, graph_node_leaf, height, live_root, model_leaf,
-    segments_tree, tensor_digest,
+    Base64Bytes, CHUNK_BYTES, ChunkOpening, ClaimedElement, Digest, EVIDENCE_FORMAT, Evidence,
+    FineIndex, FineTrace, HexBytes, InputSource, InputTensor, Level1, MerkleTree, ModelHeader,
+    ModelLeaf, OpenedBytes, OpenedSegment, SegmentEntry, TaskFacts, TensorHeader, graph_node_leaf,
+    height, live_root, model_leaf, segments_tree, tensor_digest,
 };
 use proptest::prelude::*;
 
 const LIMITS: JudgeLimits = JudgeLimits {
     work: 1 << 20,
     output_bytes: 1 << 20,
-    depth: 1 << 20,
+    batches: 1 << 17,
 };
 
 fn opened(tree: &MerkleTree, index: u64, bytes: Vec<u8>) -> OpenedBytes {
@@ -28,6 +28,33 @@ fn opened(tree: &MerkleTree, index: u64, bytes: Vec<u8>) -> OpenedBytes {
 
 /// A model of one node with these bytes, which reads weights only, and a provider who claims something.
 fn file(node: Vec<u8>, operands: &[(TensorHeader, Vec<u8>)]) -> Evidence {
+    claiming(node, operands, Digest([7; 32]))
+}
+
+/// [`file`] with a claimed tensor, of which an element is named, and perhaps a batch.
+fn naming(
+    node: Vec<u8>,
+    operands: &[(TensorHeader, Vec<u8>)],
+    (header, bytes): (&TensorHeader, &[u8]),
+    element: u64,
+    batch: Option<u64>,
+) -> Evidence {
+    let claimed = header.digest_bytes(bytes).unwrap();
+    let size = header.element_bytes().unwrap();
+    let index = element * size / CHUNK_BYTES as u64;
+    let chunk = ChunkOpening::open(header.clone(), bytes, index).unwrap();
+    let mut evidence = claiming(node, operands, claimed);
+    evidence.element = Some(ClaimedElement {
+        header: chunk.header,
+        chunk: Base64Bytes(chunk.chunk),
+        opening: chunk.opening,
+        element,
+        batch,
+    });
+    evidence
+}
+
+fn claiming(node: Vec<u8>, operands: &[(TensorHeader, Vec<u8>)], claimed: Digest) -> Evidence {
     let digests: Vec<Digest> = operands
         .iter()
         .map(|(header, bytes)| tensor_digest(header.dtype, &header.dims, bytes))
@@ -69,7 +96,6 @@ fn file(node: Vec<u8>, operands: &[(TensorHeader, Vec<u8>)]) -> Evidence {
         segments_root: segments.root(),
         assets_root: Digest::ZERO,
     };
-    let claimed = Digest([7; 32]);
     let fine = FineTrace::new(0, vec![claimed], 0, vec![claimed]).unwrap();
     let level1 = Level1::of_model(&model, vec![fine.live_root()]).unwrap();
     let input_digest = live_root(0, &[Digest([8; 32])]).unwrap();
@@ -195,15 +221,28 @@ proptest! {
         id in 0u16..=24,
         numbers in prop::collection::vec(number(), 11),
         operands in prop::collection::vec(operand(), 1..5),
+        at in any::<prop::sample::Index>(),
+        batch in prop::option::of(number()),
     ) {
         let words = words(id, &numbers);
         let output = fitting(id, &words, &operands);
         let known = output.is_some();
         let output = output.unwrap_or_else(|| TensorType::new(DType::F32, [1]));
-        let evidence = file(node(id, &words, &output), &operands);
+        let bytes = node(id, &words, &output);
+        // no operator gives these
+        let header = TensorHeader::new(output.dtype.id(), output.dims.clone()).unwrap();
+        let claimed = header.byte_len().map_or(0, |n| if n > 1 << 12 { 0 } else { n as usize });
+        let claimed = vec![0xff; claimed];
+        let evidence = match claimed.len() / header.element_bytes().unwrap() as usize {
+            0 => file(bytes, &operands),
+            n => naming(bytes, &operands, (&header, &claimed), at.index(n) as u64, batch),
+        };
         evidence.check_openings().unwrap();
         match judge(&evidence, &LIMITS) {
-            Ok(found) => prop_assert!(known && !found.claim_holds()),
+            Ok(found) => {
+                prop_assert!(known && !found.claim_holds());
+                prop_assert!(batch.is_some() || claimed.is_empty() || found.step.is_some());
+            }
             Err(JudgeError::TooLarge { .. }) => prop_assert!(known),
             Err(error) => prop_assert!(!known, "{error}"),
         }
@@ -246,4 +285,48 @@ fn a_file_may_not_ask_for_more_than_the_reader_gives() {
             .unwrap()
             .claim_holds()
     );
+}
+
+/// What a file says of an element is shown only where it is so.
+#[test]
+fn a_file_may_name_any_element_and_any_batch() {
+    let header = |dims: &[u64]| TensorHeader::new(1, dims.to_vec()).unwrap();
+    let ones = (header(&[300]), 1f32.to_le_bytes().repeat(300));
+    let sum = node(4, &[], &TensorType::new(DType::F32, [300]));
+    let mut claimed = 2f32.to_le_bytes().repeat(300);
+    claimed[299 * 4..].copy_from_slice(&3f32.to_le_bytes());
+    let step = |dims: &[u64], element, batch, limits: &JudgeLimits| {
+        let operands = [ones.clone(), ones.clone()];
+        let claimed = (&header(dims), &claimed[..]);
+        let evidence = naming(sum.clone(), &operands, claimed, element, batch);
+        let found = judge(&evidence, limits).unwrap();
+        assert!(!found.claim_holds());
+        found.step
+    };
+    let found = step(&[300], 299, None, &LIMITS).unwrap();
+    assert_eq!(
+        (found.element, found.coordinates.as_slice()),
+        (299, &[299][..])
+    );
+    let said = found.to_string();
+    for part in [
+        "add(0x3f800000, 0x3f800000) = 0x40000000",
+        "the element is 0x40000000 (2), claimed 0x40400000 (3)",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let batch = Some(found.batch);
+    assert_eq!(step(&[300], 299, batch, &LIMITS), Some(found));
+    // one that is right, one of a tensor of another shape, batches that the run does not have
+    assert_eq!(step(&[300], 298, None, &LIMITS), None);
+    assert_eq!(step(&[300, 1], 299, None, &LIMITS), None);
+    for batch in [1 << 20, u64::MAX] {
+        assert_eq!(step(&[300], 299, Some(batch), &LIMITS), None);
+    }
+    // more steps than the reader takes
+    let frugal = JudgeLimits {
+        batches: 0,
+        ..LIMITS
+    };
+    assert_eq!(step(&[300], 299, None, &frugal), None);
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gavel_dispute::appeal::MAX_BATCHES;
 use gavel_node::evidence::{deciding_step, gather};
 use gavel_node::roles::{JoinOptions, Order, join, post};
 use gavel_node::{Address, Blobs, Executor, Mirror, NodeError, Party, U256};
@@ -164,17 +165,16 @@ impl World {
     ///
     /// # Errors
     /// The chain fails, or the first task cannot be posted.
-    pub async fn run(self, tell: &mut dyn FnMut(&Line)) -> Result<Report, WorldError> {
-        let folder = self.evidence.clone();
-        let (report, shown) = self.run_showing(tell).await?;
-        if let Some(folder) = folder {
-            std::fs::create_dir_all(&folder)?;
-            for (id, evidence) in shown {
+    pub async fn run(mut self, tell: &mut dyn FnMut(&Line)) -> Result<Report, WorldError> {
+        let played = self.play(tell).await?;
+        if let Some(folder) = &self.evidence {
+            std::fs::create_dir_all(folder)?;
+            for (id, evidence) in self.shown().await? {
                 let file = folder.join(format!("dispute-{id}.json"));
                 std::fs::write(file, evidence.to_json().map_err(std::io::Error::other)?)?;
             }
         }
-        Ok(report)
+        self.report(played)
     }
 
     /// [`run`](Self::run), with the evidence of every dispute that isolated a place.
@@ -182,6 +182,12 @@ impl World {
         mut self,
         tell: &mut dyn FnMut(&Line),
     ) -> Result<(Report, Vec<(u64, Evidence)>), WorldError> {
+        let played = self.play(tell).await?;
+        let shown = self.shown().await?;
+        Ok((self.report(played)?, shown))
+    }
+
+    async fn play(&mut self, tell: &mut dyn FnMut(&Line)) -> Result<Played, WorldError> {
         let (before, books) = self.balances()?;
         let mut waiting = self.scenario.tasks.clone();
         waiting.sort_by_key(|plan| std::cmp::Reverse(plan.posted_after));
@@ -224,8 +230,11 @@ impl World {
             chain.advance_to(now + step)?;
             chain.mine()?;
         }
-        let shown = self.shown().await?;
-        Ok((self.report(before, books, finished)?, shown))
+        Ok(Played {
+            before,
+            books,
+            finished,
+        })
     }
 
     /// Says in words what the contract has just executed, as the requester, who is honest, computes it.
@@ -239,8 +248,13 @@ impl World {
             Err(NodeError::Evidence(_)) => None,
             other => other?,
         };
-        if let Some(step) = evidence.as_ref().and_then(deciding_step) {
-            line.details.extend(self.chronicle.step(dispute, &step));
+        if let Some(step) = evidence
+            .as_ref()
+            .and_then(|evidence| deciding_step(evidence, MAX_BATCHES))
+        {
+            // what was executed comes before what follows from it
+            line.details
+                .splice(0..0, self.chronicle.step(dispute, &step));
         }
         Ok(())
     }
@@ -341,12 +355,12 @@ impl World {
         Ok((everybody, books))
     }
 
-    fn report(
-        self,
-        before: Vec<(Holdings, bool)>,
-        books_before: Books,
-        finished: bool,
-    ) -> Result<Report, WorldError> {
+    fn report(self, played: Played) -> Result<Report, WorldError> {
+        let Played {
+            before,
+            books: books_before,
+            finished,
+        } = played;
         let (after, books_after) = self.balances()?;
         let holdings = before.iter().zip(&after);
         let balances: Vec<BalanceReport> = (self.members.iter().zip(holdings))
@@ -409,6 +423,13 @@ impl World {
             watched: self.scenario.is_watched(),
         })
     }
+}
+
+/// What was before a world ran, and whether everything in it has ended.
+struct Played {
+    before: Vec<(Holdings, bool)>,
+    books: Books,
+    finished: bool,
 }
 
 /// Runs a world on a runtime of its own: nothing in it depends on another thread.

@@ -4,6 +4,7 @@ use gavel_dispute::appeal::Explanation;
 use gavel_node::board::DisputeEntry;
 use gavel_node::evidence::{JudgeLimits, Judgement, gather, judge};
 use gavel_node::game;
+use gavel_settlement::bindings::AppealOutcome;
 use gavel_sim::timeline::isolated;
 use gavel_trace::Evidence;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::network::block_on;
 use crate::output::Output;
 
 /// Loads that people are shown.
-const LOADS: usize = 4;
+const LOADS: usize = 2;
 
 pub(crate) fn run(command: DisputeCommand, out: Output) -> Result<Exit, Failure> {
     match command {
@@ -35,14 +36,19 @@ async fn explain(args: ExplainArgs, out: Output) -> Result<Exit, Failure> {
     let me = party::reader(&network, executor, party::blobs(&args.blobs.blobs)?);
     let what = format!("dispute {id}");
     let d = &entry.dispute;
-    let model = board
-        .task(d.task)
-        .and_then(|task| me.executor.model(&task.model));
-    let place = model.filter(|_| d.isolated_at != 0).map(|model| {
-        let points = u64::from(model.header().commit_points.max(1));
-        let (step, segment) = (d.leaf_index / points, d.leaf_index % points);
-        isolated(&model, step as u32, segment as u32, game::place(d))
-    });
+    let wanted = board.task(d.task).map(|task| task.model);
+    let Some(model) = wanted.and_then(|wanted| me.executor.model(&wanted)) else {
+        let of = wanted.map_or_else(|| "unknown".to_owned(), |model| model.to_string());
+        return Err(
+            Failure::new(format!("dispute {id} is not about {}", args.model))
+                .expected(format!("its task's model, of model_id {of}"))
+                .hint(format!("gavel task show {}", d.task)),
+        );
+    };
+    let points = u64::from(model.header().commit_points.max(1));
+    let (step, segment) = (d.leaf_index / points, d.leaf_index % points);
+    let place =
+        (d.isolated_at != 0).then(|| isolated(&model, step as u32, segment as u32, game::place(d)));
     let evidence = gather(&me, board, id).await.at(&what)?;
     let judged = match &evidence {
         Some(evidence) => Some(judge(evidence, &JudgeLimits::default()).at(&what)?),
@@ -50,55 +56,87 @@ async fn explain(args: ExplainArgs, out: Output) -> Result<Exit, Failure> {
     };
     let found = judged.as_ref().and_then(|j| j.step.as_ref());
 
+    let moves = match entry.appeal.rounds {
+        0 => entry.moves.to_string(),
+        rounds => format!("{}, with {rounds} rounds below the operator", entry.moves),
+    };
     out.facts(&[
         ("dispute", format!("{id}: {}", super::task::word(&d.state))),
         ("task", format!("{}, attempt {}", d.task, d.attempt)),
         ("provider", d.provider.to_string()),
         ("challenger", d.challenger.to_string()),
-        (
-            "moves",
-            format!(
-                "{}, and {} rounds below the operator",
-                entry.moves, entry.appeal.rounds
-            ),
-        ),
+        ("moves", moves),
         ("ruling", ruling(entry)),
     ]);
-    let Some(place) = place else {
-        out.line("\nNo operator was isolated: it ended, or stands, before that.");
-        out.json(
-            &json!({"dispute": super::task::dispute(board, id), "place": null, "step": null}),
-        )?;
-        return Ok(Exit::Done);
-    };
-    out.facts(&[("place", format!("{}, in step {}", place.name, place.step))]);
-    match (&judged, found) {
-        (Some(judged), _) if judged.claim_holds() => {
-            out.line("\nThe provider computed this place rightly.");
-        }
-        (Some(_), Some(step)) => show(&place.name, place.step, step, entry, out),
-        (Some(judged), None) => {
-            out.line("\nThe provider's output there is wrong; it has shown no more of it than its digest.");
-            digests(judged, out);
-        }
-        (None, _) => {
-            out.line("\nThe task's input is not in the blob store: nothing can be computed again.")
-        }
+    if let Some(by) = entry.appealed_by {
+        let who = match by.is_zero() {
+            true => "without a ruling, as no referee could be had".to_owned(),
+            false => format!("by {by}"),
+        };
+        out.facts(&[("appeal", format!("{who}: {}", outcome(entry)))]);
     }
-    if evidence.is_some() {
-        out.next(format!(
-            "gavel challenge evidence {id} --model {}",
-            args.model
-        ));
+    match (&place, &judged) {
+        (None, _) => {
+            out.line("\nNo operator was isolated: it ended, or stands, before that.");
+            out.next("gavel challenge list");
+        }
+        (Some(place), judged) => {
+            out.facts(&[("place", format!("{}, in step {}", place.name, place.step))]);
+            let executed = executed(evidence.as_ref());
+            told(judged.as_ref(), executed, &args.blobs.blobs, out);
+            out.next(match evidence {
+                Some(_) => format!("gavel challenge evidence {id} --model {}", args.model),
+                None => format!("gavel task show {}", d.task),
+            });
+        }
     }
     out.json(&json!({
         "dispute": super::task::dispute(board, id),
         "place": place,
         "claim": judged.as_ref().map(Judgement::claim_holds),
-        "executed_on_chain": entry.appeal.decided.is_some(),
-        "step": found.map(|step| step_json(step, evidence.as_ref())),
+        "appeal": entry.appealed_by.map(|by| json!({
+            "by": by, "outcome": outcome(entry), "rounds": entry.appeal.rounds,
+        })),
+        "executed_on_chain": executed(evidence.as_ref()).is_some(),
+        "step": found.map(step_json),
     }))?;
     Ok(Exit::Done)
+}
+
+/// The batch that the contract has executed about the isolated place, if one decided.
+fn executed(evidence: Option<&Evidence>) -> Option<u64> {
+    evidence?.element.as_ref()?.batch
+}
+
+/// What is right or wrong at the isolated place.
+fn told(judged: Option<&Judgement>, executed: Option<u64>, blobs: &str, out: Output) {
+    let Some(judged) = judged else {
+        out.line(format!(
+            "\nThe task's input is not in {blobs}: nothing can be computed again."
+        ));
+        return;
+    };
+    if judged.claim_holds() {
+        out.line("\nThe provider computed this place rightly.");
+    } else if let Some(step) = &judged.step {
+        show(step, executed, out);
+    } else {
+        out.line("\nThe provider's output there is wrong. Which number of it is not known here: its digest is all that was shown.");
+        out.facts(&[
+            ("claimed", judged.claimed.to_string()),
+            ("computed", judged.recomputed.to_string()),
+        ]);
+    }
+}
+
+fn outcome(entry: &DisputeEntry) -> &'static str {
+    match entry.appeal.game.as_ref().map(|game| game.outcome) {
+        Some(AppealOutcome::Guilty) => "the provider is guilty",
+        Some(AppealOutcome::Cleared) => "the provider is cleared",
+        Some(AppealOutcome::Void) => "it cannot be judged",
+        Some(AppealOutcome::Pending) => "being played",
+        None => "nobody judges it",
+    }
 }
 
 fn ruling(entry: &DisputeEntry) -> String {
@@ -111,34 +149,28 @@ fn ruling(entry: &DisputeEntry) -> String {
     format!("{said}, by {}", d.referee)
 }
 
-fn show(place: &str, number: u32, step: &Explanation, entry: &DisputeEntry, out: Output) {
-    let executed = match &entry.appeal.decided {
-        Some((_, batch)) => format!("Batch {} was executed by the contract. ", batch.batch),
-        None => "Nothing was executed on chain: this is computed here. ".to_owned(),
+fn show(step: &Explanation, executed: Option<u64>, out: Output) {
+    let executed = match executed {
+        Some(batch) => format!("Batch {batch} was executed by the contract."),
+        None => "The contract executed no step of it: this is computed here.".to_owned(),
     };
-    out.line(format!("\n{executed}It comes down to"));
-    out.line(format!("  step {number}, {place}, {step}"));
-    for load in step.loads.iter().rev().take(LOADS).rev() {
+    out.line(format!("\n{executed} It comes down to"));
+    out.line(format!("  {}: {}", step.place(), step.deciding));
+    out.line(format!("  {}", step.outcome()));
+    // the last are those that the deciding instruction works on
+    let first = step.loads.len().saturating_sub(LOADS);
+    for load in &step.loads[first..] {
         out.line(format!(
-            "  input {}, element {}: {:#010x}",
-            load.input, load.element, load.bits
+            "  element {} of input {}, loaded before it: {}",
+            load.element,
+            load.input,
+            load.number()
         ));
     }
-    out.facts(&[
-        ("claimed", format!("{:#010x}", step.claimed)),
-        ("computed", format!("{:#010x}", step.value)),
-    ]);
-}
-
-fn digests(judged: &Judgement, out: Output) {
-    out.facts(&[
-        ("claimed", judged.claimed.to_string()),
-        ("computed", judged.recomputed.to_string()),
-    ]);
 }
 
 /// The step for programs; bits in hex.
-pub(super) fn step_json(step: &Explanation, evidence: Option<&Evidence>) -> Value {
+pub(super) fn step_json(step: &Explanation) -> Value {
     let hex = |bits: u64| format!("{bits:#x}");
     json!({
         "words": step.to_string(),
@@ -155,6 +187,6 @@ pub(super) fn step_json(step: &Explanation, evidence: Option<&Evidence>) -> Valu
         "loads": step.loads.iter().map(|load| json!({
             "input": load.input, "element": load.element, "bits": hex(load.bits),
         })).collect::<Vec<_>>(),
-        "dtype": evidence.and_then(|e| e.element.as_ref()).map(|e| e.header.dtype),
+        "dtype": step.dtype.id(),
     })
 }

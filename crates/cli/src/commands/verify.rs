@@ -28,7 +28,7 @@ pub(crate) fn run(file: &Path, out: Output) -> Result<Exit, Failure> {
         "operator": found.operator,
         "node": found.node,
         "ruling": found.ruling_holds,
-        "step": found.step.as_ref().map(|step| super::dispute::step_json(step, Some(&evidence))),
+        "step": found.step.as_ref().map(super::dispute::step_json),
         "task": evidence.task,
         "trace_root": evidence.commitment.trace_root,
         "leaf_index": evidence.leaf_index,
@@ -68,7 +68,10 @@ fn show(evidence: &Evidence, found: &Judgement, out: Output) {
         out.facts(&[("ruling", holds.to_owned())]);
     }
     if let Some(step) = &found.step {
-        out.facts(&[("step", step.to_string())]);
+        out.facts(&[
+            ("step", format!("{}: {}", step.place(), step.deciding)),
+            ("element", step.outcome()),
+        ]);
     }
     out.line("\nOn the chain that this is about, see for yourself:");
     out.facts(&[

@@ -44,6 +44,7 @@ impl<'a> Application<'a> {
 #[derive(Clone, Debug)]
 pub struct Execution<'a> {
     application: Application<'a>,
+    element: u64,
     /// Machines every `stride` batches, from the start.
     checkpoints: Vec<Machine>,
     stride: u64,
@@ -55,17 +56,23 @@ impl<'a> Execution<'a> {
     /// Runs the program for `element`. `None` where there is no such program, or where it does not end in the
     /// steps that an element may take.
     pub fn new(case: &'a OperatorCase, element: u64) -> Option<Execution<'a>> {
+        Execution::within(case, element, MAX_BATCHES)
+    }
+
+    /// [`new`](Self::new) for whoever cannot afford every run: `None` also where it takes more than `batches`.
+    pub fn within(case: &'a OperatorCase, element: u64, batches: u64) -> Option<Execution<'a>> {
         let inputs = case.operands.iter().map(|operand| &*operand.tensor);
         let application = Application::new(&case.node, inputs.collect())?;
         let mut run = Execution {
             application,
+            element,
             checkpoints: Vec::new(),
             stride: 1,
             batches: 0,
             value: 0,
         };
         let mut state = State::start(element);
-        while run.batches < MAX_BATCHES {
+        while run.batches < batches.min(MAX_BATCHES) {
             if let State::Running(machine) = &state {
                 run.keep(machine);
             }
@@ -135,6 +142,10 @@ impl<'a> Execution<'a> {
         let (program, env) = (self.application.program, self.application.env());
         let (_, reads) = end.advance_reading(program, &env, BATCH_STEPS);
         (start, end, reads)
+    }
+
+    pub(super) fn element(&self) -> u64 {
+        self.element
     }
 
     pub(super) fn application(&self) -> &Application<'a> {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use gavel_numerics::DType;
 use gavel_numerics::batch::{BATCH_STEPS, State};
-use gavel_numerics::program::{Instruction, Opcode, Program};
+use gavel_numerics::program::{Opcode, Program};
 use gavel_numerics::reference::{Environment, Machine};
 
 use super::{Execution, OperatorCase};
@@ -18,7 +19,7 @@ const C256_OPERATORS: std::ops::RangeInclusive<u16> = 1..=3;
 pub struct Executed {
     /// What it does.
     pub opcode: Opcode,
-    /// Bits of its operands; of an f32 the low 32.
+    /// Bits of its operands, each as wide as it is read.
     pub operands: Vec<u64>,
     /// Bits of its result; of End those of the element.
     pub result: u64,
@@ -31,6 +32,8 @@ pub struct Loaded {
     pub input: usize,
     /// Flat index of the element.
     pub element: u64,
+    /// Element type of the input.
+    pub dtype: DType,
     /// Its bits.
     pub bits: u64,
 }
@@ -42,6 +45,8 @@ pub struct Explanation {
     pub element: u64,
     /// Its place along each axis.
     pub coordinates: Vec<u64>,
+    /// Element type of the output.
+    pub dtype: DType,
     /// Number of the batch, from 0.
     pub batch: u64,
     /// Claimed bits of the element.
@@ -52,7 +57,8 @@ pub struct Explanation {
     pub arithmetic: Vec<Executed>,
     /// Loads of the batch, in order.
     pub loads: Vec<Loaded>,
-    /// What the batch's end depends on last: its last floating-point instruction or, where it has none, its last instruction.
+    /// What the batch is about: of a C256 sum its last fma; else its last floating-point instruction or, where there is
+    /// none, its last instruction.
     pub deciding: Executed,
     /// Where the sum is in the order C256: index of the last fma so far.
     pub tap: Option<u64>,
@@ -63,12 +69,51 @@ impl Explanation {
     pub fn block(&self) -> Option<u64> {
         self.tap.map(|tap| tap / BLOCK)
     }
+
+    /// Where the deciding instruction stands, in words.
+    pub fn place(&self) -> String {
+        let element = format!("element {:?} ({})", self.coordinates, self.element);
+        match self.tap {
+            Some(tap) if self.deciding.opcode == Opcode::Fma => {
+                format!("{element}, block {}, tap {tap}", tap / BLOCK)
+            }
+            Some(tap) => format!("{element}, after tap {tap}"),
+            None => format!("{element}, batch {}", self.batch),
+        }
+    }
+
+    /// What the element is and what was claimed, in words.
+    pub fn outcome(&self) -> String {
+        let number = |bits| number(self.dtype, bits);
+        format!(
+            "the element is {}, claimed {}",
+            number(self.value),
+            number(self.claimed)
+        )
+    }
 }
 
-/// What batch `batch` of the run for `element` computes. `None` where the machine has halted before it, and where the program
-/// does not run.
-pub fn explain(case: &OperatorCase, element: u64, batch: u64, claimed: u64) -> Option<Explanation> {
-    let execution = Execution::new(case, element)?;
+impl Loaded {
+    /// Its bits in words: in hex and, of an f32, in decimal.
+    pub fn number(&self) -> String {
+        number(self.dtype, self.bits)
+    }
+}
+
+fn number(dtype: DType, bits: u64) -> String {
+    match dtype {
+        DType::F32 => format!("{} ({})", hex(bits), f32::from_bits(bits as u32)),
+        _ => hex(bits),
+    }
+}
+
+/// What batch `batch` of an element's run computes. `None` where the machine has halted before it.
+pub fn explain(
+    case: &OperatorCase,
+    execution: &Execution<'_>,
+    batch: u64,
+    claimed: u64,
+) -> Option<Explanation> {
     let (program, env) = (
         execution.application().program,
         execution.application().env(),
@@ -78,15 +123,15 @@ pub fn explain(case: &OperatorCase, element: u64, batch: u64, claimed: u64) -> O
     };
     let (mut arithmetic, mut loads, mut last) = (Vec::new(), Vec::new(), None);
     for _ in 0..BATCH_STEPS {
-        let read = machine.read(program, &env).and_then(|read| {
-            let element = read.element?;
-            Some((read.input, element))
-        });
+        let read = machine.read(program, &env);
         let (executed, ended) = execute(&mut machine, program, &env)?;
-        if let Some((input, element)) = read {
+        if let Some(read) = read
+            && let Some(element) = read.element
+        {
             loads.push(Loaded {
-                input,
+                input: read.input,
                 element,
+                dtype: case.operands.get(read.input)?.tensor.dtype(),
                 bits: executed.result,
             });
         }
@@ -98,29 +143,72 @@ pub fn explain(case: &OperatorCase, element: u64, batch: u64, claimed: u64) -> O
             break;
         }
     }
-    let fmas = |found: &[Executed]| found.iter().filter(|e| e.opcode == Opcode::Fma).count() as u64;
-    let tap = C256_OPERATORS
-        .contains(&case.node.op)
-        .then(|| fmas_before(&execution, element, batch) + fmas(&arithmetic))
-        .and_then(|taps| taps.checked_sub(1));
+    let is_fma = |e: &&Executed| e.opcode == Opcode::Fma;
+    let (tap, of_sum) = match is_sum(case) {
+        true => {
+            let taps =
+                fmas_before(execution, batch) + arithmetic.iter().filter(is_fma).count() as u64;
+            (taps.checked_sub(1), arithmetic.iter().rfind(is_fma))
+        }
+        false => (None, None),
+    };
+    let element = execution.element();
     Some(Explanation {
         element,
         coordinates: coordinates(&case.node.dims, element),
+        dtype: DType::from_id(case.node.dtype)?,
         batch,
         claimed,
         value: execution.value(),
-        deciding: arithmetic.last().cloned().or(last)?,
+        deciding: of_sum.or(arithmetic.last()).cloned().or(last)?,
         arithmetic,
         loads,
         tap,
     })
 }
 
+/// The last batch of a run that computes something: of a C256 sum one with a tap. The last of all where there is none,
+/// as of a copy.
+pub fn last_batch(case: &OperatorCase, execution: &Execution<'_>) -> u64 {
+    let computes = |opcode: Opcode| match is_sum(case) {
+        true => opcode == Opcode::Fma,
+        false => is_float(opcode),
+    };
+    let mut last = None;
+    walk(execution, execution.batches(), |step, opcode| {
+        if computes(opcode) {
+            last = Some(step / BATCH_STEPS);
+        }
+    });
+    last.unwrap_or(execution.batches().saturating_sub(1))
+}
+
+fn is_sum(case: &OperatorCase) -> bool {
+    C256_OPERATORS.contains(&case.node.op)
+}
+
+/// Instructions that read or give a floating-point number.
 fn is_float(opcode: Opcode) -> bool {
+    use Opcode::*;
+    let converts = matches!(opcode, ToF32 | SignedToF32 | F16ToF32 | Bf16ToF32);
+    converts || reads_f32(opcode)
+}
+
+fn reads_f32(opcode: Opcode) -> bool {
     use Opcode::*;
     matches!(
         opcode,
-        FAdd | FSub | FMul | FDiv | FSqrt | Fma | FMax | FMin | FLess | ToF32
+        FAdd | FSub
+            | FMul
+            | FDiv
+            | FSqrt
+            | Fma
+            | FMax
+            | FMin
+            | FLess
+            | F32ToInt
+            | F32ToF16
+            | F32ToBf16
     )
 }
 
@@ -131,7 +219,13 @@ fn execute(
     env: &Environment<'_>,
 ) -> Option<(Executed, bool)> {
     let next = *program.code().get(machine.counter as usize)?;
-    let operands = operands(machine, &next);
+    let width = match next.opcode {
+        Opcode::F16ToF32 | Opcode::Bf16ToF32 => u64::from(u16::MAX),
+        opcode if reads_f32(opcode) => u64::from(u32::MAX),
+        _ => u64::MAX,
+    };
+    let operands = next.operands(&machine.registers);
+    let operands = operands.into_iter().map(|word| word & width).collect();
     let ended = machine.step(program, env);
     let written = machine.registers.get(usize::from(next.d)).copied();
     let executed = Executed {
@@ -142,37 +236,29 @@ fn execute(
     Some((executed, ended.is_some()))
 }
 
-fn operands(machine: &Machine, i: &Instruction) -> Vec<u64> {
-    use Opcode::*;
-    let registers = match i.opcode {
-        Fma | Select => vec![i.a, i.b, i.immediate as u8],
-        FSqrt | ToF32 | End => vec![i.a],
-        _ => vec![i.a, i.b],
-    };
-    let word = |register: u8| machine.registers.get(usize::from(register)).copied();
-    let words = registers.into_iter().filter_map(word);
-    match i.opcode {
-        ToF32 => words.collect(),
-        opcode if is_float(opcode) => words.map(|word| u64::from(word as u32)).collect(),
-        _ => words.collect(),
-    }
-}
-
-/// Fma's of the batches before.
-fn fmas_before(execution: &Execution<'_>, element: u64, batch: u64) -> u64 {
+/// Runs so many batches from the start and shows every step's number and instruction.
+fn walk(execution: &Execution<'_>, batches: u64, mut show: impl FnMut(u64, Opcode)) {
     let (program, env) = (
         execution.application().program,
         execution.application().env(),
     );
-    let mut machine = Machine::new(element);
-    let mut fmas = 0;
-    for _ in 0..batch * BATCH_STEPS {
-        let next = program.code().get(machine.counter as usize);
-        fmas += u64::from(next.is_some_and(|i| i.opcode == Opcode::Fma));
+    let mut machine = Machine::new(execution.element());
+    for step in 0..batches.saturating_mul(BATCH_STEPS) {
+        let Some(next) = program.code().get(machine.counter as usize) else {
+            return;
+        };
+        show(step, next.opcode);
         if machine.step(program, &env).is_some() {
-            break;
+            return;
         }
     }
+}
+
+fn fmas_before(execution: &Execution<'_>, batch: u64) -> u64 {
+    let mut fmas = 0;
+    walk(execution, batch, |_, opcode| {
+        fmas += u64::from(opcode == Opcode::Fma);
+    });
     fmas
 }
 
@@ -194,11 +280,19 @@ fn coordinates(dims: &[u64], element: u64) -> Vec<u64> {
 impl fmt::Display for Executed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.opcode {
-            Opcode::ToF32 => "f32".to_owned(),
+            Opcode::ToF32 => "u64_to_f32".to_owned(),
+            Opcode::SignedToF32 => "i64_to_f32".to_owned(),
+            Opcode::F32ToInt => "f32_to_i64".to_owned(),
+            Opcode::F16ToF32 => "f16_to_f32".to_owned(),
+            Opcode::Bf16ToF32 => "bf16_to_f32".to_owned(),
+            Opcode::F32ToF16 => "f32_to_f16".to_owned(),
+            Opcode::F32ToBf16 => "f32_to_bf16".to_owned(),
+            Opcode::SignExtend => "sign_extend".to_owned(),
+            Opcode::Fma => "fma".to_owned(),
             opcode => {
                 let name = format!("{opcode:?}").to_lowercase();
-                let float = is_float(opcode) && opcode != Opcode::Fma;
-                name[usize::from(float)..].to_owned()
+                let prefix = if is_float(opcode) { "f" } else { "" };
+                name.strip_prefix(prefix).unwrap_or(&name).to_owned()
             }
         };
         let operands: Vec<String> = self.operands.iter().map(|bits| hex(*bits)).collect();
@@ -212,11 +306,6 @@ fn hex(bits: u64) -> String {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "element {:?} ({}), ", self.coordinates, self.element)?;
-        match (self.block(), self.tap) {
-            (Some(block), Some(tap)) => write!(f, "block {block}, tap {tap}")?,
-            _ => write!(f, "batch {}", self.batch)?,
-        }
-        write!(f, ": {}; claimed {}", self.deciding, hex(self.claimed))
+        write!(f, "{}: {}; {}", self.place(), self.deciding, self.outcome())
     }
 }

@@ -19,7 +19,7 @@ mod view;
 
 pub use decide::{decide_appeal, propose_appeal};
 pub use execution::Execution;
-pub use explain::{Executed, Explanation, Loaded, explain};
+pub use explain::{Executed, Explanation, Loaded, explain, last_batch};
 pub use knowledge::{Case, Operand, OperatorCase};
 pub use model::{AppealModel, AppealSetup};
 pub use moves::{

@@ -8,7 +8,7 @@ use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::IAppealLevels as levels;
 use gavel_trace::Digest;
 
-use super::word;
+use crate::play::word;
 use crate::{Address, B256};
 
 pub(super) fn open_tensor(court: Address, id: U256, open: OpenTensor) -> levels::openTensorCall {

@@ -241,7 +241,3 @@ fn said(next: &AppealMove, id: u64) -> String {
     };
     format!("{what} in the appeal of dispute {id}")
 }
-
-pub(crate) fn word(digest: &Digest) -> crate::B256 {
-    crate::B256::from(digest.0)
-}

@@ -64,7 +64,7 @@ pub struct DisputeEntry {
     pub rows: Vec<Row>,
     /// The rows with which the segment was posted.
     pub segment: Option<SegmentRows>,
-    /// Moves so far: rows, picks, segments, direct isolations.
+    /// Moves so far, of the dissection and of appeals; rulings, appeals and time-outs are not among them.
     pub moves: u32,
     /// Whether the audits contract opened it.
     pub by_audit: bool,

@@ -302,7 +302,9 @@ fn appeals(
         return Ok(());
     };
     touched.providers.insert(entry.dispute.referee);
-    entry.moves += 1;
+    // what the contract does by itself is nobody's move
+    let by_itself = matches!(event, E::AppealOpened(_) | E::AppealEnded(_));
+    entry.moves += u32::from(!by_itself);
     let appeal = &mut entry.appeal;
     match event {
         E::AppealOpened(_) => appeal.restart(),

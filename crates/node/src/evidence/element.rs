@@ -1,9 +1,7 @@
 //! Where in a provider's output it is wrong, as far as that was shown.
 
 use gavel_numerics::Tensor;
-use gavel_trace::{
-    Base64Bytes, CHUNK_BYTES, ChunkOpening, ClaimedElement, Digest, TensorHeader, chunk_tree,
-};
+use gavel_trace::{Base64Bytes, CHUNK_BYTES, ChunkOpening, ClaimedElement, Digest, chunk_tree};
 
 use super::path::ProviderTree;
 use crate::ShownTensor;
@@ -27,10 +25,11 @@ pub(super) fn claimed_element(
 ) -> Option<ClaimedElement> {
     let own = ShownTensor::of(own);
     if let Some(appeal) = known.appeal {
-        let found = match &appeal.decided {
-            Some((shown, step)) => of_appeal(shown, Some(step.batch), claimed, &own),
-            None => of_appeal(&appeal.shown, None, claimed, &own),
-        };
+        // a dispute may be appealed more than once, about different places
+        let decided = appeal.decided.as_ref();
+        let decided = decided.map(|(shown, step)| (shown, Some(step.batch)));
+        let mut known = decided.into_iter().chain([(&appeal.shown, None)]);
+        let found = known.find_map(|(shown, batch)| of_appeal(shown, batch, claimed, &own));
         if found.is_some() {
             return found;
         }
@@ -65,23 +64,17 @@ fn of_appeal(
     own: &ShownTensor,
 ) -> Option<ClaimedElement> {
     let (element, _) = shown.element?;
-    let header: &TensorHeader = &own.header;
-    let size = header.element_bytes().ok()?;
+    let size = own.header.element_bytes().ok()?;
     let index = element.checked_mul(size)? / CHUNK_BYTES as u64;
     let tree = chunk_tree(&own.bytes.0).ok()?;
     let tree = ProviderTree::find(&tree, &shown.chunk_root, index, &shown.rows)?;
     let found = ClaimedElement {
-        header: header.clone(),
+        header: own.header.clone(),
         chunk: Base64Bytes(shown.chunk.clone()),
         opening: tree.open(index)?,
         element,
         batch,
     };
     // what a log says of another output is no part of this file
-    let chunk = ChunkOpening {
-        header: found.header.clone(),
-        chunk: found.chunk.0.clone(),
-        opening: found.opening.clone(),
-    };
-    (chunk.tensor_digest().ok()? == *claimed).then_some(found)
+    (found.chunk_opening().tensor_digest().ok()? == *claimed).then_some(found)
 }

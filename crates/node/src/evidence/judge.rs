@@ -20,8 +20,8 @@ pub struct JudgeLimits {
     pub work: u64,
     /// Most bytes of its output.
     pub output_bytes: u64,
-    /// Most work of one element for the step that goes wrong to be looked for: a machine takes its steps one by one.
-    pub depth: u64,
+    /// Most batches of an element's run for the step that goes wrong to be looked for: a machine takes its steps one by one.
+    pub batches: u64,
 }
 
 impl Default for JudgeLimits {
@@ -29,7 +29,7 @@ impl Default for JudgeLimits {
         JudgeLimits {
             work: 1 << 38,
             output_bytes: 1 << 30,
-            depth: 1 << 22,
+            batches: 1 << 19,
         }
     }
 }
@@ -119,21 +119,22 @@ pub fn judge(evidence: &Evidence, limits: &JudgeLimits) -> Result<Judgement, Jud
     if found != NUMERICS_VERSION {
         return Err(JudgeError::Numerics { found });
     }
-    let (operator, recomputed, step) = match evidence.isolated {
+    let (operator, recomputed) = match evidence.isolated {
         FineIndex::Op(_) => {
-            let (name, output, depth) = operator(&checked, limits)?;
-            let step = (depth <= limits.depth).then(|| deciding_step(evidence));
-            (Some(name), output, step.flatten())
+            let (name, output) = operator(&checked, limits)?;
+            (Some(name), output)
         }
-        FineIndex::Live(slot) => (None, copied(&checked, slot)?, None),
+        FineIndex::Live(slot) => (None, copied(&checked, slot)?),
     };
+    let holds = evidence.claim_holds(&recomputed);
+    let step = (!holds).then(|| deciding_step(evidence, limits.batches));
     Ok(Judgement {
         operator,
         node: checked.node_index,
         claimed: evidence.claimed_digest,
         recomputed,
         ruling_holds: evidence.ruling_holds(&recomputed),
-        step: step.filter(|_| !evidence.claim_holds(&recomputed)),
+        step: step.flatten(),
     })
 }
 
@@ -148,11 +149,11 @@ fn copied(checked: &CheckedEvidence<'_>, slot: u32) -> Result<Digest, JudgeError
     fits.copied().ok_or(JudgeError::Input { position: 0 })
 }
 
-/// Name, output digest, and work of one element.
+/// Name and output digest.
 fn operator(
     checked: &CheckedEvidence<'_>,
     limits: &JudgeLimits,
-) -> Result<(&'static str, Digest, u64), JudgeError> {
+) -> Result<(&'static str, Digest), JudgeError> {
     let evidence = checked.evidence;
     let bytes = &evidence.node.bytes.0;
     let (op, output) = Node::decode(bytes).ok_or(JudgeError::Bytes { what: "node" })?;
@@ -182,9 +183,7 @@ fn operator(
         return Err(JudgeError::Bytes { what: "node" });
     }
     let operands: Vec<&Tensor> = tensors.iter().collect();
-    let elements = output.elements().unwrap_or(1).max(1) as u64;
-    let depth = op.work(&types, &output) / elements;
-    Ok((op.name(), digest(&recompute(&op, &operands)?), depth))
+    Ok((op.name(), digest(&recompute(&op, &operands)?)))
 }
 
 /// The output's type, if the reader can afford to compute it.

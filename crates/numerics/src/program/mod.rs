@@ -193,6 +193,21 @@ impl Instruction {
         [self.opcode as u8, self.d, self.a, self.b, i0, i1, i2, i3]
     }
 
+    /// What it works on, given the registers: those that it reads, in the order of its fields, then a number that it carries.
+    pub fn operands(&self, registers: &[u64; REGISTERS]) -> Vec<u64> {
+        let form = self.opcode.form();
+        let third = form.immediate == Immediate::Register;
+        let named = [(form.a, self.a), (form.b, self.b), (third, self.c())];
+        let read = named.iter().filter(|(used, _)| *used);
+        let mut words: Vec<u64> = read
+            .map(|(_, register)| registers[usize::from(*register) % REGISTERS])
+            .collect();
+        if form.immediate == Immediate::Word {
+            words.push(self.immediate.into());
+        }
+        words
+    }
+
     /// The third operand; well-formed instructions name one of the registers.
     pub(crate) fn c(&self) -> u8 {
         self.immediate as u8

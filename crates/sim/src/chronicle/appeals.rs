@@ -128,12 +128,20 @@ fn states(e: &StatesRevealed) -> Vec<Said> {
 }
 
 fn appeal_ended(e: &AppealEnded) -> Vec<Said> {
-    let why = super::word(&e.reason);
+    let late = super::word(&e.reason) == "timeout";
+    let headline = late.then(|| {
+        let what = format!(
+            "ends the appeal game of dispute {}: the side to move has let its clock run out",
+            e.disputeId
+        );
+        Said::Headline(Tone::Dispute, what)
+    });
     let what = match AppealOutcome::try_from(e.outcome) {
-        Ok(AppealOutcome::Guilty) => format!("on appeal the provider is guilty ({why})"),
-        Ok(AppealOutcome::Cleared) => format!("on appeal the provider is cleared ({why})"),
-        Ok(AppealOutcome::Void) => format!("the appeal has no outcome ({why})"),
-        _ => format!("this game goes against the ruling ({why})"),
+        Ok(AppealOutcome::Guilty) => "on appeal the provider is guilty",
+        Ok(AppealOutcome::Cleared) => "on appeal the provider is cleared",
+        Ok(AppealOutcome::Void) => "the appeal has no outcome",
+        _ => "this game goes against the ruling",
     };
-    vec![Said::Detail(what)]
+    let outcome = Said::Detail(what.to_owned());
+    headline.into_iter().chain([outcome]).collect()
 }

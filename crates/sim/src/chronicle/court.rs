@@ -459,6 +459,7 @@ impl Chronicle {
             ("referee", _) => {
                 format!("{to} is paid {amount} for the ruling, out of the bond")
             }
+            ("appeal bond", _) => format!("{to} gets the appeal's bond of {amount}"),
             ("restitution", _) => format!("{to} gets {amount} of the referee's stake"),
             (other, _) => format!("{to} gets {amount} ({other})"),
         })]

@@ -1,7 +1,7 @@
 //! What hashes decide about an evidence file.
 
 use super::{Evidence, EvidenceError, InputSource, OpenedBytes, OpenedSegment};
-use crate::{ChunkOpening, CommitPoint, Digest, FineIndex, ModelLeaf, TraceError, height};
+use crate::{CommitPoint, Digest, FineIndex, ModelLeaf, TraceError, height};
 
 /// An evidence file whose every opening holds, with what the caller needs to recompute the operator.
 ///
@@ -255,12 +255,7 @@ impl Evidence {
                 "a live slot is a copy, and has no element to be computed",
             ));
         }
-        let chunk = ChunkOpening {
-            header: claimed.header.clone(),
-            chunk: claimed.chunk.0.clone(),
-            opening: claimed.opening.clone(),
-        };
-        let found = chunk.tensor_digest()?;
+        let found = claimed.chunk_opening().tensor_digest()?;
         equal("claimed output", self.claimed_digest, found)?;
         if claimed.value().is_none() {
             return Err(TraceError::Inconsistent(

@@ -13,8 +13,8 @@ pub use check::CheckedEvidence;
 pub use encoding::{Base64Bytes, HexBytes};
 
 use crate::{
-    CHUNK_BYTES, Digest, FineIndex, ModelHeader, ModelLeaf, Opening, SegmentEntry, TensorHeader,
-    TraceCommitment, TraceError, graph_node_leaf, model_leaf,
+    CHUNK_BYTES, ChunkOpening, Digest, FineIndex, ModelHeader, ModelLeaf, Opening, SegmentEntry,
+    TensorHeader, TraceCommitment, TraceError, graph_node_leaf, model_leaf,
 };
 use serde::{Deserialize, Serialize};
 
@@ -196,6 +196,15 @@ pub struct ClaimedElement {
 }
 
 impl ClaimedElement {
+    /// Its chunk, as it opens.
+    pub fn chunk_opening(&self) -> ChunkOpening {
+        ChunkOpening {
+            header: self.header.clone(),
+            chunk: self.chunk.0.clone(),
+            opening: self.opening.clone(),
+        }
+    }
+
     /// The element's bits in the chunk, zero-extended; `None` where the chunk does not hold it.
     pub fn value(&self) -> Option<u64> {
         let size = self.header.element_bytes().ok()?;
