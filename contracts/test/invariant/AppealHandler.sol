@@ -32,6 +32,7 @@ contract AppealHandler is AppealSystemFixture {
         uint256 wealth; // coins of an honest provider at the start
         bool closed;
         AppealOutcome last; // of the levels
+        bool moot; // the provider was convicted elsewhere
     }
 
     Case[] private _cases;
@@ -66,7 +67,9 @@ contract AppealHandler is AppealSystemFixture {
         uint256 wealth = token.balanceOf(provider);
         Tensor memory t = kind == Kind.FalseAlarm ? tensors[tensor] : _altered(tensor, element, 9);
         uint256 taskId = _isolatedAt(name, challenger, tensor, t);
-        _cases.push(Case(kind, ID, taskId, provider, challenger, tensor, element, before, wealth, false, AppealOutcome.Pending));
+        _cases.push(
+            Case(kind, ID, taskId, provider, challenger, tensor, element, before, wealth, false, AppealOutcome.Pending, false)
+        );
         _settle();
     }
 
@@ -80,6 +83,7 @@ contract AppealHandler is AppealSystemFixture {
         seed >>= 16;
         if (s == DisputeState.Refereed) _liesAsReferee(c, seed);
         else if (s == DisputeState.Ruled) _maybeAppeals(c, seed);
+        else if (s == DisputeState.Appealed && c.kind == Kind.Friends && !c.moot && seed % 8 == 1) _convictedElsewhere(c);
         else if (s == DisputeState.Appealed) _playsBadly(seed);
         _settle();
     }
@@ -147,12 +151,15 @@ contract AppealHandler is AppealSystemFixture {
         if (d.state == DisputeState.Ruled) return _afterRuling(c, d);
         if (d.state == DisputeState.Appealed) return _inAppeal(c, d);
         c.closed = true;
-        if (d.state == DisputeState.Upheld) {
-            vm.prank(requester);
-            market.cancel(c.taskId); // a task that waits in the retry lane closes the other
-        }
-        happened[d.state == DisputeState.Upheld ? bytes32("upheld") : bytes32("cleared")]++;
+        if (d.state == DisputeState.Upheld) _cancels(c);
+        happened[d.state == DisputeState.Upheld ? bytes32("upheld") : c.moot ? bytes32("moot") : bytes32("cleared")]++;
         return false;
+    }
+
+    /// @dev A task that waits in the retry lane closes the other.
+    function _cancels(Case storage c) private {
+        vm.prank(requester);
+        market.cancel(c.taskId);
     }
 
     function _draws(Dispute memory d) private returns (bool) {
@@ -208,6 +215,11 @@ contract AppealHandler is AppealSystemFixture {
 
     function _inAppeal(Case storage c, Dispute memory d) private returns (bool) {
         AppealGame memory g = _game();
+        if (c.moot && d.ruledAt == 0) {
+            theCourt.closeMoot(ID);
+            c.last = g.outcome;
+            return true;
+        }
         if (g.phase == AppealPhase.Ended) {
             _finishes(c, d, g);
             return true;
@@ -236,8 +248,9 @@ contract AppealHandler is AppealSystemFixture {
             happened["confirmed"]++;
         }
         if (d.ruledAt == 0) happened["no ruling"]++;
-        theCourt.finalize(ID);
         c.last = g.outcome;
+        if (c.moot) return theCourt.closeMoot(ID);
+        theCourt.finalize(ID);
         if (theCourt.dispute(ID).state < DisputeState.Upheld) happened["restored"]++;
         else if (d.earlier) happened["earlier convicted"]++;
     }
@@ -284,6 +297,15 @@ contract AppealHandler is AppealSystemFixture {
         if (seed % 4 == 0) return vm.warp(d.ruledAt + _courtParams().appealWindow + 1);
         _appeals(d.ruledGuilty ? c.provider : c.challenger);
         happened["dishonest appeal"]++;
+    }
+
+    /// @dev The appeal goes on, and the honest referee with it.
+    function _convictedElsewhere(Case storage c) private {
+        vm.prank(address(theCourt));
+        vault.tombstone(c.provider);
+        market.reverse(c.taskId);
+        _cancels(c);
+        c.moot = true;
     }
 
     function _playsBadly(uint256 seed) private {
