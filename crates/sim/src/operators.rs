@@ -4,10 +4,7 @@
 use std::sync::Arc;
 
 use gavel_dispute::SegmentFacts;
-use gavel_dispute::appeal::{
-    AppealMove, AppealPhase, AppealRole, AppealView, Case, Execution, OperatorCase, Run,
-    decide_appeal,
-};
+use gavel_dispute::appeal::{Case, Execution, OperatorCase, batch_proof};
 use gavel_model::{CommitPolicy, Graph, Model, Node, Source, Weight};
 use gavel_node::faults::OneUlp;
 use gavel_node::{Address, appeal};
@@ -293,7 +290,7 @@ fn measured(
     let element = evidence.element.as_ref().ok_or_else(unplayed)?.element;
     let execution = Execution::new(&case, element).ok_or_else(unplayed)?;
     let dearest = (0..execution.batches())
-        .filter_map(|batch| calldata(evidence, &case, &execution, element, batch))
+        .filter_map(|batch| calldata(evidence, &case, &execution, batch))
         .map(|data| transaction_gas(&data, 0));
     Ok(OperatorGas {
         name: row.name.to_owned(),
@@ -312,42 +309,20 @@ fn calldata(
     evidence: &Evidence,
     case: &OperatorCase,
     execution: &Execution<'_>,
-    element: u64,
     batch: u64,
 ) -> Option<Vec<u8>> {
-    let segment = &evidence.segment.entry;
-    let view = AppealView {
-        header: evidence.model,
-        segment: SegmentFacts {
-            leaf_index: evidence.leaf_index,
-            leaf: evidence.leaf,
-            previous_leaf: evidence.previous_leaf,
-            first_node: segment.first_node,
-            op_count: segment.op_count,
-            live_count: segment.live_count,
-            ops_root: evidence.ops_root,
-        },
-        place: evidence.isolated,
-        claimed: evidence.claimed_digest,
-        phase: AppealPhase::Step {
-            run: Run {
-                element,
-                value: execution.value(),
-                start: execution.hash(batch),
-                end: Digest([0xff; 32]),
-                first_batch: batch,
-                batches: Some(1),
-            },
-        },
-        deadline: u64::MAX,
-        replay: false,
+    let entry = &evidence.segment.entry;
+    let segment = SegmentFacts {
+        leaf_index: evidence.leaf_index,
+        leaf: evidence.leaf,
+        previous_leaf: evidence.previous_leaf,
+        first_node: entry.first_node,
+        op_count: entry.op_count,
+        live_count: entry.live_count,
+        ops_root: evidence.ops_root,
     };
-    let case = Case::Operator(Box::new(case.clone()));
-    match decide_appeal(&view, AppealRole::Accuser, Some(&case), 0)? {
-        AppealMove::Step { end, proof } => {
-            let court = Address::repeat_byte(0xff);
-            Some(appeal::step_calldata(court, 1, end, *proof))
-        }
-        _ => None,
-    }
+    let proof = batch_proof(&evidence.model, &segment, case, execution, batch)?;
+    // addresses and digests have few zero bytes, which are the cheap ones
+    let (court, end) = (Address::repeat_byte(0xff), Digest([0xff; 32]));
+    Some(appeal::step_calldata(court, 1, end, proof))
 }

@@ -15,6 +15,11 @@ pub const fn chunk_count(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES as u64)
 }
 
+/// Elements of `size` bytes in a full chunk: sizes are 1, 4 and 8, so that none lies in two.
+pub const fn chunk_elements(size: u64) -> u64 {
+    CHUNK_BYTES as u64 / size
+}
+
 /// `H(0x00 || chunk)`.
 pub fn chunk_leaf(chunk: &[u8]) -> Digest {
     match chunk.try_into() {
@@ -172,6 +177,13 @@ impl TensorHeader {
             })
     }
 
+    /// Bytes of its chunk `index`; 0 beyond its last.
+    pub fn chunk_len(&self, index: u64) -> Result<u64, TraceError> {
+        let before = index.saturating_mul(CHUNK_BYTES as u64);
+        let rest = self.byte_len()?.saturating_sub(before);
+        Ok(rest.min(CHUNK_BYTES as u64))
+    }
+
     /// Height of the tensor's chunk tree: follows from the shape alone.
     pub fn chunk_height(&self) -> Result<u8, TraceError> {
         let height = height(chunk_count(self.byte_len()?));
@@ -252,7 +264,7 @@ impl ChunkOpening {
                 height,
             });
         }
-        let expected = (bytes - index * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64);
+        let expected = self.header.chunk_len(index)?;
         if self.chunk.len() as u64 != expected {
             return Err(TraceError::TensorBytes {
                 expected,

@@ -6,7 +6,7 @@ use gavel_node::evidence::{JudgeLimits, Judgement, gather, judge};
 use gavel_node::game;
 use gavel_settlement::bindings::AppealOutcome;
 use gavel_sim::timeline::isolated;
-use gavel_trace::Evidence;
+use gavel_trace::{CommitPoint, Evidence};
 use serde_json::{Value, json};
 
 use super::party;
@@ -45,10 +45,10 @@ async fn explain(args: ExplainArgs, out: Output) -> Result<Exit, Failure> {
                 .hint(format!("gavel task show {}", d.task)),
         );
     };
-    let points = u64::from(model.header().commit_points.max(1));
-    let (step, segment) = (d.leaf_index / points, d.leaf_index % points);
-    let place =
-        (d.isolated_at != 0).then(|| isolated(&model, step as u32, segment as u32, game::place(d)));
+    let at = CommitPoint::at_leaf(d.leaf_index, model.header().commit_points);
+    let place = at
+        .filter(|_| d.isolated_at != 0)
+        .map(|at| isolated(&model, at.step, at.segment, game::place(d)));
     let evidence = gather(&me, board, id).await.at(&what)?;
     let judged = match &evidence {
         Some(evidence) => Some(judge(evidence, &JudgeLimits::default()).at(&what)?),

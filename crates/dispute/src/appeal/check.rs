@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use gavel_numerics::program::TABLE_ROOT;
 use gavel_trace::{
-    CHUNK_BYTES, CommitPoint, Digest, ModelHeader, ModelLeaf, Opening, TensorHeader, chunk_count,
-    chunk_leaf, graph_node_leaf, height, model_leaf,
+    CommitPoint, Digest, ModelHeader, ModelLeaf, Opening, TensorHeader, chunk_count, chunk_leaf,
+    graph_node_leaf, height, model_leaf,
 };
 
 use super::prove::program_leaf;
@@ -218,20 +218,13 @@ fn operand_header(operand: &OperandProof) -> Option<TensorHeader> {
     TensorHeader::new(operand.dtype, operand.dims.clone()).ok()
 }
 
-/// Bytes that a tensor gives its chunk `index`; 0 beyond its last.
-pub(super) fn chunk_len(header: &TensorHeader, index: u64) -> u64 {
-    let bytes = header.byte_len().unwrap_or(0);
-    let before = index.saturating_mul(CHUNK_BYTES as u64);
-    bytes.saturating_sub(before).min(CHUNK_BYTES as u64)
-}
-
 fn chunk_opens(operand: &OperandProof, chunk: &ChunkProof) -> bool {
     let Some(header) = operand_header(operand) else {
         return false;
     };
     let height = header.chunk_height().unwrap_or(u8::MAX);
     !chunk.data.is_empty()
-        && chunk.data.len() as u64 == chunk_len(&header, chunk.index)
+        && header.chunk_len(chunk.index) == Ok(chunk.data.len() as u64)
         && opens_at(
             &chunk_leaf(&chunk.data),
             chunk.index,

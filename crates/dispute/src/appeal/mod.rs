@@ -26,6 +26,7 @@ pub use moves::{
     AppealMove, ChunkProof, NodeFacts, OpenTensor, OperandProof, SegmentOpening, SlotProof, Source,
     SourceKind, SourceOpening, StepProof,
 };
+pub use prove::batch_proof;
 pub use rules::{APPEAL_RULES, AppealRule, AppealSituation, broken_appeal_rules};
 pub use state::{MAX_BATCHES, MAX_PARTS, boundary, parts, state_hash};
 pub use view::{AppealOutcome, AppealPhase, AppealRole, AppealView, ChunkClaim, Run};

@@ -5,11 +5,11 @@ use gavel_numerics::program::Program;
 use gavel_numerics::reference::{Environment, Machine};
 use gavel_numerics::{DType, Tensor, TensorType};
 use gavel_trace::{
-    CHUNK_BYTES, Digest, FineIndex, ModelHeader, TensorHeader, chunk_count, chunk_leaf,
+    CHUNK_BYTES, Digest, FineIndex, ModelHeader, TensorHeader, chunk_count, chunk_elements,
+    chunk_leaf,
 };
 
-use super::check::{Roots, chunk_len};
-use super::prove::chunk_of;
+use super::check::Roots;
 use super::state::{MAX_BATCHES, boundary, keccak, parts, state_hash};
 use super::{
     AppealMove, AppealOutcome, AppealPhase, AppealRole, AppealView, ChunkClaim, NodeFacts,
@@ -208,7 +208,7 @@ impl AppealModel {
                     return Err(Refused::OtherClaim);
                 }
                 let (_, header) = self.opened.as_ref().ok_or(Refused::NotYours)?;
-                if chunk_leaf(chunk) != leaf || chunk.len() as u64 != chunk_len(header, index) {
+                if chunk_leaf(chunk) != leaf || header.chunk_len(index) != Ok(chunk.len() as u64) {
                     return Err(Refused::Opening);
                 }
                 let chunk = chunk.clone();
@@ -332,7 +332,7 @@ impl AppealModel {
         let (_, header) = self.opened.as_ref().ok_or(Refused::NotYours)?;
         if claim.height > 0 {
             self.go_on(AppealPhase::Row { claim }, now);
-        } else if chunk_len(header, claim.index) == 0 {
+        } else if header.chunk_len(claim.index) == Ok(0) {
             self.judge(claim.node.is_zero(), now);
         } else {
             let (node, index) = (claim.node, claim.index);
@@ -354,7 +354,7 @@ impl AppealModel {
         let bytes = bytes.ok_or(Refused::Range)?;
         let mut word = [0; 8];
         word[..bytes.len()].copy_from_slice(bytes);
-        let (value, before) = (u64::from_le_bytes(word), index * CHUNK_BYTES as u64 / size);
+        let (value, before) = (u64::from_le_bytes(word), index * chunk_elements(size));
         let element = before + u64::from(within);
         let run = Run {
             element,
@@ -475,7 +475,7 @@ fn execute(proof: &StepProof) -> Result<State, Refused> {
     let shows_input = |position: &usize| operand(*position).is_some();
     let shows_element = |(position, element): &(usize, u64)| {
         let size = inputs.get(*position).map_or(1, |t| t.dtype().size() as u64);
-        let index = chunk_of(*element, size);
+        let index = *element / chunk_elements(size);
         (proof.chunks.iter()).any(|c| usize::from(c.position) == *position && c.index == index)
     };
     if reads.inputs.iter().all(shows_input) && reads.elements.iter().all(shows_element) {

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use gavel_numerics::Tensor;
 use gavel_numerics::batch::{Reads, State};
 use gavel_numerics::program::{Program, TABLE_LEN, program};
-use gavel_trace::{CHUNK_BYTES, Digest, MerkleTree, ModelLeaf, chunk_tree, model_leaf};
+use gavel_trace::{
+    CHUNK_BYTES, Digest, MerkleTree, ModelHeader, ModelLeaf, chunk_elements, chunk_tree, model_leaf,
+};
 
 use super::check::Roots;
 use super::{ChunkProof, Execution, Operand, OperandProof, OperatorCase, StepProof};
+use crate::SegmentFacts;
 
 /// The chunk tree of a tensor.
 pub(super) fn tree(tensor: &Tensor) -> Option<MerkleTree> {
@@ -37,6 +40,17 @@ fn program_table() -> Option<MerkleTree> {
         found.map_or(Digest::ZERO, |bytes| program_leaf(id, &bytes))
     };
     MerkleTree::of((0..TABLE_LEN).map(leaf).collect()).ok()
+}
+
+/// What a party would show to have the batch after `batch` others executed.
+pub fn batch_proof(
+    header: &ModelHeader,
+    segment: &SegmentFacts,
+    case: &OperatorCase,
+    execution: &Execution<'_>,
+    batch: u64,
+) -> Option<StepProof> {
+    step_proof(&Roots { header, segment }, case, execution, batch)
 }
 
 /// The proof of the batch after `batch` others. Of a machine that has halted before it the value is all that is shown.
@@ -99,17 +113,12 @@ fn shown(case: &OperatorCase, reads: &Reads) -> Option<BTreeMap<usize, BTreeSet<
     for &(position, element) in &reads.elements {
         let size = case.operands.get(position)?.tensor.dtype().size() as u64;
         let chunks = shown.entry(position).or_default();
-        chunks.insert(chunk_of(element, size));
+        chunks.insert(element / chunk_elements(size));
     }
     if shown.is_empty() {
         shown.insert(0, BTreeSet::new());
     }
     Some(shown)
-}
-
-/// The chunk that holds an element; elements have 1, 4 or 8 bytes and never lie in two.
-pub(super) fn chunk_of(element: u64, size: u64) -> u64 {
-    element / (CHUNK_BYTES as u64 / size)
 }
 
 fn operand_proof(

@@ -1,7 +1,9 @@
 //! Where in a provider's output it is wrong, as far as that was shown.
 
 use gavel_numerics::Tensor;
-use gavel_trace::{Base64Bytes, CHUNK_BYTES, ChunkOpening, ClaimedElement, Digest, chunk_tree};
+use gavel_trace::{
+    Base64Bytes, CHUNK_BYTES, ChunkOpening, ClaimedElement, Digest, chunk_elements, chunk_tree,
+};
 
 use super::path::ProviderTree;
 use crate::ShownTensor;
@@ -65,7 +67,7 @@ fn of_appeal(
 ) -> Option<ClaimedElement> {
     let (element, _) = shown.element?;
     let size = own.header.element_bytes().ok()?;
-    let index = element.checked_mul(size)? / CHUNK_BYTES as u64;
+    let index = element / chunk_elements(size);
     let tree = chunk_tree(&own.bytes.0).ok()?;
     let tree = ProviderTree::find(&tree, &shown.chunk_root, index, &shown.rows)?;
     let found = ClaimedElement {
