@@ -6,6 +6,7 @@
 //! - [`Executor`]: what a party computes with; [`RunKnowledge`]: what it therefore knows in a dispute.
 //! - [`faults`]: the liars.
 //! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
+//! - [`appeal`]: the same below the operator, down to the step that the contract executes.
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

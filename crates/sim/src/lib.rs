@@ -4,7 +4,8 @@
 //! - [`run_world`]: a scenario on a fork of a deployed chain, to its end.
 //! - [`campaign`]: many random worlds, and what the guarantees say about all of them.
 //! - [`Report`]: everything that happened, as one object, with the sums that must hold.
-//! - [`timeline`]: the same, told to a person while it happens.
+//! - [`operator_gas`]: what an appeal about each operator costs, played on chain.
+//! - [`timeline`]: a world, told to a person while it happens.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod amount;
