@@ -87,6 +87,11 @@ contract Parameters is IParameters, Ownable {
         return (m.minCollateral, m.collateralBps, m.maxLockedBps, _params[v].stake.minStake);
     }
 
+    function forAppeal(uint16 v) external view returns (uint32 appealWindow, uint128 appealBond, address appealLevels) {
+        CourtParams storage c = _params[v].court;
+        return (c.appealWindow, c.appealBond, c.appealLevels);
+    }
+
     function forPost()
         external
         view

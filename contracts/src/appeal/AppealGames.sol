@@ -4,8 +4,8 @@ pragma solidity ^0.8.28;
 import {AppealGame, AppealOutcome, AppealPhase, IAppealLevels} from "../interfaces/IAppealLevels.sol";
 import {ICourt} from "../interfaces/ICourt.sol";
 import {IMarketCourt} from "../interfaces/IMarketCourt.sol";
-import {CourtParams, IParameters} from "../interfaces/IParameters.sol";
-import {Dispute, ModelHeader, Side} from "../interfaces/Types.sol";
+import {AppealTerms, IsolatedPlace, ModelHeader, Side} from "../interfaces/Types.sol";
+import {TensorShape} from "../lib/TensorShape.sol";
 
 /// @notice The games' books: opening, turns, clocks, end and replay (P-L1, P-L8, P-L10).
 abstract contract AppealGames is IAppealLevels {
@@ -17,38 +17,38 @@ abstract contract AppealGames is IAppealLevels {
     error NotAccuser(uint256 disputeId, address caller);
     error TablesMismatch(uint256 versions, uint256 roots);
 
-    /// @dev Every move writes slot 0. Rows, chunks and states are kept by their hash.
+    /// @dev Every move writes slot 0; a fresh slot costs more than a move, so that the first three are full and the others wait
+    /// until there is something to keep. What a game before has left there is not looked at before it is written again.
     struct Record {
         // slot 0
         AppealPhase phase;
-        Side turn;
-        AppealOutcome outcome;
-        AppealOutcome ruling; // what the referee ruled; Pending where there is nobody to play again
+        AppealOutcome result; // how it ended; before, what the referee ruled, Pending where there is nobody to play again
         bool replay;
-        uint8 height;
-        uint8 elementBytes;
         uint40 turnStartedAt;
         uint32 defenderClock;
         uint32 accuserClock;
         uint32 clockBudget;
         uint32 clockIncrement;
-        // slots 1, 2
+        uint64 value; // claimed bits of the element
+        // slot 1
         address defender;
-        uint64 index;
+        uint48 size; // bytes of the disputed tensor, at most 2^42
+        uint32 index; // of the node, then of the chunk that has the element
+        uint8 height;
+        uint8 elementBytes;
+        // slot 2
         address accuser;
-        uint64 element;
-        // slots 3 to 6
-        bytes32 node;
-        bytes32 rowHash;
+        uint16 within; // the element's place in its chunk
+        uint40 firstBatch;
+        uint40 batches;
+        // slot 3: a node of the chunk tree; once an element is picked, the state at the end of the run
+        bytes32 claim;
+        // slot 4: leaf of the disputed operator's canonical bytes
+        bytes32 nodeLeaf;
+        // slot 5: hash of the states that wait for a pick
+        bytes32 shown;
+        // slot 6: state at the start of the run, where that is not the machine's own
         bytes32 start;
-        bytes32 end;
-        // slot 7
-        uint64 firstBatch;
-        uint64 batches;
-        uint64 value;
-        uint64 size; // bytes of the disputed tensor
-        // slot 8
-        bytes32 nodeLeaf; // of the disputed operator's canonical bytes, once they were opened
     }
 
     mapping(uint32 => bytes32) private _tableRoots;
@@ -67,20 +67,19 @@ abstract contract AppealGames is IAppealLevels {
         Record storage r = _games[msg.sender][disputeId];
         // INVARIANT P-L1: A game that runs is not started anew.
         if (r.phase != AppealPhase.None && r.phase != AppealPhase.Ended) revert GameRunning(disputeId, r.phase);
-        (Dispute memory d, ModelHeader memory h) = _scene(msg.sender, disputeId);
-        CourtParams memory c = _rules(msg.sender, d.taskId);
-        r.defender = d.provider;
+        AppealTerms memory t = ICourt(msg.sender).appealTerms(disputeId);
+        r.defender = t.provider;
         r.accuser = accuser;
-        r.outcome = AppealOutcome.Pending;
         r.replay = false;
-        r.clockBudget = c.clockBudget;
-        r.clockIncrement = c.clockIncrement;
+        r.clockBudget = t.clockBudget;
+        r.clockIncrement = t.clockIncrement;
         // INVARIANT P-L10: A referee that is the accuser already has nobody else to blame.
-        bool bound = d.ruledAt != 0 && accuser != d.referee;
-        r.ruling = !bound ? AppealOutcome.Pending : d.ruledGuilty ? AppealOutcome.Guilty : AppealOutcome.Cleared;
-        _begin(disputeId, msg.sender, r, d);
+        bool bound = t.ruledAt != 0 && accuser != t.referee;
+        r.result = !bound ? AppealOutcome.Pending : t.ruledGuilty ? AppealOutcome.Guilty : AppealOutcome.Cleared;
+        _begin(disputeId, msg.sender, r, t.inLive ? AppealPhase.Slot : AppealPhase.Tensor);
+        uint32 version = IMarketCourt(ICourt(msg.sender).market()).numericsOf(t.taskId);
         // INVARIANT P-L8: What this version has no rule for is nobody's fault.
-        if (_tableRoots[h.numericsVersion] == 0 || (d.leafIndex != 0 && d.leafIndex % h.commitPoints == 0)) {
+        if (_tableRoots[version] == 0 || (t.leafIndex != 0 && t.leafIndex % t.commitPoints == 0)) {
             _close(msg.sender, disputeId, r, AppealOutcome.Void, "no rule");
         }
     }
@@ -91,7 +90,7 @@ abstract contract AppealGames is IAppealLevels {
         if (r.phase == AppealPhase.None || r.phase == AppealPhase.Ended) {
             revert WrongPhase(disputeId, r.phase, AppealPhase.Tensor);
         }
-        Side late = r.turn;
+        Side late = _turnOf(r.phase);
         uint256 deadline = _deadline(r);
         // INVARIANT P-L1: A side has its whole clock.
         if (block.timestamp <= deadline) revert ClockRunning(disputeId, late, deadline);
@@ -101,7 +100,7 @@ abstract contract AppealGames is IAppealLevels {
     // ---- views
 
     function outcome(address court, uint256 disputeId) external view returns (AppealOutcome) {
-        return _games[court][disputeId].outcome;
+        return _outcomeOf(_games[court][disputeId]);
     }
 
     function tableRoot(uint32 numericsVersion) public view returns (bytes32) {
@@ -111,24 +110,30 @@ abstract contract AppealGames is IAppealLevels {
     function game(address court, uint256 disputeId) external view returns (AppealGame memory g) {
         Record storage r = _games[court][disputeId];
         g.phase = r.phase;
-        g.turn = r.turn;
+        g.turn = _turnOf(r.phase);
         g.replay = r.replay;
-        g.outcome = r.outcome;
+        g.outcome = _outcomeOf(r);
         g.defender = r.defender;
         g.accuser = r.accuser;
         g.turnStartedAt = r.turnStartedAt;
         g.defenderClock = r.defenderClock;
         g.accuserClock = r.accuserClock;
-        g.node = r.node;
-        g.height = r.height;
-        g.index = r.index;
-        g.rowHash = r.rowHash;
-        g.element = r.element;
-        g.value = r.value;
-        g.start = r.start;
-        g.end = r.end;
-        g.firstBatch = r.firstBatch;
-        g.batches = r.batches;
+        if (r.phase == AppealPhase.Slot || r.phase == AppealPhase.Tensor) {
+            g.node = ICourt(court).isolatedPlace(disputeId).claimedDigest;
+        } else if (r.phase < AppealPhase.States) {
+            g.node = r.claim;
+            g.height = r.height;
+            g.index = r.index;
+        } else if (r.phase < AppealPhase.Ended) {
+            g.index = r.index;
+            g.element = _elementOf(r);
+            g.value = r.value;
+            g.start = _startOf(r);
+            g.end = r.claim;
+            g.firstBatch = r.firstBatch;
+            g.batches = r.batches;
+            if (r.phase == AppealPhase.PickState) g.rowHash = r.shown;
+        }
     }
 
     // ---- turns and clocks
@@ -149,13 +154,12 @@ abstract contract AppealGames is IAppealLevels {
     }
 
     /// @dev The mover is charged and gains its increment, up to the budget. It moved in time.
-    function _pass(Record storage r, AppealPhase next, Side turn) internal {
+    function _pass(Record storage r, AppealPhase next) internal {
         uint256 left = _deadline(r) - block.timestamp + r.clockIncrement;
         uint32 clock = left < r.clockBudget ? uint32(left) : r.clockBudget;
-        if (r.turn == Side.Provider) r.defenderClock = clock;
+        if (_turnOf(r.phase) == Side.Provider) r.defenderClock = clock;
         else r.accuserClock = clock;
         r.phase = next;
-        r.turn = turn;
         r.turnStartedAt = uint40(block.timestamp);
     }
 
@@ -173,69 +177,72 @@ abstract contract AppealGames is IAppealLevels {
 
     /// @dev P-L10: a result that contradicts the referee is played once more, by the referee.
     function _end(address court, uint256 disputeId, Record storage r, AppealOutcome result, bytes32 reason) internal {
-        if (r.replay || r.ruling == AppealOutcome.Pending || r.ruling == result) {
+        AppealOutcome ruling = r.result;
+        if (r.replay || ruling == AppealOutcome.Pending || ruling == result) {
             return _close(court, disputeId, r, result, reason);
         }
         emit AppealEnded(court, disputeId, AppealOutcome.Pending, reason);
-        Dispute memory d = ICourt(court).dispute(disputeId);
+        address referee = ICourt(court).appealTerms(disputeId).referee;
         // INVARIANT P-L10: The referee takes the place of the side that lost, so that it pays for its own ruling only.
-        if (r.ruling == AppealOutcome.Guilty) r.accuser = d.referee;
-        else r.defender = d.referee;
+        if (ruling == AppealOutcome.Guilty) r.accuser = referee;
+        else r.defender = referee;
         r.replay = true;
-        _begin(disputeId, court, r, d);
+        _begin(disputeId, court, r, r.phase == AppealPhase.Slot ? AppealPhase.Slot : AppealPhase.Tensor);
     }
 
     function _close(address court, uint256 disputeId, Record storage r, AppealOutcome result, bytes32 reason) internal {
         r.phase = AppealPhase.Ended;
-        r.outcome = result;
+        r.result = result;
         emit AppealEnded(court, disputeId, result, reason);
     }
 
-    /// @dev The dispute with its model.
-    function _scene(address court, uint256 disputeId) internal view returns (Dispute memory d, ModelHeader memory h) {
-        d = ICourt(court).dispute(disputeId);
-        IMarketCourt market = IMarketCourt(ICourt(court).market());
-        h = market.model(market.task(d.taskId).modelId);
+    /// @dev The disputed place with its model.
+    function _scene(address court, uint256 disputeId) internal view returns (IsolatedPlace memory d, ModelHeader memory h) {
+        d = ICourt(court).isolatedPlace(disputeId);
+        h = IMarketCourt(ICourt(court).market()).modelOf(d.taskId);
     }
 
-    /// @dev The first turn, with nothing left of a game before.
-    function _begin(uint256 disputeId, address court, Record storage r, Dispute memory d) private {
-        AppealPhase phase = d.inLive ? AppealPhase.Slot : AppealPhase.Tensor;
+    // ---- the run of an element
+
+    function _elementOf(Record storage r) internal view returns (uint64) {
+        return uint64(r.index) * uint64(TensorShape.CHUNK_BYTES / r.elementBytes) + r.within;
+    }
+
+    /// @dev State at the start of the run.
+    function _startOf(Record storage r) internal view returns (bytes32) {
+        if (r.firstBatch != 0) return r.start;
+        // INVARIANT P-L5: The machine's own start is computed from the element's index: counter 0, register 1, all others 0.
+        return keccak256(abi.encodePacked(uint32(0), _elementOf(r), new bytes(62 * 8)));
+    }
+
+    /// @dev The first turn.
+    function _begin(uint256 disputeId, address court, Record storage r, AppealPhase phase) private {
         r.phase = phase;
-        r.turn = Side.Provider;
-        r.height = 0;
-        r.elementBytes = 0;
         r.turnStartedAt = uint40(block.timestamp);
         // INVARIANT P-L1: Clocks are fresh for every game.
         r.defenderClock = r.clockBudget;
         r.accuserClock = r.clockBudget;
-        r.index = 0;
-        r.element = 0;
-        r.node = d.claimedDigest;
-        r.rowHash = 0;
-        r.start = 0;
-        r.end = 0;
-        r.firstBatch = 0;
-        r.batches = 0;
-        r.value = 0;
-        r.size = 0;
-        r.nodeLeaf = 0;
         emit AppealOpened(court, disputeId, r.defender, r.accuser, r.replay, phase);
     }
 
-    function _rules(address court, uint256 taskId) private view returns (CourtParams memory) {
-        uint16 version = IMarketCourt(ICourt(court).market()).rulesOf(taskId);
-        return IParameters(ICourt(court).parameters()).courtAt(version);
+    function _outcomeOf(Record storage r) private view returns (AppealOutcome) {
+        return r.phase == AppealPhase.Ended ? r.result : AppealOutcome.Pending;
     }
 
     function _inTime(uint256 disputeId, Record storage r) private view {
         uint256 deadline = _deadline(r);
         // INVARIANT P-L1: A move after the clock ran out is refused, claimed or not.
-        if (block.timestamp > deadline) revert ClockRanOut(disputeId, r.turn, deadline);
+        if (block.timestamp > deadline) revert ClockRanOut(disputeId, _turnOf(r.phase), deadline);
     }
 
     /// @dev Last second at which the side to move still has a clock.
     function _deadline(Record storage r) private view returns (uint256) {
-        return uint256(r.turnStartedAt) + (r.turn == Side.Provider ? r.defenderClock : r.accuserClock);
+        return uint256(r.turnStartedAt) + (_turnOf(r.phase) == Side.Provider ? r.defenderClock : r.accuserClock);
+    }
+
+    /// @dev The defender shows, the accuser picks.
+    function _turnOf(AppealPhase phase) private pure returns (Side) {
+        bool picks = phase == AppealPhase.PickChunk || phase == AppealPhase.PickElement || phase == AppealPhase.PickState;
+        return picks ? Side.Challenger : Side.Provider;
     }
 }

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {AppealOutcome, AppealPhase, NodeFacts, SlotProof, StepProof} from "../interfaces/IAppealLevels.sol";
 import {IStepMachine} from "../interfaces/IStepMachine.sol";
-import {Dispute, ModelHeader, Side} from "../interfaces/Types.sol";
+import {IsolatedPlace, ModelHeader} from "../interfaces/Types.sol";
 import {ModelHash} from "../lib/ModelHash.sol";
 import {TensorShape} from "../lib/TensorShape.sol";
 import {TraceHash} from "../lib/TraceHash.sol";
@@ -60,22 +60,23 @@ contract AppealLevels is AppealGames {
         bytes calldata chunk
     ) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.Tensor);
-        _answers(disputeId, claimed, r.node);
         {
-            (Dispute memory d, ModelHeader memory h) = _scene(court, disputeId);
+            (IsolatedPlace memory d, ModelHeader memory h) = _scene(court, disputeId);
+            _answers(disputeId, claimed, d.claimedDigest);
             r.nodeLeaf = AppealProofs.node(node, nodeProof, d, h);
         }
         uint256 size = TensorShape.bytesOf(node.dtype, node.dims);
         bytes32 found = TraceHash.tensorDigest(node.dtype, node.dims, chunkRoot);
         // INVARIANT P-L2: Element type and extents are the model's; the claimed digest is one of such a tensor, or nothing opens.
         if (found != claimed) revert OtherTensor(found, claimed);
-        r.size = uint64(size);
-        r.elementBytes = TensorShape.elementBytes(node.dtype);
-        r.node = chunkRoot;
-        emit TensorOpened(court, disputeId, chunkRoot);
         uint256 chunks = TensorShape.chunkCount(size);
+        r.size = uint48(size);
+        r.elementBytes = TensorShape.elementBytes(node.dtype);
+        r.height = ModelHash.height(chunks);
+        r.index = 0;
+        r.claim = chunkRoot;
+        emit TensorOpened(court, disputeId, chunkRoot);
         if (chunks > 1) {
-            r.height = ModelHash.height(chunks);
             _showRow(court, disputeId, r, chunkRoot, row);
         } else if (chunks == 1) {
             _showChunk(court, disputeId, r, chunkRoot, chunk);
@@ -87,28 +88,29 @@ contract AppealLevels is AppealGames {
 
     function revealRow(address court, uint256 disputeId, bytes32 node, bytes32[] calldata row) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.Row);
-        _answers(disputeId, node, r.node);
+        _answers(disputeId, node, r.claim);
         _showRow(court, disputeId, r, node, row);
     }
 
     function pickChunk(address court, uint256 disputeId, bytes32[] calldata row, uint8 childIndex) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.PickChunk);
         _onlyAccuser(disputeId, r);
-        _isStanding(disputeId, _hash(row), r.rowHash);
+        uint8 height = r.height;
+        _isStanding(disputeId, TraceHash.foldRow(row, height), r.claim);
         // INVARIANT P-L3: A child is in its row.
         if (childIndex >= row.length) revert ChildOutsideRow(childIndex, row.length);
-        uint256 levels = TraceHash.rowLevels(r.height);
-        uint8 height = r.height - uint8(levels);
-        uint64 index = (r.index << uint64(levels)) | childIndex;
+        uint256 levels = TraceHash.rowLevels(height);
+        height -= uint8(levels);
+        uint32 index = (r.index << uint32(levels)) | childIndex;
         bytes32 node = row[childIndex];
         r.height = height;
         r.index = index;
-        r.node = node;
+        r.claim = node;
         emit ChunkPicked(court, disputeId, childIndex, node, height, index);
         if (height != 0) {
-            _pass(r, AppealPhase.Row, Side.Provider);
+            _pass(r, AppealPhase.Row);
         } else if (index < TensorShape.chunkCount(r.size)) {
-            _pass(r, AppealPhase.Chunk, Side.Provider);
+            _pass(r, AppealPhase.Chunk);
         } else {
             // INVARIANT P-L3: Padding is zero; who says otherwise has lost, on either side.
             _end(court, disputeId, r, node == 0 ? AppealOutcome.Cleared : AppealOutcome.Guilty, "padding");
@@ -117,14 +119,14 @@ contract AppealLevels is AppealGames {
 
     function revealChunk(address court, uint256 disputeId, bytes32 node, bytes calldata chunk) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.Chunk);
-        _answers(disputeId, node, r.node);
+        _answers(disputeId, node, r.claim);
         _showChunk(court, disputeId, r, node, chunk);
     }
 
     function pickElement(address court, uint256 disputeId, bytes calldata chunk, uint16 within) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.PickElement);
         _onlyAccuser(disputeId, r);
-        _isStanding(disputeId, keccak256(chunk), r.rowHash);
+        _isStanding(disputeId, TraceHash.chunkLeaf(chunk), r.claim);
         uint256 width = r.elementBytes;
         // INVARIANT P-L4: The element is in the chunk.
         if (within >= chunk.length / width) revert ElementOutside(within, chunk.length / width);
@@ -132,14 +134,14 @@ contract AppealLevels is AppealGames {
         for (uint256 i = width; i > 0; i--) {
             value = (value << 8) | uint8(chunk[within * width + i - 1]);
         }
-        uint64 element = uint64(r.index * (TensorShape.CHUNK_BYTES / width) + within);
-        r.element = element;
+        r.within = within;
+        r.firstBatch = 0;
+        r.batches = 0;
         r.value = value;
-        // INVARIANT P-L5: Both ends of the run are computed here, from the element's index and its claimed value.
-        r.start = keccak256(abi.encodePacked(uint32(0), element, new bytes(MACHINE_BYTES - 12)));
-        r.end = keccak256(abi.encodePacked(value));
-        emit ElementPicked(court, disputeId, element, value);
-        _pass(r, AppealPhase.States, Side.Provider);
+        // INVARIANT P-L5: The run's end is computed here, from the claimed value, as its start is from the element's index.
+        r.claim = keccak256(abi.encodePacked(value));
+        emit ElementPicked(court, disputeId, _elementOf(r), value);
+        _pass(r, AppealPhase.States);
     }
 
     // ---- from an element to a batch
@@ -147,12 +149,12 @@ contract AppealLevels is AppealGames {
     function revealStates(address court, uint256 disputeId, bytes32 end, uint64 batches, bytes32[] calldata states) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.States);
         _onlyDefender(disputeId, r);
-        _answers(disputeId, end, r.end);
+        _answers(disputeId, end, r.claim);
         uint64 standing = r.batches;
         if (standing == 0) {
             // INVARIANT P-L6: A run has a batch, and no more than an element can take.
             if (batches == 0 || batches > BATCHES_MAX) revert BatchCount(batches, BATCHES_MAX);
-            r.batches = batches;
+            r.batches = uint40(batches);
         } else if (batches != standing) {
             // INVARIANT P-L6: The length of a run is said once.
             revert BatchCount(batches, standing);
@@ -161,15 +163,15 @@ contract AppealLevels is AppealGames {
         // INVARIANT P-L6: A run of n batches is cut into min(32, n) parts.
         if (states.length != parts - 1) revert StateCount(states.length, parts - 1);
         emit StatesRevealed(court, disputeId, r.firstBatch, batches, states);
-        if (batches == 1) return _pass(r, AppealPhase.Step, Side.Provider);
-        r.rowHash = _hash(states);
-        _pass(r, AppealPhase.PickState, Side.Challenger);
+        if (batches == 1) return _pass(r, AppealPhase.Step);
+        r.shown = _hash(states);
+        _pass(r, AppealPhase.PickState);
     }
 
     function pickState(address court, uint256 disputeId, bytes32[] calldata states, uint8 part) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.PickState);
         _onlyAccuser(disputeId, r);
-        _isStanding(disputeId, _hash(states), r.rowHash);
+        _isStanding(disputeId, _hash(states), r.shown);
         uint256 parts = states.length + 1;
         // INVARIANT P-L6: A part is one of the run's.
         if (part >= parts) revert PartOutside(part, parts);
@@ -177,21 +179,22 @@ contract AppealLevels is AppealGames {
         uint64 from = uint64(part * uint256(batches) / parts);
         batches = uint64((uint256(part) + 1) * batches / parts) - from;
         from += r.firstBatch;
-        (r.firstBatch, r.batches) = (from, batches);
+        (r.firstBatch, r.batches) = (uint40(from), uint40(batches));
         if (part != 0) r.start = states[part - 1];
-        if (part != parts - 1) r.end = states[part];
-        emit StatePicked(court, disputeId, part, from, batches, r.start, r.end);
-        _pass(r, batches == 1 ? AppealPhase.Step : AppealPhase.States, Side.Provider);
+        if (part != parts - 1) r.claim = states[part];
+        emit StatePicked(court, disputeId, part, from, batches, _startOf(r), r.claim);
+        _pass(r, batches == 1 ? AppealPhase.Step : AppealPhase.States);
     }
 
     // ---- verdicts
 
     function step(address court, uint256 disputeId, bytes32 end, StepProof calldata proof) external {
         (Record storage r, bool whole) = _inStep(court, disputeId);
-        _answers(disputeId, end, r.end);
+        _answers(disputeId, end, r.claim);
         bytes32 found = keccak256(proof.machine);
+        bytes32 start = _startOf(r);
         // INVARIANT P-L7: The batch starts from the agreed state.
-        if (found != r.start) revert OtherMachine(found, r.start);
+        if (found != start) revert OtherMachine(found, start);
         bytes32 computed;
         bool halted;
         if (proof.machine.length == HALTED_BYTES) {
@@ -211,8 +214,8 @@ contract AppealLevels is AppealGames {
 
     function resolveSlot(address court, uint256 disputeId, bytes32 claimed, SlotProof calldata proof) external {
         Record storage r = _inPhase(court, disputeId, AppealPhase.Slot);
-        _answers(disputeId, claimed, r.node);
-        (Dispute memory d, ModelHeader memory h) = _scene(court, disputeId);
+        (IsolatedPlace memory d, ModelHeader memory h) = _scene(court, disputeId);
+        _answers(disputeId, claimed, d.claimedDigest);
         AppealProofs.slot(proof, d, h);
         emit SlotResolved(court, disputeId, claimed, proof.digest);
         // INVARIANT P-L10: What a slot copies does not depend on how anybody plays: there is nothing to play again.
@@ -229,7 +232,7 @@ contract AppealLevels is AppealGames {
         bytes32 found = ModelHash.nodeLeaf(proof.node);
         // INVARIANT P-L7: The operator is the one whose tensor was opened.
         if (found != nodeLeaf) revert OtherNode(found, nodeLeaf);
-        (Dispute memory d, ModelHeader memory h) = _scene(court, disputeId);
+        (IsolatedPlace memory d, ModelHeader memory h) = _scene(court, disputeId);
         AppealProofs.program(proof, tableRoot(h.numericsVersion));
         IStepMachine.Environment memory env = AppealProofs.environment(proof, d, h);
         return machine.run(proof.program, proof.machine, BATCH, env);
@@ -240,9 +243,8 @@ contract AppealLevels is AppealGames {
         bytes32 folded = TraceHash.foldRow(row, height);
         // INVARIANT P-L3: A row is authenticated by its node, so that anyone may send it and nobody can make one up.
         if (folded != node) revert RowOfAnotherNode(folded, node);
-        r.rowHash = _hash(row);
         emit ChunkRowRevealed(court, disputeId, node, height, row);
-        _pass(r, AppealPhase.PickChunk, Side.Challenger);
+        _pass(r, AppealPhase.PickChunk);
     }
 
     function _showChunk(address court, uint256 disputeId, Record storage r, bytes32 node, bytes calldata chunk) private {
@@ -252,9 +254,8 @@ contract AppealLevels is AppealGames {
         uint256 wanted = TensorShape.chunkLength(r.size, r.index);
         // INVARIANT P-L3: A chunk has all the bytes that the shape gives it, and no more.
         if (chunk.length != wanted) revert ChunkLength(chunk.length, wanted);
-        r.rowHash = keccak256(chunk);
         emit ChunkRevealed(court, disputeId, r.index, chunk);
-        _pass(r, AppealPhase.PickElement, Side.Challenger);
+        _pass(r, AppealPhase.PickElement);
     }
 
     function _answers(uint256 disputeId, bytes32 answered, bytes32 standing) private pure {
@@ -263,7 +264,7 @@ contract AppealLevels is AppealGames {
     }
 
     function _isStanding(uint256 disputeId, bytes32 answered, bytes32 standing) private pure {
-        // INVARIANT P-L1: A pick is from what was shown last.
+        // INVARIANT P-L1: A pick is from what was shown last: rows and chunks by the node that they hash to, states by their hash.
         if (answered != standing) revert OtherRow(disputeId, answered, standing);
     }
 

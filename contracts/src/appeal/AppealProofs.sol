@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ChunkProof, NodeFacts, OperandProof, SlotProof, Source, SourceOpening, StepProof} from "../interfaces/IAppealLevels.sol";
 import {IStepMachine} from "../interfaces/IStepMachine.sol";
-import {Dispute, ModelHeader, SegmentOpening} from "../interfaces/Types.sol";
+import {IsolatedPlace, ModelHeader, SegmentOpening} from "../interfaces/Types.sol";
 import {ModelHash} from "../lib/ModelHash.sol";
 import {TensorShape} from "../lib/TensorShape.sol";
 import {TraceHash} from "../lib/TraceHash.sol";
@@ -47,7 +47,7 @@ library AppealProofs {
     uint256 private constant INPUTS_MAX = 256;
 
     /// @notice The operator's canonical bytes under the model.
-    function node(NodeFacts calldata facts, bytes32[] calldata proof, Dispute memory d, ModelHeader memory h)
+    function node(NodeFacts calldata facts, bytes32[] calldata proof, IsolatedPlace memory d, ModelHeader memory h)
         internal
         view
         returns (bytes32 leaf)
@@ -67,7 +67,7 @@ library AppealProofs {
     }
 
     /// @notice What the machine may ask for.
-    function environment(StepProof calldata p, Dispute memory d, ModelHeader memory h)
+    function environment(StepProof calldata p, IsolatedPlace memory d, ModelHeader memory h)
         internal
         view
         returns (IStepMachine.Environment memory env)
@@ -84,7 +84,7 @@ library AppealProofs {
     }
 
     /// @notice The digest that a live slot must have: that of the value which the model's live list names there.
-    function slot(SlotProof calldata p, Dispute memory d, ModelHeader memory h) internal view {
+    function slot(SlotProof calldata p, IsolatedPlace memory d, ModelHeader memory h) internal view {
         uint256 segment = d.leafIndex % h.commitPoints;
         _checkSegment(p.segment, segment, h);
         _checkListEntry(d.isolatedIndex, p.at.source, p.listProof, p.segment);
@@ -96,7 +96,7 @@ library AppealProofs {
 
     // ---- operands
 
-    function _operands(StepProof calldata p, Dispute memory d, ModelHeader memory h)
+    function _operands(StepProof calldata p, IsolatedPlace memory d, ModelHeader memory h)
         private
         view
         returns (IStepMachine.Operand[] memory list)
@@ -120,7 +120,7 @@ library AppealProofs {
         }
     }
 
-    function _checkOperand(OperandProof calldata o, SegmentOpening calldata before, Dispute memory d, ModelHeader memory h)
+    function _checkOperand(OperandProof calldata o, SegmentOpening calldata before, IsolatedPlace memory d, ModelHeader memory h)
         private
         view
     {
@@ -163,7 +163,7 @@ library AppealProofs {
         SourceOpening calldata at,
         bytes32 digest,
         SegmentOpening calldata before,
-        Dispute memory d,
+        IsolatedPlace memory d,
         ModelHeader memory h,
         uint256 readable
     ) private view {
@@ -189,10 +189,12 @@ library AppealProofs {
     }
 
     /// @dev The slot of the live root before that holds the source.
-    function _checkSlotBefore(SourceOpening calldata at, SegmentOpening calldata before, Dispute memory d, ModelHeader memory h)
-        private
-        view
-    {
+    function _checkSlotBefore(
+        SourceOpening calldata at,
+        SegmentOpening calldata before,
+        IsolatedPlace memory d,
+        ModelHeader memory h
+    ) private view {
         if (d.leafIndex == 0) {
             // INVARIANT P-L7: Before leaf 0 there are the graph inputs, in their order.
             if (at.source.kind != KIND_INPUT) revert NotInput(at.source.index);
@@ -231,7 +233,7 @@ library AppealProofs {
     }
 
     /// @dev A segment table that lies may give a sum that no node has: nothing opens there.
-    function _nodeIndex(Dispute memory d) private pure returns (uint256) {
+    function _nodeIndex(IsolatedPlace memory d) private pure returns (uint256) {
         return uint256(d.firstNode) + d.isolatedIndex;
     }
 }

@@ -81,8 +81,7 @@ abstract contract CourtStorage {
         address appellant;
         uint40 appealedAt;
         uint32 passedIndex; // the challenger's place, while a referee's earlier one is judged
-        // slots 13, 14
-        uint128 appealBond;
+        // slot 13
         bytes32 passedDigest;
     }
 

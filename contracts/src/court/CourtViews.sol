@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ICourt} from "../interfaces/ICourt.sol";
 import {CourtParams} from "../interfaces/IParameters.sol";
-import {Dispute, ModelHeader, Side} from "../interfaces/Types.sol";
+import {AppealTerms, Dispute, IsolatedPlace, ModelHeader, Side} from "../interfaces/Types.sol";
 import {CourtStorage} from "./CourtStorage.sol";
 
 /// @notice What can be read off the court's books.
@@ -49,6 +49,32 @@ abstract contract CourtViews is ICourt, CourtStorage {
         v.hops = d.hops;
         v.appellant = d.appellant;
         v.appealedAt = d.appealedAt;
+    }
+
+    function appealTerms(uint256 disputeId) external view returns (AppealTerms memory t) {
+        Record storage d = _disputes[disputeId];
+        t.taskId = d.taskId;
+        t.provider = d.provider;
+        t.inLive = d.inLive;
+        t.leafIndex = d.leafIndex;
+        t.commitPoints = d.commitPoints;
+        t.clockBudget = d.clockBudget;
+        t.clockIncrement = d.clockIncrement;
+        t.referee = d.referee;
+        t.ruledGuilty = d.ruledGuilty;
+        t.ruledAt = d.ruledAt;
+    }
+
+    function isolatedPlace(uint256 disputeId) external view returns (IsolatedPlace memory p) {
+        Record storage d = _disputes[disputeId];
+        p.taskId = d.taskId;
+        p.leafIndex = d.leafIndex;
+        p.previousLeaf = d.previousLeaf;
+        p.opsRoot = d.opsRoot;
+        p.firstNode = d.firstNode;
+        p.opCount = d.opCount;
+        p.isolatedIndex = d.isolatedIndex;
+        p.claimedDigest = d.node;
     }
 
     function disputeCount() external view returns (uint256) {

@@ -106,22 +106,21 @@ abstract contract Refereeing is Verdicts {
         bool loses = d.ruledGuilty ? _vault.isSide(d.provider, msg.sender) : msg.sender == d.challenger;
         // INVARIANT P-R4: Who won has nothing to appeal; nobody appeals for another.
         if (!loses) revert NotLosingSide(disputeId, msg.sender);
-        CourtParams memory c = _rulesOf(d);
-        uint256 closedAt = uint256(d.ruledAt) + c.appealWindow;
+        (uint32 window, uint128 bond, address levels) = _parameters.forAppeal(d.rules);
+        uint256 closedAt = uint256(d.ruledAt) + window;
         // INVARIANT P-R4: A ruling is provisional for the appeal window and no longer.
         if (block.timestamp > closedAt) revert AppealWindowClosed(disputeId, closedAt);
-        if (c.appealLevels == address(0)) {
+        if (levels == address(0)) {
             // The bond would come back in the same breath, so it is not pulled.
             emit ICourt.Appealed(disputeId, msg.sender, 0);
             return _void(disputeId, d, "appealed");
         }
-        d.appealBond = c.appealBond;
-        emit ICourt.Appealed(disputeId, msg.sender, c.appealBond);
+        emit ICourt.Appealed(disputeId, msg.sender, bond);
         d.appellant = msg.sender;
         // INVARIANT P-R3: The challenger had agreed to an earlier operator; who accuses the provider there is the referee.
-        _handOver(disputeId, d, c.appealLevels, d.flags & FLAG_EARLIER != 0 ? d.referee : d.challenger);
+        _handOver(disputeId, d, levels, d.flags & FLAG_EARLIER != 0 ? d.referee : d.challenger);
         // INVARIANT P-R4: No bond, no appeal.
-        _vault.fundPot(Pots.appeal(disputeId), msg.sender, c.appealBond);
+        _vault.fundPot(Pots.appeal(disputeId), msg.sender, bond);
     }
 
     function finalize(uint256 disputeId) external {

@@ -77,10 +77,11 @@ abstract contract Verdicts is CourtStorage {
         emit ICourt.VerdictPaid(disputeId, _audits, bond, "bond");
     }
 
+    /// @dev All that its pot holds: nothing where nobody appealed, or once it was paid.
     function _payAppealBond(uint256 disputeId, Record storage d, address to, bytes32 what) internal {
-        uint128 bond = d.appealBond;
+        if (d.appellant == address(0)) return;
+        uint128 bond = _vault.pot(Pots.appeal(disputeId));
         if (bond == 0) return;
-        d.appealBond = 0;
         _vault.payFromPot(Pots.appeal(disputeId), to, bond, what);
         emit ICourt.VerdictPaid(disputeId, to, bond, what);
     }

@@ -36,10 +36,12 @@ struct AppealGame {
     uint64 turnStartedAt;
     uint32 defenderClock; // seconds left
     uint32 accuserClock;
+    // up to the pick of an element
     bytes32 node; // the claim: the isolated digest, then a node of its chunk tree
     uint8 height; // height of `node` above the chunks
     uint64 index; // index of `node` among the nodes of that height
-    bytes32 rowHash; // keccak256 of the row, chunk or states that wait for a pick
+    bytes32 rowHash; // keccak256 of the states that wait for a pick; a row or chunk hashes to `node`
+    // from there to the end
     uint64 element; // flat index of the disputed element
     uint64 value; // its claimed bits, zero-extended
     bytes32 start; // agreed state
@@ -115,10 +117,10 @@ struct SlotProof {
 /// @notice The levels below the operator, down to one batch of steps that a contract executes: who judges when a ruling is
 /// appealed or no referee could be had (P-R4, P-L1 to P-L11).
 ///
-/// The court hands a dispute over by `open`, and takes no move in it until it has an outcome. What is to be judged stands in
-/// `ICourt.dispute`: the isolated place, the provider's digest there, `opsRoot`, `leaf` and `previousLeaf`, under which every
-/// input opens, and the ruling if there was one. The levels hold no money of the dispute: its bonds stay in the vault and
-/// move by the court's verdict. Disputes are kept apart by (court, disputeId).
+/// The court hands a dispute over by `open`, and takes no move in it until it has an outcome. What is to be judged it says by
+/// `ICourt.isolatedPlace`: the place, the provider's digest there, `opsRoot` and `previousLeaf`, under which every input opens;
+/// the parties and the ruling, if there was one, by `ICourt.appealTerms`. The levels hold no money of the dispute: its bonds
+/// stay in the vault and move by the court's verdict. Disputes are kept apart by (court, disputeId).
 interface IAppealLevels {
     event AppealOpened(
         address indexed court, uint256 indexed disputeId, address defender, address accuser, bool replay, AppealPhase phase

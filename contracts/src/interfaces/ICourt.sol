@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Dispute, SegmentOpening} from "./Types.sol";
+import {AppealTerms, Dispute, IsolatedPlace, SegmentOpening} from "./Types.sol";
 
 /// @notice Challenges by commit and reveal, the dissection game over both trace levels, referee, appeal window, verdict.
 interface ICourt {
@@ -81,6 +81,9 @@ interface ICourt {
     function openForAudit(uint256 taskId, address auditor, bytes32 ownTraceRoot) external returns (uint256 disputeId);
     // ---- views
     function dispute(uint256 disputeId) external view returns (Dispute memory);
+    /// @notice The parts of `dispute` that the appeal levels read, of one that is isolated.
+    function appealTerms(uint256 disputeId) external view returns (AppealTerms memory);
+    function isolatedPlace(uint256 disputeId) external view returns (IsolatedPlace memory);
     function disputeCount() external view returns (uint256); // ids run 1..disputeCount
     function challengeOf(uint256 taskId, uint8 attempt, address challenger)
         external

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IMarket} from "./IMarket.sol";
-import {TaskState} from "./Types.sol";
+import {ModelHeader, TaskState} from "./Types.sol";
 
 /// @notice What the court and the audits may tell the market. Each call names the attempt it is about and reverts with
 /// `StaleAttempt` when the task has left it: then the dispute or audit is moot.
@@ -27,6 +27,9 @@ interface IMarketCourt is IMarket {
     // ---- views
     /// @notice Version of the parameters the task lives under.
     function rulesOf(uint256 taskId) external view returns (uint16);
+    /// @notice Model of a task, and its numerics version alone: what the appeal levels need, cheaper than by `task`.
+    function modelOf(uint256 taskId) external view returns (ModelHeader memory);
+    function numericsOf(uint256 taskId) external view returns (uint32);
     /// @notice The part of `task` that guards need, cheaper.
     function standing(uint256 taskId)
         external

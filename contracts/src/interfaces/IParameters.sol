@@ -111,11 +111,12 @@ interface IParameters {
     /// @notice Stake rules of the newest version.
     function stake() external view returns (StakeParams memory);
     function paramsAt(uint16 v) external view returns (Params memory);
-    // ---- narrow reads for the calls that every task makes
+    // ---- narrow reads for the calls that every task and every appeal makes
     function forClaim(uint16 v)
         external
         view
         returns (uint128 minCollateral, uint32 collateralBps, uint16 maxLockedBps, uint128 minStake);
+    function forAppeal(uint16 v) external view returns (uint32 appealWindow, uint128 appealBond, address appealLevels);
     function forPost()
         external
         view

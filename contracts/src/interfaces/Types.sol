@@ -166,3 +166,29 @@ struct Dispute {
     address appellant; // 0 where no referee could be had
     uint64 appealedAt;
 }
+
+/// @notice Who plays an appeal by which clocks, and what the levels must know to begin: a part of `Dispute`, cheaper.
+struct AppealTerms {
+    uint256 taskId;
+    address provider;
+    bool inLive;
+    uint64 leafIndex;
+    uint32 commitPoints; // of the model
+    uint32 clockBudget; // by the rules that the task was posted under
+    uint32 clockIncrement;
+    address referee;
+    bool ruledGuilty;
+    uint64 ruledAt;
+}
+
+/// @notice What an appeal is about and what opens under it: a part of `Dispute`, cheaper.
+struct IsolatedPlace {
+    uint256 taskId;
+    uint64 leafIndex;
+    bytes32 previousLeaf;
+    bytes32 opsRoot;
+    uint32 firstNode;
+    uint32 opCount;
+    uint32 isolatedIndex;
+    bytes32 claimedDigest;
+}

@@ -158,7 +158,7 @@ abstract contract MarketStorage is IMarketCourt {
 
     function _known(uint256 taskId) internal view returns (Record storage r) {
         r = _tasks[taskId];
-        if (r.requester == address(0)) revert UnknownTask(taskId, taskCount);
+        if (r.state == TaskState.None) revert UnknownTask(taskId, taskCount);
     }
 
     function _inState(uint256 taskId, TaskState wanted) internal view returns (Record storage r) {

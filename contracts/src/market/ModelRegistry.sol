@@ -30,6 +30,14 @@ abstract contract ModelRegistry is MarketStorage {
         return _models[_modelIndex(modelId)];
     }
 
+    function modelOf(uint256 taskId) external view returns (ModelHeader memory) {
+        return _models[_known(taskId).model];
+    }
+
+    function numericsOf(uint256 taskId) external view returns (uint32) {
+        return _models[_known(taskId).model].numericsVersion;
+    }
+
     /// @notice Zero when the model is not registered.
     function isRegistered(bytes32 modelId) external view returns (bool) {
         return _modelIndexPlusOne[modelId] != 0;

@@ -24,27 +24,27 @@ contract AppealGasTest is AppealSystemFixture {
 
     function _toRow() private {
         _openTensor();
-        _spent("open_tensor_row", 260_000);
+        _spent("open_tensor_row", 170_000);
         _pickChunk(uint8(_childTowards(_game(), LONG / 128)));
-        _spent("pick_chunk", 75_000);
+        _spent("pick_chunk", 65_000);
     }
 
     function _toElement() private {
         AppealGame memory g = _game();
         levels.revealRow(at, ID, g.node, _chunkRow(g));
-        _spent("reveal_row_short", 60_000);
+        _spent("reveal_row_short", 45_000);
         _pickChunk(uint8(_childTowards(_game(), LONG / 128)));
-        _spent("pick_chunk_last", 75_000);
+        _spent("pick_chunk_last", 55_000);
         g = _game();
         levels.revealChunk(at, ID, g.node, _chunk(claim.data, g.index));
-        _spent("reveal_chunk", 90_000);
+        _spent("reveal_chunk", 65_000);
         _pickElement(LONG % 128);
-        _spent("pick_element", 150_000);
+        _spent("pick_element", 65_000);
     }
 
     function _toStep() private {
         bytes32[] memory states = _revealStates(run, 83, 40);
-        _spent("reveal_states_first", 80_000);
+        _spent("reveal_states_first", 95_000);
         _pickState(run, states);
         _spent("pick_state", 90_000);
         states = _revealStates(run, _game().batches, 40);
@@ -59,12 +59,12 @@ contract AppealGasTest is AppealSystemFixture {
         _isolatedAt("alice", watcher, SCAN, _wrongScan(LONG, 9));
         _rules(true);
         _appeals(alice);
-        _spent("appeal", 420_000);
+        _spent("appeal", 235_000);
         _toRow();
         _toElement();
         _toStep();
         _step(_scanStep(run, _game().firstBatch));
-        _spent("step_integers", 500_000);
+        _spent("step_integers", 300_000);
         theCourt.finalize(ID);
         _spent("finalize_guilty", 560_000);
         assertDispute(ID, DisputeState.Upheld);
@@ -76,14 +76,14 @@ contract AppealGasTest is AppealSystemFixture {
         _rules(true);
         _appeals(alice);
         _openTensor();
-        _spent("open_tensor_chunk", 250_000);
+        _spent("open_tensor_chunk", 150_000);
         _pickElement(1);
         bytes32 end = _game().end;
         vm.prank(alice);
         levels.revealStates(at, ID, end, 1, new bytes32[](0));
-        _spent("reveal_states_one_batch", 60_000);
+        _spent("reveal_states_one_batch", 50_000);
         _step(_withChunks(_stepProof(SUM, _initial(1)), 0, 1));
-        _spent("step_two_operands", 300_000);
+        _spent("step_two_operands", 225_000);
     }
 
     function test_gas_replay_andOverturned() public {
@@ -92,13 +92,13 @@ contract AppealGasTest is AppealSystemFixture {
         _appeals(alice);
         _openTensor();
         _timeout();
-        _spent("timeout_replay", 150_000);
+        _spent("timeout_replay", 65_000);
         _openTensor();
         _timeout();
-        _spent("timeout_end", 60_000);
+        _spent("timeout_end", 35_000);
         assertEq(uint256(levels.outcome(at, ID)), uint256(AppealOutcome.Cleared));
         theCourt.finalize(ID);
-        _spent("finalize_overturned", 420_000);
+        _spent("finalize_overturned", 350_000);
     }
 
     function test_gas_earlierOverturned() public {
@@ -109,9 +109,9 @@ contract AppealGasTest is AppealSystemFixture {
         _openTensor();
         _timeout();
         theCourt.finalize(ID);
-        _spent("finalize_earlier_overturned", 420_000);
+        _spent("finalize_earlier_overturned", 310_000);
         _rules(true);
         _appeals(alice);
-        _spent("appeal_again", 420_000);
+        _spent("appeal_again", 180_000);
     }
 }

@@ -7,7 +7,7 @@ import {TraceTree} from "./TraceTree.sol";
 import {AppealLevels} from "../../src/appeal/AppealLevels.sol";
 import {StepProof} from "../../src/interfaces/IAppealLevels.sol";
 import {CourtParams} from "../../src/interfaces/IParameters.sol";
-import {Dispute, ModelHeader, Task} from "../../src/interfaces/Types.sol";
+import {AppealTerms, Dispute, IsolatedPlace, ModelHeader} from "../../src/interfaces/Types.sol";
 
 /// @notice What the levels read of a court, its market and its parameters, as the test sets it.
 contract StageCourt {
@@ -35,22 +35,36 @@ contract StageCourt {
         return address(this);
     }
 
-    function parameters() external view returns (address) {
-        return address(this);
+    function appealTerms(uint256 disputeId) external view returns (AppealTerms memory t) {
+        Dispute storage d = _disputes[disputeId];
+        t.provider = d.provider;
+        t.inLive = d.inLive;
+        t.leafIndex = d.leafIndex;
+        t.commitPoints = _model.commitPoints;
+        t.clockBudget = _rules.clockBudget;
+        t.clockIncrement = _rules.clockIncrement;
+        t.referee = d.referee;
+        t.ruledGuilty = d.ruledGuilty;
+        t.ruledAt = d.ruledAt;
     }
 
-    function task(uint256) external pure returns (Task memory t) {}
-
-    function rulesOf(uint256) external pure returns (uint16) {
-        return 1;
+    function isolatedPlace(uint256 disputeId) external view returns (IsolatedPlace memory p) {
+        Dispute storage d = _disputes[disputeId];
+        p.leafIndex = d.leafIndex;
+        p.previousLeaf = d.previousLeaf;
+        p.opsRoot = d.opsRoot;
+        p.firstNode = d.firstNode;
+        p.opCount = d.opCount;
+        p.isolatedIndex = d.isolatedIndex;
+        p.claimedDigest = d.claimedDigest;
     }
 
-    function model(bytes32) external view returns (ModelHeader memory) {
+    function modelOf(uint256) external view returns (ModelHeader memory) {
         return _model;
     }
 
-    function courtAt(uint16) external view returns (CourtParams memory) {
-        return _rules;
+    function numericsOf(uint256) external view returns (uint32) {
+        return _model.numericsVersion;
     }
 }
 

@@ -114,8 +114,15 @@ fn false_challenge() {
 
 #[test]
 fn lying_referee() {
-    let report = run(&demo(&[Fault::LyingReferee]));
-    holds(&report);
+    // an audit of the same result would convict the cheat before the appeal's window is over
+    let seeds = (1..=16).map(|seed| Scenario {
+        seed,
+        ..demo(&[Fault::LyingReferee])
+    });
+    let mut worlds = seeds.map(|scenario| run(&scenario)).inspect(holds);
+    let report = worlds
+        .find(|report| report.disputes.iter().all(|d| !d.by_audit))
+        .unwrap();
     let judge = liar(&report, Fault::LyingReferee);
     let mut disputes = report.disputes.iter();
     let ruled = disputes.find(|d| d.referees.contains(&judge)).unwrap();
