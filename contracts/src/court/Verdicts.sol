@@ -99,13 +99,9 @@ abstract contract Verdicts is CourtStorage {
         if (amount == 0) return 0;
         uint128 paid = _share(amount, c.requesterBps);
         _pay(disputeId, _market.task(d.taskId).requester, paid, "requester");
-        uint128 reward;
-        // INVARIANT P-R3: A challenger that had passed over the error has not found it: a friend of the cheat would earn by that.
-        if (d.flags & FLAG_EARLIER == 0) {
-            reward = _share(amount, c.challengerBps);
-            paid += reward;
-            _pay(disputeId, d.challenger, reward, "challenger");
-        }
+        uint128 reward = _share(amount, c.challengerBps);
+        paid += reward;
+        _pay(disputeId, d.challenger, reward, "challenger");
         if (d.ruledGuilty) {
             reward = _share(amount, c.refereeBps);
             paid += reward;

@@ -151,7 +151,7 @@ contract AppealSystemTest is AppealSystemFixture {
         uint128 taken = stake - vault.totalStake(alice);
         assertEq(vault.totalStake(referee), STAKE);
         assertEq(vault.credit(_payoutOf(referee)), taken * c.refereeBps / 10_000 + c.appealBond);
-        assertEq(vault.credit(watcher), bond);
+        assertEq(vault.credit(watcher), bond + taken * c.challengerBps / 10_000);
     }
 
     /// A referee that leaves its accusation alone has lied as far as anybody can tell.

