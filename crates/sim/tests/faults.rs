@@ -187,6 +187,8 @@ fn lazy_auditor() {
 fn sock_puppet() {
     let report = run(&demo(&[Fault::SockPuppet, Fault::Weight]));
     holds(&report);
+    // a dispute that another verdict overtook says nothing about the task any more
+    assert!(report.tasks.iter().all(|t| t.state == "settled"));
     let cheat = liar(&report, Fault::Weight);
     let friend = liar(&report, Fault::SockPuppet);
     let against = |who: &str| {

@@ -416,7 +416,8 @@ impl Chronicle {
             provider.clone_from(&d.report.provider);
             task = Some(d.report.task);
         });
-        // another verdict or requeue says where the task goes on from here
+        // another verdict or requeue says where the task goes on from here; one that came before has said so
+        let task = task.filter(|_| reason != "moot");
         if let Some(tale) = task.and_then(|t| self.tasks.get_mut(&t)) {
             tale.report.state = "committed".to_owned();
         }
