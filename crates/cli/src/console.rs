@@ -135,10 +135,9 @@ fn wrongs(report: &Report, name: &str) -> Option<String> {
 }
 
 fn told(dispute: &DisputeReport) -> String {
-    let who = match (&dispute.challenger, dispute.by_audit) {
-        (Some(challenger), true) => format!("auditor {challenger}"),
-        (Some(challenger), false) => challenger.clone(),
-        (None, _) => "a referee".to_owned(),
+    let who = match dispute.by_audit {
+        true => format!("auditor {}", dispute.challenger),
+        false => dispute.challenger.clone(),
     };
     let verdict = match dispute.verdict.as_str() {
         "guilty" => paint(BAD, format!("{} is guilty", dispute.provider)),

@@ -47,9 +47,9 @@ pub trait Knowledge {
     ///
     /// Where the party agrees with everything before the place, these are its own inputs, and the
     /// default is right. Where it does not (a challenger who passed over an earlier error, which
-    /// only a referee meets), an implementation that can get the provider's tensors should check them
-    /// against `segment.previous_leaf` and `segment.ops_root` and compute on them: a ruling on other
-    /// inputs may be overturned.
+    /// only a referee meets), an implementation answers only if it can show the committed inputs in an
+    /// appeal too, checked against `segment.previous_leaf` and `segment.ops_root`: a ruling on other
+    /// inputs, or on inputs that the provider takes back, would be overturned.
     fn output_on_committed_inputs(
         &self,
         segment: &SegmentFacts,

@@ -10,6 +10,25 @@ use gavel_dispute::appeal::AppealOutcome;
 use gavel_dispute::*;
 use gavel_trace::*;
 
+/// Plays to an isolated place: leftmost at level 1, then a later operator of the right segment.
+fn pass_over(court: &mut CourtModel, liar: &Knows<'_>, knows: &Knows<'_>) -> u64 {
+    let mut now = 0;
+    while !matches!(court.view().phase, Phase::Isolated { .. }) {
+        let (side, _) = court.view().turn().unwrap();
+        let (role, knows, manner) = match side {
+            Side::Provider => (Role::Provider, liar, ByTheRules),
+            Side::Challenger if court.view().segment.is_none() => {
+                (Role::Challenger, knows, ByTheRules)
+            }
+            Side::Challenger => (Role::Challenger, knows, Rightmost),
+        };
+        let sent = act(manner, court.view(), role, knows, now, 1).unwrap();
+        court.apply(role, &sent, now).unwrap();
+        now += 1;
+    }
+    now
+}
+
 #[test]
 fn an_operator_passed_over_is_found_by_the_referee() {
     let world = world();
@@ -17,21 +36,7 @@ fn an_operator_passed_over_is_found_by_the_referee() {
     let truth = Run::new(&world, &[]);
     let (knows, liar) = (Knows::only(&truth), Knows::only(&lie));
     let mut court = CourtModel::open(world.setup(&lie), 0);
-    // Leftmost at level 1, then a later operator of the right segment.
-    let mut now = 0;
-    while !matches!(court.view().phase, Phase::Isolated { .. }) {
-        let (side, _) = court.view().turn().unwrap();
-        let (role, knows, manner) = match side {
-            Side::Provider => (Role::Provider, &liar, ByTheRules),
-            Side::Challenger if court.view().segment.is_none() => {
-                (Role::Challenger, &knows, ByTheRules)
-            }
-            Side::Challenger => (Role::Challenger, &knows, Rightmost),
-        };
-        let sent = act(manner, court.view(), role, knows, now, 1).unwrap();
-        court.apply(role, &sent, now).unwrap();
-        now += 1;
-    }
+    let now = pass_over(&mut court, &liar, &knows);
     let Phase::Isolated {
         place: FineIndex::Op(at),
         ..
@@ -161,20 +166,7 @@ fn an_earlier_divergence_is_not_proposed_where_none_is_left() {
         0,
     );
     let (knows, liar) = (Knows::only(&truth), Knows::only(&lie));
-    let mut now = 0;
-    while !matches!(court.view().phase, Phase::Isolated { .. }) {
-        let (side, _) = court.view().turn().unwrap();
-        let (role, knows, manner) = match side {
-            Side::Provider => (Role::Provider, &liar, ByTheRules),
-            Side::Challenger if court.view().segment.is_none() => {
-                (Role::Challenger, &knows, ByTheRules)
-            }
-            Side::Challenger => (Role::Challenger, &knows, Rightmost),
-        };
-        let sent = act(manner, court.view(), role, knows, now, 1).unwrap();
-        court.apply(role, &sent, now).unwrap();
-        now += 1;
-    }
+    let now = pass_over(&mut court, &liar, &knows);
     court
         .apply(Role::Bystander, &Move::DrawReferee, now)
         .unwrap();
@@ -188,7 +180,7 @@ fn an_earlier_divergence_is_not_proposed_where_none_is_left() {
 }
 
 /// A friend of the cheat passes over the cheat's first wrong commit point and disputes a later operator. The referee's own
-/// operators differ there from the first on, because what they read differs; pointing at one of them would void the dispute.
+/// operators differ there from the first on, because what they read differs; a ruling about one of them would be overturned.
 #[test]
 fn a_referee_that_entered_the_segment_otherwise_points_at_nothing_in_it() {
     let world = world();
@@ -197,17 +189,7 @@ fn a_referee_that_entered_the_segment_otherwise_points_at_nothing_in_it() {
     let truth = Run::new(&world, &[]);
     let mut court = CourtModel::open(world.setup(&cheat), 0);
     let (theirs, own) = (Knows::only(&cheat), Knows::only(&friend));
-    let mut now = 0;
-    while !matches!(court.view().phase, Phase::Isolated { .. }) {
-        let (side, _) = court.view().turn().unwrap();
-        let (role, knows) = match side {
-            Side::Provider => (Role::Provider, &theirs),
-            Side::Challenger => (Role::Challenger, &own),
-        };
-        let sent = act(ByTheRules, court.view(), role, knows, now, 1).unwrap();
-        court.apply(role, &sent, now).unwrap();
-        now += 1;
-    }
+    let now = play(&mut court, (ByTheRules, &theirs), (ByTheRules, &own), 1);
     assert_isolated(&court, (4, FineIndex::Op(20)), &cheat);
     court
         .apply(Role::Bystander, &Move::DrawReferee, now)

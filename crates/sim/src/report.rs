@@ -225,7 +225,7 @@ pub struct DisputeReport {
     /// Whose result.
     pub provider: String,
     /// Who challenged.
-    pub challenger: Option<String>,
+    pub challenger: String,
     /// Opened by a random audit.
     pub by_audit: bool,
     /// Every transaction, in order.

@@ -193,7 +193,7 @@ fn sock_puppet() {
     let friend = liar(&report, Fault::SockPuppet);
     let against = |who: &str| {
         let mut disputes = report.disputes.iter().filter(|d| d.provider == cheat);
-        let found = disputes.find(|d| d.challenger.as_deref() == Some(who));
+        let found = disputes.find(|d| d.challenger == who);
         found.map(|d| d.verdict.as_str())
     };
     // the friend's dispute clears the cheat or comes too late; the watcher's convicts it

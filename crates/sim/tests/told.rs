@@ -38,11 +38,7 @@ fn a_referee_that_means_to_lie_is_called_a_liar_where_its_ruling_is_wrong() {
                 continue;
             };
             // the watcher finds what the cheat got wrong, its friend what it computed rightly from wrong inputs
-            let is_guilty = match dispute.challenger.as_deref() {
-                Some(who) if who == friend => false,
-                Some(_) => true,
-                None => continue,
-            };
+            let is_guilty = dispute.challenger != friend;
             let rulings = by(&lines, &judge, "rules:");
             let told = rulings.iter().find(|line| line.at == ruling.at).unwrap();
             let called = has(told, "it computed the opposite; nobody else knows");

@@ -165,7 +165,6 @@ impl Chronicle {
 
     fn opened(&mut self, tx: &Transaction, e: &ICourt::DisputeOpened) -> Vec<Said> {
         let (dispute, task) = (id(e.disputeId), id(e.taskId));
-        let challenger = Some(e.challenger).filter(|who| !who.is_zero());
         let attempt = match self.tasks.get_mut(&task) {
             Some(tale) => {
                 tale.report.state = "disputed".to_owned();
@@ -175,7 +174,7 @@ impl Chronicle {
         };
         let theirs = self.challenges.iter_mut().rev();
         if let Some((_, _, challenge)) = theirs
-            .filter(|(who, of, c)| *of == attempt && c.task == task && Some(*who) == challenger)
+            .filter(|(who, of, c)| *of == attempt && c.task == task && *who == e.challenger)
             .find(|_| tx.action == "revealChallenge")
         {
             challenge.dispute = Some(dispute);
@@ -185,7 +184,7 @@ impl Chronicle {
             task,
             attempt,
             provider: self.name(&e.provider),
-            challenger: challenger.map(|who| self.name(&who)),
+            challenger: self.name(&e.challenger),
             by_audit: false,
             moves: Vec::new(),
             rounds: 0,
@@ -452,8 +451,8 @@ impl Chronicle {
         let challenger = self
             .disputes
             .get(&id(e.disputeId))
-            .and_then(|d| d.report.challenger.clone());
-        let back = e.to == self.deployment.audits || challenger.as_ref() == Some(&to);
+            .map(|d| d.report.challenger.as_str());
+        let back = e.to == self.deployment.audits || challenger == Some(to.as_str());
         vec![Said::Detail(match (what.as_str(), back) {
             ("bond", true) => format!("{to} gets the bond of {amount} back"),
             ("bond", false) => format!("{to} gets {amount} of the challenger's bond"),
