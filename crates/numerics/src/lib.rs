@@ -6,13 +6,16 @@
 //! - [`convert`]: conversions to and from the element types of quantised formats.
 //! - [`program`], [`reference`]: per-element scalar programs as data and the interpreter that runs
 //!   them: slow, obvious, the oracle for everything else.
+//! - [`blocks`]: the formats of weights, and of activations beside quantised ones.
 //! - [`batch`]: runs cut at every 128th step, as a dispute plays over them.
 //! - [`kernels`]: fast, and equal to the oracle by bits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod batch;
+pub mod blocks;
 pub mod convert;
 mod error;
+mod identity;
 pub mod kernels;
 mod op;
 pub mod program;
@@ -21,6 +24,7 @@ pub mod scalar;
 mod shape;
 mod tensor;
 
+pub use blocks::WeightFormat;
 pub use error::NumericsError;
 pub use op::{DType, Op, Window2d};
 pub use tensor::{Data, MAX_ELEMENTS, MAX_RANK, Tensor, TensorType};

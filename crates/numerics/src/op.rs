@@ -4,6 +4,8 @@
 //! attributes, never programs: how an element of the output is computed belongs to the numerics
 //! version (`spec/numerics.md`).
 
+use crate::WeightFormat;
+
 /// Element type of a tensor. The discriminant is the `dtype` byte of `spec/trace.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
@@ -96,4 +98,44 @@ pub enum Op {
     ArgMax { axis: u32, keepdims: bool },
     /// The input itself (Dropout at inference lowers to it).
     Identity,
+    /// `table`, `tokens i32[T]`, `position i64[1]` -> `[1,d]`: row `tokens[position]`, dequantised.
+    Embed { format: WeightFormat },
+    /// `X`, `w[g]` -> X: groups of `g` values divided by their root mean square, times `w`.
+    RmsNorm { epsilon_bits: u32 },
+    /// `X[m,k]` -> `u8[m, k/32*36]`: per 32 values an f32 scale and 32 signed bytes ([`crate::blocks`]).
+    Quantize,
+    /// `X`, `W` of `n` rows in a weight format -> `[m,n]`. X is `f32[m,k]`, or what Quantize gives where the format is quantised.
+    Linear { format: WeightFormat },
+    /// `X[1,h*head_dim]`, `table[ctx,rotary]`, `position` -> X with the first `rotary` values of each head rotated in pairs:
+    /// neighbours, or `j` and `j + rotary/2` (`halves`).
+    Rope {
+        head_dim: u32,
+        halves: bool,
+        rotary: u32,
+    },
+    /// `cache[ctx,w]`, `row[1,w]`, `position` -> the cache with that row.
+    WriteRow,
+    /// `Q[1,heads*head_dim]`, `K`, `V [ctx,kv_heads*head_dim]`, `position` -> `[1,heads*head_dim]`: causal attention over the rows
+    /// up to `position`, the last `window` of them where that is not 0.
+    Attention {
+        head_dim: u32,
+        heads: u32,
+        kv_heads: u32,
+        scale_bits: u32,
+        window: u32,
+    },
+    /// `gate`, `up` -> `gate / (1 + exp(-gate)) * up`.
+    SwiGlu,
+    /// `logits[1,V]`, `tokens`, `position`, `params` -> logits with repetition, frequency and presence penalties.
+    Penalties,
+    /// `logits[1,V]`, `params` -> logits over the temperature, `-inf` where top-k, top-p or min-p drops a token.
+    Filter,
+    /// `logits[1,V]`, `position`, `params` -> `i32[1]`: the largest logit plus Gumbel noise of (seed, position, token).
+    Sample,
+    /// `tokens`, `sampled i32[1]`, `position`, `params` -> tokens with the sampled one behind `position`, unless the prompt has one there.
+    AppendToken,
+    /// `stop i64[1]`, `tokens`, `position`, `params`, `end i32[e]` -> `i64[1]`: 0 go on, 1 the last step is done, 2 beyond it.
+    Stop,
+    /// `position` -> `position + 1`.
+    Advance,
 }

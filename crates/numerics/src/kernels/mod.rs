@@ -13,6 +13,7 @@ mod eval;
 mod gemm;
 mod isa;
 mod lanes;
+mod language;
 mod math;
 mod movement;
 mod norm;
