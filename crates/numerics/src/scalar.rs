@@ -40,6 +40,26 @@ pub const TANH_POLY: [f32; 5] = [
     f32::from_bits(0xbbba_f0ea),
 ];
 
+/// `sqrt(1/2)`, the least significand that `log` reduces to.
+pub const LOG_LOW: u32 = 0x3f35_04f3;
+/// `log(1 + f) = f - f^2 / 2 + f^3 * P(f)` on `sqrt(1/2) <= 1 + f < sqrt(2)`: coefficients of `f^0 ..= f^7` (minimax).
+pub const LOG_POLY: [f32; 8] = [
+    f32::from_bits(0x3eaa_aaaa),
+    f32::from_bits(0xbe80_0114),
+    f32::from_bits(0x3e4c_d009),
+    f32::from_bits(0xbe2a_38fb),
+    f32::from_bits(0x3e11_6c7d),
+    f32::from_bits(0xbe06_c39f),
+    f32::from_bits(0x3e02_b27c),
+    f32::from_bits(0xbd9c_618f),
+];
+/// `2^23`: takes every subnormal number to a normal one.
+pub const LOG_SCALE: f32 = 8_388_608.0;
+/// Odd constant of the generator's counter (2^64 over the golden ratio).
+pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Multipliers of [`mix`].
+pub const MIX: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
+
 /// NaN becomes [`NAN_BITS`]; everything else is unchanged.
 ///
 /// A comparison of integers: of `sqrt(x).is_nan()` LLVM makes a comparison of x, and then takes the root's own NaN, whose
@@ -136,6 +156,53 @@ pub fn tanh(x: f32) -> f32 {
     }
 }
 
+/// Natural logarithm: `-inf` of a zero, NaN of what is less.
+#[inline(always)]
+pub fn log(x: f32) -> f32 {
+    let subnormal = x < f32::MIN_POSITIVE;
+    let scaled = if subnormal { x * LOG_SCALE } else { x };
+    // x = 2^k * (1 + f), sqrt(1/2) <= 1 + f < sqrt(2)
+    let bits = scaled.to_bits().wrapping_add(0x3f80_0000 - LOG_LOW);
+    let k = ((bits >> 23) as i32 - if subnormal { 127 + 23 } else { 127 }) as f32;
+    let f = f32::from_bits((bits & 0x007f_ffff) + LOG_LOW) - 1.0;
+    let z = f * f;
+    let y = (f * z) * horner(f, &LOG_POLY);
+    let y = k.mul_add(-NEG_LN2_LOW, y);
+    let y = z.mul_add(-0.5, y);
+    let y = k.mul_add(-NEG_LN2_HIGH, f + y);
+    if x > 0.0 {
+        if x == f32::INFINITY { x } else { y }
+    } else if x == 0.0 {
+        f32::NEG_INFINITY
+    } else {
+        f32::from_bits(NAN_BITS)
+    }
+}
+
+/// A permutation of 64 bits that leaves no trace of a counter's order (the finaliser of SplitMix64).
+#[inline(always)]
+pub fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(MIX[0]);
+    let z = (z ^ (z >> 27)).wrapping_mul(MIX[1]);
+    z ^ (z >> 31)
+}
+
+/// A number strictly between 0 and 1 of a seed and two counters: an odd multiple of `2^-24`.
+#[inline(always)]
+pub fn uniform(seed: u64, position: u64, token: u64) -> f32 {
+    let h = mix(seed.wrapping_add(GOLDEN));
+    let h = mix(h.wrapping_add(position.wrapping_mul(GOLDEN)));
+    let h = mix(h.wrapping_add(token.wrapping_mul(GOLDEN)));
+    let odd = 2 * (h >> 41) + 1;
+    odd as f32 * 2f32.powi(-24)
+}
+
+/// Standard Gumbel noise of a seed and two counters: `-log(-log(u))`.
+#[inline(always)]
+pub fn gumbel(seed: u64, position: u64, token: u64) -> f32 {
+    -log(-log(uniform(seed, position, token)))
+}
+
 /// The sign bit cleared.
 #[inline(always)]
 pub fn abs(x: f32) -> f32 {
@@ -172,6 +239,10 @@ mod tests {
                 continue;
             }
             let reference = exact(f64::from(x));
+            if reference.is_nan() {
+                assert_eq!(f(x).to_bits(), NAN_BITS, "{x}");
+                continue;
+            }
             if (reference as f32).is_infinite() {
                 assert!(f(x).is_infinite(), "{x}: {} against {reference}", f(x));
                 continue;
@@ -190,6 +261,7 @@ mod tests {
             ("exp", worst(exp, f64::exp), 1.1),
             ("sigmoid", worst(sigmoid, |x| 1.0 / (1.0 + (-x).exp())), 2.6),
             ("tanh", worst(tanh, f64::tanh), 2.6),
+            ("log", worst(log, f64::ln), 1.0),
         ] {
             println!("{name}: worst {:.3} ULP at {:e}", found.0, found.1);
             assert!(found.0 <= bound, "{name}: {} ULP at {}", found.0, found.1);
@@ -205,11 +277,31 @@ mod tests {
         assert_eq!(tanh(f32::INFINITY), 1.0);
         assert_eq!(sigmoid(0.0), 0.5);
         assert_eq!(sigmoid(f32::NEG_INFINITY).to_bits(), 0);
+        assert_eq!(log(1.0).to_bits(), 0);
+        assert_eq!(log(-0.0), f32::NEG_INFINITY);
+        assert_eq!(log(f32::INFINITY), f32::INFINITY);
+        assert_eq!(log(f32::NEG_INFINITY).to_bits(), NAN_BITS);
         assert_eq!(max(-0.0, 0.0).to_bits(), 0);
         assert_eq!(max(0.0, -0.0).to_bits(), 0);
         assert_eq!(min(0.0, -0.0).to_bits(), (-0.0f32).to_bits());
         assert_eq!(max(f32::from_bits(0xffc0_1234), 1.0).to_bits(), NAN_BITS);
         assert_eq!(canonical(0.0f32 * f32::INFINITY).to_bits(), NAN_BITS);
+    }
+
+    #[test]
+    fn noise_is_a_function_of_three_counters() {
+        // the generator by hand: SplitMix64 from the state 0 begins with this number
+        assert_eq!(mix(GOLDEN), 0xe220_a839_7b1d_cdaf);
+        let draws = 1u64 << 16;
+        let mut mean = 0.0;
+        for token in 0..draws {
+            let u = uniform(7, 3, token);
+            assert!(0.0 < u && u < 1.0);
+            assert_ne!(gumbel(7, 3, token), gumbel(7, 4, token));
+            mean += f64::from(gumbel(7, 3, token)) / draws as f64;
+        }
+        // Euler's constant, within five standard errors
+        assert!((mean - 0.577_215_66).abs() < 0.026, "{mean}");
     }
 
     #[test]
