@@ -1,7 +1,9 @@
 //! The two-level trace: live roots under the trace root, and the fine trace of one segment.
 
 use crate::{
-    Digest, MerkleTree, ModelHeader, Opening, Tag, TraceError, fold, height, node, sha::tagged,
+    Digest, MerkleTree, ModelHeader, Opening, Tag, TraceError, fold, height, node,
+    sha::{self, tagged},
+    zero_subtree,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,45 @@ pub fn live_tree(live_height: u8, live: &[Digest]) -> Result<MerkleTree, TraceEr
 /// Root of [`live_tree`]. Over the graph inputs' digests this is the task's input digest.
 pub fn live_root(live_height: u8, live: &[Digest]) -> Result<Digest, TraceError> {
     Ok(live_tree(live_height, live)?.root())
+}
+
+/// [`live_root`] of many lists of `len` digests each, laid one after the other: in less time than one by one.
+pub fn live_roots(
+    live_height: u8,
+    len: usize,
+    lists: &[Digest],
+) -> Result<Vec<Digest>, TraceError> {
+    let mut width = len.max(1);
+    if live_height > crate::MAX_HEIGHT {
+        return Err(TraceError::HeightTooLarge(live_height));
+    }
+    if len as u64 > 1 << live_height {
+        return Err(TraceError::TooManyLeaves {
+            leaves: len as u64,
+            height: live_height,
+        });
+    }
+    if len == 0 || !lists.len().is_multiple_of(len) {
+        return Err(TraceError::Inconsistent(
+            "lists of live digests have one length, and are not empty",
+        ));
+    }
+    let mut level = lists.to_vec();
+    let mut pairs = Vec::with_capacity(level.len().div_ceil(2));
+    for at in 0..live_height {
+        let absent = zero_subtree(at);
+        pairs.clear();
+        for list in level.chunks(width) {
+            pairs.extend(
+                list.chunks(2)
+                    .map(|pair| [pair[0], pair.get(1).copied().unwrap_or(absent)]),
+            );
+        }
+        width = width.div_ceil(2);
+        level.clear();
+        sha::nodes(&pairs, &mut level);
+    }
+    Ok(level)
 }
 
 /// `node(ops_root, live_root)`.
@@ -268,6 +309,22 @@ mod tests {
         assert!(Level1::new(3, 5, vec![]).is_err());
         assert!(Level1::new(3, 1, digests(6)).is_err());
         assert!(Level1::new(0, 1, digests(6)).is_err());
+    }
+
+    #[test]
+    fn many_live_roots_are_the_roots_of_each() {
+        for (height, len) in [(0, 1), (1, 2), (3, 5), (4, 5), (6, 33)] {
+            let lists = digests(3 * len as u8);
+            let expected: Vec<_> = lists
+                .chunks(len)
+                .map(|list| live_root(height, list).unwrap())
+                .collect();
+            assert_eq!(live_roots(height, len, &lists), Ok(expected));
+        }
+        assert!(live_roots(2, 5, &digests(5)).is_err());
+        assert!(live_roots(3, 5, &digests(6)).is_err());
+        assert!(live_roots(3, 0, &[]).is_err());
+        assert!(live_roots(33, 1, &digests(1)).is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod audit;
 mod digest;
 mod error;
 mod evidence;
+mod growing;
 mod identity;
 mod levels;
 mod sha;
@@ -37,11 +38,13 @@ pub use evidence::{
     EvidenceLimits, HexBytes, InputSource, InputTensor, OpenedBytes, OpenedSegment, Ruling,
     TaskFacts,
 };
+pub use growing::{GrowingDigest, RowsShape, append_rows};
 pub use identity::{
     ModelHeader, ModelLeaf, SegmentEntry, graph_node_leaf, model_leaf, segments_tree,
 };
 pub use levels::{
-    CommitPoint, FineIndex, FineTrace, Level1, TraceCommitment, fine_root, live_root, live_tree,
+    CommitPoint, FineIndex, FineTrace, Level1, TraceCommitment, fine_root, live_root, live_roots,
+    live_tree,
 };
 pub use sha::node;
 pub use tensor::{

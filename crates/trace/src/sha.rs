@@ -29,6 +29,19 @@ fn finish(state: [u32; 8]) -> Digest {
 
 /// `H(0x01 || l || r)`: the inner node of every tree.
 pub fn node(left: &Digest, right: &Digest) -> Digest {
+    let mut state = INITIAL;
+    compress256(&mut state, &node_blocks(left, right));
+    finish(state)
+}
+
+/// [`node`] of many pairs, appended to `out`: independent hashes run two at a time where the processor gains
+/// from it.
+pub(crate) fn nodes(pairs: &[[Digest; 2]], out: &mut Vec<Digest>) {
+    padded(pairs, |[left, right]| node_blocks(left, right), out);
+}
+
+/// The padded preimage of an inner node.
+fn node_blocks(left: &Digest, right: &Digest) -> [[u8; 64]; 2] {
     let mut blocks = [[0; 64]; 2];
     let [first, second] = &mut blocks;
     first[0] = Tag::Node as u8;
@@ -37,9 +50,47 @@ pub fn node(left: &Digest, right: &Digest) -> Digest {
     second[0] = right.0[31];
     second[1] = 0x80;
     second[56..].copy_from_slice(&(65u64 * 8).to_be_bytes());
-    let mut state = INITIAL;
-    compress256(&mut state, &blocks);
-    finish(state)
+    blocks
+}
+
+/// `H(tag || prefix || digest)` of many digests, appended to `out`. `prefix` has at most 22 bytes, so that all
+/// of it fits one block.
+pub(crate) fn tagged_each(tag: Tag, prefix: &[u8], digests: &[Digest], out: &mut Vec<Digest>) {
+    let len = 1 + prefix.len() + 32;
+    let mut block = [0; 64];
+    block[0] = tag as u8;
+    block[1..=prefix.len()].copy_from_slice(prefix);
+    block[len] = 0x80;
+    block[56..].copy_from_slice(&(len as u64 * 8).to_be_bytes());
+    let preimage = |digest: &Digest| {
+        let mut block = block;
+        block[len - 32..len].copy_from_slice(&digest.0);
+        [block]
+    };
+    padded(digests, preimage, out);
+}
+
+/// Hashes of messages of `B` blocks, padding included, appended to `out`.
+fn padded<T, const B: usize>(
+    items: &[T],
+    blocks: impl Fn(&T) -> [[u8; 64]; B],
+    out: &mut Vec<Digest>,
+) {
+    let alone = |item: &T| {
+        let mut state = INITIAL;
+        compress256(&mut state, &blocks(item));
+        finish(state)
+    };
+    #[cfg(target_arch = "x86_64")]
+    if crate::sha_pair::available() {
+        let (pairs, rest) = items.as_chunks::<2>();
+        for [a, b] in pairs {
+            out.extend(crate::sha_pair::messages(INITIAL, &blocks(a), &blocks(b)).map(finish));
+        }
+        out.extend(rest.iter().map(alone));
+        return;
+    }
+    out.extend(items.iter().map(alone));
 }
 
 /// `H(0x00 || chunk)` of a full chunk.
@@ -95,6 +146,18 @@ mod tests {
             prop_assert_eq!(full_chunk(&chunk), tagged(Tag::Chunk, &[&chunk]));
             let other: [u8; 1024] = core::array::from_fn(|i| chunk[i] ^ r[(i * 7) % 32]);
             prop_assert_eq!(two_full_chunks(&chunk, &other), [full_chunk(&chunk), full_chunk(&other)]);
+            let (l, r) = (Digest(l), Digest(r));
+            for count in 0..4 {
+                let digests = [l, r, fast][..count].to_vec();
+                let pairs: Vec<_> = digests.iter().map(|&d| [d, r]).collect();
+                let (mut many, mut each) = (vec![l], vec![l]);
+                nodes(&pairs, &mut many);
+                tagged_each(Tag::Tensor, &l.0[..19], &digests, &mut each);
+                for (i, d) in digests.iter().enumerate() {
+                    prop_assert_eq!(many[i + 1], node(d, &r));
+                    prop_assert_eq!(each[i + 1], tagged(Tag::Tensor, &[&l.0[..19], &d.0]));
+                }
+            }
         }
     }
 }

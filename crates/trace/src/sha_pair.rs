@@ -67,6 +67,20 @@ pub(crate) fn full_chunks(
     states
 }
 
+/// Final states of two messages of `B` padded blocks each. Panics on a processor where [`available`] is
+/// false.
+pub(crate) fn messages<const B: usize>(
+    initial: [u32; 8],
+    a: &[[u8; 64]; B],
+    b: &[[u8; 64]; B],
+) -> [[u32; 8]; 2] {
+    assert!(available(), "SHA extensions are absent");
+    let mut states = [initial; 2];
+    // SAFETY: the features are there, as just asserted.
+    unsafe { compress(&mut states, a, b) };
+    states
+}
+
 /// Four rounds of one stream with the words `w` and the constants `k`.
 #[inline]
 #[target_feature(enable = "sha,sse4.1,ssse3")]

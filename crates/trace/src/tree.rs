@@ -139,6 +139,28 @@ impl MerkleTree {
         self.node_at(0, index)
     }
 
+    /// Replaces leaf `index`, one of those that were given, in time proportional to the height.
+    pub fn replace(&mut self, index: u64, leaf: Digest) -> Result<(), TraceError> {
+        let outside = TraceError::OutOfTree {
+            at: 0,
+            index,
+            height: self.height(),
+        };
+        let mut at = usize::try_from(index).map_err(|_| outside.clone())?;
+        let slot = self
+            .levels
+            .first_mut()
+            .and_then(|leaves| leaves.get_mut(at));
+        *slot.ok_or(outside)? = leaf;
+        for level in 1..self.levels.len() {
+            at /= 2;
+            let (left, right) = (2 * at as u64, 2 * at as u64 + 1);
+            let below = level as u8 - 1;
+            self.levels[level][at] = node(&self.at(below, left), &self.at(below, right));
+        }
+        Ok(())
+    }
+
     /// The row of a node: its `2^min(at, 4)` descendants, left to right. It [`fold`]s to the node.
     pub fn row(&self, at: u8, index: u64) -> Result<Vec<Digest>, TraceError> {
         self.check(at, index)?;
@@ -317,6 +339,17 @@ mod tests {
                 }
                 prop_assert!(tree.row(g, 1 << (h - g)).is_err());
             }
+        }
+
+        #[test]
+        fn a_replaced_leaf_gives_the_tree_over_the_new_leaves(h in 0u8..7, extra in 0u8..3, n in 1usize..65, at: usize) {
+            let n = n.min(1 << h);
+            let mut expected = leaves(n, 5);
+            let mut tree = MerkleTree::new(h + extra, expected.clone()).unwrap();
+            expected[at % n] = Digest([200; 32]);
+            tree.replace((at % n) as u64, Digest([200; 32])).unwrap();
+            prop_assert_eq!(&tree, &MerkleTree::new(h + extra, expected).unwrap());
+            prop_assert!(tree.replace(n as u64, Digest::ZERO).is_err());
         }
 
         #[test]
