@@ -12,6 +12,7 @@
 mod commit;
 mod error;
 mod graph;
+mod hash;
 mod model;
 pub mod npy;
 pub mod onnx;
@@ -21,6 +22,7 @@ pub mod shipped;
 pub use commit::CommitPolicy;
 pub use error::ModelError;
 pub use graph::{Graph, Node, Segment, Source, Weight};
+pub use hash::{Hashing, Progress};
 pub use model::{
     LOWERING_VERSION, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened, edge_bytes,
     live_bytes, weight_bytes,

@@ -10,7 +10,7 @@ use gavel_trace::{
 };
 
 use crate::commit;
-use crate::{CommitPolicy, Graph, ModelError, Node, Segment, Source, Weight};
+use crate::{CommitPolicy, Graph, Hashing, ModelError, Node, Segment, Source, Weight};
 
 /// Most inputs of a node: a step of it must fit a transaction (`spec/protocol.md`, P-L7).
 pub const MAX_INPUTS: usize = 256;
@@ -59,7 +59,7 @@ pub struct Opened {
 }
 
 impl Model {
-    /// Checks a graph, cuts it into segments and computes its identity.
+    /// Checks a graph that runs once, cuts it into segments and computes its identity.
     ///
     /// # Errors
     /// A node that reads what is not there, a type that the shape program does not give, counts above the limits.
@@ -69,11 +69,39 @@ impl Model {
         assets: BTreeMap<String, Vec<u8>>,
         policy: &CommitPolicy,
     ) -> Result<Model, ModelError> {
-        check_limits(&graph, &weights)?;
-        let work = check_nodes(&graph, &weights)?;
-        check_outputs(&graph)?;
-        let segments = commit::segments(&graph, &work, policy);
-        let trees = Trees::new(&graph, &weights, &segments)?;
+        Hashing::quiet(|hashing| Model::recurrent(graph, weights, assets, policy, 1, hashing))
+    }
+
+    /// [`build`](Self::build) of a graph that runs up to `max_steps` times: with more than one step, output `i` is
+    /// input `i` of the next step, and slot 0 is the `i64[1]` that says whether the run is over.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and outputs that are no inputs of a next step.
+    pub fn recurrent(
+        graph: Graph,
+        weights: Vec<Weight>,
+        assets: BTreeMap<String, Vec<u8>>,
+        policy: &CommitPolicy,
+        max_steps: u32,
+        hashing: &mut Hashing<'_>,
+    ) -> Result<Model, ModelError> {
+        let work = check(&graph, &weights, max_steps)?;
+        let digests = hashing.digests(weights.iter().map(|w| &*w.tensor))?;
+        Model::identify(graph, weights, digests, assets, policy, max_steps, &work)
+    }
+
+    /// Identity of what has been checked.
+    fn identify(
+        graph: Graph,
+        weights: Vec<Weight>,
+        weight_digests: Vec<Digest>,
+        assets: BTreeMap<String, Vec<u8>>,
+        policy: &CommitPolicy,
+        max_steps: u32,
+        work: &[u64],
+    ) -> Result<Model, ModelError> {
+        let segments = commit::segments(&graph, work, policy);
+        let trees = Trees::new(&graph, weight_digests, &segments)?;
         let live_max = segments
             .iter()
             .map(|s| s.live.len())
@@ -85,9 +113,9 @@ impl Model {
             numerics_version: NUMERICS_VERSION,
             lowering_version: LOWERING_VERSION,
             node_count: graph.nodes.len() as u32,
-            max_steps: 1,
+            max_steps,
             commit_points: segments.len() as u32,
-            trace_height: height(segments.len() as u64),
+            trace_height: height(u64::from(max_steps) * segments.len() as u64),
             ops_height: height(ops_max.into()),
             live_height: height(live_max as u64),
             work: work.iter().fold(0, |n: u64, &w| n.saturating_add(w)),
@@ -122,12 +150,18 @@ impl Model {
                 name: format!("weight {index}"),
                 reason: format!("no weight of type {} there", tensor.ty()),
             })?;
+        let mut digests = self.trees.weight_digests.clone();
+        digests[index] = tensor_digest(tensor.dtype().id(), tensor.dims(), &tensor.le_bytes());
         weight.tensor = Arc::new(tensor);
-        Model::build(
+        let work = check(&self.graph, &weights, self.header.max_steps)?;
+        Model::identify(
             self.graph.clone(),
             weights,
+            digests,
             self.assets.clone(),
             &self.policy(),
+            self.header.max_steps,
+            &work,
         )
     }
 
@@ -261,6 +295,17 @@ fn type_of<'a>(graph: &'a Graph, weights: &'a [Weight], source: Source) -> Optio
     }
 }
 
+/// Checks graph and weights; the work of each node.
+fn check(graph: &Graph, weights: &[Weight], max_steps: u32) -> Result<Vec<u64>, ModelError> {
+    check_limits(graph, weights)?;
+    let work = check_nodes(graph, weights)?;
+    check_outputs(graph)?;
+    if max_steps > 1 {
+        check_recurrence(graph, weights)?;
+    }
+    Ok(work)
+}
+
 fn check_limits(graph: &Graph, weights: &[Weight]) -> Result<(), ModelError> {
     let fail = |reason: String| Err(ModelError::File(reason));
     if graph.nodes.is_empty() || graph.outputs.is_empty() || graph.inputs.is_empty() {
@@ -358,6 +403,39 @@ fn check_outputs(graph: &Graph) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// Output `i` of a step is input `i` of the next, slot 0 the stop flag.
+fn check_recurrence(graph: &Graph, weights: &[Weight]) -> Result<(), ModelError> {
+    if graph.inputs.len() != graph.outputs.len() {
+        return Err(ModelError::File(format!(
+            "outputs are the next step's inputs: found {} outputs and {} inputs",
+            graph.outputs.len(),
+            graph.inputs.len()
+        )));
+    }
+    let stop = TensorType::new(DType::I64, [1]);
+    let mismatch = |name: &String, reason: String| ModelError::Boundary {
+        what: "output",
+        name: name.clone(),
+        reason,
+    };
+    for ((name, source), (_, expected)) in graph.outputs.iter().zip(&graph.inputs) {
+        let found = type_of(graph, weights, *source);
+        if found != Some(expected) {
+            let found = found.map_or("nothing".to_owned(), TensorType::to_string);
+            return Err(mismatch(
+                name,
+                format!("the next step's input is {expected}, found {found}"),
+            ));
+        }
+    }
+    match (&graph.inputs[..], &graph.outputs[..]) {
+        ([(_, ty), ..], [(name, _), ..]) if *ty != stop => {
+            Err(mismatch(name, format!("slot 0 is {stop}, found {ty}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn tree(leaves: Vec<Digest>) -> Result<MerkleTree, ModelError> {
     Ok(MerkleTree::new(height(leaves.len() as u64), leaves)?)
 }
@@ -382,7 +460,11 @@ fn assets_tree(assets: &BTreeMap<String, Vec<u8>>) -> Result<MerkleTree, ModelEr
 }
 
 impl Trees {
-    fn new(graph: &Graph, weights: &[Weight], segments: &[Segment]) -> Result<Trees, ModelError> {
+    fn new(
+        graph: &Graph,
+        weight_digests: Vec<Digest>,
+        segments: &[Segment],
+    ) -> Result<Trees, ModelError> {
         let mut edges = Vec::new();
         let mut first_edge = Vec::with_capacity(graph.nodes.len());
         for (i, node) in graph.nodes.iter().enumerate() {
@@ -394,10 +476,6 @@ impl Trees {
                 ));
             }
         }
-        let weight_digests: Vec<Digest> = weights
-            .iter()
-            .map(|w| tensor_digest(w.tensor.dtype().id(), w.tensor.dims(), &w.tensor.le_bytes()))
-            .collect();
         let weight_leaves = weight_digests
             .iter()
             .enumerate()

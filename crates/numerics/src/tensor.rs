@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use crate::{DType, NumericsError};
 
 /// Largest number of elements of one tensor; keeps every index computation inside i64 and every
@@ -118,8 +120,8 @@ pub enum Data {
     I64(Vec<i64>),
     /// [`DType::I32`]
     I32(Vec<i32>),
-    /// [`DType::U8`] and [`DType::Bool`]
-    U8(Vec<u8>),
+    /// [`DType::U8`] and [`DType::Bool`]; shared, so that the bytes of a weight may stay where its file is mapped.
+    U8(Bytes),
     /// [`DType::I8`]
     I8(Vec<i8>),
 }
@@ -156,6 +158,34 @@ impl Tensor {
             TensorType::new(DType::I64, dims),
             values.len(),
             Data::I64(values),
+        )
+    }
+
+    /// A tensor of bytes, which are not copied.
+    ///
+    /// # Errors
+    /// If the extents do not give the number of values.
+    pub fn u8(
+        dims: impl Into<Vec<u64>>,
+        values: impl Into<Bytes>,
+    ) -> Result<Tensor, NumericsError> {
+        let values = values.into();
+        Tensor::checked(
+            TensorType::new(DType::U8, dims),
+            values.len(),
+            Data::U8(values),
+        )
+    }
+
+    /// A tensor of i32.
+    ///
+    /// # Errors
+    /// If the extents do not give the number of values.
+    pub fn i32(dims: impl Into<Vec<u64>>, values: Vec<i32>) -> Result<Tensor, NumericsError> {
+        Tensor::checked(
+            TensorType::new(DType::I32, dims),
+            values.len(),
+            Data::I32(values),
         )
     }
 
@@ -199,10 +229,10 @@ impl Tensor {
             DType::I64 => Data::I64(all(bytes, i64::from_le_bytes)),
             DType::I32 => Data::I32(all(bytes, i32::from_le_bytes)),
             DType::I8 => Data::I8(all(bytes, i8::from_le_bytes)),
-            DType::U8 => Data::U8(bytes.to_vec()),
+            DType::U8 => Data::U8(Bytes::copy_from_slice(bytes)),
             DType::Bool => match bytes.iter().find(|&&b| b > 1) {
                 Some(&found) => return Err(NumericsError::NotBool { found }),
-                None => Data::U8(bytes.to_vec()),
+                None => Data::U8(Bytes::copy_from_slice(bytes)),
             },
         };
         Ok(Tensor { ty, data })
@@ -256,6 +286,14 @@ impl Tensor {
     pub fn as_f32_mut(&mut self) -> Option<&mut [f32]> {
         match &mut self.data {
             Data::F32(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The bytes, if it is a tensor of u8 or bool.
+    pub fn as_u8(&self) -> Option<&[u8]> {
+        match &self.data {
+            Data::U8(v) => Some(v),
             _ => None,
         }
     }
@@ -339,7 +377,7 @@ impl Tensor {
             Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Data::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Data::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Data::U8(v) => v.clone(),
+            Data::U8(v) => v.to_vec(),
             Data::I8(v) => v.iter().map(|&x| x as u8).collect(),
         })
     }

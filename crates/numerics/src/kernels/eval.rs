@@ -375,7 +375,7 @@ impl<'a> Run<'a> {
             Data::F32(x) => Data::F32(moved(self.par, &shape, &perm, x)),
             Data::I64(x) => Data::I64(moved(self.par, &shape, &perm, x)),
             Data::I32(x) => Data::I32(moved(self.par, &shape, &perm, x)),
-            Data::U8(x) => Data::U8(moved(self.par, &shape, &perm, x)),
+            Data::U8(x) => Data::U8(moved(self.par, &shape, &perm, x).into()),
             Data::I8(x) => Data::I8(moved(self.par, &shape, &perm, x)),
         };
         from_data(ty, data)
@@ -388,12 +388,12 @@ impl<'a> Run<'a> {
                 let mut parts = Vec::with_capacity(self.inputs.len());
                 for (i, input) in self.inputs.iter().enumerate() {
                     if let $kind(x) = input.data() {
-                        parts.push((x.as_slice(), self.shape(i)?[axis..].iter().product()));
+                        parts.push((&x[..], self.shape(i)?[axis..].iter().product()));
                     }
                 }
                 let mut out = vec![Default::default(); self.len];
                 concat(outer, &parts, &mut out);
-                $kind(out)
+                $kind(out.into())
             }};
         }
         let data = match self.input(0)?.data() {

@@ -1,0 +1,129 @@
+//! Digests of weights: most of what computing an identity costs, so in parts that a caller may run on threads.
+
+use std::sync::Mutex;
+
+use gavel_numerics::Tensor;
+use gavel_numerics::kernels::{Parallel, Sequential};
+use gavel_trace::{
+    CHUNK_BYTES, Digest, TensorHeader, TraceError, chunk_count, chunk_root, height, node,
+    zero_subtree,
+};
+
+/// Height of the subtree of one part: 4 MiB.
+const PART_HEIGHT: u8 = 12;
+const PART_BYTES: usize = CHUNK_BYTES << PART_HEIGHT;
+
+/// How far the hashing of a model's weights is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes hashed.
+    pub done: u64,
+    /// Bytes of all weights.
+    pub total: u64,
+}
+
+/// How to hash the weights of a model: on which threads, and whom to tell.
+pub struct Hashing<'a> {
+    /// Runs the parts.
+    pub parallel: &'a dyn Parallel,
+    /// Called after each weight, on the calling thread.
+    pub progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Hashing<'_> {
+    /// Hashes on the calling thread and tells nobody.
+    pub fn quiet<T>(body: impl FnOnce(&mut Hashing<'_>) -> T) -> T {
+        body(&mut Hashing {
+            parallel: &Sequential,
+            progress: &mut |_| {},
+        })
+    }
+
+    /// Digests of `tensors`, in order.
+    pub(crate) fn digests<'t>(
+        &mut self,
+        tensors: impl Iterator<Item = &'t Tensor> + Clone,
+    ) -> Result<Vec<Digest>, TraceError> {
+        let bytes = |tensor: &Tensor| (tensor.len() * tensor.dtype().size()) as u64;
+        let total = tensors.clone().map(bytes).sum();
+        let mut done = 0;
+        tensors
+            .map(|tensor| {
+                let digest = digest(self.parallel, tensor)?;
+                done += bytes(tensor);
+                (self.progress)(Progress { done, total });
+                Ok(digest)
+            })
+            .collect()
+    }
+}
+
+/// The digest of a tensor: subtrees of its chunks in parts, and the levels above them.
+fn digest(parallel: &dyn Parallel, tensor: &Tensor) -> Result<Digest, TraceError> {
+    let header = TensorHeader::new(tensor.dtype().id(), tensor.dims().to_vec())?;
+    let bytes = tensor.le_bytes();
+    if bytes.len() <= PART_BYTES {
+        return header.digest_bytes(&bytes);
+    }
+    let parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
+    let roots = Mutex::new(vec![Digest::ZERO; parts.len()]);
+    parallel.run(parts.len(), &|i| {
+        let root = part_root(parts[i]);
+        // a part that panicked has its panic raised by whoever ran it
+        roots.lock().unwrap_or_else(|e| e.into_inner())[i] = root;
+    });
+    let mut level = roots.into_inner().unwrap_or_else(|e| e.into_inner());
+    let mut at = PART_HEIGHT;
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|pair| node(&pair[0], pair.get(1).unwrap_or(&zero_subtree(at))))
+            .collect();
+        at += 1;
+    }
+    Ok(header.digest(&level[0]))
+}
+
+/// Root of the subtree of height [`PART_HEIGHT`] over the chunks of a part; the last part may not fill it.
+fn part_root(part: &[u8]) -> Digest {
+    let own = height(chunk_count(part.len() as u64));
+    (own..PART_HEIGHT).fold(chunk_root(part), |root, level| {
+        node(&root, &zero_subtree(level))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gavel_trace::tensor_digest;
+
+    #[test]
+    fn parts_give_the_digest_of_the_whole() {
+        for bytes in [
+            0,
+            1,
+            PART_BYTES,
+            PART_BYTES + 1,
+            2 * PART_BYTES,
+            4 * PART_BYTES + 5 * CHUNK_BYTES + 3,
+        ] {
+            let content: Vec<u8> = (0..bytes).map(|i| (i / 700 % 251) as u8).collect();
+            let whole = tensor_digest(4, &[bytes as u64], &content);
+            let tensor = Tensor::u8([bytes as u64], content).unwrap();
+            assert_eq!(digest(&Sequential, &tensor).unwrap(), whole, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn progress_ends_at_the_total() {
+        let tensors = [10u64, 0, 20].map(|n| Tensor::u8([n], vec![0; n as usize]).unwrap());
+        let mut seen = Vec::new();
+        Hashing {
+            parallel: &Sequential,
+            progress: &mut |p| seen.push((p.done, p.total)),
+        }
+        .digests(tensors.iter())
+        .unwrap();
+        assert_eq!(seen, [(10, 30), (10, 30), (30, 30)]);
+    }
+}
