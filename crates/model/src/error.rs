@@ -41,6 +41,14 @@ pub enum ModelError {
         /// What was expected and what was found.
         reason: String,
     },
+    /// What a language model's file says about its extents and numbers.
+    #[error("configuration, {field}: {reason}")]
+    Config {
+        /// The field, or the key of the file.
+        field: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
     /// An input or output of the graph.
     #[error("graph {what} {name}: {reason}")]
     Boundary {

@@ -4,6 +4,7 @@
 //! - [`Graph`], [`Node`], [`Source`]: the step graph.
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
 //! - [`onnx`]: import of ONNX files.
+//! - [`llama`]: language models of the Llama family.
 //! - [`preprocess`]: from a PNG to the model's input.
 //! - [`npy`]: NumPy's array files.
 //! - [`shipped`]: the models that come with the project.
@@ -13,6 +14,7 @@ mod commit;
 mod error;
 mod graph;
 mod hash;
+pub mod llama;
 mod model;
 pub mod npy;
 pub mod onnx;
