@@ -210,6 +210,17 @@ impl Model {
         type_of(&self.graph, &self.weights, source)
     }
 
+    /// What is live before a segment, in the order of the slots; graph inputs before the first one of a step.
+    pub fn live_before(&self, segment: u32) -> Option<Vec<Source>> {
+        let before = match segment.checked_sub(1) {
+            Some(before) => self.segments.get(before as usize)?.live.clone(),
+            None => (0..self.graph.inputs.len() as u32)
+                .map(Source::Input)
+                .collect(),
+        };
+        ((segment as usize) < self.segments.len()).then_some(before)
+    }
+
     /// Tensor digest of a weight.
     pub fn weight_digest(&self, index: u32) -> Option<Digest> {
         self.trees.weight_digests.get(index as usize).copied()

@@ -6,14 +6,15 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gavel_model::Model;
 use gavel_numerics::Tensor;
 use gavel_trace::Digest;
 use object_store::memory::InMemory;
 use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{NodeError, ShownSegment, ShownTensor};
@@ -118,19 +119,31 @@ impl Blobs {
     /// # Errors
     /// The store said no.
     pub async fn put_inputs(&self, digest: &Digest, inputs: &[Tensor]) -> Result<(), NodeError> {
-        let shown: Vec<_> = inputs.iter().map(ShownTensor::of).collect();
+        let shown: Vec<_> = inputs.iter().map(ShownTensor::trimmed).collect();
         self.put(&format!("inputs/{digest}.json"), &shown).await
     }
 
-    /// A task's inputs. The caller checks them against the digest, which needs the model.
+    /// A task's inputs. The caller checks them against the digest.
     ///
     /// # Errors
-    /// The store said no, or the blob is no list of tensors.
-    pub async fn inputs(&self, digest: &Digest) -> Result<Option<Vec<Tensor>>, NodeError> {
-        self.tensors(&format!("inputs/{digest}.json")).await
+    /// The store said no, or the blob is no list of tensors that the model takes.
+    pub async fn inputs(
+        &self,
+        digest: &Digest,
+        model: &Model,
+    ) -> Result<Option<Vec<Tensor>>, NodeError> {
+        let name = format!("inputs/{digest}.json");
+        let Some(shown) = self.get::<Vec<ShownTensor>>(&name).await? else {
+            return Ok(None);
+        };
+        let types = model.graph().inputs.iter().map(|(_, ty)| ty);
+        match ShownTensor::tensors(&shown, types) {
+            Some(tensors) => Ok(Some(tensors)),
+            None => Err(corrupt(&name, NO_TENSORS)),
+        }
     }
 
-    /// Stores a result's outputs under their digest.
+    /// Stores a result's outputs under their digest: the first `whole` as they are, of the others the digests.
     ///
     /// # Errors
     /// The store said no.
@@ -138,17 +151,47 @@ impl Blobs {
         &self,
         digest: &Digest,
         outputs: &[Arc<Tensor>],
+        whole: usize,
     ) -> Result<(), NodeError> {
-        let shown: Vec<_> = outputs.iter().map(|t| ShownTensor::of(t)).collect();
-        self.put(&format!("outputs/{digest}.json"), &shown).await
+        let (shown, rest) = outputs.split_at(whole.min(outputs.len()));
+        let shown = shown
+            .iter()
+            .map(|t| StoredOutput::Whole(ShownTensor::trimmed(t)));
+        let rest = rest.iter().map(|t| StoredOutput::Digest {
+            digest: gavel_engine::digest(t),
+        });
+        let stored: Vec<_> = shown.chain(rest).collect();
+        self.put(&format!("outputs/{digest}.json"), &stored).await
     }
 
-    /// A result's outputs. The caller checks them against the digest, which needs the model.
+    /// A result's outputs. The caller checks their digests.
     ///
     /// # Errors
-    /// The store said no, or the blob is no list of tensors.
-    pub async fn outputs(&self, digest: &Digest) -> Result<Option<Vec<Tensor>>, NodeError> {
-        self.tensors(&format!("outputs/{digest}.json")).await
+    /// The store said no, or the blob is no list of tensors that the model gives, and digests.
+    pub async fn outputs(
+        &self,
+        digest: &Digest,
+        model: &Model,
+    ) -> Result<Option<Outputs>, NodeError> {
+        let name = format!("outputs/{digest}.json");
+        let Some(stored) = self.get::<Vec<StoredOutput>>(&name).await? else {
+            return Ok(None);
+        };
+        let (mut shown, mut rest) = (Vec::new(), Vec::new());
+        for output in stored {
+            match output {
+                StoredOutput::Whole(tensor) if rest.is_empty() => shown.push(tensor),
+                StoredOutput::Digest { digest } => rest.push(digest),
+                StoredOutput::Whole(_) => {
+                    return Err(corrupt(&name, "a tensor follows the digest of one"));
+                }
+            }
+        }
+        let outputs = model.graph().outputs.iter();
+        let types = outputs.filter_map(|(_, source)| model.type_of(*source));
+        let tensors =
+            ShownTensor::tensors(&shown, types).ok_or_else(|| corrupt(&name, NO_TENSORS))?;
+        Ok(Some(Outputs { tensors, rest }))
     }
 
     /// Stores what a provider shows of a disputed segment.
@@ -176,17 +219,6 @@ impl Blobs {
         self.get(&segment_name(trace_root, leaf_index)).await
     }
 
-    async fn tensors(&self, name: &str) -> Result<Option<Vec<Tensor>>, NodeError> {
-        let Some(shown) = self.get::<Vec<ShownTensor>>(name).await? else {
-            return Ok(None);
-        };
-        let tensors: Option<Vec<_>> = shown.iter().map(ShownTensor::tensor).collect();
-        match tensors {
-            Some(tensors) => Ok(Some(tensors)),
-            None => Err(corrupt(name, "bytes and shape of a tensor do not fit")),
-        }
-    }
-
     async fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), NodeError> {
         let bytes = serde_json::to_vec(value).map_err(|e| corrupt(name, e))?;
         self.store.put(&Name::from(name), bytes.into()).await?;
@@ -203,6 +235,33 @@ impl Blobs {
     }
 }
 
+/// What is wrong with a list of tensors that is none.
+const NO_TENSORS: &str = "its tensors are not those of the model";
+
+/// A result's outputs as they are handed out: what people read, and of what only a later run would read the digests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outputs {
+    /// The first outputs.
+    pub tensors: Vec<Tensor>,
+    /// Tensor digests of the others.
+    pub rest: Vec<Digest>,
+}
+
+impl Outputs {
+    /// Tensor digests of all of them.
+    pub fn digests(&self) -> Vec<Digest> {
+        let shown = self.tensors.iter().map(gavel_engine::digest);
+        shown.chain(self.rest.iter().copied()).collect()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredOutput {
+    Whole(ShownTensor),
+    Digest { digest: Digest },
+}
+
 fn segment_name(trace_root: &Digest, leaf_index: u64) -> String {
     format!("segments/{trace_root}-{leaf_index}.json")
 }
@@ -217,6 +276,34 @@ fn corrupt(name: &str, reason: impl std::fmt::Display) -> NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gavel_model::{CommitPolicy, Graph, Node, Source};
+    use gavel_numerics::Op;
+
+    /// A model that returns inputs of these types.
+    fn returning(values: &[Tensor]) -> Model {
+        let nodes = (0..).zip(values).map(|(i, value)| Node {
+            name: String::new(),
+            op: Op::Identity,
+            inputs: vec![Source::Input(i)],
+            output: value.ty().clone(),
+        });
+        let named = (0..).zip(values);
+        let graph = Graph {
+            inputs: (named
+                .clone()
+                .map(|(i, v)| (format!("x{i}"), v.ty().clone())))
+            .collect(),
+            nodes: nodes.collect(),
+            outputs: (named.map(|(i, _)| (format!("y{i}"), Source::node(i)))).collect(),
+        };
+        Model::build(
+            graph,
+            Vec::new(),
+            Default::default(),
+            &CommitPolicy::default(),
+        )
+        .unwrap()
+    }
 
     #[tokio::test]
     async fn what_is_stored_is_found_by_its_digest_and_nothing_else() {
@@ -226,16 +313,48 @@ mod tests {
             Tensor::f32([2], vec![1.0, -0.0]).unwrap(),
             Tensor::i64([1], vec![-3]).unwrap(),
         ];
+        let model = returning(&inputs);
         for blobs in [
             Blobs::memory(),
             Blobs::open(place.to_str().unwrap()).unwrap(),
         ] {
             let (one, other) = (Digest([1; 32]), Digest([2; 32]));
             blobs.put_inputs(&one, &inputs).await.unwrap();
-            assert_eq!(blobs.inputs(&one).await.unwrap().unwrap(), inputs);
-            assert_eq!(blobs.inputs(&other).await.unwrap(), None);
-            assert_eq!(blobs.outputs(&one).await.unwrap(), None);
+            assert_eq!(blobs.inputs(&one, &model).await.unwrap().unwrap(), inputs);
+            assert_eq!(blobs.inputs(&other, &model).await.unwrap(), None);
+            assert_eq!(blobs.outputs(&one, &model).await.unwrap(), None);
+            let outputs: Vec<_> = inputs.iter().cloned().map(Arc::new).collect();
+            for whole in 0..=3 {
+                blobs.put_outputs(&one, &outputs, whole).await.unwrap();
+                let found = blobs.outputs(&one, &model).await.unwrap().unwrap();
+                assert_eq!(found.tensors, inputs[..whole.min(2)]);
+                let digests: Vec<_> = inputs.iter().map(gavel_engine::digest).collect();
+                assert_eq!(found.digests(), digests);
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn zeros_at_the_end_take_no_room_and_cannot_be_made_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::directory(folder.path()).unwrap();
+        let digest = Digest([4; 32]);
+        let mut values = vec![0.0; 1 << 20];
+        values[5] = 1.5;
+        let cache = vec![Tensor::f32([1 << 10, 1 << 10], values).unwrap()];
+        blobs.put_inputs(&digest, &cache).await.unwrap();
+        let model = returning(&cache);
+        let file = folder.path().join(format!("inputs/{digest}.json"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.len() < 200, "{}", text.len());
+        let found = blobs.inputs(&digest, &model).await.unwrap().unwrap();
+        assert_eq!(found, cache);
+        // 64 GiB of zeros in a hundred bytes
+        std::fs::write(&file, text.replace("[1024,1024]", "[1024,16777216]")).unwrap();
+        assert!(blobs.inputs(&digest, &model).await.is_err());
+        let many = format!("[{}]", vec![&text[1..text.len() - 1]; 2000].join(","));
+        std::fs::write(&file, many).unwrap();
+        assert!(blobs.inputs(&digest, &model).await.is_err());
     }
 
     #[tokio::test]
@@ -244,7 +363,9 @@ mod tests {
         let blobs = Blobs::directory(folder.path()).unwrap();
         let digest = Digest([3; 32]);
         let input = Tensor::f32([2], vec![1.0, 2.0]).unwrap();
-        blobs.put_inputs(&digest, &[input]).await.unwrap();
+        let input = [input];
+        let model = returning(&input);
+        blobs.put_inputs(&digest, &input).await.unwrap();
         let file = folder.path().join(format!("inputs/{digest}.json"));
         let text = std::fs::read_to_string(&file).unwrap();
         for broken in [
@@ -252,7 +373,7 @@ mod tests {
             text[..text.len() / 2].to_owned(),
         ] {
             std::fs::write(&file, broken).unwrap();
-            let error = blobs.inputs(&digest).await.unwrap_err().to_string();
+            let error = blobs.inputs(&digest, &model).await.unwrap_err().to_string();
             assert!(error.contains("inputs/0x0303"), "{error}");
         }
     }

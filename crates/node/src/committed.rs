@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use gavel_dispute::SegmentFacts;
 use gavel_engine::digest;
-use gavel_model::Model;
+use gavel_model::{Model, Source};
 use gavel_numerics::{Tensor, TensorType};
-use gavel_trace::{Base64Bytes, Digest, FineTrace, TensorHeader, live_root};
+use gavel_trace::{Base64Bytes, CommitPoint, Digest, FineTrace, TensorHeader, live_root};
 use serde::{Deserialize, Serialize};
 
 use crate::{Executor, ExecutorError, RunRecord};
@@ -32,7 +32,7 @@ pub struct ShownSegment {
 pub struct ShownTensor {
     /// dtype and shape.
     pub header: TensorHeader,
-    /// Little-endian elements.
+    /// Little-endian elements; those that are missing at the end are zeros.
     pub bytes: Base64Bytes,
 }
 
@@ -48,9 +48,34 @@ impl ShownTensor {
         }
     }
 
-    /// The tensor, if these bytes are one.
-    pub fn tensor(&self) -> Option<Tensor> {
-        read_tensor(&self.header, &self.bytes.0)
+    /// Shows a tensor without the zeros at its end: most of a cache is zeros.
+    pub fn trimmed(tensor: &Tensor) -> ShownTensor {
+        let mut shown = ShownTensor::of(tensor);
+        let used = shown.bytes.0.iter().rposition(|&byte| byte != 0);
+        shown.bytes.0.truncate(used.map_or(0, |last| last + 1));
+        shown
+    }
+
+    /// The tensors of a list, if they have these types. Nothing is allocated for one of another type: a few bytes may stand
+    /// for many zeros.
+    pub fn tensors<'a>(
+        shown: &[ShownTensor],
+        types: impl IntoIterator<Item = &'a TensorType>,
+    ) -> Option<Vec<Tensor>> {
+        let mut types = types.into_iter();
+        let read = |shown: &ShownTensor| {
+            let ty = types.next()?;
+            if shown.header.dtype != ty.dtype.id() || shown.header.dims != ty.dims {
+                return None;
+            }
+            let len = ty.byte_len().ok()?;
+            let mut bytes = shown.bytes.0.clone();
+            if bytes.len() < len {
+                bytes.resize(len, 0);
+            }
+            read_tensor(&shown.header, &bytes)
+        };
+        shown.iter().map(read).collect()
     }
 }
 
@@ -72,7 +97,10 @@ impl ShownSegment {
         leaf_index: u64,
     ) -> Result<ShownSegment, ExecutorError> {
         let fine = executor.fine(run, leaf_index)?;
-        let show = |tensors: &[Arc<Tensor>]| tensors.iter().map(|t| ShownTensor::of(t)).collect();
+        let show = |tensors: &[Arc<Tensor>]| {
+            let shown = tensors.iter().map(|t| ShownTensor::trimmed(t));
+            shown.collect()
+        };
         Ok(ShownSegment {
             leaf_index,
             live_before: show(&executor.live_before(run, leaf_index)?),
@@ -87,15 +115,17 @@ impl ShownSegment {
             return None;
         }
         let header = model.header();
-        let tensors = |shown: &[ShownTensor]| {
-            shown
-                .iter()
-                .map(|tensor| tensor.tensor().map(Arc::new))
-                .collect::<Option<Vec<_>>>()
+        let tensors = |shown: &[ShownTensor], sources: &[Source]| {
+            let types: Option<Vec<_>> = sources.iter().map(|s| model.type_of(*s)).collect();
+            let read = ShownTensor::tensors(shown, types?)?;
+            Some(read.into_iter().map(Arc::new).collect::<Vec<_>>())
         };
         let digests = |tensors: &[Arc<Tensor>]| tensors.iter().map(|t| digest(t)).collect();
-        let live_before = tensors(&self.live_before)?;
-        let ops = tensors(&self.ops)?;
+        let at = CommitPoint::at_leaf(self.leaf_index, header.commit_points)?;
+        let own = model.segments().get(at.segment as usize)?;
+        let nodes: Vec<_> = own.nodes().map(Source::node).collect();
+        let live_before = tensors(&self.live_before, &model.live_before(at.segment)?)?;
+        let ops = tensors(&self.ops, &nodes)?;
         if live_root(header.live_height, &(digests(&live_before) as Vec<_>))
             != Ok(segment.previous_leaf)
         {

@@ -29,7 +29,7 @@ pub mod roles;
 mod runner;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
-pub use blobs::Blobs;
+pub use blobs::{Blobs, Outputs};
 pub use board::{Board, Mirror};
 pub use committed::{Committed, ShownSegment, ShownTensor};
 pub use error::NodeError;

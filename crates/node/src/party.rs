@@ -89,7 +89,7 @@ impl Party {
         };
         let inputs = match self.blobs.kept(&task.input_digest) {
             Some(kept) => Some(kept),
-            None => match self.blobs.inputs(&task.input_digest).await {
+            None => match self.blobs.inputs(&task.input_digest, &model).await {
                 // a stranger stored it: what is unreadable is as good as absent
                 Err(NodeError::Blob { .. }) => return Ok(None),
                 other => other?,

@@ -15,8 +15,13 @@ fn opened(name: &str, tree: &MerkleTree, index: u64) -> OpenedBytes {
     }
 }
 
-/// Six nodes in two segments of 4 and 2 operators; two steps; dispute at operator 1 of step 1, segment 0.
+/// A dispute in the second segment of a step.
 fn sample(isolated: FineIndex) -> Evidence {
+    sample_in(1, isolated)
+}
+
+/// Six nodes in two segments of 4 and 2 operators; two steps; dispute at operator 1 of a segment of step 1.
+fn sample_in(segment: u32, isolated: FineIndex) -> Evidence {
     let tensor = |salt: u8| (TensorHeader::new(1, vec![300]).unwrap(), vec![salt; 1200]);
     let digest = |salt: u8| {
         let (header, bytes) = tensor(salt);
@@ -70,12 +75,15 @@ fn sample(isolated: FineIndex) -> Evidence {
     let before = live_tree(1, &[digest(1), digest(2)]).unwrap();
     let fine = FineTrace::new(
         2,
-        (10..14).map(digest).collect(),
+        (10..12).map(digest).collect(),
         1,
-        vec![digest(2), digest(13)],
+        vec![digest(2), digest(11)],
     )
     .unwrap();
-    let leaves = vec![digest(90), before.root(), fine.live_root(), digest(91)];
+    let leaves = match segment {
+        0 => vec![digest(90), before.root(), fine.live_root(), digest(91)],
+        _ => vec![digest(90), digest(91), before.root(), fine.live_root()],
+    };
     let level1 = Level1::of_model(&model, leaves).unwrap();
     let input = |salt: u8, source, edge: Option<u64>| {
         let (header, bytes) = tensor(salt);
@@ -101,24 +109,29 @@ fn sample(isolated: FineIndex) -> Evidence {
                     2,
                     InputSource::Live {
                         opening: before.open(1).unwrap(),
-                        list_entry: Some(opened("l1", &list, 1)),
+                        list_entry: (segment > 0).then(|| opened("l1", &list, 1)),
                     },
                     Some(1),
                 ),
                 input(55, InputSource::Weight { leaf: w1 }, Some(2)),
             ];
-            (opened(nodes[i as usize], &nodes_tree, i.into()), inputs)
+            let node = table[segment as usize].first_node + i;
+            (
+                opened(nodes[node as usize], &nodes_tree, node.into()),
+                inputs,
+            )
         }
         FineIndex::Live(j) => {
             let source = InputSource::Op {
-                opening: fine.ops().open(3).unwrap(),
+                opening: fine.ops().open(1).unwrap(),
             };
             (
                 opened(["l0", "l1"][j as usize], &list, j.into()),
-                vec![input(13, source, None)],
+                vec![input(11, source, None)],
             )
         }
     };
+    let leaf_index = 2 + segment;
     Evidence {
         format: EVIDENCE_FORMAT,
         task: TaskFacts {
@@ -133,18 +146,18 @@ fn sample(isolated: FineIndex) -> Evidence {
         },
         model,
         commitment: level1.commitment(),
-        leaf_index: 2,
+        leaf_index: leaf_index.into(),
         leaf: fine.live_root(),
-        leaf_opening: level1.tree().open(2).unwrap(),
+        leaf_opening: level1.tree().open(leaf_index.into()).unwrap(),
         previous_leaf: before.root(),
-        previous_opening: Some(level1.tree().open(1).unwrap()),
+        previous_opening: Some(level1.tree().open(u64::from(leaf_index) - 1).unwrap()),
         segment: OpenedSegment {
+            entry: table[segment as usize],
+            opening: segments.open(segment.into()).unwrap(),
+        },
+        previous_segment: (segment > 0).then(|| OpenedSegment {
             entry: table[0],
             opening: segments.open(0).unwrap(),
-        },
-        previous_segment: Some(OpenedSegment {
-            entry: table[1],
-            opening: segments.open(1).unwrap(),
         }),
         ops_root: fine.ops_root(),
         isolated,
@@ -173,6 +186,24 @@ fn sample(isolated: FineIndex) -> Evidence {
 const PLACES: [FineIndex; 2] = [FineIndex::Op(1), FineIndex::Live(1)];
 
 #[test]
+fn the_first_segment_of_a_later_step_starts_from_the_last_outputs() {
+    let evidence = sample_in(0, FineIndex::Op(1));
+    let checked = evidence.check_openings().unwrap();
+    assert_eq!(
+        (checked.commit_point.step, checked.node_index),
+        (1, Some(1))
+    );
+    // its slots are the graph inputs in order: no live list names them
+    let later = sample(FineIndex::Op(1));
+    let mut named = evidence.clone();
+    named.previous_segment = later.previous_segment;
+    assert!(named.check_openings().is_err());
+    let mut named = evidence;
+    named.inputs[1].source = later.inputs[1].source.clone();
+    assert!(named.check_openings().is_err());
+}
+
+#[test]
 fn a_good_file_round_trips_and_checks() {
     for place in PLACES {
         let evidence = sample(place);
@@ -184,7 +215,7 @@ fn a_good_file_round_trips_and_checks() {
             checked.commit_point,
             CommitPoint {
                 step: 1,
-                segment: 0
+                segment: 1
             }
         );
         assert_eq!(checked.input_digests.len(), evidence.inputs.len());
@@ -194,7 +225,7 @@ fn a_good_file_round_trips_and_checks() {
     }
     assert_eq!(
         sample(PLACES[0]).check_openings().unwrap().node_index,
-        Some(1)
+        Some(5)
     );
     assert_eq!(sample(PLACES[1]).check_openings().unwrap().node_index, None);
 }
@@ -257,7 +288,7 @@ fn anything_changed_is_refused() {
             e.commitment = TraceCommitment::new(1, e.commitment.level1_root)
         }),
         ("trace root", |e| e.commitment.trace_root = Digest::ZERO),
-        ("leaf index", |e| e.leaf_index = 3),
+        ("leaf index", |e| e.leaf_index = 2),
         ("huge leaf index", |e| e.leaf_index = u64::MAX),
         ("leaf", |e| e.leaf = Digest::ZERO),
         ("previous leaf", |e| e.previous_leaf = Digest::ZERO),
@@ -265,8 +296,8 @@ fn anything_changed_is_refused() {
         ("previous opened elsewhere", |e| {
             e.previous_opening = Some(e.leaf_opening.clone())
         }),
-        ("segment", |e| e.segment.entry.first_node = 1),
-        ("segment opening", |e| e.segment.opening.index = 1),
+        ("segment", |e| e.segment.entry.first_node = 3),
+        ("segment opening", |e| e.segment.opening.index = 0),
         ("no segment before", |e| e.previous_segment = None),
         ("another segment before", |e| {
             e.previous_segment = Some(e.segment.clone())

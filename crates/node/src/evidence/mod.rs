@@ -196,9 +196,8 @@ pub fn build(facts: &DisputeFacts, sources: &Sources<'_>) -> Result<Evidence, Bu
         previous_leaf: segment.previous_leaf,
         previous_opening: before.map(open).transpose()?,
         segment: opened_segment(model, at.segment)?,
-        previous_segment: (before)
-            .and_then(|before| CommitPoint::at_leaf(before, header.commit_points))
-            .map(|before| opened_segment(model, before.segment))
+        previous_segment: (at.segment.checked_sub(1))
+            .map(|before| opened_segment(model, before))
             .transpose()?,
         ops_root: segment.ops_root,
         isolated: facts.place,
@@ -306,13 +305,11 @@ impl Place<'_> {
                     self.values.live_before.iter().map(|t| digest(t)).collect();
                 let tree = live_tree(self.facts.model.live_height, &digests);
                 let opening = tree.and_then(|tree| tree.open(slot.into()));
-                let before = self.facts.segment.leaf_index.checked_sub(1);
-                let before = before
-                    .and_then(|leaf| CommitPoint::at_leaf(leaf, self.facts.model.commit_points));
+                let before = self.at.segment.checked_sub(1);
                 InputSource::Live {
                     opening: opening.map_err(EvidenceError::from)?,
                     list_entry: before
-                        .map(|before| opened(self.model.open_live(before.segment, slot)))
+                        .map(|before| opened(self.model.open_live(before, slot)))
                         .transpose()?,
                 }
             }

@@ -14,6 +14,10 @@ use crate::{Act, Address, Board, NodeError, Party, Role, defend};
 /// Enough for a run, and for some round trips to a chain that answers slowly.
 pub const LEAST_EXEC_SECONDS: u32 = 10;
 
+/// Outputs of a model of several steps that are handed out whole: what the last step says. What only another step would
+/// read has its digest shown.
+const SHOWN_OUTPUTS: usize = 4;
+
 /// How a provider does business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderPolicy {
@@ -64,7 +68,12 @@ impl Provider {
         };
         let output = run.trace.output_digest();
         // the outputs are there before anyone can ask for them
-        self.party.blobs.put_outputs(&output, &run.outputs).await?;
+        let whole = match run.model.header().max_steps {
+            1 => run.outputs.len(),
+            _ => SHOWN_OUTPUTS,
+        };
+        let blobs = &self.party.blobs;
+        blobs.put_outputs(&output, &run.outputs, whole).await?;
         let opening = run.trace.level1.output_opening()?;
         let call = Market::commitCall {
             taskId: U256::from(id),

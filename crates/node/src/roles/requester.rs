@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use gavel_numerics::Tensor;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::Market;
-use gavel_trace::Digest;
+use gavel_trace::{Digest, live_root};
 
-use crate::{Act, Address, Board, NodeError, Party, Role, input_digest};
+use crate::{Act, Address, Board, ExecutorError, NodeError, Party, Role};
 
 /// Settles its own tasks as soon as they can be, so that it does not depend on a keeper. What it wants is
 /// posted by [`super::post`]; a requester that checks its results is a watcher as well.
@@ -49,7 +49,7 @@ impl Role for Requester {
     }
 }
 
-/// The outputs of a task's current result, checked against what was committed. `None` where there is no result
+/// The outputs of a task's current result that its provider shows whole, checked against what was committed. `None` where there is no result
 /// or nobody stored its outputs.
 ///
 /// # Errors
@@ -70,16 +70,17 @@ pub async fn outputs_of(
     else {
         return Ok(None);
     };
-    let Some(outputs) = party.blobs.outputs(&committed).await? else {
+    let Some(outputs) = party.blobs.outputs(&committed, &model).await? else {
         return Ok(None);
     };
-    // inputs and outputs are bound alike: by the live root over their digests
-    let found = input_digest(&model, &outputs)?;
+    // bound as inputs are: by the live root over their digests
+    let found = live_root(model.header().live_height, &outputs.digests());
+    let found = found.map_err(ExecutorError::from)?;
     if found != committed {
         return Err(NodeError::Blob {
             name: format!("outputs/{committed}"),
             reason: format!("its tensors have digest {found}"),
         });
     }
-    Ok(Some(outputs))
+    Ok(Some(outputs.tensors))
 }

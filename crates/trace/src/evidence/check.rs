@@ -140,16 +140,11 @@ impl Evidence {
 
     fn check_segment(&self, at: CommitPoint) -> Result<(), TraceError> {
         self.segment_at(&self.segment, at.segment)?;
-        match (self.leaf_index.checked_sub(1), &self.previous_segment) {
+        match (at.segment.checked_sub(1), &self.previous_segment) {
             (None, None) => Ok(()),
-            (Some(before), Some(segment)) => {
-                let at = CommitPoint::at_leaf(before, self.model.commit_points).ok_or(
-                    TraceError::Inconsistent("previous leaf lies past the last step"),
-                )?;
-                self.segment_at(segment, at.segment)
-            }
+            (Some(before), Some(segment)) => self.segment_at(segment, before),
             (None, Some(_)) => Err(TraceError::Inconsistent(
-                "leaf 0 has no segment before it to open",
+                "the first segment of a step has no segment before it to open",
             )),
             (Some(_), None) => Err(TraceError::Inconsistent("the segment before is not opened")),
         }

@@ -143,8 +143,8 @@ pub enum InputSource {
     Live {
         /// Tensor digest under the previous leaf.
         opening: Opening,
-        /// The slot's entry in the live list before, which names the value; absent for leaf 0, where
-        /// slots are the graph inputs in order.
+        /// The slot's entry in the live list before, which names the value; absent in the first segment of a step,
+        /// where slots are the graph inputs in order.
         list_entry: Option<OpenedBytes>,
     },
     /// A weight of the model; its leaf's bytes end with its tensor digest.
@@ -241,7 +241,7 @@ pub struct Evidence {
     pub previous_opening: Option<Opening>,
     /// The disputed segment.
     pub segment: OpenedSegment,
-    /// The segment before, whose live list the agreed live root follows; absent for leaf 0.
+    /// The segment before, whose live list the agreed live root follows; absent in the first segment of a step.
     pub previous_segment: Option<OpenedSegment>,
     /// Root over the segment's operators, as the provider posted or signed it.
     pub ops_root: Digest,
