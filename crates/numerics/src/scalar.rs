@@ -42,6 +42,8 @@ pub const TANH_POLY: [f32; 5] = [
 
 /// `sqrt(1/2)`, the least significand that `log` reduces to.
 pub const LOG_LOW: u32 = 0x3f35_04f3;
+/// Takes the exponent of [`LOG_LOW`] to that of 1.
+pub(crate) const LOG_SHIFT: u32 = 0x3f80_0000 - LOG_LOW;
 /// `log(1 + f) = f - f^2 / 2 + f^3 * P(f)` on `sqrt(1/2) <= 1 + f < sqrt(2)`: coefficients of `f^0 ..= f^7` (minimax).
 pub const LOG_POLY: [f32; 8] = [
     f32::from_bits(0x3eaa_aaaa),
@@ -162,7 +164,7 @@ pub fn log(x: f32) -> f32 {
     let subnormal = x < f32::MIN_POSITIVE;
     let scaled = if subnormal { x * LOG_SCALE } else { x };
     // x = 2^k * (1 + f), sqrt(1/2) <= 1 + f < sqrt(2)
-    let bits = scaled.to_bits().wrapping_add(0x3f80_0000 - LOG_LOW);
+    let bits = scaled.to_bits().wrapping_add(LOG_SHIFT);
     let k = ((bits >> 23) as i32 - if subnormal { 127 + 23 } else { 127 }) as f32;
     let f = f32::from_bits((bits & 0x007f_ffff) + LOG_LOW) - 1.0;
     let z = f * f;
@@ -190,9 +192,20 @@ pub fn mix(z: u64) -> u64 {
 /// A number strictly between 0 and 1 of a seed and two counters: an odd multiple of `2^-24`.
 #[inline(always)]
 pub fn uniform(seed: u64, position: u64, token: u64) -> f32 {
+    uniform_of(noise_state(seed, position), token)
+}
+
+/// What [`uniform`] makes of the seed and the first counter.
+#[inline(always)]
+pub(crate) fn noise_state(seed: u64, position: u64) -> u64 {
     let h = mix(seed.wrapping_add(GOLDEN));
-    let h = mix(h.wrapping_add(position.wrapping_mul(GOLDEN)));
-    let h = mix(h.wrapping_add(token.wrapping_mul(GOLDEN)));
+    mix(h.wrapping_add(position.wrapping_mul(GOLDEN)))
+}
+
+/// [`uniform`] from [`noise_state`] on.
+#[inline(always)]
+pub(crate) fn uniform_of(state: u64, token: u64) -> f32 {
+    let h = mix(state.wrapping_add(token.wrapping_mul(GOLDEN)));
     let odd = 2 * (h >> 41) + 1;
     odd as f32 * 2f32.powi(-24)
 }

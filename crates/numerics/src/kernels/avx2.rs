@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::simd::{Kernel, Simd};
 use super::tile::{TileJob, tile};
+use crate::scalar::{LOG_LOW, LOG_SHIFT};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -100,6 +101,22 @@ impl Simd for Avx2 {
             let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
         })
+    }
+    #[inline(always)]
+    fn split_exponent(self, x: __m256) -> (__m256, __m256) {
+        forward!({
+            let shift = _mm256_set1_epi32(LOG_SHIFT.cast_signed());
+            let bits = _mm256_add_epi32(_mm256_castps_si256(x), shift);
+            let k = _mm256_sub_epi32(_mm256_srli_epi32::<23>(bits), _mm256_set1_epi32(127));
+            let fraction = _mm256_and_si256(bits, _mm256_set1_epi32(0x007f_ffff));
+            let low = _mm256_set1_epi32(LOG_LOW.cast_signed());
+            let m = _mm256_castsi256_ps(_mm256_add_epi32(fraction, low));
+            (_mm256_cvtepi32_ps(k), m)
+        })
+    }
+    #[inline(always)]
+    fn any(self, mask: __m256) -> bool {
+        forward!(_mm256_movemask_ps(mask) != 0)
     }
     #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {

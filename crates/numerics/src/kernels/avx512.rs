@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::simd::{Kernel, Simd};
 use super::tile::{TileJob, tile};
+use crate::scalar::{LOG_LOW, LOG_SHIFT};
 
 /// Proof that the CPU has AVX-512F.
 #[derive(Clone, Copy)]
@@ -106,6 +107,22 @@ impl Simd for Avx512 {
             let biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
             _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
         })
+    }
+    #[inline(always)]
+    fn split_exponent(self, x: __m512) -> (__m512, __m512) {
+        forward!({
+            let shift = _mm512_set1_epi32(LOG_SHIFT.cast_signed());
+            let bits = _mm512_add_epi32(_mm512_castps_si512(x), shift);
+            let k = _mm512_sub_epi32(_mm512_srli_epi32::<23>(bits), _mm512_set1_epi32(127));
+            let fraction = _mm512_and_si512(bits, _mm512_set1_epi32(0x007f_ffff));
+            let low = _mm512_set1_epi32(LOG_LOW.cast_signed());
+            let m = _mm512_castsi512_ps(_mm512_add_epi32(fraction, low));
+            (_mm512_cvtepi32_ps(k), m)
+        })
+    }
+    #[inline(always)]
+    fn any(self, mask: __mmask16) -> bool {
+        mask != 0
     }
     #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {

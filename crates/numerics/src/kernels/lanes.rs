@@ -118,27 +118,39 @@ pub(super) fn map2<S: Simd>(s: S, x: Operand<'_>, y: Operand<'_>, out: &mut [f32
 /// Lanes of a reduction: a constant of the arithmetic (`spec/numerics.md`), not of the machine.
 pub(super) const REDUCTION_LANES: usize = 32;
 
-/// The 32-lane sum: lane `i mod 32` adds its elements in order from +0, then a halving tree 16..1.
+/// The order L32 of a sum: lane `i mod 32` takes its elements in order from +0 by `lane = f(lane, x)`, then a halving
+/// tree 16..1 adds the lanes. `f` must add something that is never -0 below a lane, and +0 for `x = 0`.
 #[inline(always)]
-pub(super) fn sum32<S: Simd>(s: S, x: &[f32]) -> f32 {
+pub(super) fn fold32<S: Simd>(s: S, x: &[f32], f: impl Map2) -> f32 {
     let vecs = REDUCTION_LANES / S::LANES;
     // enough for the narrowest vectors (4 lanes)
     let mut acc = [s.splat(0.0); 8];
-    let blocks = x.len() / REDUCTION_LANES;
-    for block in 0..blocks {
+    let (blocks, rest) = x.as_chunks::<REDUCTION_LANES>();
+    for block in blocks {
         for (v, t) in acc.iter_mut().enumerate().take(vecs) {
-            // SAFETY: block `block` lies inside `x`.
-            let value = unsafe { s.load(x.as_ptr().add(block * REDUCTION_LANES + v * S::LANES)) };
-            *t = s.add(*t, value);
+            // SAFETY: vector `v` lies inside the block.
+            *t = f.apply(s, *t, unsafe { s.load(block.as_ptr().add(v * S::LANES)) });
         }
     }
-    let mut lanes = [0.0f32; REDUCTION_LANES];
-    for (v, t) in acc.iter().enumerate().take(vecs) {
-        // SAFETY: `vecs * LANES` is 32.
-        unsafe { s.store(lanes.as_mut_ptr().add(v * S::LANES), *t) };
+    if !rest.is_empty() {
+        // a lane without an element takes a 0, which changes nothing: no lane is ever -0
+        let mut block = [0.0f32; REDUCTION_LANES];
+        block[..rest.len()].copy_from_slice(rest);
+        for (v, t) in acc.iter_mut().enumerate().take(vecs) {
+            // SAFETY: vector `v` lies inside the block.
+            *t = f.apply(s, *t, unsafe { s.load(block.as_ptr().add(v * S::LANES)) });
+        }
     }
-    for (lane, &value) in lanes.iter_mut().zip(&x[blocks * REDUCTION_LANES..]) {
-        *lane += value;
+    tree32(s, &acc)
+}
+
+/// The halving tree over 32 lanes held in the first vectors of `acc`.
+#[inline(always)]
+pub(super) fn tree32<S: Simd>(s: S, acc: &[S::F; 8]) -> f32 {
+    let mut lanes = [0.0f32; REDUCTION_LANES];
+    for (v, t) in acc.iter().enumerate().take(REDUCTION_LANES / S::LANES) {
+        // SAFETY: the vectors taken are 32 lanes.
+        unsafe { s.store(lanes.as_mut_ptr().add(v * S::LANES), *t) };
     }
     let mut half = REDUCTION_LANES / 2;
     while half > 0 {
@@ -148,4 +160,20 @@ pub(super) fn sum32<S: Simd>(s: S, x: &[f32]) -> f32 {
         half /= 2;
     }
     lanes[0]
+}
+
+#[derive(Clone, Copy)]
+struct Plus;
+
+impl Map2 for Plus {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, lane: S::F, x: S::F) -> S::F {
+        s.add(lane, x)
+    }
+}
+
+/// The 32-lane sum of the values.
+#[inline(always)]
+pub(super) fn sum32<S: Simd>(s: S, x: &[f32]) -> f32 {
+    fold32(s, x, Plus)
 }

@@ -75,6 +75,31 @@ pub(super) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     s.bit_or(magnitude, s.bit_and(x, sign))
 }
 
+/// `log(x)` of a normal positive x, as [`scalar::log`]; unspecified elsewhere.
+#[inline(always)]
+pub(super) fn log_normal<S: Simd>(s: S, x: S::F) -> S::F {
+    let (k, m) = s.split_exponent(x);
+    let f = s.sub(m, s.splat(1.0));
+    let z = s.mul(f, f);
+    let y = s.mul(s.mul(f, z), horner(s, f, &scalar::LOG_POLY));
+    let y = s.fma(k, s.splat(-scalar::NEG_LN2_LOW), y);
+    let y = s.fma(z, s.splat(-0.5), y);
+    s.fma(k, s.splat(-scalar::NEG_LN2_HIGH), s.add(f, y))
+}
+
+/// `-x`, of zeros too.
+#[inline(always)]
+pub(super) fn negate<S: Simd>(s: S, x: S::F) -> S::F {
+    s.sub(s.splat(-0.0), x)
+}
+
+/// `-log(-log(u))` for `2^-24 <= u <= 1 - 2^-24`: both logarithms are of normal positive numbers.
+#[inline(always)]
+pub(super) fn gumbel<S: Simd>(s: S, u: S::F) -> S::F {
+    let inner = negate(s, log_normal(s, u));
+    negate(s, log_normal(s, inner))
+}
+
 /// Maximum of a slice (order-free); `-inf` for an empty one.
 #[inline(always)]
 pub(super) fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {

@@ -6,12 +6,14 @@
 //! elements, never along a reduction whose order is fixed. They start no threads: a [`Parallel`]
 //! given by the caller runs their parts.
 
+mod attention;
 mod broadcast;
 mod conv;
 mod elementwise;
 mod eval;
 mod gemm;
 mod isa;
+mod kv;
 mod lanes;
 mod language;
 mod math;
@@ -20,8 +22,12 @@ mod norm;
 mod parallel;
 mod planes;
 mod pool;
+mod rms_norm;
+mod rope;
+mod sampling;
 mod simd;
 mod softmax;
+mod swiglu;
 mod tile;
 
 mod scalar;
@@ -31,16 +37,22 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+pub use attention::{AttentionRows, AttentionShape, attention, visible};
 pub use conv::{ConvShape, conv2d};
 pub use elementwise::{Binary, Unary, binary, unary};
 pub use eval::eval;
 pub use gemm::{Bias, MatRef, gemm};
 pub use isa::{ISA_ENV, Isa, IsaError, IsaKind};
+pub use kv::{KV_PAGE, KvShape};
 pub use movement::{concat, transpose};
 pub use norm::{ChannelStats, batch_norm};
 pub use parallel::{Parallel, Sequential};
 pub use pool::{Pool, PoolShape, global_pool, pool2d};
+pub use rms_norm::rms_norm;
+pub use rope::{RopeShape, rope};
+pub use sampling::{PARAMETERS, SamplingParams, appended_at, filter, penalties, sample, stop};
 pub use softmax::{AxisShape, argmax, softmax};
+pub use swiglu::swiglu;
 
 #[cfg(test)]
 mod tests;

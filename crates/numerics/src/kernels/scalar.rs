@@ -5,6 +5,7 @@
 
 use super::simd::Simd;
 use super::tile::{TileJob, tile};
+use crate::scalar::{LOG_LOW, LOG_SHIFT};
 
 /// The portable path: nothing to prove.
 #[derive(Clone, Copy)]
@@ -96,6 +97,18 @@ impl Simd for Scalar {
         map(n, |x| {
             f32::from_bits(((x as i32).wrapping_add(127) as u32) << 23)
         })
+    }
+    #[inline(always)]
+    fn split_exponent(self, x: Lanes) -> (Lanes, Lanes) {
+        let bits = |x: f32| x.to_bits().wrapping_add(LOG_SHIFT);
+        (
+            map(x, |x| ((bits(x) >> 23) as i32 - 127) as f32),
+            map(x, |x| f32::from_bits((bits(x) & 0x007f_ffff) + LOG_LOW)),
+        )
+    }
+    #[inline(always)]
+    fn any(self, m: [bool; LANES]) -> bool {
+        m[0] | m[1] | m[2] | m[3]
     }
     #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {

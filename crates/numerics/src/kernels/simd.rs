@@ -62,6 +62,22 @@ pub(super) trait Simd: Copy {
     /// `2^n` for integral `n` in `-126 ..= 127`; unspecified elsewhere.
     fn exp2_integral(self, n: Self::F) -> Self::F;
 
+    /// `(k, m)` with `x = 2^k * m` and `sqrt(1/2) <= m < sqrt(2)` for a normal positive x; unspecified elsewhere.
+    fn split_exponent(self, x: Self::F) -> (Self::F, Self::F);
+    /// Whether the mask holds in any lane.
+    fn any(self, mask: Self::Mask) -> bool;
+    /// Uniform numbers between 0 and 1 for the counters `first ..`: `2k + 1` times 2^-24, k the upper 23 bits of
+    /// `mix(state + counter * GOLDEN)` ([`crate::scalar::uniform`]).
+    #[inline(always)]
+    fn uniform(self, state: u64, first: u64) -> Self::F {
+        let mut lanes = [0.0f32; super::lanes::MAX_LANES];
+        for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            *lane = crate::scalar::uniform_of(state, first.wrapping_add(i as u64));
+        }
+        // SAFETY: LANES <= MAX_LANES.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+
     /// One register tile of the matrix product: `rows` is `TILE_ROWS`, 4, 2 or 1.
     ///
     /// # Safety
