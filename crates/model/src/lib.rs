@@ -1,9 +1,11 @@
 //! A model file becomes a canonical DAG with an identity that every part of it opens under
-//! (`spec/model.md`). Pure: bytes in, model out.
+//! (`spec/model.md`). Pure: bytes in, model out;
+//! only [`map`] touches a file.
 //!
 //! - [`Graph`], [`Node`], [`Source`]: the step graph.
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
 //! - [`onnx`]: import of ONNX files.
+//! - [`gguf`]: files of language models.
 //! - [`llama`]: language models of the Llama family.
 //! - [`preprocess`]: from a PNG to the model's input.
 //! - [`npy`]: NumPy's array files.
@@ -12,6 +14,8 @@
 
 mod commit;
 mod error;
+mod file;
+pub mod gguf;
 mod graph;
 mod hash;
 pub mod llama;
@@ -23,6 +27,7 @@ pub mod shipped;
 
 pub use commit::CommitPolicy;
 pub use error::ModelError;
+pub use file::map;
 pub use graph::{Graph, Node, Segment, Source, Weight};
 pub use hash::{Hashing, Progress};
 pub use model::{

@@ -2,7 +2,11 @@
 //! (`spec/model.md`, "Language models").
 
 mod config;
+mod from_gguf;
+#[cfg(test)]
+mod gguf_tests;
 mod graph;
+mod load;
 mod random;
 pub mod roles;
 mod rope;
@@ -18,6 +22,7 @@ pub use config::{
     Architecture, DEFAULT_CONTEXT, Formats, LayerFormats, LlamaConfig, MAX_CONTEXT, Rope,
     RopeScaling,
 };
+pub use from_gguf::{from_gguf, gguf_config};
 pub use graph::StepGraph;
 pub use random::{random, tiny};
 pub use roles::{LayerRoles, Matrix, Roles, WeightKind, WeightSpec};
@@ -34,6 +39,38 @@ pub const TOKENIZER_ASSET: &str = "tokenizer";
 pub const CHAT_TEMPLATE_ASSET: &str = "chat_template";
 /// Largest `config` asset that is read.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
+
+/// How to read a file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ImportOptions {
+    /// Positions of a run, at most those that the model was trained for; `None`: as many, up to [`DEFAULT_CONTEXT`].
+    pub context: Option<u32>,
+    /// Segments of a step.
+    pub segments: u32,
+}
+
+impl Default for ImportOptions {
+    fn default() -> ImportOptions {
+        ImportOptions {
+            context: None,
+            segments: DEFAULT_SEGMENTS,
+        }
+    }
+}
+
+impl ImportOptions {
+    fn context(&self, trained: u32) -> Result<u32, ModelError> {
+        match self.context {
+            None => Ok(trained.min(DEFAULT_CONTEXT)),
+            Some(asked) if asked <= trained => Ok(asked),
+            Some(asked) => Err(ModelError::Config {
+                field: "context".to_owned(),
+                reason: format!("{asked} positions asked for, the model has {trained}"),
+            }),
+        }
+    }
+}
 
 /// A model of the Llama family, and what is what in it.
 #[derive(Clone, Debug)]
