@@ -3,7 +3,6 @@
 mod case;
 mod conversions;
 mod files;
-mod language;
 mod machine;
 mod operators;
 mod rules;

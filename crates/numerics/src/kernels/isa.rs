@@ -7,6 +7,12 @@ use std::str::FromStr;
 use super::avx2::{self, Avx2};
 #[cfg(target_arch = "x86_64")]
 use super::avx512::{self, Avx512};
+use super::linear::narrow::NarrowKernel;
+#[cfg(target_arch = "x86_64")]
+use super::linear::{
+    avx2::{self as narrow_avx2, NarrowAvx2},
+    avx512::{self as narrow_avx512, NarrowAvx512},
+};
 use super::scalar::Scalar;
 use super::simd::Kernel;
 
@@ -152,6 +158,30 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(token) => avx512::run(token, kernel),
         }
+    }
+}
+
+impl Isa {
+    /// Runs `kernel` with this instruction set's words over narrow integers; where the CPU lacks some, with those of a
+    /// lesser one.
+    pub(super) fn run_narrow<K: NarrowKernel>(self, kernel: K) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Token::Avx512(_) = self.0 {
+                if let Some(token) = NarrowAvx512::<true>::detect() {
+                    return narrow_avx512::run_vnni(token, kernel);
+                }
+                if let Some(token) = NarrowAvx512::<false>::detect() {
+                    return narrow_avx512::run(token, kernel);
+                }
+            }
+            if !matches!(self.0, Token::Scalar(_))
+                && let Some(token) = NarrowAvx2::detect()
+            {
+                return narrow_avx2::run(token, kernel);
+            }
+        }
+        kernel.run(Scalar);
     }
 }
 

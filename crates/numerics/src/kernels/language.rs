@@ -2,6 +2,7 @@
 
 use super::attention::{AttentionRows, AttentionShape, attention, visible};
 use super::kv::{KV_PAGE, KvShape};
+use super::linear::whole::{embed_op, linear_op, quantize_op};
 use super::rms_norm::rms_norm;
 use super::rope::{RopeShape, rope};
 use super::sampling::{PARAMETERS, SamplingParams, appended_at, filter, penalties, sample, stop};
@@ -19,6 +20,9 @@ pub(super) fn eval(
     let run = Run { op, inputs };
     let dims = || run.input(0).map(|t| t.dims().to_vec());
     match *op {
+        Op::Embed { format } => embed_op(op, format, run.input(0)?, run.input(1)?, run.input(2)?),
+        Op::Quantize => quantize_op(isa, par, op, run.input(0)?),
+        Op::Linear { format } => linear_op(isa, par, op, format, run.input(0)?, run.input(1)?),
         Op::RmsNorm { epsilon_bits } => {
             let (x, w) = (run.f32(0)?, run.f32(1)?);
             let mut out = vec![0.0; x.len()];

@@ -16,6 +16,7 @@ mod isa;
 mod kv;
 mod lanes;
 mod language;
+mod linear;
 mod math;
 mod movement;
 mod norm;
@@ -44,6 +45,10 @@ pub use eval::eval;
 pub use gemm::{Bias, MatRef, gemm};
 pub use isa::{ISA_ENV, Isa, IsaError, IsaKind};
 pub use kv::{KV_PAGE, KvShape};
+pub use linear::{
+    Activations, ActivationsWriter, PackedMatrix, PanelMut, SharedRows, dequantise, linear,
+    linear_all,
+};
 pub use movement::{concat, transpose};
 pub use norm::{ChannelStats, batch_norm};
 pub use parallel::{Parallel, Sequential};
