@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Run a model on a picture or tensors and commit to the trace
     Run(RunArgs),
-    /// Replay a dispute from its evidence file, offline
+    /// Judge a file offline: evidence of a dispute, a receipt
     Verify(VerifyArgs),
     /// Measurements
     #[command(subcommand)]
@@ -111,11 +111,16 @@ pub(crate) struct EngineArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 the provider's claim is true, 7 it is false, 1 the file proves nothing"
+    after_help = "Exit status: 0 the claim is true, 7 it is false, 1 the file proves nothing"
 )]
 pub(crate) struct VerifyArgs {
-    /// Evidence file (JSON)
-    pub(crate) evidence: PathBuf,
+    /// Evidence of a dispute or a receipt of a result (JSON)
+    pub(crate) file: PathBuf,
+    /// Run the task again on this model: ONNX file or name of a shipped model
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 #[derive(Debug, Subcommand)]

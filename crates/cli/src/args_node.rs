@@ -112,6 +112,9 @@ pub(crate) enum TaskCommand {
         /// Write the first output as .npy
         #[arg(long, value_name = "FILE.npy")]
         output: Option<PathBuf>,
+        /// Write what the provider signed, with inputs and outputs, for `gavel verify`
+        #[arg(long, value_name = "FILE.json")]
+        receipt: Option<PathBuf>,
         #[command(flatten)]
         network: NetworkArgs,
         #[command(flatten)]

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{NodeError, ShownSegment, ShownTensor};
+use crate::{NodeError, ShownSegment, ShownTensor, SignedReceipt};
 
 /// A content-addressed store: a directory or memory; of `object_store`'s other stores this build has none. Clones share it.
 #[derive(Clone, Debug)]
@@ -154,14 +154,12 @@ impl Blobs {
         whole: usize,
     ) -> Result<(), NodeError> {
         let (shown, rest) = outputs.split_at(whole.min(outputs.len()));
-        let shown = shown
-            .iter()
-            .map(|t| StoredOutput::Whole(ShownTensor::trimmed(t)));
-        let rest = rest.iter().map(|t| StoredOutput::Digest {
-            digest: gavel_engine::digest(t),
-        });
-        let stored: Vec<_> = shown.chain(rest).collect();
-        self.put(&format!("outputs/{digest}.json"), &stored).await
+        let outputs = Outputs {
+            tensors: shown.iter().map(|t| t.as_ref().clone()).collect(),
+            rest: rest.iter().map(|t| gavel_engine::digest(t)).collect(),
+        };
+        let name = format!("outputs/{digest}.json");
+        self.put(&name, &outputs.stored()).await
     }
 
     /// A result's outputs. The caller checks their digests.
@@ -177,21 +175,31 @@ impl Blobs {
         let Some(stored) = self.get::<Vec<StoredOutput>>(&name).await? else {
             return Ok(None);
         };
-        let (mut shown, mut rest) = (Vec::new(), Vec::new());
-        for output in stored {
-            match output {
-                StoredOutput::Whole(tensor) if rest.is_empty() => shown.push(tensor),
-                StoredOutput::Digest { digest } => rest.push(digest),
-                StoredOutput::Whole(_) => {
-                    return Err(corrupt(&name, "a tensor follows the digest of one"));
-                }
-            }
+        match Outputs::read(stored, model) {
+            Some(outputs) => Ok(Some(outputs)),
+            None => Err(corrupt(&name, NO_TENSORS)),
         }
-        let outputs = model.graph().outputs.iter();
-        let types = outputs.filter_map(|(_, source)| model.type_of(*source));
-        let tensors =
-            ShownTensor::tensors(&shown, types).ok_or_else(|| corrupt(&name, NO_TENSORS))?;
-        Ok(Some(Outputs { tensors, rest }))
+    }
+
+    /// Stores what a provider signed about its result of an attempt.
+    ///
+    /// # Errors
+    /// The store said no.
+    pub async fn put_receipt(&self, receipt: &SignedReceipt) -> Result<(), NodeError> {
+        let name = receipt_name(receipt.task_id, receipt.attempt);
+        self.put(&name, receipt).await
+    }
+
+    /// What a provider signed about its result of an attempt. The caller checks it.
+    ///
+    /// # Errors
+    /// The store said no, or the blob is no receipt.
+    pub async fn receipt(
+        &self,
+        task: u64,
+        attempt: u8,
+    ) -> Result<Option<SignedReceipt>, NodeError> {
+        self.get(&receipt_name(task, attempt)).await
     }
 
     /// Stores what a provider shows of a disputed segment.
@@ -253,13 +261,40 @@ impl Outputs {
         let shown = self.tensors.iter().map(gavel_engine::digest);
         shown.chain(self.rest.iter().copied()).collect()
     }
+
+    pub(crate) fn stored(&self) -> Vec<StoredOutput> {
+        let whole = |tensor| StoredOutput::Whole(ShownTensor::trimmed(tensor));
+        let digest = |&digest: &Digest| StoredOutput::Digest { digest };
+        let shown = self.tensors.iter().map(whole);
+        shown.chain(self.rest.iter().map(digest)).collect()
+    }
+
+    /// `None` where the tensors are not the model's first outputs.
+    pub(crate) fn read(stored: Vec<StoredOutput>, model: &Model) -> Option<Outputs> {
+        let (mut shown, mut rest) = (Vec::new(), Vec::new());
+        for output in stored {
+            match output {
+                StoredOutput::Whole(tensor) if rest.is_empty() => shown.push(tensor),
+                StoredOutput::Whole(_) => return None,
+                StoredOutput::Digest { digest } => rest.push(digest),
+            }
+        }
+        let outputs = model.graph().outputs.iter();
+        let types = outputs.filter_map(|(_, source)| model.type_of(*source));
+        let tensors = ShownTensor::tensors(&shown, types)?;
+        Some(Outputs { tensors, rest })
+    }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum StoredOutput {
+pub(crate) enum StoredOutput {
     Whole(ShownTensor),
     Digest { digest: Digest },
+}
+
+fn receipt_name(task: u64, attempt: u8) -> String {
+    format!("receipts/{task}-{attempt}.json")
 }
 
 fn segment_name(trace_root: &Digest, leaf_index: u64) -> String {

@@ -5,8 +5,8 @@ mod common;
 
 use common::network::{STAKE, World, stake, state};
 use gavel_node::board::{AuditState, TaskState};
-use gavel_node::roles::{Auditor, Provider, ProviderPolicy, Requester, outputs_of};
-use gavel_node::{Executor, Mirror, Role};
+use gavel_node::roles::{Auditor, Provider, ProviderPolicy, Requester, outputs_of, receipt_of};
+use gavel_node::{Executor, Mirror, ReceiptFile, Role};
 use gavel_settlement::dev_params::UNIT;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,14 +43,35 @@ async fn a_task_is_served_by_the_cheaper_provider_audited_and_settled() {
         assert_eq!(stake(board, &party.address()), STAKE);
     }
     let outputs = outputs_of(&requester, board, task).await.unwrap().unwrap();
+    let receipt = receipt_of(&requester, board, task).await.unwrap().unwrap();
+    let committed = served.trace_root;
     let run = world.honest.run(&world.model, &world.inputs).unwrap();
     assert_eq!(
-        outputs,
+        outputs.tensors,
         run.outputs
             .iter()
             .map(|t| (**t).clone())
             .collect::<Vec<_>>()
     );
+    // what the requester keeps says who is liable for what, without a chain
+    assert_eq!(receipt.provider.0, cheap.address().to_vec());
+    let file = ReceiptFile::new(receipt.clone(), &world.inputs, &outputs);
+    let text = serde_json::to_string(&file).unwrap();
+    let read = ReceiptFile::parse(text.as_bytes()).unwrap();
+    let found = read.replay(world.honest.engine(), &run.model).unwrap();
+    assert!(found.holds);
+    assert_eq!(found.trace_root, committed);
+    // signed for something else, by somebody else, about other inputs
+    let mut edited = receipt.clone();
+    edited.trace_root.0[0] ^= 1;
+    assert!(edited.check().is_err());
+    let mut stolen = receipt.clone();
+    stolen.provider.0 = dear.address().to_vec();
+    assert!(stolen.check().is_err());
+    let mut other = world.inputs.clone();
+    other[0].as_f32_mut().unwrap()[0] += 1.0;
+    let file = ReceiptFile::new(receipt, &other, &outputs);
+    assert!(file.replay(world.honest.engine(), &run.model).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

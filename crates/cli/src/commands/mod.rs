@@ -35,7 +35,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args.model, out),
         Command::Model(ModelCommand::Register(args)) => register::run(args, out),
         Command::Run(args) => run::run(&args, out),
-        Command::Verify(args) => verify::run(&args.evidence, out),
+        Command::Verify(args) => verify::run(&args, out),
         Command::Bench(BenchCommand::Isolate {
             faults,
             seed,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gavel_node::board::{Board, TaskEntry};
 use gavel_node::roles::{self, Order, OrderError, Requester, outputs_of};
-use gavel_node::{Role, U256};
+use gavel_node::{Party, ReceiptFile, Role, U256};
 use gavel_settlement::bindings::Market;
 use gavel_settlement::{Account, SendError};
 use serde_json::{Value, json};
@@ -31,11 +31,13 @@ pub(crate) fn run(command: TaskCommand, out: Output) -> Result<Exit, Failure> {
             id,
             model,
             output,
+            receipt,
             network,
             blobs,
-        } => block_on(
-            async move { result(id, &model, output.as_deref(), &network, &blobs, out).await },
-        ),
+        } => block_on(async move {
+            let (output, receipt) = (output.as_deref(), receipt.as_deref());
+            result(id, &model, output, receipt, &network, &blobs, out).await
+        }),
         TaskCommand::Cancel { id, network, key } => block_on(async move {
             let network = party::network(&network).await?;
             cancel(id, party::account(&network, &key)?, out).await
@@ -102,7 +104,7 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
         .await
         .at(format!("the result of task {id}"))?;
     let outputs: Vec<_> = outputs
-        .unwrap_or_default()
+        .map_or_else(Vec::new, |outputs| outputs.tensors)
         .into_iter()
         .map(Arc::new)
         .collect();
@@ -206,6 +208,7 @@ async fn result(
     id: u64,
     model: &str,
     output: Option<&Path>,
+    receipt: Option<&Path>,
     network: &NetworkArgs,
     blobs: &BlobArgs,
     out: Output,
@@ -228,7 +231,11 @@ async fn result(
         .hint(format!("gavel task show {id}")));
     };
     let loaded = files::model(model)?;
-    let outputs: Vec<_> = found.into_iter().map(Arc::new).collect();
+    if let Some(path) = receipt {
+        write_receipt(path, &me, board, id, &found).await?;
+        out.facts(&[("receipt", path.display().to_string())]);
+    }
+    let outputs: Vec<_> = found.tensors.into_iter().map(Arc::new).collect();
     if let (Some(path), Some(tensor)) = (output, outputs.first()) {
         files::write(path, &gavel_model::npy::write_npy(tensor))?;
         out.facts(&[("written", path.display().to_string())]);
@@ -245,6 +252,29 @@ async fn result(
     ]);
     out.json(&json!({"task": id, "state": state, "prediction": prediction, "outputs": shapes}))?;
     Ok(Exit::Done)
+}
+
+/// Writes the receipt of a result with its inputs and outputs: what `gavel verify` takes.
+async fn write_receipt(
+    path: &Path,
+    me: &Party,
+    board: &Board,
+    id: u64,
+    outputs: &gavel_node::Outputs,
+) -> Result<(), Failure> {
+    let place = || format!("the receipt of task {id}");
+    let missing = |what: &str| {
+        Failure::new(format!("{}: {what}", place()))
+            .expected("inputs and a receipt of the provider in the blob store")
+    };
+    let receipt = roles::receipt_of(me, board, id).await.at(place())?;
+    let receipt = receipt.ok_or_else(|| missing("the provider has signed none"))?;
+    let task = board.task(id).ok_or_else(|| no_task(id))?;
+    let inputs = me.inputs_of(task).await.at(place())?;
+    let inputs = inputs.ok_or_else(|| missing("the inputs cannot be had"))?;
+    let file = ReceiptFile::new(receipt, &inputs, outputs);
+    let text = serde_json::to_vec(&file).at(place())?;
+    files::write(path, &text)
 }
 
 async fn cancel(id: u64, account: Account, out: Output) -> Result<Exit, Failure> {

@@ -17,5 +17,5 @@ pub use order::{Order, OrderError, post};
 pub use provider::{LEAST_EXEC_SECONDS, Provider, ProviderPolicy};
 pub use referee::Referee;
 pub use register::registration;
-pub use requester::{Requester, outputs_of};
+pub use requester::{Requester, outputs_of, receipt_of};
 pub use watcher::Watcher;

@@ -9,7 +9,7 @@ use gavel_trace::Digest;
 
 use crate::board::{Task, TaskState};
 use crate::role::Attempts;
-use crate::{Act, Address, Board, NodeError, Party, Role, defend};
+use crate::{Act, Address, Board, NodeError, Party, Role, SignedReceipt, defend};
 
 /// Enough for a run, and for some round trips to a chain that answers slowly.
 pub const LEAST_EXEC_SECONDS: u32 = 10;
@@ -74,6 +74,10 @@ impl Provider {
         };
         let blobs = &self.party.blobs;
         blobs.put_outputs(&output, &run.outputs, whole).await?;
+        if let Some(task) = board.task(id) {
+            let receipt = SignedReceipt::sign(&self.party, id, task.attempt, &run)?;
+            blobs.put_receipt(&receipt).await?;
+        }
         let opening = run.trace.level1.output_opening()?;
         let call = Market::commitCall {
             taskId: U256::from(id),

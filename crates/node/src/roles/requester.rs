@@ -1,12 +1,11 @@
 //! Whoever asked: collects what was paid for.
 
 use async_trait::async_trait;
-use gavel_numerics::Tensor;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::Market;
 use gavel_trace::{Digest, live_root};
 
-use crate::{Act, Address, Board, ExecutorError, NodeError, Party, Role};
+use crate::{Act, Address, Board, ExecutorError, NodeError, Outputs, Party, Role, SignedReceipt};
 
 /// Settles its own tasks as soon as they can be, so that it does not depend on a keeper. What it wants is
 /// posted by [`super::post`]; a requester that checks its results is a watcher as well.
@@ -58,7 +57,7 @@ pub async fn outputs_of(
     party: &Party,
     board: &Board,
     task: u64,
-) -> Result<Option<Vec<Tensor>>, NodeError> {
+) -> Result<Option<Outputs>, NodeError> {
     let Some(task) = board.task(task) else {
         return Ok(None);
     };
@@ -82,5 +81,33 @@ pub async fn outputs_of(
             reason: format!("its tensors have digest {found}"),
         });
     }
-    Ok(Some(outputs.tensors))
+    Ok(Some(outputs))
+}
+
+/// What the provider of a task's current result signed about it, if it did and signed for what it committed.
+///
+/// # Errors
+/// The blob store fails.
+pub async fn receipt_of(
+    party: &Party,
+    board: &Board,
+    id: u64,
+) -> Result<Option<SignedReceipt>, NodeError> {
+    let Some(task) = board.task(id).filter(|task| !task.output_digest.is_zero()) else {
+        return Ok(None);
+    };
+    let receipt = match party.blobs.receipt(id, task.attempt).await {
+        // a stranger stored it: what is unreadable is as good as absent
+        Err(NodeError::Blob { .. }) => return Ok(None),
+        other => other?,
+    };
+    Ok(receipt.filter(|receipt| {
+        receipt.check().is_ok()
+            && receipt.chain_id == board.chain_id
+            && receipt.market.0 == board.contracts.market.as_slice()
+            && (receipt.task_id, receipt.attempt) == (id, task.attempt)
+            && receipt.provider.0 == task.provider.as_slice()
+            && (receipt.model_id, receipt.input_digest) == (task.model, task.input_digest)
+            && (receipt.output_digest, receipt.trace_root) == (task.output_digest, task.trace_root)
+    }))
 }

@@ -1,24 +1,19 @@
-//! `gavel verify`: one evidence file, judged without a chain.
-
-use std::path::Path;
+//! One evidence file, judged without a chain.
 
 use gavel_node::evidence::{JudgeLimits, Judgement, judge};
 use gavel_trace::{Evidence, EvidenceLimits, FineIndex};
 use serde_json::json;
 
+use super::proves_nothing;
 use crate::failure::{Context as _, Exit, Failure};
-use crate::files;
 use crate::output::{BAD, GOOD, Output, paint};
 
-pub(crate) fn run(file: &Path, out: Output) -> Result<Exit, Failure> {
-    let limits = EvidenceLimits::default();
-    let bytes = files::read(file, limits.file_bytes as u64, "an evidence file")?;
-    let proves_nothing = |failure: Failure| failure.hint("a file like this proves nothing");
-    let evidence = Evidence::parse(&bytes, &limits)
-        .at(file.display())
+pub(super) fn run(place: &str, bytes: &[u8], out: Output) -> Result<Exit, Failure> {
+    let evidence = Evidence::parse(bytes, &EvidenceLimits::default())
+        .at(place)
         .map_err(proves_nothing)?;
     let found = judge(&evidence, &JudgeLimits::default())
-        .at(file.display())
+        .at(place)
         .map_err(proves_nothing)?;
     show(&evidence, &found, out);
     out.json(&json!({
@@ -28,7 +23,7 @@ pub(crate) fn run(file: &Path, out: Output) -> Result<Exit, Failure> {
         "operator": found.operator,
         "node": found.node,
         "ruling": found.ruling_holds,
-        "step": found.step.as_ref().map(super::dispute::step_json),
+        "step": found.step.as_ref().map(crate::commands::dispute::step_json),
         "task": evidence.task,
         "trace_root": evidence.commitment.trace_root,
         "leaf_index": evidence.leaf_index,
@@ -88,6 +83,6 @@ fn show(evidence: &Evidence, found: &Judgement, out: Output) {
     ]);
 }
 
-fn hex(address: &[u8]) -> String {
+pub(super) fn hex(address: &[u8]) -> String {
     gavel_node::Address::try_from(address).map_or_else(|_| "?".to_owned(), |a| a.to_string())
 }
