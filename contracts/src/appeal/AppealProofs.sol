@@ -41,8 +41,8 @@ library AppealProofs {
     uint8 private constant KIND_WEIGHT = 1;
     uint8 private constant KIND_NODE = 2;
     uint256 private constant HEIGHT_MAX = 32;
-    /// @dev The program table has 24 places (spec/numerics.md, "Program table").
-    uint256 private constant TABLE_HEIGHT = 5;
+    /// @dev The program table has 38 places (spec/numerics.md, "Program table").
+    uint256 private constant TABLE_HEIGHT = 6;
     /// @dev The list of inputs goes through memory; an operator with more is beyond what one transaction can judge.
     uint256 private constant INPUTS_MAX = 256;
 

@@ -107,14 +107,14 @@ contract AppealStepLinksTest is AppealFixture {
     function test_step_anotherProgram_reverts() public {
         StepProof memory p = honest;
         bytes4 notThere = AppealProofs.ProgramNotInTable.selector;
-        (p.program, p.programProof) = (_program(5), TraceTree.open(_programLeaves(), 5, 5));
+        (p.program, p.programProof) = (_program(5), TraceTree.open(_programLeaves(), 6, 5));
         _stepRefused(p, notThere);
         p.programProof = honest.programProof;
         _stepRefused(p, notThere);
         p.program = abi.encodePacked(honest.program, hex"0100000000000000");
         _stepRefused(p, notThere);
         p.program = honest.program;
-        p.programProof = new bytes32[](4);
+        p.programProof = new bytes32[](5);
         _stepRefused(p, TraceHash.ProofLength.selector);
         _stillHonest(AppealOutcome.Guilty);
     }
@@ -297,7 +297,7 @@ contract AppealStepLinksTest is AppealFixture {
         uint256 pick = (seed >> 8) % 2;
         if (what == 0) p.machine[(seed >> 16) % 508] ^= bytes1(uint8(1 + (seed >> 32) % 255));
         else if (what == 1) p.program[(seed >> 16) % p.program.length] ^= bytes1(uint8(1 + (seed >> 32) % 255));
-        else if (what == 2) p.programProof[(seed >> 16) % 5] = noise;
+        else if (what == 2) p.programProof[(seed >> 16) % 6] = noise;
         else if (what == 3) p.operands[pick].edgeProof[(seed >> 16) % 3] = noise;
         else if (what == 4) p.operands[pick].chunkRoot = noise;
         else if (what == 5) p.operands[pick].at.proof[0] = noise;

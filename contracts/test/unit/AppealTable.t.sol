@@ -36,8 +36,8 @@ contract AppealTableTest is Test {
     function setUp() public {
         vm.warp(1_700_000_000);
         json = vm.readFile("../spec/vectors/numerics/programs.json");
-        programs = new bytes32[](24);
-        for (uint256 i = 0; i < 23; i++) {
+        programs = new bytes32[](38);
+        for (uint256 i = 0; i < 37; i++) {
             string memory at = string.concat(".programs[", vm.toString(i), "]");
             uint16 id = uint16(vm.parseJsonUint(json, string.concat(at, ".id")));
             codes[id] = vm.parseJsonBytes(json, string.concat(at, ".code"));
@@ -63,7 +63,7 @@ contract AppealTableTest is Test {
     }
 
     function test_tableRoot_isThatOfThePrograms() public view {
-        assertEq(TraceTree.root(programs, 5), levels.tableRoot(1));
+        assertEq(TraceTree.root(programs, 6), levels.tableRoot(1));
     }
 
     function test_rightElements_areCleared() public {
@@ -125,7 +125,7 @@ contract AppealTableTest is Test {
         p.machine = abi.encodePacked(uint32(0), element, new bytes(496));
         p.node = _node(node);
         p.program = codes[p.node.op];
-        p.programProof = TraceTree.open(programs, 5, p.node.op);
+        p.programProof = TraceTree.open(programs, 6, p.node.op);
         uint256 count = node + 1;
         p.operands = new OperandProof[](count);
         p.chunks = new ChunkProof[](count);

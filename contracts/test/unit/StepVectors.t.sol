@@ -8,7 +8,7 @@ import {StepMachine} from "../../src/step/StepMachine.sol";
 /// @notice The vectors of spec/vectors/numerics that are a program: what it gives element by element, or that it is refused.
 contract StepVectorsTest is Test {
     uint256 private constant CHUNK = 1024;
-    uint256 private constant STEPS = 64;
+    uint256 private constant STEPS = 512;
 
     StepMachine private machine;
     string private json;
@@ -58,6 +58,11 @@ contract StepVectorsTest is Test {
 
     function test_floatsToIntegers() public {
         _run("N-29", 1);
+    }
+
+    function test_logarithmAndNoise() public {
+        _run("N-30", 1);
+        _run("N-31", 1);
     }
 
     function test_integersAndWhatIsNoProgram() public {

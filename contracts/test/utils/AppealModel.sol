@@ -62,7 +62,7 @@ abstract contract AppealModel is Test {
         _put(FOLD, I64, _dims(3), _bytes(fold, 8));
         _put(SUM, I32, _dims(3), _bytes(added, 4));
         _put(NONE, I64, _dims(0), "");
-        table = TraceTree.root(_programLeaves(), 5);
+        table = TraceTree.root(_programLeaves(), 6);
         model.numericsVersion = 1;
         model.loweringVersion = 1;
         model.nodeCount = 4;
@@ -118,7 +118,7 @@ abstract contract AppealModel is Test {
     }
 
     function _programLeaves() internal pure returns (bytes32[] memory leaves) {
-        leaves = new bytes32[](24);
+        leaves = new bytes32[](38);
         for (uint16 op = 4; op < 8; op++) {
             leaves[op] = sha256(abi.encodePacked(hex"0870", op, _program(op)));
         }

@@ -172,7 +172,7 @@ abstract contract AppealPlayers is AppealModel {
         p.machine = preimage;
         p.node = _node(tensor);
         p.program = _program(p.node.op);
-        p.programProof = TraceTree.open(_programLeaves(), 5, p.node.op);
+        p.programProof = TraceTree.open(_programLeaves(), 6, p.node.op);
         uint256 edge = 2 * (tensor - SCAN);
         p.operands = new OperandProof[](tensor == NONE ? 1 : 2);
         for (uint256 i = 0; i < p.operands.length; i++) {

@@ -5,7 +5,7 @@
 //! - [`Graph`], [`Node`], [`Source`]: the step graph.
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
 //! - [`onnx`]: import of ONNX files.
-//! - [`gguf`]: files of language models.
+//! - [`gguf`], [`safetensors`]: files of language models.
 //! - [`llama`]: language models of the Llama family.
 //! - [`preprocess`]: from a PNG to the model's input.
 //! - [`npy`]: NumPy's array files.
@@ -23,6 +23,7 @@ mod model;
 pub mod npy;
 pub mod onnx;
 pub mod preprocess;
+pub mod safetensors;
 pub mod shipped;
 
 pub use commit::CommitPolicy;

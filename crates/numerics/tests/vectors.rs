@@ -7,6 +7,8 @@ mod case;
 mod conversions;
 #[path = "../examples/vectors/files.rs"]
 mod files;
+#[path = "../examples/vectors/language.rs"]
+mod language;
 #[path = "../examples/vectors/machine.rs"]
 mod machine;
 #[path = "../examples/vectors/operators.rs"]
@@ -148,7 +150,7 @@ fn rule_ids(text: &str) -> BTreeSet<String> {
 fn every_rule_has_a_vector_and_every_vector_a_rule() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/numerics.md");
     let ids = rule_ids(&std::fs::read_to_string(path).unwrap());
-    assert_eq!(ids.len(), 28, "{ids:?}");
+    assert_eq!(ids.len(), 30, "{ids:?}");
     let files = files::files().unwrap();
     let named = files.iter().map(|(rule, _)| rule.to_string());
     assert_eq!(ids, named.filter(|rule| rule.starts_with("N-")).collect());

@@ -310,6 +310,23 @@ pub struct LayerFormats {
 }
 
 impl LayerFormats {
+    /// The formats of layer `i`, by the names of its matrices in GGUF files.
+    pub(super) fn read(
+        i: u32,
+        of: impl Fn(&str) -> Result<WeightFormat, ModelError>,
+    ) -> Result<LayerFormats, ModelError> {
+        let part = |name: &str| of(&format!("blk.{i}.{name}.weight"));
+        Ok(LayerFormats {
+            query: part("attn_q")?,
+            key: part("attn_k")?,
+            value: part("attn_v")?,
+            output: part("attn_output")?,
+            gate: part("ffn_gate")?,
+            up: part("ffn_up")?,
+            down: part("ffn_down")?,
+        })
+    }
+
     /// One format for all.
     pub fn uniform(format: WeightFormat) -> LayerFormats {
         LayerFormats {

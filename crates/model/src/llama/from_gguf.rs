@@ -355,18 +355,7 @@ fn formats(file: &Gguf, config: &LlamaConfig) -> Result<Formats, ModelError> {
     };
     let embedding = of("token_embd.weight")?;
     let layers = (0..config.layers)
-        .map(|i| {
-            let part = |name: &str| of(&format!("blk.{i}.{name}.weight"));
-            Ok(LayerFormats {
-                query: part("attn_q")?,
-                key: part("attn_k")?,
-                value: part("attn_v")?,
-                output: part("attn_output")?,
-                gate: part("ffn_gate")?,
-                up: part("ffn_up")?,
-                down: part("ffn_down")?,
-            })
-        })
+        .map(|i| LayerFormats::read(i, of))
         .collect::<Result<_, ModelError>>()?;
     Ok(Formats {
         embedding,

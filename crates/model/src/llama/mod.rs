@@ -3,9 +3,12 @@
 
 mod config;
 mod from_gguf;
+mod from_hf;
 #[cfg(test)]
 mod gguf_tests;
 mod graph;
+#[cfg(test)]
+mod hf_tests;
 mod load;
 mod random;
 pub mod roles;
@@ -23,6 +26,7 @@ pub use config::{
     RopeScaling,
 };
 pub use from_gguf::{from_gguf, gguf_config};
+pub use from_hf::{HfFiles, from_hf};
 pub use graph::StepGraph;
 pub use random::{random, tiny};
 pub use roles::{LayerRoles, Matrix, Roles, WeightKind, WeightSpec};
@@ -35,6 +39,8 @@ pub const DEFAULT_SEGMENTS: u32 = 4;
 pub const CONFIG_ASSET: &str = "config";
 /// Name of the asset with what a text becomes tokens by.
 pub const TOKENIZER_ASSET: &str = "tokenizer";
+/// Name of the asset that says of a tokenizer's file what it does not say itself: `tokenizer_config.json`.
+pub const TOKENIZER_CONFIG_ASSET: &str = "tokenizer_config";
 /// Name of the asset with the template that a conversation becomes a text by.
 pub const CHAT_TEMPLATE_ASSET: &str = "chat_template";
 /// Largest `config` asset that is read.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gavel_numerics::{NumericsError, Op, scalar};
 
-use super::{case, conversions, machine, operators, rules};
+use super::{case, conversions, language, machine, operators, rules};
 
 /// Where the vectors live.
 pub(crate) fn folder() -> PathBuf {
@@ -50,6 +50,18 @@ pub(crate) fn files() -> Result<Vec<(&'static str, String)>, NumericsError> {
         ("N-27", "f32 to binary16", conversions::to_f16()?),
         ("N-28", "f32 to bfloat16", conversions::to_bf16()?),
         ("N-29", "f32 to integers", conversions::to_integers()?),
+        ("N-30", "log", language::logarithm()?),
+        ("N-31", "Gumbel noise", language::gumbel_noise()?),
+        (
+            "formats",
+            "rows of weights: their values, products with them",
+            language::formats(),
+        ),
+        (
+            "language",
+            "the other operators of language models",
+            [language::layers(), language::sampling()].concat(),
+        ),
         (
             "operators",
             "operators that no rule is about",

@@ -3,6 +3,7 @@
 mod case;
 mod conversions;
 mod files;
+mod language;
 mod machine;
 mod operators;
 mod rules;

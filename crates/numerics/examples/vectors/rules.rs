@@ -290,7 +290,7 @@ pub(crate) fn clip() -> Cases {
 }
 
 /// Order C256, from its definition.
-fn c256(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn c256(a: &[f32], b: &[f32]) -> f32 {
     let mut total = 0.0;
     for (chunk, (a, b)) in a.chunks(256).zip(b.chunks(256)).enumerate() {
         let mut t = 0.0f32;

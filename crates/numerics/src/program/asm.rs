@@ -136,6 +136,26 @@ impl Asm {
         self.set(x.to_bits())
     }
 
+    /// A constant of 64 bits.
+    pub(super) fn wide(&mut self, n: u64) -> Reg {
+        let d = self.set((n >> 32) as u32);
+        self.scope(|p| {
+            let half = p.set(1 << 16);
+            p.update(d, Opcode::Mul, half);
+            p.update(d, Opcode::Mul, half);
+        });
+        self.assign_plus(d, d, n as u32);
+        d
+    }
+
+    /// `body` with a constant of f32.
+    pub(super) fn with_float(&mut self, x: f32, body: impl FnOnce(&mut Asm, Reg)) {
+        self.scope(|p| {
+            let x = p.float(x);
+            body(p, x);
+        });
+    }
+
     /// `condition ? then : otherwise`
     pub(super) fn select(&mut self, condition: Reg, then: Reg, otherwise: Reg) -> Reg {
         let d = self.fresh();
@@ -168,6 +188,38 @@ impl Asm {
         let d = self.fresh();
         self.to(d, Opcode::ToF32, a, ZERO);
         d
+    }
+
+    /// `a / n`, rounded down.
+    pub(super) fn div_by(&mut self, a: Reg, n: u32) -> Reg {
+        let d = self.set(n);
+        self.to(d, Opcode::Div, a, d);
+        d
+    }
+
+    /// `a mod n`
+    pub(super) fn rem_by(&mut self, a: Reg, n: u32) -> Reg {
+        let d = self.set(n);
+        self.to(d, Opcode::Mod, a, d);
+        d
+    }
+
+    /// `d = opcode d`
+    pub(super) fn convert(&mut self, d: Reg, opcode: Opcode) {
+        self.emit(opcode, d, d, ZERO, 0);
+    }
+
+    /// The low `bits` bits of `d` in two's complement.
+    pub(super) fn sign_extend(&mut self, d: Reg, bits: u32) {
+        self.emit(Opcode::SignExtend, d, d, ZERO, bits);
+    }
+
+    /// `-0 - d`: the sign changed of all but NaN.
+    pub(super) fn negate(&mut self, d: Reg) {
+        self.scope(|p| {
+            let minus_zero = p.float(-0.0);
+            p.to(d, Opcode::FSub, minus_zero, d);
+        });
     }
 
     /// Lane `(a + n) mod 32`.
@@ -248,5 +300,13 @@ impl Asm {
         self.emit(Opcode::Jump, 0, ZERO, ZERO, 0);
         self.scope(body);
         self.code[skip].immediate = self.here();
+    }
+
+    /// `body` if `a = b`.
+    pub(super) fn if_equal(&mut self, a: Reg, b: Reg, body: impl FnOnce(&mut Asm)) {
+        self.scope(|p| {
+            let same = p.equal(a, b);
+            p.if_less(ZERO, same, body);
+        });
     }
 }

@@ -6,8 +6,13 @@
 //! the bytes are well formed. [`crate::reference`] runs them.
 
 mod asm;
+mod functions;
+mod language;
 mod operators;
 mod routines;
+mod weights;
+
+pub use functions::{Function, function};
 
 use std::sync::OnceLock;
 
@@ -25,12 +30,12 @@ pub const MAX_INSTRUCTIONS: usize = 1024;
 pub const INSTRUCTION_BYTES: usize = 8;
 /// Most steps of one element: above what any operator takes within the limits on shapes.
 pub const MAX_STEPS: u64 = 1 << 42;
-/// Operators of this numerics version have ids below it; the table's tree has height `height(24)`.
-pub const TABLE_LEN: u16 = 24;
+/// Operators of this numerics version have ids below it; the table's tree has height `height(38)`.
+pub const TABLE_LEN: u16 = 38;
 /// Root of the program table; part of the numerics version.
 pub const TABLE_ROOT: [u8; 32] = [
-    0xc0, 0x23, 0xcb, 0xa8, 0xe1, 0x19, 0xc6, 0x9b, 0x08, 0x14, 0x09, 0x7d, 0x93, 0x5d, 0xe7, 0xba,
-    0x15, 0x4d, 0x8e, 0x08, 0x32, 0xe0, 0xc8, 0x31, 0x22, 0x03, 0x52, 0x31, 0x6b, 0xdc, 0xae, 0x0b,
+    0x22, 0x94, 0xbd, 0x48, 0x3b, 0xec, 0x38, 0x8c, 0x94, 0xd6, 0x88, 0x7a, 0x83, 0x13, 0xa3, 0x9a,
+    0x1e, 0x60, 0x95, 0x86, 0x13, 0x60, 0xc2, 0xf6, 0x19, 0x82, 0x38, 0xc6, 0xe4, 0xcd, 0xef, 0x01,
 ];
 
 /// Which fields of an instruction mean something. The others are zero.

@@ -1,9 +1,10 @@
 //! The program of every operator of `spec/numerics.md`, by id.
 
 use super::asm::{Asm, INDEX, Reg, ZERO};
-use super::routines::{Axis, Spread, Window, broadcast_axis, c256, exp, l32, sigmoid, tanh};
-use super::{Instruction, Opcode};
-use crate::scalar::NAN_BITS;
+use super::routines::{
+    Axis, Spread, Window, broadcast_axis, c256, exp, first_largest, l32, maximum, sigmoid, tanh,
+};
+use super::{Instruction, Opcode, language};
 
 /// The instructions of operator `id`.
 pub(super) fn code(id: u16) -> Option<Vec<Instruction>> {
@@ -34,7 +35,7 @@ pub(super) fn code(id: u16) -> Option<Vec<Instruction>> {
         20 => transpose(),
         21 => concat(),
         22 => arg_max(),
-        _ => return None,
+        _ => return language::code(id),
     })
 }
 
@@ -205,19 +206,6 @@ fn softmax() -> Vec<Instruction> {
     p.end(share)
 }
 
-/// N-12 over `i = 0..len` of what `value` gives.
-fn maximum(p: &mut Asm, len: Reg, value: impl FnOnce(&mut Asm, Reg) -> Reg) -> Reg {
-    let max = p.float(f32::NEG_INFINITY);
-    p.scope(|p| {
-        let i = p.set(0);
-        p.for_each(i, len, |p| {
-            let x = value(p, i);
-            p.update(max, Opcode::FMax, x);
-        });
-    });
-    max
-}
-
 fn max_pool() -> Vec<Instruction> {
     let mut p = Asm::new();
     let window = Window::new(&mut p);
@@ -351,20 +339,6 @@ fn arg_max() -> Vec<Instruction> {
         let within = p.rem(INDEX, axis.inner);
         p.add(outer, within)
     });
-    let (one, nan) = (p.set(1), p.set(NAN_BITS));
-    let (best, found) = (axis.load(&mut p, base, ZERO), p.set(0));
-    let i = p.set(1);
-    p.for_each(i, axis.len, |p| {
-        let x = axis.load(p, base, i);
-        // a NaN beats every number and nothing beats a NaN
-        let beats = p.fless(best, x);
-        let is_nan = p.equal(x, nan);
-        let best_is_nan = p.equal(best, nan);
-        let best_is_number = p.sub(one, best_is_nan);
-        p.update(is_nan, Opcode::And, best_is_number);
-        p.update(beats, Opcode::Or, is_nan);
-        p.select_to(best, beats, x, best);
-        p.select_to(found, beats, i, found);
-    });
+    let found = first_largest(&mut p, axis.len, |p, i| axis.load(p, base, i));
     p.end(found)
 }

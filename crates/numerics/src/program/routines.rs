@@ -3,7 +3,7 @@
 
 use super::Opcode;
 use super::asm::{Asm, INDEX, Reg, ZERO};
-use crate::scalar;
+use crate::scalar::{self, NAN_BITS};
 
 /// Order C256 (N-8) over `k = 0..depth`; `operands` gives `a[k]` and `b[k]`.
 pub(super) fn c256(
@@ -33,13 +33,21 @@ pub(super) fn c256(
 
 /// Order L32 (N-11) over `i = 0..len` of what `value` gives.
 pub(super) fn l32(p: &mut Asm, len: Reg, value: impl FnOnce(&mut Asm, Reg) -> Reg) -> Reg {
+    l32_fold(p, len, |p, i| {
+        let x = value(p, i);
+        let lane = p.get(i, 0);
+        p.update(lane, Opcode::FAdd, x);
+        lane
+    })
+}
+
+/// Order L32 where `step` gives the lane of `i` with element `i` in it.
+pub(super) fn l32_fold(p: &mut Asm, len: Reg, step: impl FnOnce(&mut Asm, Reg) -> Reg) -> Reg {
     p.value(|p| {
         // the machine starts with +0 in every lane
         let i = p.set(0);
         p.for_each(i, len, |p| {
-            let x = value(p, i);
-            let lane = p.get(i, 0);
-            p.update(lane, Opcode::FAdd, x);
+            let lane = step(p, i);
             p.put(i, lane);
         });
         let (half, two) = (p.set(16), p.set(2));
@@ -57,6 +65,52 @@ pub(super) fn l32(p: &mut Asm, len: Reg, value: impl FnOnce(&mut Asm, Reg) -> Re
     })
 }
 
+/// +0 in every lane again.
+pub(super) fn clear_lanes(p: &mut Asm) {
+    p.scope(|p| {
+        let (i, lanes) = (p.set(0), p.set(32));
+        p.for_each(i, lanes, |p| p.put(i, ZERO));
+    });
+}
+
+/// N-12 over `i = 0..len` of what `value` gives.
+pub(super) fn maximum(p: &mut Asm, len: Reg, value: impl FnOnce(&mut Asm, Reg) -> Reg) -> Reg {
+    let max = p.float(f32::NEG_INFINITY);
+    p.scope(|p| {
+        let i = p.set(0);
+        p.for_each(i, len, |p| {
+            let x = value(p, i);
+            p.update(max, Opcode::FMax, x);
+        });
+    });
+    max
+}
+
+/// N-13 over `i = 0..len`, which is not empty, of what `value` gives.
+pub(super) fn first_largest(
+    p: &mut Asm,
+    len: Reg,
+    value: impl FnOnce(&mut Asm, Reg) -> Reg,
+) -> Reg {
+    // -inf from nowhere would beat a first -inf; a NaN beats every number and nothing beats a NaN
+    let (best, found) = (p.float(f32::NEG_INFINITY), p.set(0));
+    p.scope(|p| {
+        let (i, one, nan) = (p.set(0), p.set(1), p.set(NAN_BITS));
+        p.for_each(i, len, |p| {
+            let x = value(p, i);
+            let beats = p.fless(best, x);
+            let is_nan = p.equal(x, nan);
+            let best_is_nan = p.equal(best, nan);
+            let best_is_number = p.sub(one, best_is_nan);
+            p.update(is_nan, Opcode::And, best_is_number);
+            p.update(beats, Opcode::Or, is_nan);
+            p.select_to(best, beats, x, best);
+            p.select_to(found, beats, i, found);
+        });
+    });
+    found
+}
+
 /// `coefficients[0] + x * (coefficients[1] + x * (...))`, each step one fma.
 fn horner(p: &mut Asm, x: Reg, coefficients: &[f32]) -> Reg {
     let sum = p.float(coefficients.last().copied().unwrap_or(0.0));
@@ -72,38 +126,141 @@ fn horner(p: &mut Asm, x: Reg, coefficients: &[f32]) -> Reg {
 /// `e^x` (N-20).
 pub(super) fn exp(p: &mut Asm, x: Reg) -> Reg {
     p.value(|p| {
-        let (low, high) = (p.float(scalar::EXP_MIN), p.float(scalar::EXP_MAX));
         let magic = p.float(scalar::MAGIC);
-        let x = p.fmax(x, low);
-        p.update(x, Opcode::FMin, high);
-        let log2e = p.float(scalar::LOG2_E);
-        let n = p.fma(x, log2e, magic);
+        let r = p.float(scalar::EXP_MIN);
+        p.to(r, Opcode::FMax, x, r);
+        p.with_float(scalar::EXP_MAX, |p, high| p.update(r, Opcode::FMin, high));
+        let n = p.float(scalar::LOG2_E);
+        p.fma_to(n, r, n, magic);
         p.update(n, Opcode::FSub, magic);
-        let (ln2_high, ln2_low) = (p.float(scalar::NEG_LN2_HIGH), p.float(scalar::NEG_LN2_LOW));
-        let r = p.fma(n, ln2_high, x);
-        p.fma_to(r, n, ln2_low, r);
+        for part in [scalar::NEG_LN2_HIGH, scalar::NEG_LN2_LOW] {
+            p.with_float(part, |p, part| p.fma_to(r, n, part, r));
+        }
         let sum = horner(p, r, &scalar::EXP_POLY);
         let half = p.float(0.5);
-        let h = p.fma(n, half, magic);
-        p.update(h, Opcode::FSub, magic);
-        let rest = p.fsub(n, h);
-        for n in [h, rest] {
-            let power = pow2(p, n, magic);
-            p.update(sum, Opcode::FMul, power);
+        p.fma_to(half, n, half, magic);
+        p.update(half, Opcode::FSub, magic);
+        p.update(n, Opcode::FSub, half);
+        for n in [half, n] {
+            to_pow2(p, n, magic);
+            p.update(sum, Opcode::FMul, n);
         }
         sum
     })
 }
 
-/// `2^n` for integral `n` in -126..=127: the low bits of `n + MAGIC` are the integer.
-fn pow2(p: &mut Asm, n: Reg, magic: Reg) -> Reg {
-    p.value(|p| {
-        let integer = p.fadd(n, magic);
-        p.update(integer, Opcode::Sub, magic);
-        let biased = p.plus(integer, 127);
+/// Makes `2^n` of integral `n` in -126..=127: the low bits of `n + MAGIC` are the integer.
+fn to_pow2(p: &mut Asm, n: Reg, magic: Reg) {
+    p.update(n, Opcode::FAdd, magic);
+    p.update(n, Opcode::Sub, magic);
+    p.assign_plus(n, n, 127);
+    p.scope(|p| {
         let one_exponent = p.set(1 << 23);
-        p.mul(biased, one_exponent)
+        p.update(n, Opcode::Mul, one_exponent);
+    });
+}
+
+/// Natural logarithm (N-30).
+pub(super) fn log(p: &mut Asm, x: Reg) -> Reg {
+    p.value(|p| {
+        let one = p.float(1.0);
+        let k = p.float(scalar::LOG_SCALE);
+        let bits = p.fmul(x, k);
+        p.with_float(f32::MIN_POSITIVE, |p, normal| {
+            let subnormal = p.fless(x, normal);
+            p.select_to(bits, subnormal, bits, x);
+            p.assign_plus(bits, bits, 0x3f80_0000 - scalar::LOG_LOW);
+            let one_exponent = p.set(1 << 23);
+            p.to(k, Opcode::Div, bits, one_exponent);
+            let (bias, bias_of_subnormal) = (p.set(127), p.set(127 + 23));
+            p.select_to(bias, subnormal, bias_of_subnormal, bias);
+            p.update(k, Opcode::Sub, bias);
+            p.convert(k, Opcode::SignedToF32);
+        });
+        let f = p.set(0x007f_ffff);
+        p.update(f, Opcode::And, bits);
+        p.assign_plus(f, f, scalar::LOG_LOW);
+        p.update(f, Opcode::FSub, one);
+        let y = horner(p, f, &scalar::LOG_POLY);
+        let z = p.fmul(f, f);
+        p.scope(|p| {
+            let cube = p.fmul(f, z);
+            p.update(y, Opcode::FMul, cube);
+        });
+        p.with_float(-scalar::NEG_LN2_LOW, |p, low| p.fma_to(y, k, low, y));
+        p.with_float(-0.5, |p, half| p.fma_to(y, z, half, y));
+        p.update(y, Opcode::FAdd, f);
+        p.with_float(-scalar::NEG_LN2_HIGH, |p, high| p.fma_to(y, k, high, y));
+        // what is not a positive number, and what is not a number at all
+        p.with_float(f32::INFINITY, |p, infinity| {
+            let is_infinite = p.equal(x, infinity);
+            p.select_to(y, is_infinite, infinity, y);
+        });
+        let (nan, infinity) = (p.set(NAN_BITS), p.float(f32::NEG_INFINITY));
+        p.scope(|p| {
+            let magnitude = p.set(0x7fff_ffff);
+            p.update(magnitude, Opcode::And, x);
+            p.select_to(nan, magnitude, nan, infinity);
+        });
+        let positive = p.fless(ZERO, x);
+        p.select(positive, y, nan)
     })
+}
+
+/// The generator of N-31 with its constants in registers.
+pub(super) struct Generator {
+    golden: Reg,
+    multipliers: [Reg; 2],
+    shifts: [Reg; 3],
+    /// A shift by 41 bits.
+    shift: Reg,
+    unit: Reg,
+}
+
+impl Generator {
+    pub(super) fn new(p: &mut Asm) -> Generator {
+        Generator {
+            golden: p.wide(scalar::GOLDEN),
+            multipliers: scalar::MIX.map(|m| p.wide(m)),
+            shifts: [30, 27, 31].map(|bits| p.set(1 << bits)),
+            shift: p.wide(1 << 41),
+            unit: p.float(2f32.powi(-24)),
+        }
+    }
+
+    /// Mixes `counter` into the state `h`.
+    pub(super) fn absorb(&self, p: &mut Asm, h: Reg, counter: Reg) {
+        p.scope(|p| {
+            let z = p.mul(counter, self.golden);
+            p.update(h, Opcode::Add, z);
+            for (step, &shift) in self.shifts.iter().enumerate() {
+                // exclusive or: bits of either less bits of both
+                p.to(z, Opcode::Div, h, shift);
+                let both = p.and(z, h);
+                p.update(h, Opcode::Or, z);
+                p.update(h, Opcode::Sub, both);
+                if let Some(&multiplier) = self.multipliers.get(step) {
+                    p.update(h, Opcode::Mul, multiplier);
+                }
+            }
+        });
+    }
+
+    /// Gumbel noise of the state `h`.
+    pub(super) fn gumbel(&self, p: &mut Asm, h: Reg) -> Reg {
+        p.value(|p| {
+            let u = p.div(h, self.shift);
+            p.update(u, Opcode::Add, u);
+            p.assign_plus(u, u, 1);
+            p.convert(u, Opcode::ToF32);
+            p.update(u, Opcode::FMul, self.unit);
+            let inner = log(p, u);
+            p.negate(inner);
+            let outer = log(p, inner);
+            p.negate(outer);
+            outer
+        })
+    }
 }
 
 /// Logistic function (N-21).
