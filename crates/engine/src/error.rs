@@ -78,6 +78,14 @@ pub enum EngineError {
     /// A model whose parts contradict each other.
     #[error("malformed model: {0}")]
     Model(String),
+    /// A number of steps, or a step counted so far, that no run of the model has.
+    #[error("{steps} steps: a run of the model has 1 to {max_steps}")]
+    Steps {
+        /// Steps asked for.
+        steps: u32,
+        /// Most steps of a run.
+        max_steps: u32,
+    },
     /// A segment that the model does not have.
     #[error("segment {segment}: the model has {segments} segments")]
     Segment {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_model::{Model, Source};
+use gavel_model::{Model, Segment, Source};
 use gavel_numerics::Tensor;
 use gavel_numerics::kernels;
 use gavel_trace::Digest;
@@ -86,21 +86,19 @@ impl<'a> Exec<'a> {
         }
     }
 
-    /// Gives item `item` the value of `source`.
+    /// Gives item `item` the value of `source`, with its digest if that is known.
     pub(crate) fn provide(
         &mut self,
         item: usize,
         source: &Source,
         tensor: Arc<Tensor>,
+        digest: Option<Digest>,
     ) -> Result<(), EngineError> {
         let bytes = byte_len(&tensor);
         let slot = self.items.get_mut(item).and_then(|item| item.slot(source));
         let slot =
             slot.ok_or_else(|| EngineError::Model(format!("no value {}", describe(source))))?;
-        *slot = Some(Value {
-            tensor,
-            digest: None,
-        });
+        *slot = Some(Value { tensor, digest });
         self.held += bytes;
         Ok(())
     }
@@ -152,7 +150,7 @@ impl<'a> Exec<'a> {
             if let Some(observer) = observer {
                 observe(*observer, item, index, &node.name, &mut output)?;
             }
-            self.provide(item, &Source::node(index as u32), Arc::new(output))?;
+            self.provide(item, &Source::node(index as u32), Arc::new(output), None)?;
         }
         for source in self.dead_after.get(&index).into_iter().flatten() {
             for item in &mut self.items {
@@ -188,11 +186,21 @@ impl<'a> Exec<'a> {
                 .map(|weight| Arc::clone(&weight.tensor))
                 .ok_or_else(|| EngineError::Model(format!("no value {}", describe(source))));
         }
+        Ok(self.value_with_digest(item, source)?.0)
+    }
+
+    /// The value of a `source` that is no weight, and its digest if it was needed before.
+    pub(crate) fn value_with_digest(
+        &mut self,
+        item: usize,
+        source: &Source,
+    ) -> Result<(Arc<Tensor>, Option<Digest>), EngineError> {
         let value = self
             .items
             .get_mut(item)
             .and_then(|item| item.slot(source)?.as_ref());
-        value.map(|value| Arc::clone(&value.tensor)).ok_or_else(|| {
+        let value = value.map(|value| (Arc::clone(&value.tensor), value.digest));
+        value.ok_or_else(|| {
             EngineError::Model(format!(
                 "{} is read before it is computed",
                 describe(source)
@@ -309,4 +317,10 @@ pub(crate) fn last_uses(
         }
     }
     dead
+}
+
+/// The nodes of a segment.
+pub(crate) fn range(segment: &Segment) -> Range<usize> {
+    let first = segment.first_node as usize;
+    first..first + segment.op_count as usize
 }

@@ -2,8 +2,8 @@
 //! that is committed with them.
 //!
 //! - [`Engine::run`] and [`Engine::run_batch`] give outputs and the level-1 [`Trace`]; only the
-//!   tensors live at a commit point are hashed.
-//! - [`Engine::fine_trace`] recomputes one segment from the tensors live before it, for a dispute.
+//!   tensors live at a commit point are hashed. A model of several steps is run step by step.
+//! - [`Engine::fine_trace`] recomputes one segment of a step from the tensors live before it, for a dispute.
 //! - [`Engine::check`] says before a run whether a model stays within the memory bound.
 //! - [`bind`] orders named tensors as the model's inputs and says what does not fit.
 //! - [`NodeObserver`] is the seam by which a test or a demonstration computes with a fault.
@@ -19,6 +19,8 @@ mod hash;
 mod memory;
 mod observer;
 mod pool;
+mod retrace;
+mod steps;
 mod trace;
 
 pub use binding::bind;

@@ -17,7 +17,7 @@ pub(crate) fn check(model: &Model, bound: u64) -> Result<(), EngineError> {
     simulate(model, bound, &inputs, 0..graph.nodes.len(), &outputs)?;
     let mut before = &inputs;
     for segment in model.segments() {
-        let nodes = crate::engine::range(segment);
+        let nodes = crate::exec::range(segment);
         let ops = nodes.clone().map(|node| Source::node(node as u32));
         let keep: Vec<Source> = ops.chain(segment.live.iter().copied()).collect();
         simulate(model, bound, before, nodes, &keep)?;

@@ -8,6 +8,9 @@ use gavel_numerics::Tensor;
 /// falsify one element of one operator and get the run that a machine with that fault would produce.
 /// Element type and shape must stay as they are. [`crate::Engine::run`] has no observer.
 pub trait NodeObserver {
+    /// The nodes seen from now on are those of step `step` of a run, from 0.
+    fn begin_step(&mut self, _step: u32) {}
+
     /// Node `node` (canonical index) of batch item `item` has produced `output`.
     fn after_node(&mut self, item: usize, node: usize, output: &mut Tensor);
 }

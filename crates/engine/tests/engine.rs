@@ -11,7 +11,7 @@ use gavel_engine::{Engine, EngineError, EngineOptions, NodeObserver, bind, diges
 use gavel_model::{CommitPolicy, Source};
 use gavel_numerics::kernels::{Isa, IsaKind};
 use gavel_numerics::{Data, Op, Tensor};
-use gavel_trace::live_root;
+use gavel_trace::{CommitPoint, live_root};
 
 fn engine(threads: usize, isa: Isa) -> Engine {
     Engine::new(EngineOptions {
@@ -20,6 +20,14 @@ fn engine(threads: usize, isa: Isa) -> Engine {
         ..EngineOptions::default()
     })
     .unwrap()
+}
+
+/// A segment of the only step.
+fn at(segment: usize) -> CommitPoint {
+    CommitPoint {
+        step: 0,
+        segment: segment as u32,
+    }
 }
 
 fn plain() -> Engine {
@@ -144,17 +152,17 @@ fn fine_trace_of_every_segment_ends_in_its_leaf() {
     let run = plain().run(&model, &inputs).unwrap();
     let mut live: Vec<Arc<Tensor>> = inputs.iter().cloned().map(Arc::new).collect();
     for (c, segment) in model.segments().iter().enumerate() {
-        let before = plain().live_before(&model, &inputs, c, None).unwrap();
+        let before = plain().live_before(&model, &inputs, at(c), None).unwrap();
         assert_eq!(before, live, "live before segment {c}");
         for engine in engines() {
-            let fine = engine.fine_trace(&model, c, &live, None).unwrap();
+            let fine = engine.fine_trace(&model, at(c), &live, None).unwrap();
             assert_eq!(fine.trace.live_root(), run.trace.leaves()[c]);
             assert_eq!(fine.tensors.len(), segment.op_count as usize);
             for (tensor, leaf) in fine.tensors.iter().zip(fine.trace.ops().leaves()) {
                 assert_eq!(digest(tensor), *leaf);
             }
         }
-        live = plain().fine_trace(&model, c, &live, None).unwrap().live;
+        live = plain().fine_trace(&model, at(c), &live, None).unwrap().live;
     }
     assert_eq!(live, run.outputs);
 }
@@ -180,10 +188,15 @@ fn one_ulp_shows_in_exactly_the_leaves_that_depend_on_it() {
         );
         assert_eq!(before, after, "leaves before node {node} are untouched");
         // every party recomputes the home segment from the agreed live tensors
-        let live = plain().live_before(&model, &inputs, home, None).unwrap();
-        let fine = plain().fine_trace(&model, home, &live, None).unwrap().trace;
+        let live = plain()
+            .live_before(&model, &inputs, at(home), None)
+            .unwrap();
+        let fine = plain()
+            .fine_trace(&model, at(home), &live, None)
+            .unwrap()
+            .trace;
         let lie = plain()
-            .fine_trace(&model, home, &live, Some(&mut one_ulp(node, 0)))
+            .fine_trace(&model, at(home), &live, Some(&mut one_ulp(node, 0)))
             .unwrap()
             .trace;
         assert_eq!(
@@ -264,16 +277,16 @@ fn inputs_that_do_not_fit_are_refused_with_words() {
     assert_eq!(err, "input \"shift\": expected F32[1x10], found I64[1x10]");
     let engine = plain();
     assert!(matches!(
-        engine.fine_trace(&model, 999, &[], None),
+        engine.fine_trace(&model, at(999), &[], None),
         Err(EngineError::Segment { .. })
     ));
     assert!(matches!(
-        engine.fine_trace(&model, 0, &[], None),
+        engine.fine_trace(&model, at(0), &[], None),
         Err(EngineError::LiveCount { .. })
     ));
     let wrong = [Arc::new(good[1].clone()), Arc::new(good[0].clone())];
     assert!(matches!(
-        engine.fine_trace(&model, 0, &wrong, None),
+        engine.fine_trace(&model, at(0), &wrong, None),
         Err(EngineError::LiveMismatch { .. })
     ));
 }
@@ -325,8 +338,8 @@ fn what_a_check_admits_can_be_run_and_retraced_and_nothing_less() {
         let works = |engine: &Engine| -> Result<(), EngineError> {
             engine.run(&model, &inputs)?;
             for segment in 0..model.segments().len() {
-                let live = engine.live_before(&model, &inputs, segment, None)?;
-                engine.fine_trace(&model, segment, &live, None)?;
+                let live = engine.live_before(&model, &inputs, at(segment), None)?;
+                engine.fine_trace(&model, at(segment), &live, None)?;
             }
             Ok(())
         };

@@ -111,16 +111,15 @@ impl RunRecord {
         }
     }
 
-    /// The segment that ends at a leaf of level 1.
+    /// The commit point at a leaf of level 1.
     ///
     /// # Errors
     /// The run has no such leaf.
-    pub fn segment_of(&self, leaf_index: u64) -> Result<usize, ExecutorError> {
+    pub fn commit_point(&self, leaf_index: u64) -> Result<CommitPoint, ExecutorError> {
         let points = self.model.header().commit_points;
         let inside = leaf_index < self.trace.leaves().len() as u64;
         CommitPoint::at_leaf(leaf_index, points)
             .filter(|_| inside)
-            .map(|at| at.segment as usize)
             .ok_or(ExecutorError::Leaf { leaf_index })
     }
 }
@@ -292,12 +291,10 @@ impl Executor for EngineExecutor {
     }
 
     fn fine(&self, run: &RunRecord, leaf_index: u64) -> Result<Arc<FineRun>, ExecutorError> {
-        let segment = run.segment_of(leaf_index)?;
+        let at = run.commit_point(leaf_index)?;
         self.segments.get_or_make((run.key(), leaf_index), || {
-            let live = self
-                .engine
-                .live_before(&run.model, &run.inputs, segment, None)?;
-            let fine = self.engine.fine_trace(&run.model, segment, &live, None)?;
+            let live = self.engine.live_before(&run.model, &run.inputs, at, None)?;
+            let fine = self.engine.fine_trace(&run.model, at, &live, None)?;
             Ok(Arc::new(fine))
         })
     }
@@ -307,9 +304,7 @@ impl Executor for EngineExecutor {
         run: &RunRecord,
         leaf_index: u64,
     ) -> Result<Vec<Arc<Tensor>>, ExecutorError> {
-        let segment = run.segment_of(leaf_index)?;
-        Ok(self
-            .engine
-            .live_before(&run.model, &run.inputs, segment, None)?)
+        let at = run.commit_point(leaf_index)?;
+        Ok(self.engine.live_before(&run.model, &run.inputs, at, None)?)
     }
 }

@@ -15,8 +15,8 @@ pub(crate) fn honest_digest(
     place: FineIndex,
 ) -> Option<Digest> {
     let fine = provider.fine(run, leaf).ok()?;
-    let segment = run.segment_of(leaf).ok()?;
-    let own = run.model.segments().get(segment)?;
+    let at = run.commit_point(leaf).ok()?;
+    let own = run.model.segments().get(at.segment as usize)?;
     match place {
         FineIndex::Live(slot) if fine.live.len() == own.live.len() => {
             fine.live.get(slot as usize).map(|tensor| digest(tensor))
@@ -26,15 +26,15 @@ pub(crate) fn honest_digest(
             let mut found = None;
             // every operator but this one leaves what the provider says that it left
             let mut observer = |node: usize, output: &mut Tensor| {
-                let at = node.wrapping_sub(own.first_node as usize);
-                if at == index as usize {
+                let place = node.wrapping_sub(own.first_node as usize);
+                if place == index as usize {
                     found = Some(digest(output));
-                } else if let Some(shown) = fine.tensors.get(at) {
+                } else if let Some(shown) = fine.tensors.get(place) {
                     output.clone_from(shown);
                 }
             };
             let engine = honest.engine();
-            let again = engine.fine_trace(&run.model, segment, &live, Some(&mut observer));
+            let again = engine.fine_trace(&run.model, at, &live, Some(&mut observer));
             again.ok().and(found)
         }
         _ => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gavel_engine::FineRun;
 use gavel_model::Model;
 use gavel_numerics::Tensor;
-use gavel_trace::Digest;
+use gavel_trace::{CommitPoint, Digest};
 
 use super::falsify::Deviation;
 use super::one_ulp::OneUlp;
@@ -135,7 +135,9 @@ impl FaultyExecutor {
             false => None,
         };
         if let Some((leaf, slot)) = bent {
-            let fine = deviation.fine(&self.honest, inputs, leaf as usize)?;
+            let at = CommitPoint::at_leaf(leaf, model.header().commit_points)
+                .ok_or(ExecutorError::Leaf { leaf_index: leaf })?;
+            let fine = deviation.fine(&self.honest, inputs, at)?;
             let live = fine.trace.live().leaves();
             trace = wrong_trace::bend(&model, &trace, (leaf, slot), live)?;
         }
@@ -177,15 +179,15 @@ impl Executor for FaultyExecutor {
     }
 
     fn fine(&self, run: &RunRecord, leaf_index: u64) -> Result<Arc<FineRun>, ExecutorError> {
-        let segment = run.segment_of(leaf_index)?;
+        let at = run.commit_point(leaf_index)?;
         let key = run.key();
         self.segments.get_or_make((key, leaf_index), || {
             if self.has(Fault::SmallerModel) {
-                let fine = smaller_model::fine(run, segment, self.seed_of(&key))?;
+                let fine = smaller_model::fine(run, at.segment as usize, self.seed_of(&key))?;
                 return Ok(Arc::new(fine));
             }
             let lie = self.lie(&key.model_id, &run.inputs)?;
-            let fine = lie.deviation.fine(&self.honest, &run.inputs, segment)?;
+            let fine = lie.deviation.fine(&self.honest, &run.inputs, at)?;
             Ok(Arc::new(match lie.bent {
                 Some((leaf, slot)) if leaf == leaf_index => {
                     wrong_trace::bend_fine(&run.model, &fine, slot)?
@@ -200,9 +202,8 @@ impl Executor for FaultyExecutor {
         run: &RunRecord,
         leaf_index: u64,
     ) -> Result<Vec<Arc<Tensor>>, ExecutorError> {
-        let segment = run.segment_of(leaf_index)?;
+        let at = run.commit_point(leaf_index)?;
         let lie = self.lie(&run.model.model_id(), &run.inputs)?;
-        lie.deviation
-            .live_before(&self.honest, &run.inputs, segment)
+        lie.deviation.live_before(&self.honest, &run.inputs, at)
     }
 }

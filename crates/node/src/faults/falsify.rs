@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gavel_engine::{FineRun, NodeObserver, RunOutput};
 use gavel_model::Model;
 use gavel_numerics::Tensor;
+use gavel_trace::CommitPoint;
 
 use super::one_ulp::OneUlp;
 use super::{Fault, weight};
@@ -38,6 +39,12 @@ impl NodeObserver for Ulps {
     fn after_node(&mut self, item: usize, node: usize, output: &mut Tensor) {
         for ulp in &mut self.0 {
             ulp.after_node(item, node, output);
+        }
+    }
+
+    fn begin_step(&mut self, step: u32) {
+        for ulp in &mut self.0 {
+            ulp.begin_step(step);
         }
     }
 }
@@ -76,11 +83,11 @@ impl Deviation {
         &self,
         honest: &EngineExecutor,
         inputs: &[Tensor],
-        segment: usize,
+        at: CommitPoint,
     ) -> Result<Vec<Arc<Tensor>>, ExecutorError> {
         let mut ulps = self.ulps.clone();
         let engine = honest.engine();
-        Ok(engine.live_before(&self.model, inputs, segment, Some(&mut ulps))?)
+        Ok(engine.live_before(&self.model, inputs, at, Some(&mut ulps))?)
     }
 
     /// A segment of the run.
@@ -88,12 +95,12 @@ impl Deviation {
         &self,
         honest: &EngineExecutor,
         inputs: &[Tensor],
-        segment: usize,
+        at: CommitPoint,
     ) -> Result<FineRun, ExecutorError> {
-        let live = self.live_before(honest, inputs, segment)?;
+        let live = self.live_before(honest, inputs, at)?;
         let mut ulps = self.ulps.clone();
         let engine = honest.engine();
-        Ok(engine.fine_trace(&self.model, segment, &live, Some(&mut ulps))?)
+        Ok(engine.fine_trace(&self.model, at, &live, Some(&mut ulps))?)
     }
 
     /// This deviation and one more: the first candidate of the seed that changes what is committed. A
