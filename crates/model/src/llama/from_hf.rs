@@ -150,7 +150,7 @@ impl<'a> Tensors<'a> {
         };
         let embedding = of("token_embd.weight")?;
         let layers = (0..config.layers)
-            .map(|i| LayerFormats::read(i, &of))
+            .map(|i| LayerFormats::read(i, of))
             .collect::<Result<_, ModelError>>()?;
         Ok(Formats {
             embedding,
