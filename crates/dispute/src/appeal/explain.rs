@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use gavel_numerics::DType;
 use gavel_numerics::batch::{BATCH_STEPS, State};
 use gavel_numerics::program::{Opcode, Program};
 use gavel_numerics::reference::{Environment, Machine};
+use gavel_numerics::{DType, WeightFormat};
 
 use super::{Execution, OperatorCase};
 
@@ -13,6 +13,8 @@ use super::{Execution, OperatorCase};
 const BLOCK: u64 = 256;
 /// Conv2d, Gemm and MatMul: whose fma's are all taps of one C256 sum, in order.
 const C256_OPERATORS: std::ops::RangeInclusive<u16> = 1..=3;
+/// So it is of Linear where the format of the weights is not quantised.
+const LINEAR: u16 = 27;
 
 /// An instruction that was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +186,12 @@ pub fn last_batch(case: &OperatorCase, execution: &Execution<'_>) -> u64 {
 }
 
 fn is_sum(case: &OperatorCase) -> bool {
-    C256_OPERATORS.contains(&case.node.op)
+    let plain = || {
+        let format = case.node.attributes.first().copied();
+        let format = format.and_then(|f| WeightFormat::from_id(f.try_into().ok()?));
+        format.is_some_and(|f| !f.is_quantised())
+    };
+    C256_OPERATORS.contains(&case.node.op) || (case.node.op == LINEAR && plain())
 }
 
 /// Instructions that read or give a floating-point number.

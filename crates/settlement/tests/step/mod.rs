@@ -1,6 +1,7 @@
 //! The step machine's contract, alone in an EVM, called with what the reference interpreter works on.
 #![allow(dead_code)] // every test file takes what it needs
 
+pub(crate) mod language;
 pub(crate) mod operands;
 pub(crate) mod operators;
 

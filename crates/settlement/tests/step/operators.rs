@@ -2,10 +2,14 @@
 
 use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
 
+use super::language;
 use super::operands::{Rng, Theme, floats};
 
 /// An operator with this id and inputs that its shape program may still refuse (a window in padding alone).
 pub(crate) fn draw(rng: &mut Rng, id: u16) -> (Op, Vec<Tensor>) {
+    if language::IDS.contains(&id) {
+        return language::draw(id, &mut |n| rng.below(n));
+    }
     match id {
         1 => conv(rng),
         2 => gemm(rng),
