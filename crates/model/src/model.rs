@@ -142,17 +142,30 @@ impl Model {
     /// # Errors
     /// If there is no such weight or the types differ.
     pub fn with_weight(&self, index: usize, tensor: Tensor) -> Result<Model, ModelError> {
+        self.with_weights([(index, tensor)])
+    }
+
+    /// The same model with these weights replaced; its identity changes with them.
+    ///
+    /// # Errors
+    /// If there is no such weight or the types differ.
+    pub fn with_weights(
+        &self,
+        replaced: impl IntoIterator<Item = (usize, Tensor)>,
+    ) -> Result<Model, ModelError> {
         let mut weights = self.weights.clone();
-        let weight = weights
-            .get_mut(index)
-            .filter(|w| w.tensor.ty() == tensor.ty())
-            .ok_or_else(|| ModelError::Tensor {
-                name: format!("weight {index}"),
-                reason: format!("no weight of type {} there", tensor.ty()),
-            })?;
         let mut digests = self.trees.weight_digests.clone();
-        digests[index] = tensor_digest(tensor.dtype().id(), tensor.dims(), &tensor.le_bytes());
-        weight.tensor = Arc::new(tensor);
+        for (index, tensor) in replaced {
+            let weight = weights
+                .get_mut(index)
+                .filter(|w| w.tensor.ty() == tensor.ty())
+                .ok_or_else(|| ModelError::Tensor {
+                    name: format!("weight {index}"),
+                    reason: format!("no weight of type {} there", tensor.ty()),
+                })?;
+            digests[index] = tensor_digest(tensor.dtype().id(), tensor.dims(), &tensor.le_bytes());
+            weight.tensor = Arc::new(tensor);
+        }
         let work = check(&self.graph, &weights, self.header.max_steps)?;
         Model::identify(
             self.graph.clone(),

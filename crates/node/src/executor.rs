@@ -147,6 +147,15 @@ pub trait Executor: Send + Sync {
     /// An unknown model, inputs that do not fit, the engine's limits.
     fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError>;
 
+    /// A run that goes on to at least `steps` steps, whatever its stop flag says: how a claim of more steps is followed
+    /// to its end.
+    ///
+    /// # Errors
+    /// As [`Executor::run`], and more steps than the model takes.
+    fn extended(&self, run: Arc<RunRecord>, _steps: u32) -> Result<Arc<RunRecord>, ExecutorError> {
+        Ok(run)
+    }
+
     /// The segment of a run that ends at a leaf of level 1, operator by operator. Its trace folds to
     /// the run's leaf.
     ///
@@ -220,6 +229,7 @@ pub struct EngineExecutor {
     engine: Engine,
     models: Models,
     runs: Cache<RunKey, Arc<RunRecord>>,
+    longer: Cache<(RunKey, u32), Arc<RunRecord>>,
     segments: Cache<(RunKey, u64), Arc<FineRun>>,
 }
 
@@ -242,6 +252,7 @@ impl EngineExecutor {
             engine,
             models,
             runs: Cache::new(RUNS_KEPT),
+            longer: Cache::new(SEGMENTS_KEPT),
             segments: Cache::new(SEGMENTS_KEPT),
         })
     }
@@ -284,6 +295,21 @@ impl Executor for EngineExecutor {
             Ok(Arc::new(RunRecord {
                 model,
                 inputs: inputs.to_vec(),
+                outputs: output.outputs,
+                trace: output.trace,
+            }))
+        })
+    }
+
+    fn extended(&self, run: Arc<RunRecord>, steps: u32) -> Result<Arc<RunRecord>, ExecutorError> {
+        if run.trace.steps() >= steps {
+            return Ok(run);
+        }
+        self.longer.get_or_make((run.key(), steps), || {
+            let output = (self.engine).run_steps(&run.model, &run.inputs, steps, None)?;
+            Ok(Arc::new(RunRecord {
+                model: Arc::clone(&run.model),
+                inputs: run.inputs.clone(),
                 outputs: output.outputs,
                 trace: output.trace,
             }))

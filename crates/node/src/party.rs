@@ -140,7 +140,7 @@ impl Party {
         }
     }
 
-    /// This party's own run of a task. `None` where [`Party::inputs_of`] has none.
+    /// This party's own run of a task, gone on with to the committed number of steps where that is larger. `None` where [`Party::inputs_of`] has none.
     ///
     /// # Errors
     /// The blob store fails, or the model cannot be run.
@@ -156,12 +156,13 @@ impl Party {
             model_id: task.model,
             input_digest: task.input_digest,
         };
-        if let Some(run) = self.executor.known_run(&key) {
-            return Ok(Some(run));
-        }
-        match self.inputs_of(task).await? {
-            Some(inputs) => Ok(Some(self.executor.run(&task.model, &inputs)?)),
-            None => Ok(None),
-        }
+        let run = match self.executor.known_run(&key) {
+            Some(run) => run,
+            None => match self.inputs_of(task).await? {
+                Some(inputs) => self.executor.run(&task.model, &inputs)?,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(self.executor.extended(run, task.steps)?))
     }
 }

@@ -35,6 +35,8 @@ pub fn liar(fault: Fault, index: usize) -> String {
         Fault::LyingReferee => numbered(&["Loki", "Lara"], index),
         Fault::LazyAuditor => numbered(&["Lazar", "Lotte"], index),
         Fault::SockPuppet => numbered(&["Sid", "Sally"], index),
+        Fault::CheaperQuantisation => numbered(&["Quentin", "Quilla"], index),
+        Fault::ChangedToken => numbered(&["Tamsin", "Toby"], index),
     }
 }
 

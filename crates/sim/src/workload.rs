@@ -40,6 +40,8 @@ pub struct Workload {
     honest: Arc<EngineExecutor>,
     digests: Vec<Digest>,
     label: Box<Labeller>,
+    /// What a result does with its label.
+    verb: &'static str,
     /// The number that whoever is wrong by one unit gets wrong; drawn by the seed if none is named.
     ulp: Option<OneUlp>,
     liars: Mutex<BTreeMap<(Fault, u64), Arc<FaultyExecutor>>>,
@@ -83,6 +85,7 @@ impl Workload {
             honest: Arc::new(EngineExecutor::new(engine, models)?),
             digests,
             label,
+            verb: "shows",
             ulp: None,
             liars: Mutex::default(),
         })
@@ -107,6 +110,12 @@ impl Workload {
         Workload::new(name, model, inputs, Box::new(largest))
     }
 
+    /// With another word for what a result does with its label than "shows".
+    pub fn that(mut self, verb: &'static str) -> Workload {
+        self.verb = verb;
+        self
+    }
+
     /// With the number that whoever is wrong by one unit gets wrong.
     pub(crate) fn falsifying(mut self, ulp: OneUlp) -> Workload {
         self.ulp = Some(ulp);
@@ -129,6 +138,8 @@ impl Workload {
             Fault::OneUlp => &[Fault::OneUlp],
             Fault::SmallerModel => &[Fault::SmallerModel],
             Fault::WrongTrace => &[Fault::WrongTrace],
+            Fault::CheaperQuantisation => &[Fault::CheaperQuantisation],
+            Fault::ChangedToken => &[Fault::ChangedToken],
             // whoever is silent, challenges falsely or has a friend needs some lie; the simplest does
             _ => &[Fault::Weight],
         };
@@ -148,6 +159,11 @@ impl Workload {
     pub(crate) fn input(&self, digest: &Digest) -> Option<&Input> {
         let at = self.digests.iter().position(|d| d == digest)?;
         self.inputs.get(at)
+    }
+
+    /// What a result does with its label.
+    pub(crate) fn verb(&self) -> &'static str {
+        self.verb
     }
 
     /// What a run's outputs say.

@@ -43,7 +43,7 @@ fn the_same_seed_gives_the_same_world() {
 
 #[test]
 fn roles_that_die_before_every_tick_live_in_the_same_world() {
-    for fault in Fault::ALL {
+    for fault in Fault::of_any_model() {
         let steady = run(&demo(&[fault]));
         let shaky = run(&Scenario {
             crash_ppm: 1_000_000,

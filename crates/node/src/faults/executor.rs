@@ -7,7 +7,7 @@ use gavel_model::Model;
 use gavel_numerics::Tensor;
 use gavel_trace::{CommitPoint, Digest};
 
-use super::falsify::Deviation;
+use super::falsify::{Deviation, MachineError};
 use super::one_ulp::OneUlp;
 use super::{Fault, smaller_model, wrong_trace};
 use crate::executor::Cache;
@@ -21,7 +21,7 @@ const SEGMENTS_KEPT: usize = 8;
 /// Computes like [`EngineExecutor`], with faults. The same seed gives the same lie on the same task, also
 /// after a restart.
 ///
-/// Faults of computation ([`Fault::Weight`], [`Fault::OneUlp`]) give the run that a machine with that
+/// Faults of computation ([`Fault::Weight`], [`Fault::OneUlp`] and those of language models) give the run that a machine with that
 /// fault would have, fine traces included: its owner can play a dispute to the end. Where the trace is
 /// made up ([`Fault::SmallerModel`], [`Fault::WrongTrace`]) the fine traces are made up to fold to it.
 /// Faults combine in the order of [`Fault::ALL`]; those that are not about results change nothing here.
@@ -109,7 +109,7 @@ impl FaultyExecutor {
     ) -> Result<Lie, ExecutorError> {
         let mut deviation = Deviation::none(Arc::clone(&model));
         if let Some(ulp) = self.ulp {
-            deviation = deviation.and(ulp);
+            deviation = deviation.and(MachineError::Ulp(ulp));
         }
         if self.has(Fault::SmallerModel) {
             let seed = self.seed_of(&key);
@@ -120,7 +120,12 @@ impl FaultyExecutor {
                 bent: None,
             });
         }
-        for fault in [Fault::Weight, Fault::OneUlp] {
+        for fault in [
+            Fault::CheaperQuantisation,
+            Fault::Weight,
+            Fault::OneUlp,
+            Fault::ChangedToken,
+        ] {
             if self.has(fault) {
                 deviation = deviation.with(fault, &self.honest, inputs, self.seed)?;
             }

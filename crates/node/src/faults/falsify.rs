@@ -7,8 +7,9 @@ use gavel_model::Model;
 use gavel_numerics::Tensor;
 use gavel_trace::CommitPoint;
 
+use super::changed_token::ChangedToken;
 use super::one_ulp::OneUlp;
-use super::{Fault, weight};
+use super::{Fault, cheaper_quantisation, weight};
 use crate::{EngineExecutor, ExecutorError};
 
 /// Candidates tried before a fault counts as absorbed everywhere.
@@ -19,33 +20,45 @@ const TRIES: u64 = 512;
 pub(super) struct Deviation {
     /// What is really run; its graph is the registered one.
     pub(super) model: Arc<Model>,
-    /// The elements that the machine gets wrong.
-    pub(super) ulps: Ulps,
+    /// What the machine gets wrong.
+    pub(super) errors: Errors,
 }
 
-/// Several elements that one machine gets wrong.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ulps(Vec<OneUlp>);
+/// Something that a machine gets wrong.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MachineError {
+    Ulp(OneUlp),
+    Token(ChangedToken),
+}
 
-impl Ulps {
-    fn and(&self, one: OneUlp) -> Ulps {
+/// All that one machine gets wrong.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Errors(Vec<MachineError>);
+
+impl Errors {
+    fn and(&self, one: MachineError) -> Errors {
         let mut all = self.0.clone();
         all.push(one);
-        Ulps(all)
+        Errors(all)
+    }
+
+    fn each(&mut self, mut f: impl FnMut(&mut dyn NodeObserver)) {
+        for error in &mut self.0 {
+            match error {
+                MachineError::Ulp(ulp) => f(ulp),
+                MachineError::Token(token) => f(token),
+            }
+        }
     }
 }
 
-impl NodeObserver for Ulps {
-    fn after_node(&mut self, item: usize, node: usize, output: &mut Tensor) {
-        for ulp in &mut self.0 {
-            ulp.after_node(item, node, output);
-        }
+impl NodeObserver for Errors {
+    fn begin_step(&mut self, step: u32) {
+        self.each(|error| error.begin_step(step));
     }
 
-    fn begin_step(&mut self, step: u32) {
-        for ulp in &mut self.0 {
-            ulp.begin_step(step);
-        }
+    fn after_node(&mut self, item: usize, node: usize, output: &mut Tensor) {
+        self.each(|error| error.after_node(item, node, output));
     }
 }
 
@@ -54,15 +67,23 @@ impl Deviation {
     pub(super) fn none(model: Arc<Model>) -> Deviation {
         Deviation {
             model,
-            ulps: Ulps::default(),
+            errors: Errors::default(),
         }
     }
 
-    /// The same, with one more element wrong.
-    pub(super) fn and(&self, ulp: OneUlp) -> Deviation {
+    /// The same, with one more thing wrong.
+    pub(super) fn and(&self, error: MachineError) -> Deviation {
         Deviation {
             model: Arc::clone(&self.model),
-            ulps: self.ulps.and(ulp),
+            errors: self.errors.and(error),
+        }
+    }
+
+    /// The same on another model.
+    fn on(&self, model: gavel_model::Model) -> Deviation {
+        Deviation {
+            model: Arc::new(model),
+            errors: self.errors.clone(),
         }
     }
 
@@ -72,10 +93,10 @@ impl Deviation {
         honest: &EngineExecutor,
         inputs: &[Tensor],
     ) -> Result<RunOutput, ExecutorError> {
-        let mut ulps = self.ulps.clone();
+        let mut errors = self.errors.clone();
         Ok(honest
             .engine()
-            .run_observed(&self.model, inputs, &mut ulps)?)
+            .run_observed(&self.model, inputs, &mut errors)?)
     }
 
     /// What is live before a segment of the run.
@@ -85,9 +106,9 @@ impl Deviation {
         inputs: &[Tensor],
         at: CommitPoint,
     ) -> Result<Vec<Arc<Tensor>>, ExecutorError> {
-        let mut ulps = self.ulps.clone();
+        let mut errors = self.errors.clone();
         let engine = honest.engine();
-        Ok(engine.live_before(&self.model, inputs, at, Some(&mut ulps))?)
+        Ok(engine.live_before(&self.model, inputs, at, Some(&mut errors))?)
     }
 
     /// A segment of the run.
@@ -98,9 +119,9 @@ impl Deviation {
         at: CommitPoint,
     ) -> Result<FineRun, ExecutorError> {
         let live = self.live_before(honest, inputs, at)?;
-        let mut ulps = self.ulps.clone();
+        let mut errors = self.errors.clone();
         let engine = honest.engine();
-        Ok(engine.fine_trace(&self.model, at, &live, Some(&mut ulps))?)
+        Ok(engine.fine_trace(&self.model, at, &live, Some(&mut errors))?)
     }
 
     /// This deviation and one more: the first candidate of the seed that changes what is committed. A
@@ -112,19 +133,25 @@ impl Deviation {
         inputs: &[Tensor],
         seed: u64,
     ) -> Result<Deviation, ExecutorError> {
-        let before = self.run(honest, inputs)?.trace.trace_root();
+        let before = self.run(honest, inputs)?.trace;
+        let steps = before.steps();
         for index in 0..TRIES {
             let candidate = match fault {
                 Fault::Weight => {
-                    weight::falsified(&self.model, seed, index)?.map(|model| Deviation {
-                        model: Arc::new(model),
-                        ulps: self.ulps.clone(),
-                    })
+                    weight::falsified(&self.model, seed, index)?.map(|model| self.on(model))
                 }
-                _ => OneUlp::draw(&self.model, seed, index).map(|ulp| self.and(ulp)),
+                // there is one way to do it
+                Fault::CheaperQuantisation if index == 0 => {
+                    cheaper_quantisation::of(&self.model)?.map(|model| self.on(model))
+                }
+                Fault::CheaperQuantisation => break,
+                Fault::ChangedToken => ChangedToken::draw(&self.model, inputs, steps, seed, index)
+                    .map(|token| self.and(MachineError::Token(token))),
+                _ => OneUlp::draw(&self.model, seed, index)
+                    .map(|ulp| self.and(MachineError::Ulp(ulp))),
             };
             if let Some(candidate) = candidate
-                && candidate.run(honest, inputs)?.trace.trace_root() != before
+                && candidate.run(honest, inputs)?.trace != before
             {
                 return Ok(candidate);
             }

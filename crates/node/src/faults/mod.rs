@@ -5,6 +5,8 @@
 //! test hook reads it: a party either computes with a faulty [`crate::Executor`] or acts by a faulty
 //! conduct, and the protocol has to find out.
 
+mod changed_token;
+mod cheaper_quantisation;
 mod executor;
 mod falsify;
 pub mod lazy_auditor;
@@ -45,11 +47,15 @@ pub enum Fault {
     LazyAuditor,
     /// A friend of the cheat challenges badly on purpose.
     SockPuppet,
+    /// The provider of a language model computes with weights of fewer bits.
+    CheaperQuantisation,
+    /// The provider of a language model changes one token that it sampled, and goes on from there.
+    ChangedToken,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 10] = [
+    pub const ALL: [Fault; 12] = [
         Fault::Weight,
         Fault::OneUlp,
         Fault::SmallerModel,
@@ -60,7 +66,17 @@ impl Fault {
         Fault::LyingReferee,
         Fault::LazyAuditor,
         Fault::SockPuppet,
+        Fault::CheaperQuantisation,
+        Fault::ChangedToken,
     ];
+
+    /// Those that do not need a language model.
+    pub fn of_any_model() -> impl Iterator<Item = Fault> {
+        let language = [Fault::CheaperQuantisation, Fault::ChangedToken];
+        Fault::ALL
+            .into_iter()
+            .filter(move |fault| !language.contains(fault))
+    }
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -75,6 +91,8 @@ impl Fault {
             Fault::LyingReferee => "lying-referee",
             Fault::LazyAuditor => "lazy-auditor",
             Fault::SockPuppet => "sock-puppet",
+            Fault::CheaperQuantisation => "cheaper-quantisation",
+            Fault::ChangedToken => "changed-token",
         }
     }
 
@@ -91,6 +109,10 @@ impl Fault {
             Fault::LyingReferee => "rules the opposite of what it computed",
             Fault::LazyAuditor => "copies the provider's digests instead of running the model",
             Fault::SockPuppet => "challenges a friend's wrong result badly on purpose",
+            Fault::CheaperQuantisation => {
+                "computes with a cheaper quantisation of the language model"
+            }
+            Fault::ChangedToken => "changes one token of the answer and goes on from there",
         }
     }
 
@@ -103,7 +125,12 @@ impl Fault {
     pub fn falsifies_result(self) -> bool {
         matches!(
             self,
-            Fault::Weight | Fault::OneUlp | Fault::SmallerModel | Fault::WrongTrace
+            Fault::Weight
+                | Fault::OneUlp
+                | Fault::SmallerModel
+                | Fault::WrongTrace
+                | Fault::CheaperQuantisation
+                | Fault::ChangedToken
         )
     }
 }

@@ -186,9 +186,9 @@ impl Chronicle {
             attempt.prediction.clone_from(&prediction);
             attempt.honest_trace = is_honest;
         }
-        let seen = prediction
-            .as_ref()
-            .map_or_else(String::new, |label| format!(": it shows {label}"));
+        let seen = prediction.as_ref().map_or_else(String::new, |label| {
+            format!(": it {} {label}", self.workload.verb())
+        });
         let what = format!("delivers task {task}{seen}");
         if is_honest != Some(false) {
             return plain(what);
@@ -234,7 +234,7 @@ impl Chronicle {
             let last = tale.report.attempts.last();
             tale.report.prediction = last.and_then(|a| a.prediction.clone());
             if let Some(label) = &tale.report.prediction {
-                shown = format!(": {} shows {label}", tale.report.input);
+                shown = format!(": {} {} {label}", tale.report.input, self.workload.verb());
             }
         }
         vec![
