@@ -1,0 +1,1 @@
+"""Parts of the trainer of the small language model (see ../train_llm.py)."""
