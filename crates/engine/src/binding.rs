@@ -1,6 +1,7 @@
 //! Binding tensors to a model's inputs: names, element types and shapes, with errors that say what
 //! was expected.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use gavel_model::Model;
@@ -40,7 +41,7 @@ pub fn bind(
 }
 
 /// Checks tensors given in the order of the model's inputs.
-pub(crate) fn check(model: &Model, tensors: &[Tensor]) -> Result<(), EngineError> {
+pub(crate) fn check<T: Borrow<Tensor>>(model: &Model, tensors: &[T]) -> Result<(), EngineError> {
     let inputs = &model.graph().inputs;
     if inputs.len() != tensors.len() {
         return Err(EngineError::InputCount {
@@ -49,6 +50,7 @@ pub(crate) fn check(model: &Model, tensors: &[Tensor]) -> Result<(), EngineError
         });
     }
     for ((name, ty), tensor) in inputs.iter().zip(tensors) {
+        let tensor = tensor.borrow();
         if ty != tensor.ty() {
             return Err(EngineError::InputMismatch {
                 name: name.clone(),

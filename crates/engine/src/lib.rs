@@ -5,6 +5,7 @@
 //!   tensors live at a commit point are hashed. A model of several steps is run step by step.
 //! - [`Engine::fine_trace`] recomputes one segment of a step from the tensors live before it, for a dispute.
 //! - [`Engine::check`] says before a run whether a model stays within the memory bound.
+//! - [`lm`] runs language models fast: packed weights, paged caches, many sequences at once.
 //! - [`bind`] orders named tensors as the model's inputs and says what does not fit.
 //! - [`NodeObserver`] is the seam by which a test or a demonstration computes with a fault.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -16,6 +17,7 @@ mod engine;
 mod error;
 mod exec;
 mod hash;
+pub mod lm;
 mod memory;
 mod observer;
 mod pool;

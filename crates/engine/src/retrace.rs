@@ -25,16 +25,42 @@ impl Engine {
         at: CommitPoint,
         mut observer: Option<&mut dyn NodeObserver>,
     ) -> Result<Vec<Arc<Tensor>>, EngineError> {
-        let (sources, first) = sources_before(model, at)?;
+        sources_before(model, at)?;
         let mut state = State::of_inputs(model, inputs)?;
         for step in 0..at.step {
             begin(&mut observer, step);
             state = self.silent_step(model, state, &mut observer)?;
         }
-        begin(&mut observer, at.step);
+        self.live_in_step(model, state, at, &mut observer)
+    }
+
+    /// [`live_before`](Self::live_before), given the inputs of the step: what the steps before it end in.
+    ///
+    /// # Errors
+    /// Inputs that do not fit, the memory bound, a step or a segment that no run of the model has.
+    pub fn live_from(
+        &self,
+        model: &Model,
+        state: &[Arc<Tensor>],
+        at: CommitPoint,
+        mut observer: Option<&mut dyn NodeObserver>,
+    ) -> Result<Vec<Arc<Tensor>>, EngineError> {
+        let state = State::of_tensors(model, state)?;
+        self.live_in_step(model, state, at, &mut observer)
+    }
+
+    fn live_in_step(
+        &self,
+        model: &Model,
+        state: State,
+        at: CommitPoint,
+        observer: &mut Option<&mut dyn NodeObserver>,
+    ) -> Result<Vec<Arc<Tensor>>, EngineError> {
+        let (sources, first) = sources_before(model, at)?;
+        begin(observer, at.step);
         let mut exec = Exec::new(self, model, 1, 0..first, &sources);
         state.provide(&mut exec, 0)?;
-        exec.run(0..first, &mut observer)?;
+        exec.run(0..first, observer)?;
         sources.iter().map(|source| exec.value(0, source)).collect()
     }
 

@@ -23,6 +23,14 @@ impl State {
         Ok(State(inputs.iter().map(unhashed).collect()))
     }
 
+    /// A state in the midst of a run.
+    pub(crate) fn of_tensors(model: &Model, tensors: &[Arc<Tensor>]) -> Result<State, EngineError> {
+        binding::check(model, tensors)?;
+        Ok(State(
+            tensors.iter().map(|t| (Arc::clone(t), None)).collect(),
+        ))
+    }
+
     /// Gives an item of a step these inputs.
     pub(crate) fn provide(self, exec: &mut Exec<'_>, item: usize) -> Result<(), EngineError> {
         for (i, (tensor, digest)) in self.0.into_iter().enumerate() {

@@ -28,7 +28,7 @@ pub mod shipped;
 
 pub use commit::CommitPolicy;
 pub use error::ModelError;
-pub use file::map;
+pub use file::{map, page_out};
 pub use graph::{Graph, Node, Segment, Source, Weight};
 pub use hash::{Hashing, Progress};
 pub use model::{

@@ -6,6 +6,7 @@ use super::lanes::{Map1, Map2, Operand, map1, map2};
 use super::math;
 use super::parallel::{Parallel, SharedOut, split};
 use super::simd::{Kernel, Simd};
+use crate::scalar::canonical;
 
 /// Elements below which a part is not worth handing to another thread.
 const GRAIN: usize = 1 << 14;
@@ -112,6 +113,40 @@ impl Kernel for UnaryPart<'_> {
             Unary::Sigmoid => map1(s, self.x, self.out, Sigmoid),
             Unary::Tanh => map1(s, self.x, self.out, Tanh),
             Unary::Exp => map1(s, self.x, self.out, Exp),
+        }
+    }
+}
+
+/// `x[i] = x[i] + y[i]`: a residual, or a bias.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add_to(isa: Isa, x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len(), "operand length");
+    isa.run(AddTo { x, y });
+}
+
+struct AddTo<'a> {
+    x: &'a mut [f32],
+    y: &'a [f32],
+}
+
+impl Kernel for AddTo<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let whole = self.x.len() - self.x.len() % S::LANES;
+        for i in (0..whole).step_by(S::LANES) {
+            // SAFETY: `i + LANES <= len` in both slices.
+            unsafe {
+                let at = self.x.as_mut_ptr().add(i);
+                let sum = s.add(s.load(at), s.load(self.y.as_ptr().add(i)));
+                s.store(at, s.canonical(sum));
+            }
+        }
+        for (x, y) in self.x[whole..].iter_mut().zip(&self.y[whole..]) {
+            *x = canonical(*x + y);
         }
     }
 }

@@ -40,7 +40,7 @@ mod avx512;
 
 pub use attention::{AttentionRows, AttentionShape, attention, visible};
 pub use conv::{ConvShape, conv2d};
-pub use elementwise::{Binary, Unary, binary, unary};
+pub use elementwise::{Binary, Unary, add_to, binary, unary};
 pub use eval::eval;
 pub use gemm::{Bias, MatRef, gemm};
 pub use isa::{ISA_ENV, Isa, IsaError, IsaKind};
