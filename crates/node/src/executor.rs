@@ -4,16 +4,19 @@
 //! [`crate::faults`] are executors too, so that a role cannot tell and need not be told.
 
 mod cache;
+mod language;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gavel_engine::lm::LanguageError;
 use gavel_engine::{Engine, EngineError, FineRun, Trace};
 use gavel_model::{Model, ModelError};
 use gavel_numerics::{NumericsError, Tensor};
 use gavel_trace::{CommitPoint, Digest, TraceError, live_root};
 
 pub(crate) use cache::Cache;
+use language::{LanguageRunner, LanguageTask};
 
 /// Runs kept by an executor.
 const RUNS_KEPT: usize = 64;
@@ -69,6 +72,9 @@ pub enum ExecutorError {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The engine of a language model refused.
+    #[error(transparent)]
+    Language(#[from] LanguageError),
     /// An operator refused its operands.
     #[error(transparent)]
     Numerics(#[from] NumericsError),
@@ -228,6 +234,8 @@ impl Models {
 pub struct EngineExecutor {
     engine: Engine,
     models: Models,
+    /// Those of the models that are language models.
+    languages: BTreeMap<Digest, LanguageRunner>,
     runs: Cache<RunKey, Arc<RunRecord>>,
     longer: Cache<(RunKey, u32), Arc<RunRecord>>,
     segments: Cache<(RunKey, u64), Arc<FineRun>>,
@@ -240,6 +248,7 @@ impl EngineExecutor {
     /// # Errors
     /// A model beyond the engine's memory bound.
     pub fn new(engine: Engine, models: Models) -> Result<EngineExecutor, ExecutorError> {
+        let mut languages = BTreeMap::new();
         for (model_id, model) in &models.0 {
             engine
                 .check(model)
@@ -247,10 +256,14 @@ impl EngineExecutor {
                     model_id: *model_id,
                     source: Box::new(source),
                 })?;
+            if let Some(runner) = LanguageRunner::of(model, &engine)? {
+                languages.insert(*model_id, runner);
+            }
         }
         Ok(EngineExecutor {
             engine,
             models,
+            languages,
             runs: Cache::new(RUNS_KEPT),
             longer: Cache::new(SEGMENTS_KEPT),
             segments: Cache::new(SEGMENTS_KEPT),
@@ -265,6 +278,12 @@ impl EngineExecutor {
     /// The models.
     pub fn models(&self) -> &Models {
         &self.models
+    }
+
+    /// The task of a run, if a language model's own engine can run it: one that starts from a prompt.
+    fn task_of<'a>(&'a self, run: &RunRecord) -> Option<LanguageTask<'a>> {
+        let language = self.languages.get(&run.model.model_id())?;
+        language.task(&run.inputs)
     }
 
     pub(crate) fn known(&self, model_id: &Digest) -> Result<Arc<Model>, ExecutorError> {
@@ -291,7 +310,11 @@ impl Executor for EngineExecutor {
             input_digest: input_digest(&model, inputs)?,
         };
         self.runs.get_or_make(key, || {
-            let output = self.engine.run(&model, inputs)?;
+            let language = self.languages.get(model_id);
+            let output = match language.and_then(|language| language.task(inputs)) {
+                Some(task) => task.run(None)?,
+                None => self.engine.run(&model, inputs)?,
+            };
             Ok(Arc::new(RunRecord {
                 model,
                 inputs: inputs.to_vec(),
@@ -306,7 +329,10 @@ impl Executor for EngineExecutor {
             return Ok(run);
         }
         self.longer.get_or_make((run.key(), steps), || {
-            let output = (self.engine).run_steps(&run.model, &run.inputs, steps, None)?;
+            let output = match self.task_of(&run) {
+                Some(task) => task.run(Some(steps))?,
+                None => (self.engine).run_steps(&run.model, &run.inputs, steps, None)?,
+            };
             Ok(Arc::new(RunRecord {
                 model: Arc::clone(&run.model),
                 inputs: run.inputs.clone(),
@@ -319,7 +345,7 @@ impl Executor for EngineExecutor {
     fn fine(&self, run: &RunRecord, leaf_index: u64) -> Result<Arc<FineRun>, ExecutorError> {
         let at = run.commit_point(leaf_index)?;
         self.segments.get_or_make((run.key(), leaf_index), || {
-            let live = self.engine.live_before(&run.model, &run.inputs, at, None)?;
+            let live = self.live_before(run, leaf_index)?;
             let fine = self.engine.fine_trace(&run.model, at, &live, None)?;
             Ok(Arc::new(fine))
         })
@@ -331,6 +357,9 @@ impl Executor for EngineExecutor {
         leaf_index: u64,
     ) -> Result<Vec<Arc<Tensor>>, ExecutorError> {
         let at = run.commit_point(leaf_index)?;
-        Ok(self.engine.live_before(&run.model, &run.inputs, at, None)?)
+        match self.task_of(run) {
+            Some(task) => task.live_before(&self.engine, &run.outputs, at),
+            None => Ok(self.engine.live_before(&run.model, &run.inputs, at, None)?),
+        }
     }
 }
