@@ -13,6 +13,14 @@ pub enum ModelError {
     /// The file as a whole.
     #[error("{0}")]
     File(String),
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A node of the file.
     #[error("node {node} ({op}): {reason}")]
     Node {

@@ -1,6 +1,6 @@
 //! A model file becomes a canonical DAG with an identity that every part of it opens under
-//! (`spec/model.md`). Pure: bytes in, model out;
-//! only [`map`] touches a file.
+//! (`spec/model.md`). Pure: bytes in, model out; only [`map`], [`page_out`], [`open_language_model`] and
+//! [`hf_folder`] touch files.
 //!
 //! - [`Graph`], [`Node`], [`Source`]: the step graph.
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
@@ -22,6 +22,7 @@ pub mod llama;
 mod model;
 pub mod npy;
 pub mod onnx;
+mod open;
 pub mod preprocess;
 pub mod safetensors;
 pub mod shipped;
@@ -35,3 +36,4 @@ pub use model::{
     LOWERING_VERSION, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened, edge_bytes,
     live_bytes, weight_bytes,
 };
+pub use open::{hf_folder, open_language_model};
