@@ -81,8 +81,11 @@ pub(crate) enum ModelCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelFile {
-    /// ONNX file, or the name of a shipped model: digits, digits-small, digits-mlp
+    /// ONNX or GGUF file, folder of a language model, or the name of a shipped model: digits, digits-small, digits-mlp, llm
     pub(crate) model: String,
+    /// Tokens of a language model's context [default: what it was trained for, up to 8192]; part of its identity
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
+    pub(crate) context: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod commands;
 mod console;
 mod failure;
 mod files;
+mod meter;
 mod network;
 mod output;
 mod prediction;

@@ -314,8 +314,7 @@ fn archives_that_unpack_to_more_than_the_model_wants_are_refused() {
 fn what_is_no_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("empty"), []).unwrap();
-    let model =
-        "expected an ONNX file or the name of a shipped model (digits, digits-small, digits-mlp)";
+    let model = "or the name of a shipped model (digits, digits-small, digits-mlp, llm)";
     let input = "expected a PNG, .npy or .npz file";
     refused(
         dir.path(),

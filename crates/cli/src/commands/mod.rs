@@ -31,8 +31,8 @@ use crate::output::Output;
 /// Runs one command.
 pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
     match command {
-        Command::Model(ModelCommand::Id(args)) => model::id(&args.model, out),
-        Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args.model, out),
+        Command::Model(ModelCommand::Id(args)) => model::id(&args, out),
+        Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args, out),
         Command::Model(ModelCommand::Register(args)) => register::run(args, out),
         Command::Run(args) => run::run(&args, out),
         Command::Verify(args) => verify::run(&args, out),

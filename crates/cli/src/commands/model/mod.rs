@@ -1,28 +1,38 @@
 //! `gavel model id|inspect`
 
+mod language;
+
 use gavel_model::{Model, Source};
 use serde_json::{Value, json};
 
+use crate::args::ModelFile;
 use crate::failure::{Exit, Failure};
-use crate::files;
+use crate::files::{self, Loaded};
 use crate::output::{Output, count};
 
-pub(crate) fn id(name: &str, out: Output) -> Result<Exit, Failure> {
-    let model = files::model(name)?;
+pub(crate) fn id(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
+    let model = match files::load(&args.model, args.context)? {
+        Loaded::Network(model) => *model,
+        Loaded::Language(language) => language.model,
+    };
     out.line(model.model_id().to_string());
     out.json(&json!({"model_id": model.model_id()}))?;
     Ok(Exit::Done)
 }
 
-pub(crate) fn inspect(name: &str, out: Output) -> Result<Exit, Failure> {
-    let model = files::model(name)?;
+pub(crate) fn inspect(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
+    let name = &args.model;
+    let model = match files::load(name, args.context)? {
+        Loaded::Network(model) => *model,
+        Loaded::Language(found) => return language::inspect(name, &found, args.context, out),
+    };
     if out.is_json() {
         out.json(&as_json(&model))?;
         return Ok(Exit::Done);
     }
     let header = model.header();
     out.facts(&[
-        ("model", name.to_owned()),
+        ("model", name.clone()),
         ("model_id", model.model_id().to_string()),
         ("inputs", boundary(&model.graph().inputs)),
         ("outputs", boundary(&outputs(&model))),

@@ -1,0 +1,60 @@
+//! A model's inputs from pictures and arrays.
+
+use std::path::Path;
+
+use gavel_model::Model;
+use gavel_model::npy::{NPY_MAGIC, NPZ_MAGIC, read_npy, read_npz};
+use gavel_model::preprocess::png_to_input;
+use gavel_numerics::Tensor;
+
+use super::read;
+use crate::failure::{Context as _, Failure};
+
+/// More than any tensor within the engine's bound takes.
+const MAX_INPUT_BYTES: u64 = 1 << 34;
+const PNG_MAGIC: &[u8] = b"\x89PNG";
+
+/// The model's inputs, in its order, from a PNG, `.npy` or `.npz` file.
+pub(crate) fn inputs(model: &Model, path: &Path, max_bytes: u64) -> Result<Vec<Tensor>, Failure> {
+    let place = path.display();
+    let wanted = &model.graph().inputs;
+    let listed = wanted
+        .iter()
+        .map(|(name, ty)| format!("{name:?} {ty}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let expected = format!("a PNG, .npy or .npz file for {listed}");
+    let needed = wanted.iter().fold(0u64, |n, (_, ty)| {
+        n.saturating_add(ty.byte_len().map_or(u64::MAX, |b| b as u64))
+    });
+    if needed > max_bytes {
+        return Err(Failure::new(format!(
+            "the model's inputs ({listed}) take {needed} bytes, the bound is {max_bytes}"
+        ))
+        .hint("raise it with --max-memory"));
+    }
+    let file = read(path, MAX_INPUT_BYTES, &expected)?;
+    let fail =
+        |e: &dyn std::fmt::Display| Failure::new(format!("{place}: {e}")).expected(&expected);
+    let named = if file.starts_with(PNG_MAGIC) {
+        let name = wanted
+            .first()
+            .map(|(name, _)| name.clone())
+            .unwrap_or_default();
+        vec![(name, png_to_input(model, &file).map_err(|e| fail(&e))?)]
+    } else if file.starts_with(NPY_MAGIC) {
+        let [(name, _)] = wanted.as_slice() else {
+            return Err(Failure::new(format!(
+                "{place} holds one array, the model has {} inputs",
+                wanted.len()
+            ))
+            .expected(format!("an .npz file for {listed}")));
+        };
+        vec![(name.clone(), read_npy(&file).map_err(|e| fail(&e))?)]
+    } else if file.starts_with(NPZ_MAGIC) {
+        read_npz(&file, wanted).map_err(|e| fail(&e))?
+    } else {
+        return Err(fail(&"neither PNG nor NumPy array"));
+    };
+    gavel_engine::bind(model, named).at(place)
+}

@@ -1,0 +1,59 @@
+//! From what the user names to models and tensors.
+
+mod inputs;
+mod model;
+
+use std::io::Read as _;
+use std::path::Path;
+
+pub(crate) use inputs::inputs;
+pub(crate) use model::{Loaded, load, model, servable_model};
+
+use crate::failure::{Context as _, Failure};
+
+/// The bytes of a regular file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64, expected: &str) -> Result<Vec<u8>, Failure> {
+    let place = path.display();
+    let too_large =
+        || Failure::new(format!("{place} has more than {limit} bytes")).expected(expected);
+    if regular(path, expected)? > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).at(place.to_string())?;
+    // the file may grow while it is read
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .at(place.to_string())?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+/// The size of what must be a regular file.
+fn regular(path: &Path, expected: &str) -> Result<u64, Failure> {
+    let place = path.display();
+    let metadata = std::fs::metadata(path)
+        .map_err(|e| Failure::new(format!("{place}: {}", lower_first(&e))).expected(expected))?;
+    if metadata.is_dir() {
+        return Err(Failure::new(format!("{place} is a directory")).expected(expected));
+    }
+    if !metadata.is_file() {
+        return Err(Failure::new(format!("{place} is not a regular file")).expected(expected));
+    }
+    Ok(metadata.len())
+}
+
+/// Writes a file, or says why it cannot be written.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes).at(path.display())
+}
+
+fn lower_first(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
+        _ => error.to_string(),
+    }
+}

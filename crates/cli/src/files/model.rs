@@ -1,0 +1,208 @@
+//! From what the user calls a model to the model: an ONNX file, a GGUF file, a folder of the hub, a shipped name.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gavel_engine::EngineOptions;
+use gavel_model::gguf::Gguf;
+use gavel_model::llama::{self, LanguageModel};
+use gavel_model::onnx::{self, import};
+use gavel_model::{Hashing, Model, ModelError, Progress, shipped};
+use gavel_numerics::kernels::Parallel;
+
+use super::{lower_first, read, regular};
+use crate::failure::{Context as _, Failure};
+use crate::meter::Meter;
+
+/// A protobuf message has at most this many bytes.
+const MAX_ONNX_BYTES: u64 = (1 << 31) - 1;
+const GGUF_MAGIC: &[u8] = b"GGUF";
+const FOLDER: &str =
+    "a folder with config.json, tokenizer.json and model.safetensors (or its index and parts)";
+
+/// What was found behind a name.
+pub(crate) enum Loaded {
+    /// A network that runs once.
+    Network(Box<Model>),
+    /// A language model.
+    Language(Box<LanguageModel>),
+}
+
+/// What stands where a model is expected.
+fn model_words() -> String {
+    format!(
+        "an ONNX file, a GGUF file, a folder with config.json and model.safetensors, or the name of a shipped model ({})",
+        shipped::names().collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// What is behind a name or a path; a language model with this context, or the default one.
+pub(crate) fn load(name: &str, context: Option<u32>) -> Result<Loaded, Failure> {
+    let path = Path::new(name);
+    let gguf = match shipped::language_file(name) {
+        Some(file) => Some(file),
+        None if shipped::file(name).is_some() => None,
+        None if path.is_dir() => return hub(path, context),
+        None => mapped_gguf(path)?,
+    };
+    match gguf {
+        Some(bytes) => {
+            let model = identified(name, |hashing| {
+                llama::from_gguf(&Gguf::parse(bytes)?, &options(context), hashing)
+            })?;
+            Ok(Loaded::Language(Box::new(model)))
+        }
+        None if context.is_some() => Err(no_language_model(name)),
+        None => Ok(Loaded::Network(Box::new(network(name)?))),
+    }
+}
+
+/// The model behind a name, of whatever kind.
+pub(crate) fn model(name: &str) -> Result<Model, Failure> {
+    Ok(match load(name, None)? {
+        Loaded::Network(model) => *model,
+        Loaded::Language(model) => model.model,
+    })
+}
+
+fn no_language_model(name: &str) -> Failure {
+    let shipped: Vec<_> = shipped::LANGUAGE_MODELS.iter().map(|(n, _)| *n).collect();
+    Failure::new(format!("{name} is no language model")).expected(format!(
+        "a GGUF file, a folder with config.json and model.safetensors, or the shipped {}",
+        shipped.join(", ")
+    ))
+}
+
+/// The model behind a name, if this program's parties could run and retrace it.
+pub(crate) fn servable_model(name: &str) -> Result<Model, Failure> {
+    let model = model(name)?;
+    EngineOptions::default().check(&model).map_err(|e| {
+        Failure::new(format!("{name}: {e}"))
+            .expected("a model that every party can run and retrace")
+    })?;
+    Ok(model)
+}
+
+fn options(context: Option<u32>) -> llama::ImportOptions {
+    let mut options = llama::ImportOptions::default();
+    options.context = context;
+    options
+}
+
+/// The content of a GGUF file; `None` of another file.
+fn mapped_gguf(path: &Path) -> Result<Option<bytes::Bytes>, Failure> {
+    let place = path.display();
+    regular(path, &model_words())?;
+    if path.extension().is_some_and(|e| e == "safetensors") {
+        return Err(Failure::new(format!("{place} holds weights alone"))
+            .expected("the folder that it lies in, with config.json and the tokenizer"));
+    }
+    let mut magic = Vec::new();
+    let file = std::fs::File::open(path).at(place.to_string())?;
+    file.take(GGUF_MAGIC.len() as u64)
+        .read_to_end(&mut magic)
+        .at(place.to_string())?;
+    match magic == GGUF_MAGIC {
+        true => gavel_model::map(path).map(Some).at(place),
+        false => Ok(None),
+    }
+}
+
+/// The model of a folder.
+fn hub(path: &Path, context: Option<u32>) -> Result<Loaded, Failure> {
+    let place = path.display().to_string();
+    if !path.join("config.json").exists() {
+        return Err(
+            Failure::new(format!("{place} is a directory without config.json"))
+                .expected(model_words()),
+        );
+    }
+    let files = gavel_model::hf_folder(path).map_err(|e| {
+        let what = match &e {
+            ModelError::Io { path, source } => {
+                format!("{}: {}", path.display(), lower_first(source))
+            }
+            other => format!("{place}: {other}"),
+        };
+        Failure::new(what).expected(FOLDER)
+    })?;
+    let model = identified(&place, |hashing| {
+        llama::from_hf(&files, &options(context), hashing)
+    })?;
+    Ok(Loaded::Language(Box::new(model)))
+}
+
+/// Reads a language model, telling how far its identity is, which costs a look at every byte.
+fn identified(
+    name: &str,
+    read: impl FnOnce(&mut Hashing<'_>) -> Result<LanguageModel, ModelError>,
+) -> Result<LanguageModel, Failure> {
+    let mut meter = Meter::new(format!("identity of {name}"));
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    read(&mut Hashing {
+        parallel: &Cpus(cpus),
+        progress: &mut |Progress { done, total }| meter.show(done, total),
+    })
+    .map_err(|e| {
+        let failure = Failure::new(format!("{name}: {e}"));
+        match &e {
+            ModelError::Tensor { reason, .. } if reason.contains("beyond the file's end") => {
+                failure.hint("the file is cut short; fetch it again")
+            }
+            ModelError::Tensor { reason, .. } if reason.contains("is not supported") => {
+                failure.hint("take the same model in these formats")
+            }
+            ModelError::Config { field, .. } if field == "context" => {
+                failure.hint("a shorter --context, which is part of the model_id")
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// The ONNX model behind a name.
+fn network(name: &str) -> Result<Model, Failure> {
+    let file = match shipped::file(name) {
+        Some(file) => file.to_vec(),
+        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words())?,
+    };
+    import(&file, &onnx::ImportOptions::default()).map_err(|e| {
+        let failure = Failure::new(format!("{name}: {e}"));
+        match e {
+            ModelError::Protobuf(_) => failure.expected(model_words()),
+            ModelError::Unsupported { .. } => failure.hint(
+                "export the model with operators of that list, for inference and not for training",
+            ),
+            _ => failure,
+        }
+    })
+}
+
+/// As many threads as there are CPUs; with fewer, if the system has no more, it only takes longer.
+struct Cpus(usize);
+
+impl Parallel for Cpus {
+    fn workers(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= parts {
+                    return;
+                }
+                part(i);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.0.min(parts) {
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+    }
+}
