@@ -21,6 +21,7 @@ pub mod faults;
 pub mod game;
 mod isolate;
 mod knowledge;
+mod language;
 mod operator;
 mod party;
 mod play;
@@ -40,6 +41,7 @@ pub use executor::{
 pub use faults::Fault;
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
+pub use language::{LanguageText, LanguageTextError};
 pub use party::Party;
 pub use play::{defend, play};
 pub use receipt::{RECEIPT_FORMAT, ReceiptError, ReceiptFile, Replayed, SignedReceipt};
