@@ -154,6 +154,7 @@ impl Narrow for NarrowAvx2 {
 /// # Safety
 /// As [`blocks::tile`].
 #[target_feature(enable = "avx2,fma,f16c")]
+#[inline(never)]
 unsafe fn blocks_tile<W: Blocks, const MR: usize>(d: NarrowAvx2, job: &Job) {
     // SAFETY: the caller's promise.
     unsafe { blocks::tile::<_, W, MR, 2>(d, job) }
@@ -162,6 +163,7 @@ unsafe fn blocks_tile<W: Blocks, const MR: usize>(d: NarrowAvx2, job: &Job) {
 /// # Safety
 /// As [`floats::tile`].
 #[target_feature(enable = "avx2,fma,f16c")]
+#[inline(never)]
 unsafe fn chunk_tile<W: Floats, const MR: usize>(d: NarrowAvx2, job: &Job) {
     // SAFETY: the caller's promise.
     unsafe { floats::tile::<_, W, MR, 2>(d, job) }

@@ -193,6 +193,7 @@ impl<const VNNI: bool> Narrow for NarrowAvx512<VNNI> {
 /// # Safety
 /// As [`blocks::tile`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline(never)]
 unsafe fn vnni_blocks<W: Blocks, const MR: usize>(d: NarrowAvx512<true>, job: &Job) {
     // SAFETY: the caller's promise.
     unsafe { blocks::tile::<_, W, MR, 2>(d, job) }
@@ -201,6 +202,7 @@ unsafe fn vnni_blocks<W: Blocks, const MR: usize>(d: NarrowAvx512<true>, job: &J
 /// # Safety
 /// As [`blocks::tile`].
 #[target_feature(enable = "avx512f,avx512bw")]
+#[inline(never)]
 unsafe fn words_blocks<W: Blocks, const MR: usize>(d: NarrowAvx512<false>, job: &Job) {
     // SAFETY: the caller's promise.
     unsafe { blocks::tile::<_, W, MR, 2>(d, job) }
@@ -209,6 +211,7 @@ unsafe fn words_blocks<W: Blocks, const MR: usize>(d: NarrowAvx512<false>, job: 
 /// # Safety
 /// As [`floats::tile`].
 #[target_feature(enable = "avx512f,avx512bw")]
+#[inline(never)]
 unsafe fn words_chunk<W: Floats, const MR: usize>(d: NarrowAvx512<false>, job: &Job) {
     // SAFETY: the caller's promise.
     unsafe { floats::tile::<_, W, MR, 2>(d, job) }
