@@ -59,8 +59,8 @@ mod bench {
         pub(super) fn fma() -> f32 {
             let x = _mm512_set1_ps(std::hint::black_box(0.5));
             let (y, mut t) = (_mm512_set1_ps(std::hint::black_box(0.25)), [x; 16]);
-            for i in 0..16 {
-                t[i] = _mm512_set1_ps(std::hint::black_box(i as f32));
+            for (i, t) in t.iter_mut().enumerate() {
+                *t = _mm512_set1_ps(std::hint::black_box(i as f32));
             }
             for _ in 0..STEPS {
                 for t in &mut t {
@@ -170,6 +170,15 @@ mod bench {
         out
     }
 
+    /// Bytes that no cache holds, on huge pages where there are some.
+    fn memory() -> memmap2::MmapMut {
+        let mut memory = memmap2::MmapMut::map_anon(COLD).expect("memory");
+        #[cfg(target_os = "linux")]
+        memory.advise(memmap2::Advice::HugePage).ok();
+        memory.fill(1);
+        memory
+    }
+
     fn shapes(text: &str) -> Vec<(usize, usize)> {
         text.split(',')
             .map(|shape| {
@@ -199,7 +208,8 @@ mod bench {
         let shapes = shapes(&arg(2, "2048x2048,256x2048,5632x2048,2048x5632,32000x2048"));
         let hot = arg(3, "cold") == "hot";
         let isa = Isa::from_env().expect("an instruction set");
-        let memory = vec![1u64; COLD / 8];
+        let memory = memory();
+        let memory = bytemuck::cast_slice::<u8, u64>(&memory);
         println!("{isa:?}");
         for format in formats {
             for &(n, k) in &shapes {
@@ -217,7 +227,7 @@ mod bench {
                     let mut out = vec![0.0f32; m * n];
                     let flops = (2 * m * n * k) as f64 * 1e-9;
                     let runs = ((200.0 / flops) as usize).clamp(5, 400).max(copies.len());
-                    let peaks = peaks(&memory);
+                    let peaks = peaks(memory);
                     // a slice of some 100 us at least: reading the clock takes time too
                     let calls = (0.01 / flops).ceil() as usize;
                     let time = best(runs, |run| {

@@ -10,7 +10,7 @@ use super::narrow::Narrow;
 use crate::kernels::simd::Simd;
 
 /// How far ahead of the dots weights are asked for, in bytes.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 8192;
 
 type F<D> = <<D as Narrow>::S as Simd>::F;
 
@@ -105,6 +105,14 @@ pub(super) unsafe fn tile<D: Narrow, W: Blocks, const MR: usize, const NV: usize
     }
 }
 
+/// Asks for the line that will be read when `p + at` is now, once per line.
+#[inline(always)]
+fn ask<D: Narrow>(d: D, p: *const u8, at: usize) {
+    if at.is_multiple_of(64) {
+        d.prefetch(p.wrapping_add(AHEAD + at));
+    }
+}
+
 /// Four values of each column at `p`, a vector per `NV`; asks for those that are read later.
 ///
 /// # Safety
@@ -114,9 +122,7 @@ unsafe fn load<D: Narrow, const NV: usize>(d: D, p: *const u8) -> [D::I; NV] {
     let mut vectors = [d.splat(0); NV];
     for (v, vector) in vectors.iter_mut().enumerate() {
         let at = v * D::LANES * 4;
-        if at.is_multiple_of(64) {
-            d.prefetch(p.wrapping_add(AHEAD + at));
-        }
+        ask(d, p, at);
         // SAFETY: the caller's promise.
         *vector = unsafe { d.load(p.add(at)) };
     }
@@ -176,6 +182,7 @@ impl Blocks for Q8_0 {
                 }
             }
         }
+        ask(d, w, 0);
         for v in 0..NV {
             // SAFETY: the scales of the columns, and of row `i`.
             unsafe {
@@ -242,6 +249,7 @@ impl Blocks for Q4_0 {
         // SAFETY: the values, then the scales of the columns, and of row `i`.
         unsafe {
             nibble_dots(d, w.add(HALVES + column * 4), x, 0, &mut dots);
+            ask(d, w, 0);
             for v in 0..NV {
                 let scale = d.f16(w.add(2 * (column + v * D::LANES)));
                 for i in 0..MR {
@@ -271,6 +279,7 @@ impl Blocks for Q4K {
         let s = d.floats();
         // per block of 32: d * scale and -(dmin * minimum)
         let mut scales = [[[s.splat(0.0); 2]; 8]; NV];
+        (0..Q4K_VALUES).step_by(64).for_each(|at| ask(d, w, at));
         for (v, scales) in scales.iter_mut().enumerate() {
             let first = column + v * D::LANES;
             // SAFETY: the scales and the words of scales of the columns.
@@ -340,6 +349,7 @@ impl Blocks for Q6K {
         for j in 0..8 {
             let at = j * BLOCK_BYTES;
             let values = w.wrapping_add(Q6K_VALUES + j * (NIBBLES + PAIRS) + column * 4);
+            ask(d, w, 64 * j);
             let mut sums = [[zero; NV]; MR];
             // the last 16 values first: each half adds scale * dot, exactly, and never to -0
             for half in [1, 0] {

@@ -6,7 +6,7 @@ use super::narrow::Narrow;
 use crate::kernels::simd::Simd;
 
 /// How far ahead of a chain weights are asked for, in bytes.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 8192;
 
 /// A floating format.
 pub(in crate::kernels) trait Floats {

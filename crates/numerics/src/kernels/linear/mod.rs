@@ -22,6 +22,7 @@ mod layout;
 pub(super) mod narrow;
 mod output;
 mod packed;
+mod storage;
 pub(super) mod whole;
 
 #[cfg(test)]

@@ -3,11 +3,9 @@
 use std::ops::Range;
 
 use super::layout::{PANEL, pack_row, unpack_row};
+use super::storage::Storage;
 use crate::kernels::Parallel;
 use crate::{NumericsError, WeightFormat};
-
-/// Bytes of a cache line: panels begin on one.
-const LINE: usize = 64;
 
 /// A weight matrix of `n` rows and `k` values per row, repacked so that [`linear`](super::linear) streams it. It takes
 /// the bytes that it takes in a file, but that the last panel is filled up to 32 rows, and is the same on every
@@ -17,9 +15,7 @@ pub struct PackedMatrix {
     n: usize,
     k: usize,
     row_bytes: usize,
-    /// The panels begin `skip` bytes into it.
-    storage: Vec<u8>,
-    skip: usize,
+    storage: Storage,
 }
 
 impl PackedMatrix {
@@ -41,18 +37,14 @@ impl PackedMatrix {
         let bytes = n
             .div_ceil(PANEL)
             .checked_mul(PANEL * row_bytes)
-            .and_then(|bytes| bytes.checked_add(LINE))
-            .filter(|&bytes| isize::try_from(bytes).is_ok())
+            .filter(|&bytes| bytes <= isize::MAX as usize / 2)
             .ok_or_else(|| wrong(format!("{n} rows of {row_bytes} bytes are too many")))?;
-        let storage = vec![0; bytes];
-        let skip = storage.as_ptr().align_offset(LINE).min(LINE);
         Ok(PackedMatrix {
             format,
             n,
             k,
             row_bytes,
-            storage,
-            skip,
+            storage: Storage::new(bytes),
         })
     }
 
@@ -130,8 +122,8 @@ impl PackedMatrix {
     /// If there is no such panel or `rows` has another length.
     pub fn fill(&mut self, panel: usize, rows: &[u8]) {
         let (range, format) = (self.panel_rows(panel), self.format);
-        let (from, len) = (self.skip + panel * self.panel_bytes(), self.panel_bytes());
-        let data = &mut self.storage[from..from + len];
+        let len = self.panel_bytes();
+        let data = &mut self.storage.bytes_mut()[panel * len..][..len];
         PanelMut {
             format,
             rows: range,
@@ -142,16 +134,13 @@ impl PackedMatrix {
 
     /// Every panel, to be filled in any order and by any threads.
     pub fn panels_mut(&mut self) -> impl Iterator<Item = PanelMut<'_>> {
-        let (format, n, skip, bytes) = (self.format, self.n, self.skip, self.bytes());
-        let panel_bytes = self.panel_bytes();
-        self.storage[skip..skip + bytes]
-            .chunks_exact_mut(panel_bytes)
-            .enumerate()
-            .map(move |(i, data)| PanelMut {
-                format,
-                rows: i * PANEL..((i + 1) * PANEL).min(n),
-                data,
-            })
+        let (format, n, panel_bytes) = (self.format, self.n, self.panel_bytes());
+        let panels = self.storage.bytes_mut().chunks_exact_mut(panel_bytes);
+        panels.enumerate().map(move |(i, data)| PanelMut {
+            format,
+            rows: i * PANEL..((i + 1) * PANEL).min(n),
+            data,
+        })
     }
 
     /// Row `i` as f32: the embedding of token `i`.
@@ -168,7 +157,7 @@ impl PackedMatrix {
     /// The bytes of a panel.
     pub(super) fn panel(&self, panel: usize) -> &[u8] {
         let len = self.panel_bytes();
-        &self.storage[self.skip + panel * len..][..len]
+        &self.storage.bytes()[panel * len..][..len]
     }
 
     fn panel_bytes(&self) -> usize {
