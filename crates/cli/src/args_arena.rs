@@ -23,9 +23,15 @@ pub(crate) struct DemoArgs {
     /// How many providers stake (at least 5)
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..=32))]
     pub(crate) providers: u16,
-    /// Your own ONNX classifier instead of the shipped digit model
-    #[arg(long, value_name = "FILE")]
-    pub(crate) model: Option<PathBuf>,
+    /// Another model than the shipped digit classifier: your own ONNX file, `llm` (the shipped language model), or a GGUF file
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// What a language model is asked; may be given more than once [default: three questions]
+    #[arg(long = "prompt", value_name = "TEXT", conflicts_with = "images")]
+    pub(crate) prompts: Vec<String>,
+    /// Most tokens of an answer
+    #[arg(long, value_name = "TOKENS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) max_tokens: u32,
     /// Pictures to classify (PNG); may be given more than once [default: three shipped digits]
     #[arg(long = "image", value_name = "PNG")]
     pub(crate) images: Vec<PathBuf>,

@@ -9,13 +9,16 @@ use gavel_model::preprocess::png_to_input;
 use gavel_model::{Model, shipped};
 use gavel_sim::{DemoOptions, Fault, Input, Scenario, Stages, Workload, run_world, run_world_in};
 
-use super::bench_trace::made_up_inputs;
 use crate::args_arena::{DemoArgs, FaultArg};
+use crate::commands::bench_trace::made_up_inputs;
 use crate::console;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
 use crate::output::{Output, time};
 use crate::prediction::Prediction;
+use gavel_model::llama::TOKENIZER_ASSET;
+
+mod language;
 
 /// The model that is served by default.
 const MODEL: &str = "digits";
@@ -27,7 +30,28 @@ pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
         unused(folder)?;
     }
     let workload = Arc::new(workload(args)?);
-    let faults = faults(&args.faults)?;
+    let speaks = workload.model().header().max_steps > 1;
+    let default = if speaks {
+        Fault::ChangedToken
+    } else {
+        Fault::Weight
+    };
+    let faults = faults(&args.faults, default)?;
+    let language = faults
+        .iter()
+        .find(|f| Fault::of_any_model().all(|any| any != **f));
+    if let Some(fault) = language.filter(|_| !speaks) {
+        return Err(
+            Failure::usage(format!("--fault {fault} is of language models"))
+                .hint(format!("gavel demo --model llm --fault {fault}")),
+        );
+    }
+    if speaks && faults.contains(&Fault::SmallerModel) {
+        return Err(
+            Failure::usage("there is no smaller language model to run instead")
+                .hint("gavel demo --model llm --fault cheaper-quantisation"),
+        );
+    }
     let scenario = Scenario::demo(&DemoOptions {
         seed: args.seed,
         faults: faults.clone(),
@@ -56,7 +80,10 @@ pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
         )]);
     }
     out.facts(&[("ran for", time(start.elapsed()))]);
-    out.next(first_evidence(args).unwrap_or_else(|| next(args, &faults)));
+    out.next(first_evidence(args).unwrap_or_else(|| match speaks {
+        true => language::next(&faults),
+        false => next(args, &faults),
+    }));
     out.json(&report)?;
     match report.holds() {
         true => Ok(Exit::Done),
@@ -77,26 +104,30 @@ fn unused(folder: &Path) -> Result<(), Failure> {
     Err(Failure::new(wrong).expected("a directory that is empty or does not exist"))
 }
 
-/// What the flags ask for; a changed weight where they are silent.
-fn faults(asked: &[FaultArg]) -> Result<Vec<Fault>, Failure> {
+/// What the flags ask for; a default where they are silent.
+fn faults(asked: &[FaultArg], default: Fault) -> Result<Vec<Fault>, Failure> {
     if asked.contains(&FaultArg(None)) && asked.len() > 1 {
         return Err(Failure::usage("--fault none excludes every other fault"));
     }
     if asked.is_empty() {
-        return Ok(vec![Fault::Weight]);
+        return Ok(vec![default]);
     }
     Ok(asked.iter().filter_map(|arg| arg.0).collect())
 }
 
 fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
-    let name = match &args.model {
-        Some(path) => path.display().to_string(),
-        None => MODEL.to_owned(),
-    };
-    let model = files::servable_model(&name)?;
+    let name = args.model.as_deref().unwrap_or(MODEL);
+    let model = files::servable_model(name)?;
+    if model.assets().contains_key(TOKENIZER_ASSET) {
+        return language::workload(args, name, model);
+    }
+    if !args.prompts.is_empty() {
+        return Err(Failure::usage(format!("{name} takes no --prompt"))
+            .expected("a language model: the shipped llm, or a GGUF file"));
+    }
     let max_bytes = EngineOptions::default().max_tensor_bytes;
     let inputs = match args.images.as_slice() {
-        [] => default_inputs(&model, &name, max_bytes)?,
+        [] => default_inputs(&model, name, max_bytes)?,
         images => images
             .iter()
             .map(|path| {
@@ -111,7 +142,7 @@ fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
     let label = |model: &Model, outputs: &[Arc<gavel_numerics::Tensor>]| {
         Prediction::of(model, outputs).map(|found| found.name())
     };
-    Workload::new(short(Path::new(&name)), model, inputs, Box::new(label)).at(&name)
+    Workload::new(short(Path::new(name)), model, inputs, Box::new(label)).at(name)
 }
 
 /// The shipped pictures where the model takes pictures, else values made up.
@@ -151,8 +182,7 @@ fn first_evidence(args: &DemoArgs) -> Option<String> {
 }
 
 fn next(args: &DemoArgs, faults: &[Fault]) -> String {
-    let kinds: Vec<Fault> = Fault::ALL
-        .into_iter()
+    let kinds: Vec<Fault> = Fault::of_any_model()
         .filter(|kind| !faults.contains(kind))
         .collect();
     match (args.no_watcher, kinds.first()) {
