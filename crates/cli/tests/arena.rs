@@ -220,3 +220,57 @@ fn what_cannot_be_meant_is_refused() {
         assert_eq!(gavel(args).status.code(), Some(2), "{args:?}");
     }
 }
+
+#[test]
+fn a_language_model_answers_through_the_market_and_its_liars_are_caught() {
+    for fault in ["changed-token", "cheaper-quantisation"] {
+        let object = json(&[
+            "demo",
+            "--model",
+            "llm",
+            "--prompt",
+            "Tell me a story about a fox.",
+            "--max-tokens",
+            "8",
+            "--fault",
+            fault,
+        ]);
+        assert_eq!(object["conserved"], true);
+        for zero in ["honest_slashed", "wrong_settled", "honest_poorer"] {
+            assert_eq!(object["facts"][zero], 0, "{fault} {zero}");
+        }
+        assert_eq!(object["facts"]["wrong_committed"], 1, "{fault}");
+        let dispute = &object["disputes"][0];
+        assert_eq!(dispute["verdict"], "guilty", "{fault}");
+        let operator = match fault {
+            "changed-token" => "AppendToken",
+            _ => "Embed",
+        };
+        assert_eq!(dispute["isolated"]["operator"], operator);
+        for task in object["tasks"].as_array().unwrap() {
+            assert_eq!(task["state"], "settled");
+            let answer = task["prediction"].as_str().unwrap();
+            assert!(
+                answer.starts_with('\u{201c}') && answer.len() > 12,
+                "{answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn lies_of_language_models_need_one_and_prompts_too() {
+    let refused = |args: &[&str], part: &str| {
+        let output = gavel(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(part), "{args:?}: {stderr}");
+    };
+    refused(
+        &["demo", "--fault", "changed-token"],
+        "is of language models",
+    );
+    refused(&["demo", "--prompt", "hello"], "takes no --prompt");
+    let smaller = ["demo", "--model", "llm", "--fault", "smaller-model"];
+    refused(&smaller, "no smaller language model");
+}

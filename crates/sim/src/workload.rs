@@ -166,6 +166,14 @@ impl Workload {
         self.verb
     }
 
+    /// What a task asks about an input.
+    pub(crate) fn question(&self, name: &str) -> String {
+        match self.verb {
+            "shows" => format!("what does {name} show?"),
+            _ => format!("what is said to {name}?"),
+        }
+    }
+
     /// What a run's outputs say.
     pub(crate) fn label(&self, run: &RunRecord) -> Option<String> {
         (self.label)(&run.model, &run.outputs)

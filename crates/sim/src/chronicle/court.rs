@@ -22,6 +22,8 @@ pub(super) struct DisputeTale {
     index: u64,
     /// Leaf of level 1 that was picked.
     leaf: u64,
+    /// Steps of the disputed result.
+    steps: u32,
     provider: Address,
     /// What was isolated: leaf of level 1, place, and the digest that the provider claims for it.
     claim: Option<(u64, FineIndex, Digest)>,
@@ -208,6 +210,7 @@ impl Chronicle {
             height: header.trace_height,
             index: 0,
             leaf: 0,
+            steps: self.tasks.get(&task).map_or(1, |tale| tale.steps),
             provider: e.provider,
             claim: None,
             moved: true,
@@ -233,7 +236,7 @@ impl Chronicle {
         let points = u64::from(model.header().commit_points.max(1));
         let segment = model.segments().get((tale.leaf % points) as usize);
         match tale.tree {
-            Tree::Level1 => points,
+            Tree::Level1 => points * u64::from(tale.steps),
             Tree::Ops => segment.map_or(1, |s| s.op_count.into()),
             Tree::Live => segment.map_or(1, |s| s.live.len() as u64),
         }
@@ -307,7 +310,11 @@ impl Chronicle {
             d.report.isolated = Some(found);
             d.claim = Some((leaf, place, digest(&e.claimedDigest)));
         });
-        let told = format!("found: the two disagree about {name}, from the same inputs");
+        let step = match model.header().max_steps {
+            1 => String::new(),
+            _ => format!("in step {} ", e.step),
+        };
+        let told = format!("found: {step}the two disagree about {name}, from the same inputs");
         match tx.action {
             "isolateDirect" => vec![
                 Said::Headline(

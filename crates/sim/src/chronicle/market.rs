@@ -16,6 +16,8 @@ pub(super) struct TaskTale {
     pub(super) input_digest: Digest,
     /// Levy that the audit pool kept.
     pub(super) levy: u128,
+    /// Steps of the newest result.
+    pub(super) steps: u32,
 }
 
 impl TaskTale {
@@ -114,10 +116,12 @@ impl Chronicle {
             report,
             input_digest,
             levy: 0,
+            steps: 1,
         };
         self.tasks.insert(task, tale);
+        let question = self.workload.question(&name);
         plain(format!(
-            "posts task {task}: what does {name} show? The price rises from {} to {} tokens in {}",
+            "posts task {task}: {question} The price rises from {} to {} tokens in {}",
             Amount(e.spec.minPrice),
             Amount(e.spec.maxPrice),
             duration(e.spec.rampSeconds.into())
@@ -181,6 +185,7 @@ impl Chronicle {
             Some(true) => expected.clone(),
             _ => own.and_then(|run| self.workload.label(&run)),
         };
+        tale.steps = e.steps;
         tale.report.state = "committed".to_owned();
         if let Some(attempt) = tale.attempt() {
             attempt.prediction.clone_from(&prediction);
