@@ -407,6 +407,76 @@ fn tokens_come_one_by_one_and_a_listener_may_end_the_run() {
 }
 
 #[test]
+fn a_next_turn_takes_over_what_is_computed() {
+    let mut options = LanguageOptions::default();
+    options.threads = 1;
+    let mut engine = LanguageEngine::new(small(), &options, &mut |_| {}).unwrap();
+    let params = SamplingParams {
+        max_new_tokens: 6,
+        temperature: 1.0,
+        repetition: 1.2,
+        ..SamplingParams::default()
+    };
+    let plain = SequenceOptions::default();
+    let mut go_on = |_| ControlFlow::Continue(());
+    let prompt = [4, 5, 6, 7];
+    let first = engine
+        .generate(&prompt, params, &plain, &mut go_on)
+        .unwrap();
+    let whole = [&prompt[..], &first.tokens].concat();
+    // longer, the same, shorter, another from its third token on, another altogether
+    let longer = [&whole[..], &[9, 9]].concat();
+    let turns = [
+        &longer[..],
+        &whole,
+        &whole[..2],
+        &[4, 5, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+        &[8],
+    ];
+    for (turn, computed) in turns.into_iter().zip([9, 9, 1, 2, 0]) {
+        let mut before = engine.open(&prompt, params, &plain).unwrap();
+        while !before.is_finished() {
+            engine.advance(&mut [&mut before]).unwrap();
+        }
+        let mut next = engine.resume(before, turn, params).unwrap();
+        assert_eq!(next.steps(), computed, "{turn:?}");
+        while !next.is_finished() {
+            engine.advance(&mut [&mut next]).unwrap();
+        }
+        let anew = engine.generate(turn, params, &plain, &mut go_on).unwrap();
+        assert_eq!(next.generated(), anew.tokens, "{turn:?}");
+    }
+    let other = LanguageEngine::new(small(), &options, &mut |_| {}).unwrap();
+    let foreign = other.open(&prompt, params, &plain).unwrap();
+    let refused = engine.resume(foreign, &prompt, params);
+    assert!(matches!(refused, Err(LanguageError::Foreign)));
+}
+
+#[test]
+fn a_trace_is_had_without_outputs() {
+    let mut options = LanguageOptions::default();
+    options.threads = 1;
+    let mut engine = LanguageEngine::new(small(), &options, &mut |_| {}).unwrap();
+    let params = SamplingParams {
+        max_new_tokens: 5,
+        ..SamplingParams::default()
+    };
+    let mut go_on = |_| ControlFlow::Continue(());
+    let traced = SequenceOptions::traced();
+    let whole = engine
+        .generate(&[1, 2], params, &traced, &mut go_on)
+        .unwrap();
+    let (verdict, sequence) = engine.check(&[1, 2], &whole.tokens, params, true).unwrap();
+    assert_eq!(verdict, Verdict::Match);
+    assert_eq!(
+        engine.trace(sequence).unwrap(),
+        Some(whole.run.unwrap().trace)
+    );
+    let (_, sequence) = engine.check(&[1, 2], &whole.tokens, params, false).unwrap();
+    assert_eq!(engine.trace(sequence).unwrap(), None);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_words() {
     let model = small();
     let mut options = LanguageOptions::default();

@@ -20,7 +20,7 @@ use super::sequence::{Sequence, SequenceOptions, kv_shape};
 use super::team::Team;
 use super::weights::Weights;
 use crate::clock::Stopwatch;
-use crate::trace::RunOutput;
+use crate::trace::{RunOutput, Trace};
 
 /// How a language model is run. None of it changes a bit of any result.
 #[derive(Clone, Debug)]
@@ -262,6 +262,33 @@ impl LanguageEngine {
             timing.compute += part(spent.saturating_sub(hashing));
         }
         Ok(advances)
+    }
+
+    /// Opens a sequence that takes over the caches of `before`, as far as its tokens begin the prompt: the next turn of a
+    /// conversation. The tokens are those of a sequence that begins anew.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); a sequence of another engine.
+    pub fn resume(
+        &self,
+        before: Sequence,
+        prompt: &[i32],
+        params: SamplingParams,
+    ) -> Result<Sequence, LanguageError> {
+        if before.engine != self.number {
+            return Err(LanguageError::Foreign);
+        }
+        let mut sequence = self.open(prompt, params, &SequenceOptions::default())?;
+        sequence.take_over(before);
+        Ok(sequence)
+    }
+
+    /// The trace of a sequence without its outputs, which hold the whole context. `None` without a trace or a step.
+    ///
+    /// # Errors
+    /// A trace that cannot be built.
+    pub fn trace(&self, sequence: Sequence) -> Result<Option<Trace>, LanguageError> {
+        sequence.into_trace(&self.model.model)
     }
 
     /// Outputs and trace of a sequence: those of the model's graph, run step by step. `None` without a trace or a step.

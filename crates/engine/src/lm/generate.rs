@@ -89,6 +89,28 @@ impl LanguageEngine {
         params: SamplingParams,
         trace: bool,
     ) -> Result<Verification, LanguageError> {
+        let (verdict, sequence) = self.check(prompt, claimed, params, trace)?;
+        Ok(Verification {
+            verdict,
+            timing: sequence.timing(),
+            run: match sequence.difference() {
+                None => self.finish(sequence)?,
+                Some(_) => None,
+            },
+        })
+    }
+
+    /// [`verify`](Self::verify), with the sequence as it was left instead of outputs, which hold the whole context.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn check(
+        &mut self,
+        prompt: &[i32],
+        claimed: &[i32],
+        params: SamplingParams,
+        trace: bool,
+    ) -> Result<(Verdict, Sequence), LanguageError> {
         let steps = (prompt.len() + claimed.len()).saturating_sub(1);
         let options = SequenceOptions {
             trace,
@@ -103,14 +125,7 @@ impl LanguageEngine {
             (None, Some(_)) => Verdict::Match,
             (None, None) => Verdict::GoesOn,
         };
-        Ok(Verification {
-            verdict,
-            timing: sequence.timing(),
-            run: match sequence.difference() {
-                None => self.finish(sequence)?,
-                Some(_) => None,
-            },
-        })
+        Ok((verdict, sequence))
     }
 
     /// Logits after every one of `tokens`, before penalties: a row of the vocabulary's length for each.

@@ -268,29 +268,47 @@ impl Sequence {
         Ok([Tensor::f32(dims, keys)?, Tensor::f32(dims, values)?])
     }
 
+    /// Continues where `before` has the same tokens. The last token of the prompt is computed in any case: what follows it
+    /// is sampled from its row.
+    pub(crate) fn take_over(&mut self, before: Sequence) {
+        let own = self.tokens[..self.prompt].iter();
+        let same = own.zip(before.tokens()).take_while(|(a, b)| a == b).count();
+        self.position = same.min(before.position).min(self.prompt - 1);
+        self.table = before.table;
+    }
+
+    /// The trace. `None` where none was kept or no step was done.
+    ///
+    /// # Errors
+    /// A trace that cannot be built.
+    pub(crate) fn into_trace(mut self, model: &Model) -> Result<Option<Trace>, LanguageError> {
+        let Some(recorder) = self.recorder.take().filter(|_| self.position > 0) else {
+            return Ok(None);
+        };
+        let input_digest = recorder.input_digest();
+        Ok(Some(Trace {
+            level1: Level1::of_model(model.header(), recorder.into_leaves())?,
+            input_digest,
+        }))
+    }
+
     /// Outputs and trace, for a dispute or a commitment. `None` where no trace was kept or no step was done.
     ///
     /// # Errors
     /// A trace that cannot be built.
     pub(crate) fn into_run(
-        mut self,
+        self,
         model: &Model,
         config: &LlamaConfig,
     ) -> Result<Option<RunOutput>, LanguageError> {
-        let Some(recorder) = self.recorder.take() else {
-            return Ok(None);
-        };
-        if self.position == 0 {
+        if self.recorder.is_none() || self.position == 0 {
             return Ok(None);
         }
-        let input_digest = recorder.input_digest();
-        Ok(Some(RunOutput {
-            outputs: self.state(config)?,
-            trace: Trace {
-                level1: Level1::of_model(model.header(), recorder.into_leaves())?,
-                input_digest,
-            },
-            timing: self.timing,
+        let (outputs, timing) = (self.state(config)?, self.timing);
+        Ok(self.into_trace(model)?.map(|trace| RunOutput {
+            outputs,
+            trace,
+            timing,
         }))
     }
 }

@@ -21,6 +21,7 @@ mod math;
 mod movement;
 mod norm;
 mod parallel;
+pub mod peak;
 mod planes;
 mod pool;
 mod rms_norm;
