@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use super::json;
+use super::{json, metered};
 
 /// A point in time of a calendar, as a template may ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,12 +145,10 @@ fn unknown_directive(directive: Option<char>) -> Error {
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.set_unknown_method_callback(method);
     environment.add_filter("tojson", tojson);
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
+    environment.add_function("raise_exception", |state: &State, message: Value| {
+        metered::walk(state, &message)?;
+        Err::<Value, _>(Error::new(ErrorKind::InvalidOperation, message.to_string()))
+    });
 }
 
 /// `strftime_now` of a fixed time, or nothing.
@@ -180,7 +178,15 @@ fn method(
         .filter(|_| value.as_str().is_none())
         .unwrap_or(0);
     state.consume_fuel((bytes / 64 + items) as u64)?;
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
+    arguments
+        .iter()
+        .try_for_each(|argument| metered::walk(state, argument))?;
+    if name == "count" {
+        metered::walk(state, value)?;
+    }
+    let result =
+        minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)?;
+    metered::listed(state, result)
 }
 
 /// As Python's `json.dumps(value, ensure_ascii=False, indent=indent)`: no escapes for HTML.

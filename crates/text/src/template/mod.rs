@@ -5,7 +5,11 @@
 
 mod functions;
 mod json;
+mod metered;
 
+use std::collections::BTreeMap;
+
+use minijinja::machinery::{Instructions, eval, make_string_output};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
@@ -102,6 +106,8 @@ pub struct Conversation<'a> {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     source: String,
+    /// `source` in what the engine knows.
+    plain: String,
 }
 
 impl ChatTemplate {
@@ -116,27 +122,26 @@ impl ChatTemplate {
                 reason: format!("{} bytes (at most {MAX_TEMPLATE})", source.len()),
             });
         }
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()
-            .map_err(template_error)?;
         let mut environment = Environment::new();
-        environment.set_syntax(syntax);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_recursion_limit(RECURSION);
         functions::add(&mut environment);
-        let plain = without_generation_blocks(source)?;
-        with_stack(|| {
-            environment
-                .add_template_owned(NAME, plain)
-                .map_err(template_error)
-        })?;
-        Ok(Self {
+        metered::add(&mut environment);
+        let template = Self {
             environment,
             source: source.to_owned(),
-        })
+            plain: without_generation_blocks(source)?,
+        };
+        with_stack(|| template.compile().map(|_| ()).map_err(template_error))?;
+        Ok(template)
+    }
+
+    fn compile(&self) -> Result<Instructions<'_>, minijinja::Error> {
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()?;
+        metered::compile(NAME, &self.plain, syntax)
     }
 
     /// The template's text.
@@ -194,10 +199,22 @@ impl ChatTemplate {
             };
             let mut environment = self.environment.clone();
             environment.set_fuel(Some(fuel.min(MAX_FUEL)));
-            environment
-                .get_template(NAME)
-                .and_then(|t| t.render(context))
-                .map_err(template_error)
+            let mut text = String::new();
+            let mut out = make_string_output(&mut text);
+            self.compile()
+                .and_then(|instructions| {
+                    eval(
+                        &environment,
+                        &instructions,
+                        context,
+                        &BTreeMap::new(),
+                        &mut out,
+                        AutoEscape::None,
+                    )
+                    .map(|_| ())
+                })
+                .map_err(template_error)?;
+            Ok(text)
         })?;
         if text.len() > MAX_TEXT {
             return Err(TextError::TooLong {

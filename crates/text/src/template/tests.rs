@@ -19,7 +19,7 @@ fn rendered(
 
 /// The text of an expression or statements without a conversation.
 fn run(source: &str) -> String {
-    rendered(source, &[], false).unwrap()
+    rendered(source, &[], false).unwrap_or_else(|e| panic!("{source}: {e}"))
 }
 
 fn failure(source: &str) -> (Option<usize>, String) {
@@ -229,6 +229,42 @@ fn speaks_the_dialect() {
             "21",
         ),
         ("{{ '<&>' }}", "<&>"),
+        (
+            "{{ 1 + 2 * 3 }} {{ 1.5 + 1 }} {{ 7 // 2 }} {{ 7 % 4 }} {{ 2 ** 3 }} {{ -3 + 1 }} {{ 'ab' * 2 }}",
+            "7 2.5 3 3 8 -2 abab",
+        ),
+        (
+            "{{ [1] + [2, 'a'] }} {{ [0] * 3 }} {{ 'abc'[1:] }} {{ 'abc'[-1] }} {{ [1, 2, 3][:-1] }}",
+            "[1, 2, 'a'] [0, 0, 0] bc c [1, 2]",
+        ),
+        (
+            "{{ 1 < 2 and 'a' != 'b' and 2 >= 2 and 'a' <= 'b' and not 3 > 4 }}",
+            "True",
+        ),
+        (
+            "{{ {'a': 1}['a'] }} {{ 'a' in {'a': 1} }} {{ 1 in [1, 2] }} {{ {'b': {'c': [1]}}.b.c[0] }}",
+            "1 True True 1",
+        ),
+        (
+            "{{ x is not defined and none is none and 'a' is string and {} is mapping and 3 is odd }}",
+            "True",
+        ),
+        (
+            "{% for k, v in {'b': 1, 'a': 2} | items %}{{ k }}{{ v }}{% endfor %}{{ dict(a=1).get('a') }}",
+            "b1a21",
+        ),
+        (
+            "{{ ['b', 'a'] | sort | join(', ') }}{{ [1, 1, 2] | unique | list }}{{ [3, 1] | min }}",
+            "a, b[1, 2]1",
+        ),
+        (
+            "{{ x or 'y' }}{{ (1, 2)[0] }}{{ [[1, 2], [3]] | map('length') | list }}{{ 'a-b' | replace('-', '+') }}",
+            "y1[2, 1]a+b",
+        ),
+        (
+            "{% set a, b = [1, 2] %}{{ a ~ b }}{{ messages | length }}{{ none ~ '' }}",
+            "120None",
+        ),
     ] {
         assert_eq!(run(source), want, "{source}");
     }
@@ -280,11 +316,105 @@ fn hostile_templates_end() {
         "{{ [1] | batch(1000000000, 'x') | list }}",
         "{{ messages | tojson(indent=1000000000) }}",
         "{{ 10 ** 10 ** 10 }}",
+        // lists that hold one list twice, and so on
+        "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | length }}",
+        "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l * 2 %}{% endfor %}{{ ns.l | length }}",
+        "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = [*ns.l, *ns.l] %}{% endfor %}{{ ns.l | length }}",
+        "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l | chain(ns.l) %}{% endfor %}{{ ns.l | length }}",
+        "{% set ns = namespace(l=[1]) %}{% for i in range(99999) %}{% set ns.l = ns.l[0:] %}{% endfor %}{{ ns.l }}",
+        "{% set ns = namespace() %}{% set ns.n = ns %}{{ ns }}",
+        "{% set ns = namespace() %}{% set ns.n = [ns] %}{{ ns.n == [ns] }}",
         // output
         "{% for a in range(100000) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' * 10 }}{% endfor %}",
     ] {
         let result = rendered(source, &[user("hi")], false);
         assert!(result.is_err(), "{source}: {:?}", result.map(|t| t.len()));
+    }
+}
+
+/// Every way to look through a value that is small and yet, looked through, larger than the world.
+#[test]
+fn folded_values_do_not_take_forever() {
+    for fold in [
+        "[ns.l, ns.l]",
+        "(ns.l, ns.l)",
+        "{'a': ns.l, 'b': ns.l}",
+        "dict(a=ns.l, b=ns.l)",
+        "namespace(a=ns.l, b=ns.l)",
+        "[ns.l] | zip([ns.l])",
+        "[ns.l, ns.l] | batch(2)",
+    ] {
+        for look in [
+            "{{ ns.l }}",
+            "{{ ns.l == ns.m }}",
+            "{{ ns.l != ns.m }}",
+            "{{ ns.l < ns.m }}",
+            "{{ ns.l in [ns.m] }}",
+            "{{ ns.l not in [ns.m] }}",
+            "{{ [ns.l].count(ns.m) }}",
+            "{{ [ns.l, ns.m] | unique | length }}",
+            "{{ [ns.l, ns.m] | sort | length }}",
+            "{{ [ns.l, ns.m] | max }}",
+            "{{ ns.l ~ '' }}",
+            "{{ [ns.l] | join }}",
+            "{{ ','.join([ns.l]) }}",
+            "{{ '%s' | format(ns.l) }}",
+            "{{ '{}'.format(ns.l) }}",
+            "{{ ns.l | string }}",
+            "{{ ns.l | upper }}",
+            "{{ ns.l | tojson }}",
+            "{{ {ns.l: 1} }}",
+            "{{ {'a': 1}[ns.l] }}",
+            "{{ {'a': 1}.get(ns.l) }}",
+            "{{ ns.l in {'a': 1} }}",
+            "{{ ns.l in 'abc' }}",
+            "{{ ns.l is eq ns.m }}",
+            "{{ ns.l is in [ns.m] }}",
+            "{{ [ns.l] | select('eq', ns.m) | list }}",
+            "{{ [{'a': ns.l}] | selectattr('a', 'eq', ns.m) | list }}",
+            "{{ [{'a': ns.l}] | groupby('a') }}",
+            "{{ [ns.l] | map('string') | list }}",
+            "{{ dict([(ns.l, 1)]) }}",
+            "{{ [{'a': ns.l}, {'a': ns.m}] | sort(attribute='a') }}",
+            "{{ [{'a': ns.l}, {'a': ns.m}] | unique(attribute='a') }}",
+            "{{ {'a': ns.l, 'b': ns.m} | dictsort(by='value') }}",
+            "{{ raise_exception(ns.l) }}",
+            "{{ 'a' | replace(ns.l, ns.m) }}",
+            "{{ ns.l - ns.m }}",
+            "{{ ns.l | int }}",
+            "{{ ns.l | abs }}",
+            "{{ range(ns.l) }}",
+            "{{ ns.l | sum }}",
+            "{{ 'a'[ns.l:] }}",
+            "{{ ns.l | default(ns.m) }}",
+            "{{ ns.l | first | length }}",
+            "{% for x in ns.l %}{{ x }}{% endfor %}",
+            "{% for x in ns.l recursive %}{{ loop(x) }}{% endfor %}",
+            "{% set a, b = ns.l %}{{ a }}",
+            "{{ ns.l.a }}",
+            "{{ ns.l() }}",
+            "{{ ns.l.frob() }}",
+            "{{ ns.l | frob }}",
+            "{{ ns.l is frob }}",
+            "{{ -ns.l }}",
+            "{{ ns.l ** 2 }}",
+            "{{ ns.l % ns.m }}",
+            "{{ '%s' % ns.l }}",
+            "{{ ns.l // 2 }}",
+            "{% if ns.l %}{% endif %}",
+            "{% filter upper %}{{ ns.l }}{% endfilter %}",
+            "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(ns.l) }}",
+            "{{ ns }}",
+            "{{ ns.l | items }}",
+            "{{ ns.l | attr('a') }}",
+        ] {
+            let source = format!(
+                "{{% set ns = namespace(l=[1], m=[1]) %}}{{% for i in range(60) %}}{{% set ns.l = {fold} %}}{{% endfor %}}\
+                 {{% for i in range(60) %}}{{% set ns.m = {} %}}{{% endfor %}}{look}",
+                fold.replace("ns.l", "ns.m")
+            );
+            let _ = rendered(&source, &[], false);
+        }
     }
 }
 
