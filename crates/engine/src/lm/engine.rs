@@ -14,6 +14,7 @@ use super::LanguageError;
 use super::forward::{Buffers, Core, Share};
 use super::live::LivePlan;
 use super::pages::{PagePool, PageTable};
+use super::phases::{Phase, Phases};
 use super::record::Recorder;
 use super::sample::Watch;
 use super::sequence::{Sequence, SequenceOptions, kv_shape};
@@ -70,6 +71,7 @@ pub struct LanguageEngine {
     buffers: Buffers,
     logits: Vec<f32>,
     hashing: AtomicU64,
+    phases: Phases,
 }
 
 impl LanguageEngine {
@@ -106,6 +108,7 @@ impl LanguageEngine {
             buffers: Buffers::default(),
             logits: Vec::new(),
             hashing: AtomicU64::new(0),
+            phases: Phases::default(),
             model,
         })
     }
@@ -128,6 +131,11 @@ impl LanguageEngine {
     /// Bytes of weights that a step of one sequence reads.
     pub fn weight_bytes(&self) -> u64 {
         self.weights.bytes
+    }
+
+    /// Time of each [`Phase`] of the passes since the last call.
+    pub fn take_phases(&mut self) -> [Duration; Phase::ALL.len()] {
+        self.phases.take()
     }
 
     /// Most rows of a pass.
@@ -204,6 +212,7 @@ impl LanguageEngine {
             config: &self.model.config,
             weights: &self.weights,
             hashing: &self.hashing,
+            phases: &self.phases,
         };
         let mut shares: Vec<Share<'_>> = sequences
             .iter_mut()
@@ -235,18 +244,22 @@ impl LanguageEngine {
             let (rows, first, sequence) = (share.rows, share.first_needed, &mut *share.sequence);
             let known = sequence.known;
             let before = sequence.position;
-            for row in 0..rows {
-                let token = (row >= first).then(|| sampled.next()).flatten();
-                if sequence.is_finished() {
-                    continue;
+            self.phases.time(Phase::Sampling, || {
+                for row in 0..rows {
+                    let token = (row >= first).then(|| sampled.next()).flatten();
+                    if sequence.is_finished() {
+                        continue;
+                    }
+                    let token = token.filter(|_| sequence.samples_at(sequence.position));
+                    sequence.step(token, &self.weights.end)?;
                 }
-                let token = token.filter(|_| sequence.samples_at(sequence.position));
-                sequence.step(token, &self.weights.end)?;
-            }
+                Ok::<_, LanguageError>(())
+            })?;
             let hash = Stopwatch::start();
             let steps = sequence.position - before;
             if let Some(recorder) = &mut sequence.recorder {
-                recorder.finish(steps, &self.team)?;
+                self.phases
+                    .time(Phase::Roots, || recorder.finish(steps, &self.team))?;
             }
             hashing += hash.elapsed();
             advances[i] = Advance {

@@ -16,6 +16,7 @@ use gavel_numerics::kernels::{
 };
 
 use super::LanguageError;
+use super::phases::{Phase, Phases};
 use super::record::HashTask;
 use super::sequence::{Sequence, kv_shape};
 use super::team::Team;
@@ -35,6 +36,7 @@ pub(crate) struct Core<'a> {
     pub(crate) weights: &'a Weights,
     /// Nanoseconds that threads have spent on hashing.
     pub(crate) hashing: &'a AtomicU64,
+    pub(crate) phases: &'a Phases,
 }
 
 /// The rows that one sequence brings to a pass: the next ones.
@@ -97,7 +99,8 @@ impl Core<'_> {
         shares: &mut [Share<'_>],
     ) -> Result<(), LanguageError> {
         let mut rows: usize = shares.iter().map(|share| share.rows).sum();
-        self.embed(buffers, shares, rows);
+        let phases = self.phases;
+        phases.time(Phase::Rows, || self.embed(buffers, shares, rows));
         let layers = &self.weights.layers;
         for (l, layer) in layers.iter().enumerate() {
             let reads = [&layer.query, &layer.key, &layer.value];
@@ -109,19 +112,18 @@ impl Core<'_> {
                 rows = self.keep_needed(buffers, shares);
             }
             if rows > 0 {
-                self.attend(buffers, l, shares, rows, last);
+                phases.time(Phase::Attention, || {
+                    self.attend(buffers, l, shares, rows, last);
+                });
             }
             self.output(buffers, layer, l, shares, rows)?;
             if rows == 0 {
                 break;
             }
-            self.norm(
-                buffers,
-                true,
-                &layer.ffn_norm,
-                &[&layer.gate, &layer.up],
-                rows,
-            );
+            phases.time(Phase::Rows, || {
+                let reads = [&layer.gate, &layer.up];
+                self.norm(buffers, true, &layer.ffn_norm, &reads, rows);
+            });
             self.feed_forward(buffers, layer, rows);
         }
         Ok(())
@@ -440,26 +442,33 @@ impl Core<'_> {
                 hashing.extend(recorder.cache_rows(l, own_k, own_v, share.rows));
             }
         }
+        let products = |jobs: &[Job<'_>], hashing| {
+            self.phases
+                .time(Phase::Products, || self.products(rows, jobs, hashing))
+        };
         if rows == 0 {
-            return self.products(0, &[], hashing);
+            return products(&[], hashing);
         }
         let (isa, width) = (self.isa, layer.output.matrix.k());
         let block = self.block(rows);
         let mut parts: Vec<_> = attended.chunks(block * width).collect();
-        self.fill(
-            inputs,
-            width,
-            &[&layer.output],
-            rows,
-            &mut parts,
-            |part, i, writers| {
-                for (r, row) in part.chunks_exact(width).enumerate() {
-                    writers.write(isa, i * block + r, |out| out.copy_from_slice(row));
-                }
-            },
-        );
+        let reads = [&layer.output];
+        self.phases.time(Phase::Rows, || {
+            self.fill(
+                inputs,
+                width,
+                &reads,
+                rows,
+                &mut parts,
+                |part, i, writers| {
+                    for (r, row) in part.chunks_exact(width).enumerate() {
+                        writers.write(isa, i * block + r, |out| out.copy_from_slice(row));
+                    }
+                },
+            );
+        });
         sized(y, rows * layer.output.matrix.n());
-        self.products(rows, &[Job::new(&layer.output, inputs, y)], hashing)
+        products(&[Job::new(&layer.output, inputs, y)], hashing)
     }
 
     fn feed_forward(&self, buffers: &mut Buffers, layer: &Layer, rows: usize) {
@@ -477,26 +486,31 @@ impl Core<'_> {
             Job::new(&layer.gate, inputs, gate),
             Job::new(&layer.up, inputs, up),
         ];
-        self.multiply(rows, &jobs);
+        let phases = self.phases;
+        phases.time(Phase::Products, || self.multiply(rows, &jobs));
         drop(jobs);
         let block = self.block(rows);
         let pairs = gate.chunks(block * hidden).zip(up.chunks(block * hidden));
         let mut parts: Vec<_> = pairs.collect();
-        self.fill(
-            inputs,
-            hidden,
-            &[&layer.down],
-            rows,
-            &mut parts,
-            |(gate, up), i, writers| {
-                let pairs = gate.chunks_exact(hidden).zip(up.chunks_exact(hidden));
-                for (r, (gate, up)) in pairs.enumerate() {
-                    writers.write(isa, i * block + r, |out| swiglu(isa, gate, up, out));
-                }
-            },
-        );
+        let reads = [&layer.down];
+        phases.time(Phase::Rows, || {
+            self.fill(
+                inputs,
+                hidden,
+                &reads,
+                rows,
+                &mut parts,
+                |part, i, writers| {
+                    let pairs = part.0.chunks_exact(hidden).zip(part.1.chunks_exact(hidden));
+                    for (r, (gate, up)) in pairs.enumerate() {
+                        writers.write(isa, i * block + r, |out| swiglu(isa, gate, up, out));
+                    }
+                },
+            );
+        });
         sized(y, rows * layer.down.matrix.n());
-        self.multiply(rows, &[Job::new(&layer.down, inputs, y)]);
+        let jobs = [Job::new(&layer.down, inputs, y)];
+        phases.time(Phase::Products, || self.multiply(rows, &jobs));
     }
 
     /// Products without anything beside them.

@@ -3,6 +3,7 @@
 use gavel_numerics::kernels::{Isa, SamplingParams, filter, penalties, sample};
 
 use super::forward::{Buffers, Core, Share};
+use super::phases::Phase;
 
 /// Most bytes of logits that are held at once.
 const LOGITS_BYTES: usize = 8 << 20;
@@ -45,14 +46,18 @@ impl Core<'_> {
         for (i, (rows, tokens)) in blocks.enumerate() {
             let from = i * most * width..(i * most + rows.len()) * width;
             let (x, y) = (&mut x[from.clone()], &y[from]);
-            self.logits(x, y, inputs, rows.len(), logits);
+            self.phases.time(Phase::Head, || {
+                self.logits(x, y, inputs, rows.len(), logits);
+            });
             let outs = logits.chunks_mut(vocabulary);
             let mut parts: Vec<_> = rows.iter().zip(outs).zip(tokens).enumerate().collect();
-            self.team.each(&mut parts, |(n, ((row, logits), token))| {
-                if let Some(watch) = watch {
-                    watch(i * most + *n, logits);
-                }
-                **token = draw(self.isa, row, logits);
+            self.phases.time(Phase::Sampling, || {
+                self.team.each(&mut parts, |(n, ((row, logits), token))| {
+                    if let Some(watch) = watch {
+                        watch(i * most + *n, logits);
+                    }
+                    **token = draw(self.isa, row, logits);
+                });
             });
         }
         tokens
