@@ -2,6 +2,7 @@
 //! [decode] [repeats]`. Runs with and without a trace alternate.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -107,7 +108,27 @@ fn main() {
             );
         }
     }
-    println!("rss {:.2} GiB", rss());
+    let (start, on) = (Instant::now(), cpu());
+    let options = SequenceOptions::default();
+    let made = engine
+        .generate(
+            &tokens,
+            params,
+            &options,
+            &mut |_| ControlFlow::Continue(()),
+        )
+        .unwrap();
+    let generate = [start.elapsed().as_secs_f64(), cpu() - on];
+    let (start, on) = (Instant::now(), cpu());
+    let checked = engine.verify(&tokens, &made.tokens, params, false).unwrap();
+    let verify = [start.elapsed().as_secs_f64(), cpu() - on];
+    println!(
+        "verify {:?}: {:.3} of generating ({:.3} by processor time); rss {:.2} GiB",
+        checked.verdict,
+        verify[0] / generate[0],
+        verify[1] / generate[1],
+        rss()
+    );
 }
 
 fn report(

@@ -500,6 +500,19 @@ fn what_does_not_fit_is_refused_with_words() {
     }
     let refused = engine.verify(&[1], &[1; 131], params, false);
     assert!(matches!(refused, Err(LanguageError::Steps { .. })));
+    for (claimed, steps) in [(130, Some(1)), (130, None), (0, Some(0)), (0, Some(131))] {
+        let mut options = SequenceOptions::default();
+        (options.claimed, options.steps) = (vec![1; claimed], steps);
+        let refused = engine.open(&[1], params, &options);
+        assert_eq!(
+            matches!(refused, Err(LanguageError::Steps { .. })),
+            claimed == 0,
+            "{claimed} {steps:?}"
+        );
+        options.claimed.push(1);
+        let refused = engine.open(&[1], params, &options);
+        assert!(matches!(refused, Err(LanguageError::Steps { .. })));
+    }
 
     // a sequence that outgrows the cache says so, and gives its pages back
     let endless = engine.generate(&[1], params, &options, &mut |_| ControlFlow::Continue(()));

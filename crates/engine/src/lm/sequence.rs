@@ -83,10 +83,10 @@ impl Sequence {
             });
         }
         let claimed = prompt.len() + options.claimed.len();
-        let steps = options.steps.unwrap_or(claimed.saturating_sub(1).max(1));
-        if !(1..=context).contains(&steps) {
+        let steps = options.steps.unwrap_or(1).max(claimed.saturating_sub(1));
+        if steps > context || options.steps == Some(0) {
             return Err(LanguageError::Steps {
-                steps,
+                steps: options.steps.unwrap_or(steps),
                 most: context,
             });
         }
