@@ -59,6 +59,8 @@ pub const LOG_POLY: [f32; 8] = [
 pub const LOG_SCALE: f32 = 8_388_608.0;
 /// Odd constant of the generator's counter (2^64 over the golden ratio).
 pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// `2^-24`, of which every uniform number is an odd multiple.
+pub(crate) const UNIFORM_STEP: f32 = f32::from_bits(0x3380_0000);
 /// Multipliers of [`mix`].
 pub const MIX: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
 
@@ -207,7 +209,7 @@ pub(crate) fn noise_state(seed: u64, position: u64) -> u64 {
 pub(crate) fn uniform_of(state: u64, token: u64) -> f32 {
     let h = mix(state.wrapping_add(token.wrapping_mul(GOLDEN)));
     let odd = 2 * (h >> 41) + 1;
-    odd as f32 * 2f32.powi(-24)
+    odd as f32 * UNIFORM_STEP
 }
 
 /// Standard Gumbel noise of a seed and two counters: `-log(-log(u))`.

@@ -2,7 +2,10 @@
 //! sampling parameters, ties at every threshold, special values, every instruction set of this machine, 1 and 3 threads.
 #![allow(clippy::unwrap_used)]
 
-use gavel_numerics::kernels::{Isa, PARAMETERS, Parallel, SamplingParams, eval};
+use gavel_numerics::kernels::{
+    AttentionRows, AttentionShape, Isa, KV_PAGE, KvShape, PARAMETERS, Parallel, SamplingParams,
+    Sequential, attention, eval, visible,
+};
 use gavel_numerics::reference::Application;
 use gavel_numerics::{Op, Tensor};
 use proptest::prelude::*;
@@ -150,6 +153,92 @@ fn attention_at_the_edges_of_chunks_pages_and_windows() {
     }
 }
 
+/// A cache of `len` positions: its pages, and what [`KvShape::read`] gives back is what was written.
+fn cache(kv: KvShape, len: usize, seed: u64, rate: u64) -> Vec<Vec<f32>> {
+    let width = kv.row_len();
+    let rows = values(2 * len * width, seed, rate, false);
+    let mut pages = vec![vec![f32::NAN; kv.page_len()]; len.div_ceil(KV_PAGE)];
+    let (mut keys, mut found) = (vec![0.0; width], vec![0.0; width]);
+    for (position, rows) in rows.chunks_exact(2 * width).enumerate() {
+        let (page, slot) = (&mut pages[position / KV_PAGE], position % KV_PAGE);
+        let (key, value) = rows.split_at(width);
+        kv.write(page, slot, key, value);
+        kv.read(page, slot, &mut keys, &mut found);
+        let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same(&keys, key) && same(&found, value));
+    }
+    pages
+}
+
+/// Rows of several sequences at once have the bits of each row alone.
+fn check_rows(shape: AttentionShape, lengths: &[[usize; 2]], window: u64, rate: u64) {
+    let row_len = shape.heads * shape.kv.head_dim;
+    let caches: Vec<_> = (2..)
+        .zip(lengths)
+        .map(|(seed, &[before, rows])| cache(shape.kv, before + rows, seed, rate))
+        .collect();
+    let pages: Vec<Vec<&[f32]>> = caches
+        .iter()
+        .map(|pages| pages.iter().map(Vec::as_slice).collect())
+        .collect();
+    let ranges: Vec<Vec<_>> = lengths
+        .iter()
+        .map(|&[before, rows]| {
+            (before..before + rows)
+                .map(|position| visible(position as u64, window, before + rows))
+                .collect()
+        })
+        .collect();
+    let sequences: Vec<AttentionRows<'_>> = pages
+        .iter()
+        .zip(&ranges)
+        .map(|(pages, ranges)| AttentionRows { pages, ranges })
+        .collect();
+    let rows: usize = ranges.iter().map(Vec::len).sum();
+    let q = values(rows * row_len, 1, rate, false);
+    let mut want = vec![0.0; q.len()];
+    let single = sequences.iter().flat_map(|sequence| {
+        let pages = sequence.pages;
+        sequence
+            .ranges
+            .chunks(1)
+            .map(move |ranges| AttentionRows { pages, ranges })
+    });
+    for ((sequence, q), out) in single
+        .zip(q.chunks_exact(row_len))
+        .zip(want.chunks_exact_mut(row_len))
+    {
+        attention(Isa::scalar(), &Sequential, shape, &[sequence], q, out);
+    }
+    for isa in Isa::available() {
+        for threads in [1, 3] {
+            let mut found = vec![0.0; q.len()];
+            attention(isa, &Threads(threads), shape, &sequences, &q, &mut found);
+            let differs = (0..q.len()).find(|&i| found[i].to_bits() != want[i].to_bits());
+            assert_eq!(
+                differs, None,
+                "{shape:?} {lengths:?} {window} {isa:?} x{threads}"
+            );
+        }
+    }
+}
+
+#[test]
+fn many_rows_are_as_one_at_the_edges_of_chunks_and_pages() {
+    for (heads, kv_heads, head_dim) in [(4, 4, 8), (8, 1, 16), (7, 1, 20), (24, 2, 4), (30, 1, 8)] {
+        let shape = AttentionShape {
+            kv: KvShape { kv_heads, head_dim },
+            heads,
+            scale: 0.3,
+        };
+        for window in [0, 1, 30, 64, 256, 300] {
+            check_rows(shape, &[[0, 70]], window, 0);
+            check_rows(shape, &[[250, 20], [0, 1], [500, 40]], window, 0);
+            check_rows(shape, &[[63, 2], [255, 3], [511, 1]], window, 500);
+        }
+    }
+}
+
 fn tokens(len: usize, vocabulary: usize, seed: u64) -> Tensor {
     let mut words = Words(seed | 1);
     let token = |word: u64| word as i32 % (vocabulary as i32 + 1) - 1;
@@ -260,6 +349,23 @@ proptest! {
         let (keys, values) = (tensor(&[context, width], 2, rate), tensor(&[context, width], 3, rate));
         let position = scalar(at.index(context as usize) as u64);
         check(&attention_op(dim, kv_heads * group, kv_heads, window), &[&q, &keys, &values, &position], 3);
+    }
+
+    #[test]
+    fn many_rows_are_as_one(
+        head_dim in 1usize..40,
+        kv_heads in 1usize..4,
+        group in 1usize..20,
+        lengths in prop::collection::vec([0usize..400, 0usize..30], 0..4),
+        window in prop_oneof![Just(0u64), 1u64..300],
+        rate in prop_oneof![3 => Just(0u64), 1 => Just(3000)],
+    ) {
+        let shape = AttentionShape {
+            kv: KvShape { kv_heads, head_dim },
+            heads: kv_heads * group,
+            scale: 0.3,
+        };
+        check_rows(shape, &lengths, window, rate);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::simd::{Kernel, Simd};
 use super::tile::{TileJob, tile};
-use crate::scalar::{LOG_LOW, LOG_SHIFT};
+use crate::scalar::{GOLDEN, LOG_LOW, LOG_SHIFT, MIX, UNIFORM_STEP};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -96,6 +96,18 @@ impl Simd for Avx2 {
         forward!(_mm256_or_ps(a, b))
     }
     #[inline(always)]
+    fn greater(self, a: __m256, b: __m256) -> __m256 {
+        forward!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn lesser(self, a: __m256, b: __m256) -> __m256 {
+        forward!(_mm256_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+    }
+    #[inline(always)]
     fn exp2_integral(self, n: __m256) -> __m256 {
         forward!({
             let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
@@ -119,6 +131,21 @@ impl Simd for Avx2 {
         forward!(_mm256_movemask_ps(mask) != 0)
     }
     #[inline(always)]
+    fn uniform(self, state: u64, first: u64) -> __m256 {
+        forward!({
+            let counter = state.wrapping_add(first.wrapping_mul(GOLDEN));
+            let low = upper_bits(counter);
+            let high = upper_bits(counter.wrapping_add(GOLDEN.wrapping_mul(4)));
+            let lower_halves = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+            let k = _mm256_blend_epi32::<0b1111_0000>(
+                _mm256_permutevar8x32_epi32(low, lower_halves),
+                _mm256_permutevar8x32_epi32(high, lower_halves),
+            );
+            let odd = _mm256_or_si256(_mm256_slli_epi32::<1>(k), _mm256_set1_epi32(1));
+            _mm256_mul_ps(_mm256_cvtepi32_ps(odd), _mm256_set1_ps(UNIFORM_STEP))
+        })
+    }
+    #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {
         // SAFETY: the caller's promise is the callee's.
         unsafe {
@@ -129,5 +156,52 @@ impl Simd for Avx2 {
                 _ => tile::<Self, 1, 2>(self, job),
             }
         }
+    }
+}
+
+/// The upper 23 bits of `mix(counter + i * GOLDEN)` for i from 0 to 3.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn upper_bits(counter: u64) -> __m256i {
+    const STEPS: [u64; 4] = [0, GOLDEN, GOLDEN.wrapping_mul(2), GOLDEN.wrapping_mul(3)];
+    // SAFETY: the caller's promise; the steps are a vector long.
+    unsafe {
+        let steps = _mm256_loadu_si256(STEPS.as_ptr().cast());
+        let counters = _mm256_add_epi64(_mm256_set1_epi64x(counter.cast_signed()), steps);
+        _mm256_srli_epi64::<41>(mix(counters))
+    }
+}
+
+/// [`crate::scalar::mix`] of each word.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn mix(z: __m256i) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let z = multiplied(_mm256_xor_si256(z, _mm256_srli_epi64::<30>(z)), MIX[0]);
+        let z = multiplied(_mm256_xor_si256(z, _mm256_srli_epi64::<27>(z)), MIX[1]);
+        _mm256_xor_si256(z, _mm256_srli_epi64::<31>(z))
+    }
+}
+
+/// Each word times `factor`, modulo 2^64, by halves.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn multiplied(z: __m256i, factor: u64) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let low = _mm256_set1_epi64x(factor.cast_signed());
+        let high = _mm256_set1_epi64x((factor >> 32).cast_signed());
+        let cross = _mm256_add_epi64(
+            _mm256_mul_epu32(z, high),
+            _mm256_mul_epu32(_mm256_srli_epi64::<32>(z), low),
+        );
+        _mm256_add_epi64(_mm256_mul_epu32(z, low), _mm256_slli_epi64::<32>(cross))
     }
 }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::simd::{Kernel, Simd};
 use super::tile::{TileJob, tile};
-use crate::scalar::{LOG_LOW, LOG_SHIFT};
+use crate::scalar::{GOLDEN, LOG_LOW, LOG_SHIFT, MIX, UNIFORM_STEP};
 
 /// Proof that the CPU has AVX-512F.
 #[derive(Clone, Copy)]
@@ -102,6 +102,22 @@ impl Simd for Avx512 {
         )))
     }
     #[inline(always)]
+    fn greater(self, a: __m512, b: __m512) -> __m512 {
+        forward!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn lesser(self, a: __m512, b: __m512) -> __m512 {
+        forward!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn scale_by_power(self, p: __m512, n: __m512) -> __m512 {
+        forward!(_mm512_scalef_ps(p, n))
+    }
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+    }
+    #[inline(always)]
     fn exp2_integral(self, n: __m512) -> __m512 {
         forward!({
             let biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
@@ -125,6 +141,17 @@ impl Simd for Avx512 {
         mask != 0
     }
     #[inline(always)]
+    fn uniform(self, state: u64, first: u64) -> __m512 {
+        forward!({
+            let counter = state.wrapping_add(first.wrapping_mul(GOLDEN));
+            let low = upper_bits(counter);
+            let high = upper_bits(counter.wrapping_add(GOLDEN.wrapping_mul(8)));
+            let k = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+            let odd = _mm512_or_si512(_mm512_slli_epi32::<1>(k), _mm512_set1_epi32(1));
+            _mm512_mul_ps(_mm512_cvtepi32_ps(odd), _mm512_set1_ps(UNIFORM_STEP))
+        })
+    }
+    #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {
         // SAFETY: the caller's promise is the callee's.
         unsafe {
@@ -135,5 +162,60 @@ impl Simd for Avx512 {
                 _ => tile::<Self, 1, 2>(self, job),
             }
         }
+    }
+}
+
+/// The upper 23 bits of `mix(counter + i * GOLDEN)` for i from 0 to 7.
+///
+/// # Safety
+/// The CPU has AVX-512F.
+#[inline(always)]
+unsafe fn upper_bits(counter: u64) -> __m256i {
+    const STEPS: [u64; 8] = {
+        let mut steps = [0u64; 8];
+        let mut i = 1;
+        while i < 8 {
+            steps[i] = steps[i - 1].wrapping_add(GOLDEN);
+            i += 1;
+        }
+        steps
+    };
+    // SAFETY: the caller's promise; the steps are a vector long.
+    unsafe {
+        let steps = _mm512_loadu_si512(STEPS.as_ptr().cast());
+        let counters = _mm512_add_epi64(_mm512_set1_epi64(counter.cast_signed()), steps);
+        _mm512_cvtepi64_epi32(_mm512_srli_epi64::<41>(mix(counters)))
+    }
+}
+
+/// [`crate::scalar::mix`] of each word.
+///
+/// # Safety
+/// The CPU has AVX-512F.
+#[inline(always)]
+unsafe fn mix(z: __m512i) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let z = multiplied(_mm512_xor_si512(z, _mm512_srli_epi64::<30>(z)), MIX[0]);
+        let z = multiplied(_mm512_xor_si512(z, _mm512_srli_epi64::<27>(z)), MIX[1]);
+        _mm512_xor_si512(z, _mm512_srli_epi64::<31>(z))
+    }
+}
+
+/// Each word times `factor`, modulo 2^64, by halves.
+///
+/// # Safety
+/// The CPU has AVX-512F.
+#[inline(always)]
+unsafe fn multiplied(z: __m512i, factor: u64) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let low = _mm512_set1_epi64(factor.cast_signed());
+        let high = _mm512_set1_epi64((factor >> 32).cast_signed());
+        let cross = _mm512_add_epi64(
+            _mm512_mul_epu32(z, high),
+            _mm512_mul_epu32(_mm512_srli_epi64::<32>(z), low),
+        );
+        _mm512_add_epi64(_mm512_mul_epu32(z, low), _mm512_slli_epi64::<32>(cross))
     }
 }

@@ -21,9 +21,7 @@ pub(super) fn min<S: Simd>(s: S, a: S::F, b: S::F) -> S::F {
 /// `x` brought between two constants that are not zero; NaN stays.
 #[inline(always)]
 fn clamp<S: Simd>(s: S, x: S::F, low: f32, high: f32) -> S::F {
-    let (low, high) = (s.splat(low), s.splat(high));
-    let x = s.select(s.lt(x, low), low, x);
-    s.select(s.lt(high, x), high, x)
+    s.lesser(s.splat(high), s.greater(s.splat(low), x))
 }
 
 /// `c[0] + x * (c[1] + x * (...))`, each step one fma.
@@ -45,12 +43,7 @@ pub(super) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let n = s.sub(s.fma(x, s.splat(scalar::LOG2_E), magic), magic);
     let r = s.fma(n, s.splat(scalar::NEG_LN2_HIGH), x);
     let r = s.fma(n, s.splat(scalar::NEG_LN2_LOW), r);
-    let p = horner(s, r, &scalar::EXP_POLY);
-    let half = s.sub(s.fma(n, s.splat(0.5), magic), magic);
-    s.mul(
-        s.mul(p, s.exp2_integral(half)),
-        s.exp2_integral(s.sub(n, half)),
-    )
+    s.scale_by_power(horner(s, r, &scalar::EXP_POLY), n)
 }
 
 /// Logistic function, as [`scalar::sigmoid`]; a NaN need not be canonical.

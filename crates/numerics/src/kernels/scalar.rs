@@ -93,6 +93,14 @@ impl Simd for Scalar {
         zip(a, b, |x, y| f32::from_bits(x.to_bits() | y.to_bits()))
     }
     #[inline(always)]
+    fn greater(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| if x > y { x } else { y })
+    }
+    #[inline(always)]
+    fn lesser(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |x, y| if x < y { x } else { y })
+    }
+    #[inline(always)]
     fn exp2_integral(self, n: Lanes) -> Lanes {
         map(n, |x| {
             f32::from_bits(((x as i32).wrapping_add(127) as u32) << 23)

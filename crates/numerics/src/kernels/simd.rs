@@ -59,9 +59,26 @@ pub(super) trait Simd: Copy {
     fn bit_and(self, a: Self::F, b: Self::F) -> Self::F;
     /// Bitwise or of the representations.
     fn bit_or(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a > b ? a : b`
+    fn greater(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a < b ? a : b`
+    fn lesser(self, a: Self::F, b: Self::F) -> Self::F;
     /// `2^n` for integral `n` in `-126 ..= 127`; unspecified elsewhere.
     fn exp2_integral(self, n: Self::F) -> Self::F;
-
+    /// `p * 2^n`, rounded once, for p between 1/2 and 2 and integral n in `-151 ..= 129`; NaN where either is.
+    #[inline(always)]
+    fn scale_by_power(self, p: Self::F, n: Self::F) -> Self::F {
+        // two factors: `2^n` itself may not be a normal number; the first product is exact
+        let magic = self.splat(crate::scalar::MAGIC);
+        let half = self.sub(self.fma(n, self.splat(0.5), magic), magic);
+        self.mul(
+            self.mul(p, self.exp2_integral(half)),
+            self.exp2_integral(self.sub(n, half)),
+        )
+    }
+    /// Asks for the cache line at `p`, which need not be readable.
+    #[inline(always)]
+    fn prefetch(self, _p: *const f32) {}
     /// `(k, m)` with `x = 2^k * m` and `sqrt(1/2) <= m < sqrt(2)` for a normal positive x; unspecified elsewhere.
     fn split_exponent(self, x: Self::F) -> (Self::F, Self::F);
     /// Whether the mask holds in any lane.

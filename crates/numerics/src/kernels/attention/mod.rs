@@ -18,6 +18,11 @@ use tile::{ScoreJob, ValueJob, tile_positions, tile_rows};
 
 /// Elements of one chain (order C256).
 const CHUNK: usize = 256;
+/// Rows that a task has at most, if one position has no more: tiles of 12, 12 and 4 waste none of 7 queries per KV head,
+/// and none of 8 or 6 of 3 or 4 positions.
+const ROWS: usize = 28;
+/// Positions of a task at most: the more, the more its rows' ranges differ.
+const POSITIONS: usize = 12;
 /// Multiplications below which a part is not worth handing to another thread.
 const GRAIN: usize = 1 << 18;
 
@@ -79,9 +84,12 @@ pub fn attention(
         "rows of queries"
     );
     sequences.iter().for_each(|s| s.check(shape.kv));
-    // tasks: a KV head and as many rows as make a tile
+    if out.is_empty() {
+        return;
+    }
+    // tasks: a KV head and rows of several positions
     let group = shape.heads / kv_heads;
-    let positions = (ROWS / group).max(1);
+    let positions = (ROWS / group).clamp(1, POSITIONS);
     let mut tasks = Vec::new();
     let (mut first_row, mut products) = (0, 0);
     for sequence in sequences {
@@ -113,9 +121,6 @@ pub fn attention(
         }
     });
 }
-
-/// Rows that a task has at least, where there are so many: those of the largest tile.
-const ROWS: usize = 12;
 
 impl AttentionRows<'_> {
     fn check(&self, kv: KvShape) {
@@ -215,48 +220,44 @@ impl Part<'_> {
         (row / group * self.shape.heads + head) * dim
     }
 
+    /// From the first position that any of the rows sees to the last.
+    #[inline(always)]
+    fn seen(&self, rows: Range<usize>) -> Range<usize> {
+        let group = self.group();
+        self.ranges[rows.start / group].start..self.ranges[(rows.end - 1) / group].end
+    }
+
     /// Scores of all rows at all positions between the first and the last that any row sees.
     #[inline(always)]
     fn score<S: Simd>(&self, s: S, queries: &mut [f32], rows: &mut Rows<'_>) {
         let dim = self.shape.kv.head_dim;
         let count = self.ranges.len() * self.group();
-        // queries of a tile side by side; rows that do not exist are 0
-        let mut row = 0;
-        while row < count {
-            let wide = tile_rows::<S>(count - row);
-            let packed = &mut queries[row * dim..(row + wide) * dim];
-            for r in 0..wide {
-                let column = packed[r..].iter_mut().step_by(wide);
-                if row + r < count {
-                    let at = self.row_at(row + r);
-                    for (to, from) in column.zip(&self.q[at..at + dim]) {
-                        *to = *from;
-                    }
-                } else {
-                    column.for_each(|to| *to = 0.0);
-                }
-            }
-            row += wide;
+        // rows that do not exist are 0
+        queries[count * dim..].fill(0.0);
+        for (row, query) in queries.chunks_exact_mut(dim).take(count).enumerate() {
+            query.copy_from_slice(&self.q[self.row_at(row)..][..dim]);
         }
-        let (start, end) = (self.ranges[0].start, self.ranges[self.ranges.len() - 1].end);
+        let Range { start, end } = self.seen(0..count);
         if start == end {
             return;
         }
         for page_start in (rows.base..end).step_by(KV_PAGE) {
             let page = self.pages[page_start / KV_PAGE];
-            let from = start.max(page_start) - page_start;
-            let to = end.min(page_start + KV_PAGE) - page_start;
             let mut row = 0;
             while row < count {
                 let wide = tile_rows::<S>(count - row);
                 let positions = tile_positions::<S>(wide);
+                let own = self.seen(row..count.min(row + wide));
+                let from = own.start.max(page_start) - page_start;
+                let to = own.end.clamp(page_start, page_start + KV_PAGE) - page_start;
                 for slot in (from / positions * positions..to).step_by(positions) {
                     for k in (0..dim).step_by(CHUNK) {
                         let depth = (dim - k).min(CHUNK);
                         let keys = &page[self.shape.kv.key(self.head, slot) + k * KV_BLOCK..];
                         let at = row * rows.stride + page_start - rows.base + slot;
                         let job = ScoreJob {
-                            queries: queries[row * dim + k * wide..(row + wide) * dim].as_ptr(),
+                            queries: queries[row * dim + k..(row + wide) * dim].as_ptr(),
+                            query_row: dim,
                             depth,
                             keys: keys.as_ptr(),
                             block: dim * KV_BLOCK,
@@ -302,8 +303,7 @@ impl Part<'_> {
         let padded = kv.padded_dim();
         rows.sums.fill(0.0);
         rows.chain.fill(0.0);
-        let end = self.ranges[self.ranges.len() - 1].end;
-        let mut at = self.ranges[0].start;
+        let Range { start: mut at, end } = self.seen(0..self.ranges.len() * group);
         while at < end {
             let mut next = end.min((at / KV_PAGE + 1) * KV_PAGE);
             for (i, range) in self.ranges.iter().enumerate() {
@@ -322,9 +322,9 @@ impl Part<'_> {
             let count = self.ranges.partition_point(|r| r.start <= at) * group;
             let mut row = self.ranges.partition_point(|r| r.end <= at) * group;
             while row < count {
-                // the tile's last rows may be some that have not started, whose chains begin anew when they do
                 let wide = tile_rows::<S>(count - row);
                 let weights = row * rows.stride + at - rows.base;
+                // a tile's last rows may be some that have not started, whose chains begin anew when they do
                 let job = ValueJob {
                     weights: rows.scores[weights..][..(wide - 1) * rows.stride + next - at]
                         .as_ptr(),
@@ -411,7 +411,7 @@ fn weights<S: Simd>(s: S, scores: &mut [f32]) -> f32 {
         for (v, best) in best.iter_mut().enumerate().take(vecs) {
             // SAFETY: vector `v` lies inside the block.
             let x = unsafe { s.load(block.as_ptr().add(v * S::LANES)) };
-            *best = s.select(s.lt(*best, x), x, *best);
+            *best = s.greater(x, *best);
         }
     }
     let mut lanes = [f32::NEG_INFINITY; REDUCTION_LANES];

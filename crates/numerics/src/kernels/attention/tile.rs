@@ -19,8 +19,10 @@ pub(super) fn tile_positions<S: Simd>(rows: usize) -> usize {
 
 /// Operands of a tile of scores.
 pub(super) struct ScoreJob {
-    /// Queries, row by row within each `k`.
+    /// Element `k = 0` of the first query.
     pub(super) queries: *const f32,
+    /// Values between queries.
+    pub(super) query_row: usize,
     /// Chain length: at most 256.
     pub(super) depth: usize,
     /// Key `k = 0` at the first position.
@@ -66,17 +68,19 @@ unsafe fn score_tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Score
         let mut key = [s.splat(0.0); NV];
         for (v, lanes) in key.iter_mut().enumerate() {
             let at = v * S::LANES;
+            let at = keys.wrapping_add(at / KV_BLOCK * job.block + at % KV_BLOCK);
             // SAFETY: inside the tile's positions by the caller's promise.
-            *lanes = unsafe { s.load(keys.add(at / KV_BLOCK * job.block + at % KV_BLOCK)) };
+            *lanes = unsafe { s.load(at) };
+            s.prefetch(at.wrapping_add(NV * S::LANES / KV_BLOCK * job.block));
         }
         for (r, row) in acc.iter_mut().enumerate() {
             // SAFETY: R queries by the caller's promise.
-            let q = s.splat(unsafe { *queries.add(r) });
+            let q = s.splat(unsafe { *queries.add(r * job.query_row) });
             for (v, t) in row.iter_mut().enumerate() {
                 *t = s.fma(q, key[v], *t);
             }
         }
-        queries = queries.wrapping_add(R);
+        queries = queries.wrapping_add(1);
         keys = keys.wrapping_add(KV_BLOCK);
     }
     if job.add {
@@ -129,49 +133,53 @@ pub(super) struct ValueJob {
 pub(super) unsafe fn values<S: Simd>(s: S, rows: usize, job: &ValueJob) {
     let mut column = 0;
     while column < job.value_row {
-        let vectors = (job.value_row - column) / S::LANES;
+        let left = (job.value_row - column) / S::LANES;
+        let wide = [8, 4, 2]
+            .into_iter()
+            .find(|&n| n <= left && n <= most_vectors::<S>(rows))
+            .unwrap_or(1);
         // SAFETY: the columns left are at least as many as the tile's; the rest is the caller's promise.
         unsafe {
-            let wide = match rows {
-                12 if S::TILE_ROWS >= 12 => value_columns::<S, 12, 2>(s, job, column),
-                8 if S::TILE_ROWS >= 8 => value_columns::<S, 8, 2>(s, job, column),
-                6 if S::TILE_ROWS >= 6 => value_columns::<S, 6, 2>(s, job, column),
-                4 => value_columns::<S, 4, 2>(s, job, column),
-                2 if vectors >= 4 => value_tile::<S, 2, 4>(s, job, column),
-                2 => value_columns::<S, 2, 2>(s, job, column),
-                _ if vectors >= 4 => value_tile::<S, 1, 4>(s, job, column),
-                _ => value_columns::<S, 1, 2>(s, job, column),
-            };
-            column += wide * S::LANES;
+            match rows {
+                12 if S::TILE_ROWS >= 12 => value_columns::<S, 12>(s, wide, job, column),
+                8 if S::TILE_ROWS >= 8 => value_columns::<S, 8>(s, wide, job, column),
+                6 if S::TILE_ROWS >= 6 => value_columns::<S, 6>(s, wide, job, column),
+                4 => value_columns::<S, 4>(s, wide, job, column),
+                2 => value_columns::<S, 2>(s, wide, job, column),
+                _ => value_columns::<S, 1>(s, wide, job, column),
+            }
         }
+        column += wide * S::LANES;
     }
 }
 
-/// [`value_tile`] of NV vectors, or of one where no more are left. A row is a multiple of [`KV_BLOCK`] values, so that
-/// happens with the widest vectors only.
+/// Vectors per row of a tile of values at most: as many as the sums of all rows leave registers for.
+const fn most_vectors<S: Simd>(rows: usize) -> usize {
+    let most = S::TILE_ROWS * S::TILE_VECS / rows;
+    if most < 8 { most } else { 8 }
+}
+
+/// [`value_tile`] of `wide` vectors.
 #[inline(always)]
-unsafe fn value_columns<S: Simd, const R: usize, const NV: usize>(
-    s: S,
-    job: &ValueJob,
-    column: usize,
-) -> usize {
+unsafe fn value_columns<S: Simd, const R: usize>(s: S, wide: usize, job: &ValueJob, column: usize) {
     // SAFETY: the caller's promise is the callee's.
     unsafe {
-        if S::LANES * NV > KV_BLOCK && job.value_row - column < S::LANES * NV {
-            value_tile::<S, R, 1>(s, job, column)
-        } else {
-            value_tile::<S, R, NV>(s, job, column)
+        match wide {
+            8 if most_vectors::<S>(R) >= 8 => value_tile::<S, R, 8>(s, job, column),
+            4 if most_vectors::<S>(R) >= 4 => value_tile::<S, R, 4>(s, job, column),
+            2 if most_vectors::<S>(R) >= 2 => value_tile::<S, R, 2>(s, job, column),
+            _ => value_tile::<S, R, 1>(s, job, column),
         }
     }
 }
 
-/// The columns `column .. column + NV * LANES`; returns NV.
+/// The columns `column .. column + NV * LANES`.
 #[inline(always)]
 unsafe fn value_tile<S: Simd, const R: usize, const NV: usize>(
     s: S,
     job: &ValueJob,
     column: usize,
-) -> usize {
+) {
     let mut acc = [[s.splat(0.0); NV]; R];
     let sum = |r: usize, v: usize| {
         job.sums
@@ -207,5 +215,4 @@ unsafe fn value_tile<S: Simd, const R: usize, const NV: usize>(
             unsafe { s.store(sum(r, v), *t) };
         }
     }
-    NV
 }

@@ -85,3 +85,53 @@ fn first_largest<S: Simd>(s: S, x: &[f32]) -> usize {
     }
     i + x[i..].iter().position(|&v| v >= best).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scalar;
+
+    /// Whether vectors have the bits of the scalar functions for these counters, and for `2k + 1` times `2^-24`.
+    struct Compare {
+        state: u64,
+        first: u64,
+        k: u32,
+    }
+
+    impl Kernel for Compare {
+        type Out = bool;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> bool {
+            let mut found = [0.0f32; 16];
+            let uniform = s.uniform(self.state, self.first);
+            // SAFETY: no more than 16 lanes.
+            unsafe { s.store(found.as_mut_ptr(), uniform) };
+            let counters = (0..S::LANES as u64).map(|i| self.first.wrapping_add(i));
+            let same = counters
+                .zip(found)
+                .all(|(i, u)| u.to_bits() == scalar::uniform_of(self.state, i).to_bits());
+            let mut odd = [0.0f32; 16];
+            for (i, u) in (self.k..).zip(&mut odd) {
+                *u = (2 * i + 1) as f32 * scalar::UNIFORM_STEP;
+            }
+            // SAFETY: no more than 16 lanes.
+            unsafe { s.store(found.as_mut_ptr(), math::gumbel(s, s.load(odd.as_ptr()))) };
+            let noise = |u: f32| -scalar::log(-scalar::log(u));
+            let mut lanes = odd.into_iter().zip(found).take(S::LANES);
+            same && lanes.all(|(u, g)| g.to_bits() == noise(u).to_bits())
+        }
+    }
+
+    #[test]
+    fn noise_has_the_bits_of_the_scalar_function_for_every_uniform_number() {
+        for isa in Isa::available() {
+            for k in (0..1 << 23).step_by(4) {
+                let state = scalar::mix(k.into());
+                let first = state.rotate_left(20);
+                let k = k.min((1 << 23) - 16);
+                assert!(isa.run(Compare { state, first, k }), "{isa:?} {k}");
+            }
+        }
+    }
+}
