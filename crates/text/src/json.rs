@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tokenizers::{DecoderWrapper, ModelWrapper};
+use tokenizers::{DecoderWrapper, Encoding, ModelWrapper};
 
 use crate::TextError;
 use crate::byte_level::ByteLevel;
@@ -84,24 +84,9 @@ impl Json {
                 .get_ids()
                 .to_vec());
         }
-        let tokenizer = self.as_text.get_or_init(|| {
-            let mut tokenizer = self.tokenizer.clone();
-            tokenizer.set_encode_special_tokens(true);
-            tokenizer
-        });
-        let plain = tokenizer.encode(text, false).map_err(json_error)?;
-        // the model itself may know the name, as a word
-        let named = plain
-            .get_ids()
-            .iter()
-            .find(|id| self.control.contains(id) && Some(**id) != self.unknown);
-        if let Some(&id) = named {
-            return Err(TextError::ControlFromText(
-                tokenizer.id_to_token(id).unwrap_or_default(),
-            ));
-        }
+        let plain = self.encode_plain(text)?;
         let whole = if add {
-            tokenizer
+            self.tokenizer
                 .post_process(plain, None, true)
                 .map_err(json_error)?
         } else {
@@ -110,47 +95,62 @@ impl Json {
         Ok(whole.get_ids().to_vec())
     }
 
+    /// With the names of control tokens as text.
+    fn encode_plain(&self, text: &str) -> Result<Encoding, TextError> {
+        let tokenizer = self.as_text.get_or_init(|| {
+            let mut tokenizer = self.tokenizer.clone();
+            tokenizer.set_encode_special_tokens(true);
+            tokenizer
+        });
+        let plain = tokenizer.encode(text, false).map_err(json_error)?;
+        // the model itself may know the name, as a word
+        let mut found = plain.get_ids().iter().zip(plain.get_offsets());
+        match found.find(|(id, (start, end))| self.is_control(**id, text.get(*start..*end))) {
+            Some((&id, _)) => Err(TextError::ControlFromText(
+                tokenizer.id_to_token(id).unwrap_or_default(),
+            )),
+            None => Ok(plain),
+        }
+    }
+
+    /// Whether a token found in a range of a text steers the model; the unknown one only where the text names it.
+    fn is_control(&self, id: u32, found: Option<&str>) -> bool {
+        self.control.contains(&id)
+            && (Some(id) != self.unknown
+                || found.map(str::trim) == self.tokenizer.id_to_token(id).as_deref())
+    }
+
     /// See [`Tokenizer::encode_protected`].
     pub(crate) fn encode_protected(
         &self,
         text: &str,
         protected: &[usize],
     ) -> Result<Vec<u32>, TextError> {
-        // the whole text at once, unless that finds a control token in what is protected: then that is cut
-        // there, character by character, and no longer found
-        let mut cuts = vec![0, text.len()];
-        // honest text needs one round; a name within a name, and so on, is hostile
-        for _ in 0..8 {
-            let mut ids = Vec::new();
-            let mut bad = Vec::new();
-            for pair in cuts.windows(2) {
-                let (start, part) = (pair[0], &text[pair[0]..pair[1]]);
-                let encoding = self.tokenizer.encode(part, false).map_err(json_error)?;
-                for (&id, &(from, to)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-                    let range = start + from..start + to;
-                    if self.control.contains(&id)
-                        && Some(id) != self.unknown
-                        && holds(protected, &range)
-                    {
-                        bad.push(range);
-                    }
-                }
-                ids.extend_from_slice(encoding.get_ids());
-            }
-            if bad.is_empty() {
-                return Ok(ids);
-            }
-            for range in bad {
-                let first = protected.partition_point(|&at| at < range.start);
-                for &at in protected[first..].iter().take_while(|&&at| at < range.end) {
-                    let after = at + text[at..].chars().next().map_or(0, char::len_utf8);
-                    cuts.extend([at, after]);
-                }
-            }
-            cuts.sort_unstable();
-            cuts.dedup();
+        let whole = self.tokenizer.encode(text, false).map_err(json_error)?;
+        let found = whole.get_ids().iter().zip(whole.get_offsets());
+        let control = found
+            .filter(|(id, (start, end))| self.is_control(**id, text.get(*start..*end)))
+            .map(|(&id, &(start, end))| (id, start..end));
+        let (bad, good): (Vec<_>, Vec<_>) = control.partition(|(_, range)| holds(protected, range));
+        if bad.is_empty() {
+            return Ok(whole.get_ids().to_vec());
         }
-        Err(TextError::ControlFromText(text.chars().take(40).collect()))
+        // what lies between the control tokens that may be there, as text
+        let mut ids = Vec::new();
+        let mut done = 0;
+        let end = text.len();
+        for (id, range) in good
+            .into_iter()
+            .map(|(id, range)| (Some(id), range))
+            .chain([(None, end..end)])
+        {
+            if done < range.start {
+                ids.extend_from_slice(self.encode_plain(&text[done..range.start])?.get_ids());
+            }
+            ids.extend(id);
+            done = range.end;
+        }
+        Ok(ids)
     }
 }
 

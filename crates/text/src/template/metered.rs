@@ -176,6 +176,10 @@ pub(super) fn add(environment: &mut Environment<'_>) {
                         .iter()
                         .try_for_each(|operand| walk(state, operand))?;
                 }
+                // the engine iterates over none as over an empty list; the dialect does not
+                if name == "iterable" && operands.first().is_some_and(Value::is_none) {
+                    return Ok(false);
+                }
                 state.perform_test(name, &operands)
             },
         );

@@ -262,8 +262,8 @@ fn speaks_the_dialect() {
             "y1[2, 1]a+b",
         ),
         (
-            "{% set a, b = [1, 2] %}{{ a ~ b }}{{ messages | length }}{{ none ~ '' }}",
-            "120None",
+            "{% set a, b = [1, 2] %}{{ a ~ b }}{{ messages | length }}{{ none ~ '' }}{{ none is iterable }}",
+            "120NoneFalse",
         ),
     ] {
         assert_eq!(run(source), want, "{source}");
