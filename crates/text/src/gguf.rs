@@ -7,7 +7,7 @@ use crate::bpe::Bpe;
 use crate::byte_level::ByteLevel;
 use crate::pieces::{LeadingSpace, Pieces, Role};
 use crate::pretokenizer::PreTokenizer;
-use crate::special::{SpecialToken, SpecialTokens};
+use crate::special::{SpecialToken, SpecialTokens, looks_like_control};
 use crate::spm::{SPACE, Spm};
 use crate::tokenizer::{MAX_TOKENS, MAX_VOCABULARY_BYTES, Model, Tokenizer};
 
@@ -129,8 +129,7 @@ impl Token<'_> {
     /// Only trusted text may name it.
     fn is_control(&self) -> bool {
         matches!(self.kind, CONTROL | UNKNOWN)
-            // marked as a user's word, but of the shape that only control tokens have
-            || self.kind == USER_DEFINED && self.text.starts_with("<|") && self.text.ends_with("|>")
+            || self.kind == USER_DEFINED && looks_like_control(self.text)
     }
 
     fn role(&self) -> Role {

@@ -9,7 +9,7 @@ use tokenizers::{DecoderWrapper, Encoding, ModelWrapper};
 use crate::TextError;
 use crate::byte_level::ByteLevel;
 use crate::pieces::{LeadingSpace, Pieces, Role};
-use crate::special::{SpecialToken, SpecialTokens};
+use crate::special::{SpecialToken, SpecialTokens, looks_like_control};
 use crate::spm::SPACE;
 use crate::tokenizer::{MAX_TOKENS, MAX_VOCABULARY_BYTES, Model, Special, Tokenizer, holds};
 
@@ -221,6 +221,18 @@ fn decoding(decoder: Option<&DecoderWrapper>) -> Result<Decoding, TextError> {
     }
 }
 
+/// The file with every added token of the shape of a control token as one.
+fn with_control(json: &[u8]) -> Result<Vec<u8>, TextError> {
+    let error = |e: serde_json::Error| TextError::Json(e.to_string());
+    let mut file: Value = serde_json::from_slice(json).map_err(error)?;
+    for token in file["added_tokens"].as_array_mut().into_iter().flatten() {
+        if token["content"].as_str().is_some_and(looks_like_control) {
+            token["special"] = true.into();
+        }
+    }
+    serde_json::to_vec(&file).map_err(error)
+}
+
 impl Tokenizer {
     /// The tokenizer of a `tokenizer.json`, whose ids are those that the `tokenizers` library gives. `end_ids`
     /// are ids that end a generation (`eos_token_id` of `config.json` and `generation_config.json`) beside the
@@ -240,6 +252,18 @@ impl Tokenizer {
             )));
         }
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(json_error)?;
+        // marked as words that a user defined, but of the shape that only control tokens have: only trusted text may
+        // name them, though they are shown
+        let added = tokenizer.get_added_tokens_decoder();
+        let shown: HashSet<u32> = added
+            .iter()
+            .filter(|(_, t)| !t.special && looks_like_control(&t.content))
+            .map(|(&id, _)| id)
+            .collect();
+        if !shown.is_empty() {
+            tokenizer =
+                tokenizers::Tokenizer::from_bytes(with_control(json)?).map_err(json_error)?;
+        }
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(json_error)?;
         tokenizer.set_encode_special_tokens(false);
@@ -281,7 +305,7 @@ impl Tokenizer {
         let mut special = Vec::new();
         for (text, id) in texts.into_iter().zip(0u32..) {
             if let Some(token) = added.get(&id) {
-                let role = if token.special {
+                let role = if token.special && !shown.contains(&id) {
                     Role::Control
                 } else {
                     Role::Special

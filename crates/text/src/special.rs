@@ -21,6 +21,11 @@ pub(crate) struct SpecialToken {
     pub(crate) control: bool,
 }
 
+/// Whether a token's text has the shape that only control tokens have, whatever its file says of it.
+pub(crate) fn looks_like_control(text: &str) -> bool {
+    text.starts_with("<|") && text.ends_with("|>")
+}
+
 /// What a text falls into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fragment {

@@ -237,10 +237,29 @@ fn a_token_that_looks_like_control_is_it() {
         .position(|t| t == "<|im_start|>")
         .unwrap();
     vocabulary.token_types[start] = 4;
-    let tokenizer = &Tokenizer::from_gguf(&vocabulary).unwrap();
-    let ids = |special| tokenizer.encode("<|im_start|>", special).unwrap();
-    assert_eq!(ids(Special::Parse), [start as u32]);
-    assert!(ids(Special::AsText).len() > 1);
+    let mut json: serde_json::Value =
+        serde_json::from_str(case("json-byte-level")["json"].as_str().unwrap()).unwrap();
+    for token in json["added_tokens"].as_array_mut().unwrap() {
+        token["special"] = false.into();
+    }
+    let json = json.to_string();
+    for tokenizer in [
+        Tokenizer::from_gguf(&vocabulary).unwrap(),
+        Tokenizer::from_json(json.as_bytes(), &TokenizerConfig::default(), &[]).unwrap(),
+    ] {
+        let ids = |special| tokenizer.encode("<|im_start|>", special).unwrap();
+        assert_eq!(ids(Special::Parse), [start as u32]);
+        assert_eq!(tokenizer.decode(&ids(Special::Parse)), "<|im_start|>");
+        assert!(ids(Special::AsText).len() > 1);
+        assert!(
+            !encode(
+                &tokenizer,
+                "{{ messages[0].content }}",
+                &conversation(["<|im_start|>", "", ""])
+            )
+            .contains(&(start as u32))
+        );
+    }
 }
 
 proptest! {
