@@ -79,9 +79,7 @@ abstract contract AppealGames is IAppealLevels {
         _begin(disputeId, msg.sender, r, t.inLive ? AppealPhase.Slot : AppealPhase.Tensor);
         uint32 version = IMarketCourt(ICourt(msg.sender).market()).numericsOf(t.taskId);
         // INVARIANT P-L8: What this version has no rule for is nobody's fault.
-        if (_tableRoots[version] == 0 || (t.leafIndex != 0 && t.leafIndex % t.commitPoints == 0)) {
-            _close(msg.sender, disputeId, r, AppealOutcome.Void, "no rule");
-        }
+        if (_tableRoots[version] == 0) _close(msg.sender, disputeId, r, AppealOutcome.Void, "no rule");
     }
 
     function claimTimeout(address court, uint256 disputeId) external {

@@ -195,14 +195,13 @@ library AppealProofs {
         IsolatedPlace memory d,
         ModelHeader memory h
     ) private view {
-        if (d.leafIndex == 0) {
-            // INVARIANT P-L7: Before leaf 0 there are the graph inputs, in their order.
+        uint256 segment = d.leafIndex % h.commitPoints;
+        if (segment == 0) {
+            // INVARIANT P-L7: Before a step there are its graph inputs in their order: the task's, or the outputs of the step before.
             if (at.source.kind != KIND_INPUT) revert NotInput(at.source.index);
             if (at.slot != at.source.index) revert WrongSlot(at.slot, at.source.index);
         } else {
-            uint256 segment = d.leafIndex % h.commitPoints;
-            // Before the first segment of a later step there is no rule (P-L8): no segment is before it.
-            _checkSegment(before, segment == 0 ? type(uint256).max : segment - 1, h);
+            _checkSegment(before, segment - 1, h);
             // INVARIANT P-L7: A slot is one that the segment before has.
             if (at.slot >= before.liveCount) revert SlotOutside(at.slot, before.liveCount);
             _checkListEntry(at.slot, at.source, at.listProof, before);

@@ -26,7 +26,7 @@ contract Audits is IAudits {
     error NotAuditor(uint256 taskId, address caller, address auditor);
     error DeadlinePassed(uint256 taskId, uint64 deadline);
     error DeadlineNotPassed(uint256 taskId, uint64 deadline);
-    error StepsOutOfRange(uint32 steps, uint32 most);
+    error StepsOutOfRange(uint32 steps, uint32 least, uint32 most);
     error CommitmentMismatch(bytes32 found, bytes32 wanted);
     error AuditNotOver(uint256 taskId, uint8 attempt, AuditState state);
     error NotOnDuty(uint256 taskId, uint8 attempt, AuditState state);
@@ -303,10 +303,8 @@ contract Audits is IAudits {
     ) private view {
         bytes32 value = _value(beacon.roundAfter(r.committedAt));
         ModelHeader memory h = market.model(market.task(t.taskId).modelId);
-        // INVARIANT P-A2: The auditor's own run is one the model can have.
-        if (ownSteps == 0 || ownSteps > h.maxSteps) revert StepsOutOfRange(ownSteps, h.maxSteps);
-        // Its own run ended before the drawn leaf: it differs in its steps, and there is nothing to open.
-        if (r.leafIndex >= uint256(ownSteps) * h.commitPoints) return;
+        // INVARIANT P-A2: The auditor's own run is one the model can have, and goes on at least as far as the result: the drawn leaf is in it.
+        if (ownSteps < t.steps || ownSteps > h.maxSteps) revert StepsOutOfRange(ownSteps, t.steps, h.maxSteps);
         ChunkOpenings.Place memory p;
         p.leafIndex = r.leafIndex;
         p.commitPoints = h.commitPoints;

@@ -56,8 +56,6 @@ abstract contract CourtViews is ICourt, CourtStorage {
         t.taskId = d.taskId;
         t.provider = d.provider;
         t.inLive = d.inLive;
-        t.leafIndex = d.leafIndex;
-        t.commitPoints = d.commitPoints;
         t.clockBudget = d.clockBudget;
         t.clockIncrement = d.clockIncrement;
         t.referee = d.referee;

@@ -34,8 +34,15 @@ interface IMarket {
     function claimRetry(bytes32 classId) external returns (uint256 taskId);
     /// @param level1Root root of the level-1 tree; traceRoot = H(0x03 || steps || level1Root) is computed here
     /// @param outputProof opening of leaf steps*C-1 (= outputDigest) under level1Root
-    function commit(uint256 taskId, uint32 steps, bytes32 outputDigest, bytes32 level1Root, bytes32[] calldata outputProof)
-        external;
+    /// @param stopProof of a model of more than one step: opening of slot 0 (= i64[1] that holds 1) under outputDigest; else not looked at
+    function commit(
+        uint256 taskId,
+        uint32 steps,
+        bytes32 outputDigest,
+        bytes32 level1Root,
+        bytes32[] calldata outputProof,
+        bytes32[] calldata stopProof
+    ) external;
     function retract(uint256 taskId) external;
     // ---- anyone
     function missDeadline(uint256 taskId) external;

@@ -172,8 +172,6 @@ struct AppealTerms {
     uint256 taskId;
     address provider;
     bool inLive;
-    uint64 leafIndex;
-    uint32 commitPoints; // of the model
     uint32 clockBudget; // by the rules that the task was posted under
     uint32 clockIncrement;
     address referee;

@@ -22,6 +22,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     error StepsOutOfRange(uint32 steps, uint32 most);
     error ProofLength(uint256 found, uint256 wanted);
     error OutputNotInTrace(bytes32 found, bytes32 wanted);
+    error NotStopped(bytes32 found, bytes32 wanted);
     error RetractWindowClosed(uint256 taskId, uint64 closedAt);
     error AlreadyChallenged(uint256 taskId);
     error NotExpired(uint256 taskId, uint64 expiresAt);
@@ -29,6 +30,8 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     error AuditOpen(uint256 taskId);
 
     bytes1 private constant TAG_NODE = 0x01;
+    /// @dev Digest of the tensor i64[1] that holds 1.
+    bytes32 private constant STOPPED = 0x4cbea8095ac31a66c1791695ae182f22bcc10d5fe531633de65ea167549acb7a;
 
     constructor(System memory system) MarketVerdicts(system) {}
 
@@ -85,24 +88,21 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
         _claim(taskId, _tasks[taskId]);
     }
 
-    function commit(uint256 taskId, uint32 steps, bytes32 outputDigest, bytes32 level1Root, bytes32[] calldata outputProof)
-        external
-    {
+    function commit(
+        uint256 taskId,
+        uint32 steps,
+        bytes32 outputDigest,
+        bytes32 level1Root,
+        bytes32[] calldata outputProof,
+        bytes32[] calldata stopProof
+    ) external {
         Record storage r = _inState(taskId, TaskState.Claimed);
         // INVARIANT P-T6: The provider answers for its own result.
         if (_vault.indexOf(msg.sender) != r.provider) revert NotProvider(taskId, msg.sender);
         uint64 deadline = _deadline(r);
         // INVARIANT P-T6: Nothing is accepted after the deadline.
         if (block.timestamp > deadline) revert DeadlinePassed(taskId, deadline);
-        ModelHeader storage h = _models[r.model];
-        // INVARIANT P-T6: The trace has an end, inside the model's bound.
-        if (steps == 0 || steps > h.maxSteps) revert StepsOutOfRange(steps, h.maxSteps);
-        // INVARIANT P-T6: A tree has the height the model says.
-        if (outputProof.length != h.traceHeight) revert ProofLength(outputProof.length, h.traceHeight);
-        if (outputDigest == 0) revert ZeroDigest("outputDigest");
-        bytes32 root = _rootOf(outputDigest, uint256(steps) * h.commitPoints - 1, outputProof);
-        // INVARIANT P-T6: The output is the trace's last leaf.
-        if (root != level1Root) revert OutputNotInTrace(root, level1Root);
+        _checkEnd(_models[r.model], steps, outputDigest, level1Root, outputProof, stopProof);
 
         r.state = TaskState.Committed;
         r.committedAt = uint40(block.timestamp);
@@ -229,6 +229,35 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     function _execFloor(uint256 model, uint64 minThroughput) private view returns (uint256) {
         ModelHeader storage h = _models[model];
         return (uint256(h.work) * h.maxSteps + minThroughput - 1) / minThroughput;
+    }
+
+    /// @dev The output ends the trace, and the run.
+    function _checkEnd(
+        ModelHeader storage h,
+        uint32 steps,
+        bytes32 outputDigest,
+        bytes32 level1Root,
+        bytes32[] calldata outputProof,
+        bytes32[] calldata stopProof
+    ) private view {
+        uint32 maxSteps = h.maxSteps;
+        // INVARIANT P-T6: The trace has an end, inside the model's bound.
+        if (steps == 0 || steps > maxSteps) revert StepsOutOfRange(steps, maxSteps);
+        // INVARIANT P-T6: A tree has the height the model says.
+        _checkLength(outputProof, h.traceHeight);
+        if (outputDigest == 0) revert ZeroDigest("outputDigest");
+        bytes32 root = _rootOf(outputDigest, uint256(steps) * h.commitPoints - 1, outputProof);
+        // INVARIANT P-T6: The output is the trace's last leaf.
+        if (root != level1Root) revert OutputNotInTrace(root, level1Root);
+        if (maxSteps == 1) return;
+        _checkLength(stopProof, h.liveHeight);
+        root = _rootOf(STOPPED, 0, stopProof);
+        // INVARIANT P-T6: A run ends where its graph says so: too few steps, or too many, take a wrong operator.
+        if (root != outputDigest) revert NotStopped(root, outputDigest);
+    }
+
+    function _checkLength(bytes32[] calldata proof, uint256 wanted) private pure {
+        if (proof.length != wanted) revert ProofLength(proof.length, wanted);
     }
 
     /// @dev Root of the tree in which `leaf` sits at `index` with these siblings (spec/trace.md, "opening").

@@ -20,6 +20,7 @@ contract DissectionFuzzTest is CourtFixture {
         for (uint256 k = 0; k < points; k++) {
             s.ops[k] = uint32(1 + _rand(seed, 10 + k) % 40);
             s.lives[k] = uint32(1 + _rand(seed, 20 + k) % 9);
+            if (maxSteps > 1 && k == points - 1) s.lives[k]++; // the stop flag
             if (s.ops[k] > mostOps) mostOps = s.ops[k];
             if (s.lives[k] > mostLives) mostLives = s.lives[k];
         }
@@ -41,6 +42,8 @@ contract DissectionFuzzTest is CourtFixture {
         r.live = _rand(seed, 32) % 3 == 0;
         uint32[] memory counts = r.live ? shape.lives : shape.ops;
         r.index = uint32(_rand(seed, 33) % counts[r.leaf % counts.length]);
+        // nobody commits to a run that does not stop
+        if (r.live && GameTrace.stops(shape, r.leaf, r.index)) (r.live, r.index) = (false, 0);
     }
 
     function _rand(uint256 seed, uint256 salt) private pure returns (uint256) {

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {CourtFixture} from "../utils/CourtFixture.sol";
 import {GameTrace, Run, Shape} from "../utils/GameTrace.sol";
+import {StopLeaf} from "../utils/StopLeaf.sol";
 import {TraceTree} from "../utils/TraceTree.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {Dispute, DisputeState, ModelHeader} from "../../src/interfaces/Types.sol";
@@ -213,6 +214,7 @@ contract CourtLevelGasTest is CourtFixture {
         for (uint256 i = 0; i < LEAVES; i++) {
             leaves[i] = keccak256(abi.encode("leaf", i));
         }
+        leaves[LEAVES - 1] = StopLeaf.leaf("last", header.liveHeight);
         for (uint256 g = 0; g < 3; g++) {
             levels[g] = TraceTree.level(leaves, HEIGHT, 4 * g);
         }
@@ -221,6 +223,6 @@ contract CourtLevelGasTest is CourtFixture {
         bytes32 root = TraceTree.root(leaves, HEIGHT);
         bytes32[] memory proof = TraceTree.open(leaves, HEIGHT, LEAVES - 1);
         vm.prank(alice);
-        market.commit(taskId, uint32(LEAVES / 4), leaves[LEAVES - 1], root, proof);
+        market.commit(taskId, uint32(LEAVES / 4), leaves[LEAVES - 1], root, proof, StopLeaf.proof("last", header.liveHeight));
     }
 }

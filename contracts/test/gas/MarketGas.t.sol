@@ -28,7 +28,7 @@ contract MarketGasTest is MarketFixture {
         bytes32 level1Root = TraceTree.root(leaves, header.traceHeight);
         bytes32[] memory proof = TraceTree.open(leaves, header.traceHeight, leaves.length - 1);
         vm.prank(alice);
-        market.commit(taskId, 1, leaves[leaves.length - 1], level1Root, proof);
+        market.commit(taskId, 1, leaves[leaves.length - 1], level1Root, proof, _stopProof(1, 0));
         total += vm.snapshotGasLastCall("market", string.concat(prefix, "_commit"));
         vm.warp(market.settleableAt(taskId));
         _decideNoAudit(taskId);

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Test} from "../utils/Test.sol";
+import {StopLeaf} from "../utils/StopLeaf.sol";
 import {TraceTree} from "../utils/TraceTree.sol";
 import {DevToken} from "../../src/token/DevToken.sol";
 import {Parameters} from "../../src/Parameters.sol";
@@ -33,6 +34,7 @@ contract MarketHandler is Test {
         address requester;
         bytes32 modelId;
         uint8 traceHeight;
+        uint8 liveHeight;
         uint32 commitPoints;
     }
 
@@ -411,10 +413,12 @@ contract MarketHandler is Test {
         for (uint256 i = 0; i < leaves.length; i++) {
             leaves[i] = keccak256(abi.encode(taskId, t.attempt, i));
         }
+        bytes32 seed = leaves[leaves.length - 1];
+        leaves[leaves.length - 1] = StopLeaf.leaf(seed, w.liveHeight);
         bytes32 root = TraceTree.root(leaves, w.traceHeight);
         bytes32[] memory proof = TraceTree.open(leaves, w.traceHeight, leaves.length - 1);
         vm.prank(t.provider);
-        w.market.commit(taskId, 1, leaves[leaves.length - 1], root, proof);
+        w.market.commit(taskId, 1, leaves[leaves.length - 1], root, proof, StopLeaf.proof(seed, w.liveHeight));
         _move(taskId, TaskState.Committed);
         return true;
     }

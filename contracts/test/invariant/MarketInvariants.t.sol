@@ -29,6 +29,7 @@ contract MarketInvariantsTest is MarketFixture {
                 requester: requester,
                 modelId: modelId,
                 traceHeight: header.traceHeight,
+                liveHeight: header.liveHeight,
                 commitPoints: header.commitPoints
             }),
             first

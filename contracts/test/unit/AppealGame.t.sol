@@ -237,23 +237,6 @@ contract AppealGameTest is AppealFixture {
         assertEq(levels.tableRoot(2), 0);
     }
 
-    /// The first segment of a later step starts from a state that this version has no rule for; the first of the first does not.
-    function test_firstSegmentOfALaterStep_isVoid() public {
-        Dispute memory d = _disputed(SCAN, tensors[SCAN]);
-        d.leafIndex = 2;
-        _open(d);
-        assertOutcome(AppealOutcome.Void);
-        bytes32 claimed = d.claimedDigest;
-        _refused(
-            anyone,
-            abi.encodeCall(levels.resolveSlot, (address(stage), ID, claimed, _slotProof(0, 0))),
-            AppealGames.WrongPhase.selector
-        );
-        d.leafIndex = 3; // its second segment has one before it
-        _open(d);
-        assertPhase(AppealPhase.Tensor);
-    }
-
     function test_tables_inPairs() public {
         vm.expectRevert(abi.encodeWithSelector(AppealGames.TablesMismatch.selector, 1, 0));
         new AppealLevels(machine, new uint32[](1), new bytes32[](0));

@@ -81,6 +81,64 @@ contract AppealSourceLinksTest is AppealFixture {
         assertOutcome(AppealOutcome.Cleared);
     }
 
+    /// @dev A dispute in the first segment of the second step, whose input is slot 0 of what the first step left.
+    function _laterStep(Dispute memory d) private view returns (Dispute memory) {
+        d.leafIndex = 2;
+        d.previousLeaf = TraceTree.root(_outputs(), 1);
+        return d;
+    }
+
+    function _outputs() private view returns (bytes32[] memory outputs) {
+        outputs = new bytes32[](2);
+        (outputs[0], outputs[1]) = (_digest(tensors[X]), _digest(tensors[FOLD]));
+    }
+
+    function test_source_outputOfTheStepBefore_attacked() public {
+        Dispute memory d = _laterStep(_disputed(SCAN, tensors[SCAN]));
+        _open(d);
+        _toElement(3);
+        StepProof memory p = _withChunks(_stepProof(SCAN, _initial(3)), 0, 1);
+        p.operands[0].at.proof = TraceTree.open(_lives(-1), 1, 0); // what was before the first step
+        _stepRefused(p, AppealProofs.DigestNotInLeaf.selector);
+        p.operands[0].at.slot = 1; // another output
+        p.operands[0].at.proof = TraceTree.open(_outputs(), 1, 1);
+        _stepRefused(p, AppealProofs.WrongSlot.selector);
+        p.operands[0].at.slot = 0;
+        p.operands[0].at.proof = TraceTree.open(_outputs(), 1, 0);
+        p.operands[0].at.listProof = new bytes32[](33); // no list is asked
+        p.before = _segment(1);
+        d.previousLeaf = TraceTree.root(_lives(1), 1); // other outputs
+        stage.put(ID, d);
+        _stepRefused(p, AppealProofs.DigestNotInLeaf.selector);
+        stage.put(ID, _laterStep(d));
+        _step(p);
+        assertOutcome(AppealOutcome.Cleared);
+    }
+
+    /// An operator that is not there yet: the source is a node, and before a step there are inputs only.
+    function test_source_nodeBeforeAStep_reverts() public {
+        Dispute memory d = _laterStep(_disputed(FOLD, tensors[FOLD]));
+        _open(d);
+        _toElement(1);
+        (d.firstNode, d.isolatedIndex) = (1, 0);
+        stage.put(ID, d);
+        StepProof memory p = _withChunks(_stepProof(FOLD, _initial(1)), 5, 6);
+        p.operands[0].at.proof = TraceTree.open(_outputs(), 1, 0);
+        _stepRefused(p, AppealProofs.NotInput.selector);
+    }
+
+    function test_slot_outputOfTheStepBefore() public {
+        _open(_laterStep(_disputedSlot(0, 0, _digest(tensors[X]))));
+        SlotProof memory p = _slotProof(0, 0);
+        _slotRefused(p, AppealProofs.DigestNotInLeaf.selector);
+        p.at.proof = TraceTree.open(_outputs(), 1, 0);
+        _resolve(p);
+        assertOutcome(AppealOutcome.Cleared);
+        _open(_laterStep(_disputedSlot(0, 0, keccak256("another"))));
+        _resolve(p);
+        assertOutcome(AppealOutcome.Guilty);
+    }
+
     function test_source_operatorOfTheSegment_attacked() public {
         StepProof memory p = _opened(FOLD, 1);
         p.operands[0].at.proof = TraceTree.open(ops, 1, 1);

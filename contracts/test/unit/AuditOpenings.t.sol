@@ -37,7 +37,7 @@ contract AuditOpeningsTest is AuditFixture {
             _publish(round);
             (, uint256 slotSeed, uint256 chunkSeed) = auditor_.chunkSeed(taskId);
             uint256 drawn = slotSeed % AuditTrace.liveCount(a.leafIndex);
-            uint256 chunks = AuditTrace.chunkCount(AuditTrace.size(drawn));
+            uint256 chunks = AuditTrace.chunkCount(AuditTrace.size(_audit(taskId).leafIndex, drawn));
             bool fits = slot == 4 ? chunks != 0 : drawn == slot;
             if (fits && (chunk == 9 || chunkSeed % chunks == chunk)) return _opening(taskId, honest);
             vm.revertToState(id);

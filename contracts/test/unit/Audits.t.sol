@@ -379,29 +379,25 @@ contract AuditsTest is AuditFixture {
         assertAudit(taskId, AuditState.Mismatched);
     }
 
-    function test_mismatch_ownRunEndedBeforeTheLeaf_needsNoOpening() public {
-        // the provider ran on for four steps, the model stops after one
-        AuditTrace.Run memory longRun = AuditTrace.Run(4, 0, 0);
-        uint256 taskId = _served(alice, longRun);
-        uint64 round = auditor_.auditRound(taskId);
-        uint64 leaf;
-        for (uint256 i = 0; leaf < 4; i++) {
-            uint256 id = vm.snapshotState();
-            vm.prevrandao(bytes32(i));
-            _publish(round);
-            auditor_.decide(taskId);
-            leaf = _audit(taskId).leafIndex;
-            if (leaf < 4) vm.revertToState(id);
-        }
-        Audit memory a = _audit(taskId);
+    /// The provider ran on for four steps, the model stops after one: the auditor runs on too, or has nothing to open.
+    function test_openAudit_runOfFewerSteps_reverts() public {
+        uint256 taskId = _served(alice, AuditTrace.Run(4, 0, 0));
+        Audit memory a = _decide(taskId);
+        AuditTrace.Run memory own = _wrongRun(4, 15); // only the last leaf is another
+        bytes32 salted = AuditTrace.saltedRoot(own, a.leafIndex, a.auditor, taskId);
+        uint256 id = vm.snapshotState();
         bytes32 commitment = _commitment(a, _root(honest));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, 0, commitment);
+        auditor_.commitAudit(taskId, salted, commitment);
         _publishChunkSeed(taskId);
         ChunkOpening memory nothing;
-        _submit(taskId, honest, nothing);
+        bytes32 level1 = _level1(honest);
+        vm.expectRevert(abi.encodeWithSelector(Audits.StepsOutOfRange.selector, 1, 4, 4));
+        vm.prank(a.auditor);
+        auditor_.openAudit(taskId, 1, level1, SALT, nothing);
+        vm.revertToState(id);
+        _finish(taskId, own);
         assertAudit(taskId, AuditState.Mismatched);
-        // and the way round is no way to a cheap match: a run of the same length has that leaf
     }
 
     function test_openAudit_stepsOutsideTheModel_reverts() public {
@@ -415,7 +411,7 @@ contract AuditsTest is AuditFixture {
             vm.prank(a.auditor);
             auditor_.commitAudit(taskId, 0, commitment);
             _publishChunkSeed(taskId);
-            vm.expectRevert(abi.encodeWithSelector(Audits.StepsOutOfRange.selector, steps, 4));
+            vm.expectRevert(abi.encodeWithSelector(Audits.StepsOutOfRange.selector, steps, 1, 4));
             vm.prank(a.auditor);
             auditor_.openAudit(taskId, steps, level1, SALT, nothing);
             vm.revertToState(id);

@@ -474,8 +474,9 @@ contract CourtPaddingTest is CourtFixture {
         uint256 last = uint256(steps) * 4 - 1;
         bytes32 root = TraceTree.root(leaves, shape.traceHeight);
         bytes32[] memory proof = TraceTree.open(leaves, shape.traceHeight, last);
+        bytes32[] memory stop = GameTrace.stopProof(_right(steps), shape);
         vm.prank(alice);
-        market.commit(taskId, steps, leaves[last], root, proof);
+        market.commit(taskId, steps, leaves[last], root, proof, stop);
         id = _challenge(taskId, watcher, _right(2)); // whatever it thinks
     }
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {MarketFixture} from "../utils/MarketFixture.sol";
+import {StopLeaf} from "../utils/StopLeaf.sol";
 import {TraceTree} from "../utils/TraceTree.sol";
 import {Market} from "../../src/market/Market.sol";
 import {MarketStorage} from "../../src/market/MarketStorage.sol";
@@ -225,7 +226,7 @@ contract MarketTest is MarketFixture {
         (bytes32 out, bytes32 root, bytes32[] memory proof) = _result(1);
         vm.prank(bob);
         vm.expectRevert(abi.encodeWithSelector(Market.NotProvider.selector, taskId, bob));
-        market.commit(taskId, 1, out, root, proof);
+        market.commit(taskId, 1, out, root, proof, _stopProof(1, 0));
     }
 
     function test_commit_afterDeadline_reverts() public {
@@ -234,13 +235,13 @@ contract MarketTest is MarketFixture {
         (bytes32 out, bytes32 root, bytes32[] memory proof) = _result(1);
         skip(600);
         vm.prank(alice);
-        market.commit(taskId, 1, out, root, proof); // the last second counts
+        market.commit(taskId, 1, out, root, proof, _stopProof(1, 0)); // the last second counts
         taskId = _post();
         _claim(taskId, alice);
         skip(601);
         vm.prank(alice);
         vm.expectPartialRevert(Market.DeadlinePassed.selector);
-        market.commit(taskId, 1, out, root, proof);
+        market.commit(taskId, 1, out, root, proof, _stopProof(1, 0));
     }
 
     function test_commit_stepsOutOfRange_reverts() public {
@@ -249,9 +250,9 @@ contract MarketTest is MarketFixture {
         (bytes32 out, bytes32 root, bytes32[] memory proof) = _result(1);
         vm.startPrank(alice);
         vm.expectRevert(abi.encodeWithSelector(Market.StepsOutOfRange.selector, 0, 100));
-        market.commit(taskId, 0, out, root, proof);
+        market.commit(taskId, 0, out, root, proof, _stopProof(1, 0));
         vm.expectRevert(abi.encodeWithSelector(Market.StepsOutOfRange.selector, 101, 100));
-        market.commit(taskId, 101, out, root, proof);
+        market.commit(taskId, 101, out, root, proof, _stopProof(1, 0));
         vm.stopPrank();
     }
 
@@ -264,9 +265,9 @@ contract MarketTest is MarketFixture {
         // leaf 3 ends step 0; with two steps the output is leaf 7
         vm.prank(alice);
         vm.expectPartialRevert(Market.OutputNotInTrace.selector);
-        market.commit(taskId, 2, leaves[3], root, proof);
+        market.commit(taskId, 2, leaves[3], root, proof, _stopProof(1, 0));
         vm.prank(alice);
-        market.commit(taskId, 1, leaves[3], root, proof);
+        market.commit(taskId, 1, leaves[3], root, proof, _stopProof(1, 0));
     }
 
     function test_commit_proofOfWrongLength_reverts() public {
@@ -276,7 +277,68 @@ contract MarketTest is MarketFixture {
         bytes32[] memory short = new bytes32[](8);
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(Market.ProofLength.selector, 8, 9));
-        market.commit(taskId, 1, out, root, short);
+        market.commit(taskId, 1, out, root, short, _stopProof(1, 0));
+    }
+
+    /// P-T6: slot 0 of the output says that the run has stopped; a run of more steps, or of fewer, has to lie about an operator.
+    function test_commit_notStopped_reverts() public {
+        uint256 taskId = _post();
+        _claim(taskId, alice);
+        (bytes32 out, bytes32 root, bytes32[] memory proof) = _result(1);
+        bytes32[] memory stop = _stopProof(2, 0); // of another leaf
+        vm.prank(alice);
+        vm.expectPartialRevert(Market.NotStopped.selector);
+        market.commit(taskId, 1, out, root, proof, stop);
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(Market.ProofLength.selector, 0, 2));
+        market.commit(taskId, 1, out, root, proof, new bytes32[](0));
+        // a tensor that holds 2, or of another type, or in another slot
+        bytes32[3] memory others = [
+            sha256(abi.encodePacked(hex"02010201", uint64(1), sha256(hex"000200000000000000"))),
+            sha256(abi.encodePacked(hex"02010301", uint64(1), sha256(hex"0001000000"))),
+            keccak256("slot 0")
+        ];
+        bytes32[] memory slots = new bytes32[](2);
+        slots[1] = StopLeaf.stopped();
+        bytes32[] memory leaves = new bytes32[](4);
+        for (uint256 i = 0; i < 3; i++) {
+            slots[0] = others[i];
+            leaves[3] = TraceTree.root(slots, 2);
+            root = TraceTree.root(leaves, 9);
+            proof = TraceTree.open(leaves, 9, 3);
+            stop = TraceTree.open(slots, 2, 0);
+            bytes32 asked = _rootWith(StopLeaf.stopped(), slots);
+            vm.prank(alice);
+            vm.expectRevert(abi.encodeWithSelector(Market.NotStopped.selector, asked, leaves[3]));
+            market.commit(taskId, 1, leaves[3], root, proof, stop);
+        }
+        slots[0] = StopLeaf.stopped();
+        leaves[3] = TraceTree.root(slots, 2);
+        root = TraceTree.root(leaves, 9);
+        vm.prank(alice);
+        market.commit(taskId, 1, leaves[3], root, proof, stop);
+    }
+
+    function _rootWith(bytes32 first, bytes32[] memory slots) private pure returns (bytes32) {
+        bytes32[] memory row = new bytes32[](2);
+        (row[0], row[1]) = (first, slots[1]);
+        return TraceTree.root(row, 2);
+    }
+
+    /// A model of one step says nothing about stopping.
+    function test_commit_modelOfOneStep_needsNoStop() public {
+        header.maxSteps = 1;
+        header.traceHeight = 2;
+        modelId = market.registerModel(header, "mem://one step");
+        uint256 taskId = _post();
+        _claim(taskId, alice);
+        bytes32[] memory leaves = new bytes32[](4);
+        leaves[3] = keccak256("whatever is live");
+        bytes32 root = TraceTree.root(leaves, 2);
+        bytes32[] memory proof = TraceTree.open(leaves, 2, 3);
+        vm.prank(alice);
+        market.commit(taskId, 1, leaves[3], root, proof, new bytes32[](0));
+        assertState(taskId, TaskState.Committed);
     }
 
     function test_commit_twice_reverts() public {
@@ -284,7 +346,7 @@ contract MarketTest is MarketFixture {
         (bytes32 out, bytes32 root, bytes32[] memory proof) = _result(1);
         vm.prank(alice);
         vm.expectPartialRevert(MarketStorage.WrongState.selector);
-        market.commit(taskId, 1, out, root, proof);
+        market.commit(taskId, 1, out, root, proof, _stopProof(1, 0));
     }
 
     function test_commit_traceRoot_bindsStepsAndLevel1Root() public {
@@ -302,16 +364,17 @@ contract MarketTest is MarketFixture {
         uint256 last = leaves.length - 1;
         bytes32 root = TraceTree.root(leaves, 9);
         bytes32[] memory proof = TraceTree.open(leaves, 9, last);
+        bytes32[] memory stop = _stopProof(n, 0);
         uint256 at = bound(level, 0, 8);
         bytes32 honest = proof[at];
         vm.assume(noise != honest);
         proof[at] = noise;
         vm.prank(alice);
         vm.expectPartialRevert(Market.OutputNotInTrace.selector);
-        market.commit(taskId, n, leaves[last], root, proof);
+        market.commit(taskId, n, leaves[last], root, proof, stop);
         proof[at] = honest;
         vm.prank(alice);
-        market.commit(taskId, n, leaves[last], root, proof);
+        market.commit(taskId, n, leaves[last], root, proof, stop);
         assertEq(market.task(taskId).outputDigest, leaves[last]);
     }
 

@@ -39,8 +39,6 @@ contract StageCourt {
         Dispute storage d = _disputes[disputeId];
         t.provider = d.provider;
         t.inLive = d.inLive;
-        t.leafIndex = d.leafIndex;
-        t.commitPoints = _model.commitPoints;
         t.clockBudget = _rules.clockBudget;
         t.clockIncrement = _rules.clockIncrement;
         t.referee = d.referee;

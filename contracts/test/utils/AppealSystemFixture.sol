@@ -25,8 +25,10 @@ abstract contract AppealSystemFixture is CourtFixture, AppealPlayers {
         p.court.appealLevels = address(levels);
     }
 
-    function _header() internal view virtual override returns (ModelHeader memory) {
-        return model;
+    /// @dev The tests' model run once.
+    function _header() internal view virtual override returns (ModelHeader memory h) {
+        h = model;
+        (h.maxSteps, h.traceHeight) = (1, 1);
     }
 
     /// @dev `name`'s result, which claims `t` of operator `tensor`, challenged and isolated there. A liar's output is another.
@@ -59,9 +61,9 @@ abstract contract AppealSystemFixture is CourtFixture, AppealPlayers {
         if (wrongBefore != 0) ops[0] = wrongBefore;
         proof.leafIndex = uint64(segment);
         proof.leaf = leaves[segment];
-        proof.leafProof = TraceTree.open(leaves, 2, segment);
+        proof.leafProof = TraceTree.open(leaves, 1, segment);
         proof.previousLeaf = TraceTree.root(_lives(int256(segment) - 1), 1);
-        if (segment != 0) proof.previousProof = TraceTree.open(leaves, 2, segment - 1);
+        if (segment != 0) proof.previousProof = TraceTree.open(leaves, 1, segment - 1);
         proof.segment = _segment(segment);
         proof.opsRoot = TraceTree.root(ops, 1);
         proof.index = uint32(index);
@@ -75,7 +77,7 @@ abstract contract AppealSystemFixture is CourtFixture, AppealPlayers {
     }
 
     function _rootOf(bytes32[] memory leaves) private pure returns (bytes32) {
-        return sha256(abi.encodePacked(hex"03", uint32(1), TraceTree.root(leaves, 2)));
+        return sha256(abi.encodePacked(hex"03", uint32(1), TraceTree.root(leaves, 1)));
     }
 
     function _resultOf(address provider, bytes32[] memory leaves) private returns (uint256 taskId) {
@@ -84,10 +86,10 @@ abstract contract AppealSystemFixture is CourtFixture, AppealPlayers {
         vm.prank(requester);
         taskId = market.post(spec, "mem://input");
         _claim(taskId, provider);
-        bytes32[] memory proof = TraceTree.open(leaves, 2, 1);
-        bytes32 root = TraceTree.root(leaves, 2);
+        bytes32[] memory proof = TraceTree.open(leaves, 1, 1);
+        bytes32 root = TraceTree.root(leaves, 1);
         vm.prank(provider);
-        market.commit(taskId, 1, leaves[1], root, proof);
+        market.commit(taskId, 1, leaves[1], root, proof, new bytes32[](0));
     }
 
     // ---- referees

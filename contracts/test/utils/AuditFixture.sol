@@ -156,8 +156,9 @@ abstract contract AuditFixture is MarketFixture {
         uint256 last = leaves.length - 1;
         bytes32 root = TraceTree.root(leaves, AuditTrace.TRACE_HEIGHT);
         bytes32[] memory proof = TraceTree.open(leaves, AuditTrace.TRACE_HEIGHT, last);
+        bytes32[] memory stop = AuditTrace.stopProof(run);
         vm.prank(provider);
-        market.commit(taskId, run.steps, leaves[last], root, proof);
+        market.commit(taskId, run.steps, leaves[last], root, proof, stop);
     }
 
     /// @dev Warp to the round's time and publish it.

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {SegmentOpening} from "../../src/interfaces/Types.sol";
+import {StopLeaf} from "./StopLeaf.sol";
 import {TraceTree} from "./TraceTree.sol";
 
 /// @notice Traces with bytes behind every digest, so that an auditor can hold them, or fail to. The model has four commit
@@ -25,20 +26,28 @@ library AuditTrace {
         return [uint32(1), 3, 4, 2][leafIndex % COMMIT_POINTS];
     }
 
-    function header(uint256 slot) internal pure returns (bytes memory) {
+    /// @notice Slot 0 where a step ends says that the run has stopped.
+    function stops(uint256 leafIndex, uint256 slot) internal pure returns (bool) {
+        return slot == 0 && (leafIndex + 1) % COMMIT_POINTS == 0;
+    }
+
+    function header(uint256 leafIndex, uint256 slot) internal pure returns (bytes memory) {
+        if (stops(leafIndex, slot)) return StopLeaf.header();
         if (slot == 0) return abi.encodePacked(uint8(1), uint8(1), uint8(2), uint64(2), uint64(3));
         if (slot == 1) return abi.encodePacked(uint8(1), uint8(3), uint8(2), uint64(5), uint64(256));
         if (slot == 2) return abi.encodePacked(uint8(1), uint8(4), uint8(1), uint64(2500));
         return abi.encodePacked(uint8(1), uint8(2), uint8(2), uint64(7), uint64(0));
     }
 
-    function size(uint256 slot) internal pure returns (uint256) {
+    function size(uint256 leafIndex, uint256 slot) internal pure returns (uint256) {
+        if (stops(leafIndex, slot)) return StopLeaf.CHUNK.length;
         return [uint256(24), 5120, 2500, 0][slot];
     }
 
     function content(Run memory run, uint256 leafIndex, uint256 slot) internal pure returns (bytes memory data) {
+        if (stops(leafIndex, slot)) return StopLeaf.CHUNK;
         uint256 variant = leafIndex >= run.wrongFrom ? run.variant : 0;
-        data = new bytes(size(slot));
+        data = new bytes(size(leafIndex, slot));
         for (uint256 at = 0; at < data.length; at += 32) {
             bytes32 word = keccak256(abi.encode(variant, leafIndex, slot, at));
             // Allocations are whole words, so the last one may be written in full.
@@ -84,7 +93,7 @@ library AuditTrace {
         row = new bytes32[](liveCount(leafIndex));
         for (uint256 slot = 0; slot < row.length; slot++) {
             bytes32 root = chunkRoot(content(run, leafIndex, slot), hex"00");
-            row[slot] = sha256(abi.encodePacked(bytes1(0x02), header(slot), root));
+            row[slot] = sha256(abi.encodePacked(bytes1(0x02), header(leafIndex, slot), root));
         }
     }
 
@@ -93,6 +102,11 @@ library AuditTrace {
         for (uint256 i = 0; i < row.length; i++) {
             row[i] = TraceTree.root(digests(run, i), LIVE_HEIGHT);
         }
+    }
+
+    /// @notice Opening of the stop slot in the last leaf.
+    function stopProof(Run memory run) internal pure returns (bytes32[] memory) {
+        return TraceTree.open(digests(run, uint256(run.steps) * COMMIT_POINTS - 1), LIVE_HEIGHT, 0);
     }
 
     function saltedRoots(Run memory run, uint256 leafIndex, address auditor, uint256 taskId)
@@ -145,7 +159,7 @@ library AuditTrace {
     {
         o.segment = segment(leafIndex % COMMIT_POINTS);
         o.slot = uint32(a % liveCount(leafIndex));
-        o.tensorHeader = header(o.slot);
+        o.tensorHeader = header(leafIndex, o.slot);
         bytes memory data = content(run, leafIndex, o.slot);
         uint256 chunks = chunkCount(data.length);
         if (chunks != 0) {

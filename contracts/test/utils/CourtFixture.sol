@@ -101,8 +101,9 @@ abstract contract CourtFixture is MarketFixture {
         uint256 last = leaves.length - 1;
         bytes32 root = TraceTree.root(leaves, shape.traceHeight);
         bytes32[] memory proof = TraceTree.open(leaves, shape.traceHeight, last);
+        bytes32[] memory stop = GameTrace.stopProof(run, shape);
         vm.prank(provider);
-        market.commit(taskId, run.steps, leaves[last], root, proof);
+        market.commit(taskId, run.steps, leaves[last], root, proof, stop);
     }
 
     function _commitment(uint256 taskId, address challenger, bytes32 ownRoot) internal view returns (bytes32) {
@@ -262,7 +263,7 @@ abstract contract CourtFixture is MarketFixture {
         Audit memory a = _auditOf(taskId);
         bytes32 root = GameTrace.traceRoot(own, shape);
         bytes32 commitment = keccak256(abi.encode(a.auditor, taskId, a.attempt, root, SALT));
-        bytes32 salted = GameTrace.saltedRoot(shape);
+        bytes32 salted = GameTrace.saltedRoot(shape, a.leafIndex, a.auditor, taskId);
         vm.prank(a.auditor);
         theAudits.commitAudit(taskId, salted, commitment);
     }
@@ -271,7 +272,7 @@ abstract contract CourtFixture is MarketFixture {
         Audit memory a = _auditOf(taskId);
         _publish(beacon.roundAfter(a.committedAt));
         (, uint256 slotSeed,) = theAudits.chunkSeed(taskId);
-        ChunkOpening memory o = GameTrace.opening(own, shape, a.leafIndex, slotSeed);
+        ChunkOpening memory o = GameTrace.opening(own, shape, a.leafIndex, a.auditor, taskId, slotSeed);
         bytes32 level1 = GameTrace.level1Root(own, shape);
         vm.prank(a.auditor);
         theAudits.openAudit(taskId, own.steps, level1, SALT, o);
@@ -299,7 +300,7 @@ abstract contract CourtFixture is MarketFixture {
     /// @dev A referee that tells the truth.
     function _rule(uint256 id, Run memory theirs) internal {
         Dispute memory d = theCourt.dispute(id);
-        bytes32 truth = GameTrace.truth(theirs, d.leafIndex, d.inLive, d.isolatedIndex);
+        bytes32 truth = GameTrace.truth(theirs, shape, d.leafIndex, d.inLive, d.isolatedIndex);
         vm.prank(d.referee);
         theCourt.rule(id, d.claimedDigest, truth);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {StopLeaf} from "./StopLeaf.sol";
 import {TraceTree} from "./TraceTree.sol";
 import {ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {SegmentOpening} from "../../src/interfaces/Types.sol";
@@ -49,11 +50,22 @@ library GameTrace {
         }
     }
 
+    /// @notice In a model of several steps every step ends with a first slot that says "stop", whatever is wrong.
     function lives(Run memory r, Shape memory s, uint256 leaf) internal pure returns (bytes32[] memory digests) {
         digests = new bytes32[](s.lives[leaf % s.lives.length]);
         for (uint256 j = 0; j < digests.length; j++) {
-            digests[j] = live(r, leaf, j);
+            digests[j] = stops(s, leaf, j) ? StopLeaf.stopped() : live(r, leaf, j);
         }
+    }
+
+    function stops(Shape memory s, uint256 leaf, uint256 slot) internal pure returns (bool) {
+        bool several = s.traceHeight > _height(s.ops.length);
+        return several && slot == 0 && (leaf + 1) % s.ops.length == 0;
+    }
+
+    /// @notice Opening of the stop slot in the last leaf.
+    function stopProof(Run memory r, Shape memory s) internal pure returns (bytes32[] memory) {
+        return TraceTree.open(lives(r, s, uint256(r.steps) * s.ops.length - 1), s.liveHeight, 0);
     }
 
     function level1(Run memory r, Shape memory s) internal pure returns (bytes32[] memory leaves) {
@@ -72,10 +84,10 @@ library GameTrace {
     }
 
     /// @notice What the isolated place gives on this run's own inputs: right, unless it is the one place that went wrong.
-    function truth(Run memory r, uint256 leaf, bool inLive, uint256 index) internal pure returns (bytes32) {
+    function truth(Run memory r, Shape memory s, uint256 leaf, bool inLive, uint256 index) internal pure returns (bytes32) {
         Run memory right;
         if (r.leaf == leaf && r.live == inLive && r.index == index) r = right;
-        return inLive ? live(r, leaf, index) : op(r, leaf, index);
+        return inLive ? lives(r, s, leaf)[index] : op(r, leaf, index);
     }
 
     // ---- rows
@@ -102,18 +114,32 @@ library GameTrace {
 
     // ---- what an auditor shows
 
-    /// @notice Salted root of a commit point whose tensors have no chunk: it says nothing.
-    function saltedRoot(Shape memory s) internal pure returns (bytes32) {
-        return TraceTree.root(new bytes32[](0), s.liveHeight);
+    /// @notice Salted root of a commit point: of its tensors only the one that ends a step has a chunk.
+    function saltedRoot(Shape memory s, uint256 leaf, address auditor, uint256 taskId) internal pure returns (bytes32) {
+        return TraceTree.root(_salted(s, leaf, auditor, taskId), s.liveHeight);
     }
 
-    function opening(Run memory r, Shape memory s, uint256 leaf, uint256 slotSeed) internal pure returns (ChunkOpening memory o) {
+    function _salted(Shape memory s, uint256 leaf, address auditor, uint256 taskId)
+        private
+        pure
+        returns (bytes32[] memory leaves)
+    {
+        leaves = new bytes32[](1);
+        if (stops(s, leaf, 0)) leaves[0] = sha256(abi.encodePacked(bytes1(0x07), auditor, taskId, StopLeaf.CHUNK));
+    }
+
+    function opening(Run memory r, Shape memory s, uint256 leaf, address auditor, uint256 taskId, uint256 slotSeed)
+        internal
+        pure
+        returns (ChunkOpening memory o)
+    {
         o.segment = segment(s, leaf % s.ops.length);
         o.slot = uint32(slotSeed % o.segment.liveCount);
-        o.tensorHeader = liveHeader(r, leaf, o.slot);
+        if (stops(s, leaf, o.slot)) (o.tensorHeader, o.chunk) = (StopLeaf.header(), StopLeaf.CHUNK);
+        else o.tensorHeader = liveHeader(r, leaf, o.slot);
         o.liveProof = TraceTree.open(lives(r, s, leaf), s.liveHeight, o.slot);
         o.traceProof = TraceTree.open(level1(r, s), s.traceHeight, leaf);
-        o.saltedLiveProof = TraceTree.open(new bytes32[](0), s.liveHeight, o.slot);
+        o.saltedLiveProof = TraceTree.open(_salted(s, leaf, auditor, taskId), s.liveHeight, o.slot);
     }
 
     // ---- the model's segment table

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Test} from "./Test.sol";
 import {DefaultParams} from "./DefaultParams.sol";
+import {StopLeaf} from "./StopLeaf.sol";
 import {TraceTree} from "./TraceTree.sol";
 import {Parameters} from "../../src/Parameters.sol";
 import {DevBeacon} from "../../src/beacon/DevBeacon.sol";
@@ -165,8 +166,19 @@ abstract contract MarketFixture is Test {
     function _leaves(uint32 steps, uint256 salt) internal view returns (bytes32[] memory leaves) {
         leaves = new bytes32[](uint256(steps) * header.commitPoints);
         for (uint256 i = 0; i < leaves.length; i++) {
-            leaves[i] = keccak256(abi.encode("live", i, salt));
+            bytes32 seed = _seedOf(i, salt);
+            bool ends = (i + 1) % header.commitPoints == 0;
+            leaves[i] = ends ? StopLeaf.leaf(seed, header.liveHeight) : seed;
         }
+    }
+
+    function _seedOf(uint256 leaf, uint256 salt) private pure returns (bytes32) {
+        return keccak256(abi.encode("live", leaf, salt));
+    }
+
+    /// @dev Opening of the stop slot in the last of these leaves.
+    function _stopProof(uint32 steps, uint256 salt) internal view returns (bytes32[] memory) {
+        return StopLeaf.proof(_seedOf(uint256(steps) * header.commitPoints - 1, salt), header.liveHeight);
     }
 
     function _commit(uint256 taskId, address provider) internal {
@@ -176,7 +188,7 @@ abstract contract MarketFixture is Test {
         bytes32 level1Root = TraceTree.root(leaves, header.traceHeight);
         bytes32[] memory proof = TraceTree.open(leaves, header.traceHeight, last);
         vm.prank(provider);
-        market.commit(taskId, steps, leaves[last], level1Root, proof);
+        market.commit(taskId, steps, leaves[last], level1Root, proof, _stopProof(steps, 0));
     }
 
     function _committed(address provider) internal returns (uint256 taskId) {

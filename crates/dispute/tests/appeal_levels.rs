@@ -199,7 +199,7 @@ fn a_spoiled_step_is_refused() {
 
 #[test]
 fn a_slot_is_judged_by_what_it_copies() {
-    for leaf_index in [0, 1, 5] {
+    for leaf_index in [0, 1, 3, 5] {
         for from in [From::Op, From::Live] {
             for right in [true, false] {
                 let claimed = if right { number(42) } else { number(41) };
@@ -233,7 +233,7 @@ fn a_slot_is_judged_by_what_it_copies() {
                     let found = model.apply(winner, &AppealMove::ResolveSlot { claimed, proof }, 1);
                     assert_eq!(found, Err(Refused::Opening), "change {i}");
                 }
-                if from == From::Live && leaf_index > 0 {
+                if from == From::Live && leaf_index % 3 > 0 {
                     let (claimed, mut proof) = (*claimed, proof.clone());
                     proof.before = None;
                     let found = model.apply(winner, &AppealMove::ResolveSlot { claimed, proof }, 1);
@@ -244,8 +244,13 @@ fn a_slot_is_judged_by_what_it_copies() {
             }
         }
     }
-    // no list names a weight; before leaf 0 a slot is its input's; a slot is one that the segment before has
-    for (leaf_index, from) in [(1, From::Weight), (0, From::Misplaced), (1, From::Beyond)] {
+    // no list names a weight; before a step a slot is its input's; a slot is one that the segment before has
+    for (leaf_index, from) in [
+        (1, From::Weight),
+        (0, From::Misplaced),
+        (3, From::Misplaced),
+        (1, From::Beyond),
+    ] {
         let slot = SlotWorld::new(leaf_index, from, number(42));
         let mut model = AppealModel::open(slot.setup, 0);
         let sent = AppealMove::ResolveSlot {

@@ -98,6 +98,7 @@ pub async fn descend(leaves: u32, wrong: u32) -> Result<LevelGas, WorldError> {
         outputDigest: committed.output_digest().0.into(),
         level1Root: committed.tree().root().0.into(),
         outputProof: output.siblings.iter().map(|d| d.0.into()).collect(),
+        stopProof: Vec::new(),
     };
     provider.send(at.market, commit).await?;
 

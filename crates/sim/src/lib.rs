@@ -15,6 +15,7 @@ pub mod cast;
 mod chronicle;
 mod error;
 mod facts;
+mod language;
 mod level;
 mod lossy;
 mod operators;

@@ -15,6 +15,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
 
+use crate::language;
 use crate::world::runtime;
 use crate::{
     DemoOptions, DisputeReport, Fault, Input, Scenario, Stages, Workload, World, WorldError,
@@ -35,15 +36,21 @@ const CALLS: [&str; 9] = [
 /// Seeds that are tried until the bought referee is drawn.
 const SEEDS: u64 = 8;
 
-/// An operator on inputs of these extents; the first is the graph's input, the others are weights.
+/// An operator on inputs of these types; the first is the graph's input, the others are weights.
 #[derive(Clone, Debug)]
 pub struct OperatorRow {
     /// For people.
     pub name: &'static str,
     /// The operator.
     pub op: Op,
-    /// Extents of its inputs.
-    pub shapes: Vec<Vec<u64>>,
+    /// Types of its inputs.
+    pub inputs: Vec<TensorType>,
+}
+
+impl OperatorRow {
+    fn shapes(&self) -> Vec<Vec<u64>> {
+        self.inputs.iter().map(|ty| ty.dims.clone()).collect()
+    }
 }
 
 /// What an appeal about an operator takes.
@@ -105,7 +112,13 @@ pub fn operator_rows() -> Vec<OperatorRow> {
     let max_pool = Op::MaxPool2d {
         window: window(3, 2, 1),
     };
-    let row = |name, op, shapes| OperatorRow { name, op, shapes };
+    let row = |name, op, shapes: Vec<Vec<u64>>| {
+        let inputs = shapes.into_iter();
+        let inputs = inputs
+            .map(|dims| TensorType::new(DType::F32, dims))
+            .collect();
+        OperatorRow { name, op, inputs }
+    };
     let one = || vec![plane.clone()];
     let two = |b: &[u64]| vec![plane.clone(), b.to_vec()];
     let pooled = || vec![vec![1, 64, 112, 112]];
@@ -189,6 +202,9 @@ pub fn operator_rows() -> Vec<OperatorRow> {
         row("ArgMax across planes", arg_max(1), one()),
         row("Identity", Op::Identity, one()),
     ]
+    .into_iter()
+    .chain(language::rows())
+    .collect()
 }
 
 /// Plays the appeal of one row.
@@ -226,13 +242,16 @@ pub fn operator_gas(row: &OperatorRow) -> Result<OperatorGas, WorldError> {
 /// A model of the one operator, and one number of its output that is wrong: in the middle, where no tap is padding.
 fn workload(row: &OperatorRow) -> Result<Workload, WorldError> {
     let mut rng = ChaCha12Rng::seed_from_u64(11);
-    let tensors: Vec<Tensor> = (row.shapes.iter())
-        .map(|dims| {
-            let len = dims.iter().product::<u64>();
-            // values without zero bytes, which are the dearest
-            let bits = |rng: &mut ChaCha12Rng| rng.random::<u32>() & 0x007f_7f7f | 0x3f01_0101;
-            let values = (0..len).map(|_| f32::from_bits(bits(&mut rng))).collect();
-            Tensor::f32(dims.clone(), values)
+    let tensors: Vec<Tensor> = (row.inputs.iter().enumerate())
+        .map(|(input, ty)| match ty.dtype {
+            DType::F32 => {
+                let len = ty.dims.iter().product::<u64>();
+                // values without zero bytes, which are the dearest
+                let bits = |rng: &mut ChaCha12Rng| rng.random::<u32>() & 0x007f_7f7f | 0x3f01_0101;
+                let values = (0..len).map(|_| f32::from_bits(bits(&mut rng))).collect();
+                Tensor::f32(ty.dims.clone(), values)
+            }
+            _ => language::integers(&row.op, input, ty, &mut rng),
         })
         .collect::<Result<_, _>>()?;
     let types: Vec<&TensorType> = tensors.iter().map(Tensor::ty).collect();
@@ -245,10 +264,9 @@ fn workload(row: &OperatorRow) -> Result<Workload, WorldError> {
     let mut tensors = tensors.into_iter();
     let input = tensors.next().into_iter().collect::<Vec<_>>();
     let graph = Graph {
-        inputs: vec![(
-            "x".to_owned(),
-            TensorType::new(DType::F32, row.shapes[0].clone()),
-        )],
+        inputs: (row.inputs.iter().take(1))
+            .map(|ty| ("x".to_owned(), ty.clone()))
+            .collect(),
         nodes: vec![Node {
             name: String::new(),
             op: row.op.clone(),
@@ -294,7 +312,7 @@ fn measured(
         .map(|data| transaction_gas(&data, 0));
     Ok(OperatorGas {
         name: row.name.to_owned(),
-        shapes: row.shapes.clone(),
+        shapes: row.shapes(),
         batches: execution.batches(),
         rounds: dispute.appeal_rounds,
         transactions: calls.clone().count() as u32,

@@ -41,9 +41,7 @@ fn opens_at(leaf: &Digest, index: u64, proof: &[Digest], height: u8, root: &Dige
 impl Roots<'_> {
     /// Whether the levels can judge here (P-L8).
     pub(super) fn judgeable(&self) -> bool {
-        let (at, points) = (self.segment.leaf_index, self.header.commit_points);
-        let first = CommitPoint::at_leaf(at, points).is_none_or(|at| at.segment == 0);
-        self.header.numerics_version == NUMERICS_VERSION && (at == 0 || !first)
+        self.header.numerics_version == NUMERICS_VERSION
     }
 
     /// Whether a source is read from the live root before.
@@ -62,12 +60,17 @@ impl Roots<'_> {
         opens_at(&leaf, index, proof, height, &self.header.nodes_root)
     }
 
-    fn segment_opens(&self, opening: &SegmentOpening, leaf_index: u64) -> bool {
+    /// The disputed segment's number.
+    fn own_segment(&self) -> Option<u32> {
+        let at = CommitPoint::at_leaf(self.segment.leaf_index, self.header.commit_points)?;
+        Some(at.segment)
+    }
+
+    fn segment_opens(&self, opening: &SegmentOpening, number: u32) -> bool {
         let entry = &opening.entry;
         let points = self.header.commit_points;
-        let at = CommitPoint::at_leaf(leaf_index, points).map(|at| at.segment);
         let (index, root) = (u64::from(entry.index), &self.header.segments_root);
-        at == Some(entry.index)
+        entry.index == number
             && opens_at(
                 &entry.leaf(),
                 index,
@@ -99,11 +102,15 @@ impl Roots<'_> {
             let (height, root) = (header.ops_height, &segment.ops_root);
             return op < readable && opens_at(digest, op.into(), &at.proof, height, root);
         }
-        let named = match segment.leaf_index.checked_sub(1) {
+        let Some(own) = self.own_segment() else {
+            return false;
+        };
+        let named = match own.checked_sub(1) {
+            // before a step there are its inputs: the task's, or what the step before gave
             None => source.kind == SourceKind::Input && source.index == at.slot,
-            Some(leaf_before) => before.is_some_and(|before| {
+            Some(number) => before.is_some_and(|before| {
                 let entry = &before.entry;
-                self.segment_opens(before, leaf_before)
+                self.segment_opens(before, number)
                     && at.slot < entry.live_count
                     && list_names(at.slot, source, &at.list_proof, &entry.live_list_root)
             }),
@@ -162,7 +169,8 @@ impl Roots<'_> {
     /// Whether all that a live slot's proof shows opens.
     pub(super) fn slot_opens(&self, slot: u32, proof: &SlotProof) -> bool {
         let entry = &proof.segment.entry;
-        self.segment_opens(&proof.segment, self.segment.leaf_index)
+        self.own_segment()
+            .is_some_and(|own| self.segment_opens(&proof.segment, own))
             && list_names(
                 slot,
                 &proof.at.source,

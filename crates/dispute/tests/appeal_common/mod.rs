@@ -38,7 +38,7 @@ pub enum From {
     Later,
     /// The second output of an operator, which none has.
     SecondOutput,
-    /// A slot before leaf 0 that is not the input's.
+    /// A slot before a step that is not the input's.
     Misplaced,
     /// A slot that the segment before does not have.
     Beyond,
@@ -130,7 +130,7 @@ impl World {
                     }
                     From::Later => (SourceKind::Node, first_node + around.op + 1 + p),
                     From::Misplaced | From::Beyond => panic!("slots only"),
-                    From::Live if around.leaf_index == 0 => (SourceKind::Input, p),
+                    From::Live if own == 0 => (SourceKind::Input, p),
                     From::Live => (SourceKind::Node, p),
                 };
                 Source {
@@ -240,19 +240,16 @@ impl World {
                         _ => proof(&live, p),
                     },
                     list_proof: match from {
-                        From::Live if around.leaf_index > 0 => proof(&list, p),
+                        From::Live if own > 0 => proof(&list, p),
                         _ => Vec::new(),
                     },
                 },
                 tensor: Arc::new(tensor),
             })
             .collect();
-        let before = around.leaf_index.checked_sub(1).map(|leaf| {
-            let c = (leaf % u64::from(points)) as usize;
-            SegmentOpening {
-                entry: entries[c],
-                proof: proof(&table, c),
-            }
+        let before = own.checked_sub(1).map(|c| SegmentOpening {
+            entry: entries[c as usize],
+            proof: proof(&table, c as usize),
         });
         World {
             around,

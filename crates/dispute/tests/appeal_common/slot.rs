@@ -22,7 +22,7 @@ impl SlotWorld {
             From::Weight => (SourceKind::Weight, 1),
             From::Later | From::SecondOutput => panic!("operands only"),
             From::Misplaced => (SourceKind::Input, 3),
-            From::Live if leaf_index == 0 => (SourceKind::Input, 4),
+            From::Live if own == 0 => (SourceKind::Input, 4),
             From::Live | From::Beyond => (SourceKind::Node, 1),
         };
         let source = Source {
@@ -87,8 +87,8 @@ impl SlotWorld {
             ops_root: ops.root(),
         };
         let is_live = !matches!(from, From::Op | From::Weight);
-        let in_list = leaf_index > 0 && is_live;
-        let before = in_list.then(|| opening(((leaf_index - 1) % u64::from(points)) as u32));
+        let in_list = own > 0 && is_live;
+        let before = in_list.then(|| opening(own - 1));
         let at = SourceOpening {
             source,
             slot: if is_live { 4 } else { 0 },

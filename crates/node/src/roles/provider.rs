@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use gavel_dispute::Policy;
-use gavel_settlement::alloy::primitives::U256;
+use gavel_engine::digest;
+use gavel_settlement::alloy::primitives::{B256, U256};
 use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{Market, StakeVault};
-use gavel_trace::Digest;
+use gavel_trace::{Digest, TraceError, live_tree};
 
 use crate::board::{Task, TaskState};
 use crate::role::Attempts;
-use crate::{Act, Address, Board, NodeError, Party, Role, SignedReceipt, defend};
+use crate::{Act, Address, Board, NodeError, Party, Role, RunRecord, SignedReceipt, defend};
 
 /// Enough for a run, and for some round trips to a chain that answers slowly.
 pub const LEAST_EXEC_SECONDS: u32 = 10;
@@ -84,7 +85,8 @@ impl Provider {
             steps: run.trace.steps(),
             outputDigest: output.0.into(),
             level1Root: run.trace.level1.tree().root().0.into(),
-            outputProof: opening.siblings.iter().map(|d| d.0.into()).collect(),
+            outputProof: words(&opening.siblings),
+            stopProof: words(&stop_proof(&run)?),
         };
         let what = format!("commits the result of task {id}");
         self.party.act(board.contracts.market, call, what).await
@@ -153,6 +155,20 @@ impl Provider {
         let call = StakeVault::unjailCall {};
         self.party.act(board.contracts.vault, call, what).await
     }
+}
+
+/// Opening of the stop flag, the first output, under the output digest (P-T6); nothing of a model of one step.
+fn stop_proof(run: &RunRecord) -> Result<Vec<Digest>, TraceError> {
+    let header = run.model.header();
+    if header.max_steps == 1 {
+        return Ok(Vec::new());
+    }
+    let digests: Vec<Digest> = run.outputs.iter().map(|t| digest(t)).collect();
+    Ok(live_tree(header.live_height, &digests)?.open(0)?.siblings)
+}
+
+fn words(digests: &[Digest]) -> Vec<B256> {
+    digests.iter().map(|d| d.0.into()).collect()
 }
 
 #[async_trait]
@@ -232,4 +248,19 @@ fn open<'a>(board: &'a Board, models: &[Digest]) -> Vec<(u64, &'a Task)> {
         .collect();
     open.sort_by_key(|(id, task)| (std::cmp::Reverse(board.price_now(task)), *id));
     open
+}
+
+#[cfg(test)]
+mod tests {
+    use gavel_numerics::Tensor;
+    use gavel_settlement::artifacts::runtime;
+
+    use super::*;
+
+    #[test]
+    fn the_market_asks_for_the_flag_that_a_run_ends_with() {
+        let stopped = digest(&Tensor::i64([1], vec![1]).unwrap());
+        let code = runtime("Market").unwrap();
+        assert!(code.windows(32).any(|word| word == stopped.0));
+    }
 }

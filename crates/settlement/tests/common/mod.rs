@@ -134,6 +134,7 @@ pub(crate) async fn committed(requester: &Account, provider: &Account, model: B2
         outputDigest: output,
         level1Root: output,
         outputProof: Vec::new(),
+        stopProof: Vec::new(),
     };
     provider.send(market, commit).await.unwrap();
     task
