@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gavel_node::Address;
 
 use crate::args_arena::{DemoArgs, SimCommand, parse_audit_rate};
+use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
@@ -41,7 +42,11 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Run a model on a picture or tensors and commit to the trace
     Run(RunArgs),
-    /// Judge a file offline: evidence of a dispute, a receipt
+    /// Ask a language model, with an answer that anybody can check
+    Generate(GenerateArgs),
+    /// Talk with a language model
+    Chat(ChatArgs),
+    /// Judge a file offline: evidence of a dispute, a receipt, a saved answer
     Verify(VerifyArgs),
     /// Measurements
     #[command(subcommand)]
@@ -104,9 +109,9 @@ pub(crate) struct RunArgs {
 /// How a model is run. None of it changes a bit of the result.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// Threads (changes no bit)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: u16,
+    /// Threads [default: 1, and one per CPU for language models]; changes no bit
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
     /// Most memory for the run's tensors, weights apart
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     pub(crate) max_memory: u64,
@@ -117,9 +122,9 @@ pub(crate) struct EngineArgs {
     after_help = "Exit status: 0 the claim is true, 7 it is false, 1 the file proves nothing"
 )]
 pub(crate) struct VerifyArgs {
-    /// Evidence of a dispute or a receipt of a result (JSON)
+    /// Evidence of a dispute, receipt of a result, or saved answer of a language model (JSON)
     pub(crate) file: PathBuf,
-    /// Run the task again on this model: ONNX file or name of a shipped model
+    /// Run the task again on this model: file, folder or name of a shipped model
     #[arg(long)]
     pub(crate) model: Option<String>,
     #[command(flatten)]
@@ -142,6 +147,8 @@ pub(crate) enum BenchCommand {
         #[command(flatten)]
         engine: EngineArgs,
     },
+    /// Tokens a second of a language model, beside what the machine can do
+    Llm(BenchLlmArgs),
     /// Gas of every action, and of a task and a dispute as a whole
     Gas,
     /// Share of a run that hashing takes

@@ -5,15 +5,18 @@
 
 mod args;
 mod args_arena;
+mod args_language;
 mod args_node;
 mod commands;
 mod console;
 mod failure;
 mod files;
+mod language;
 mod meter;
 mod network;
 mod output;
 mod prediction;
+mod saved;
 
 use std::io::Write as _;
 use std::process::ExitCode;

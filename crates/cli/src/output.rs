@@ -1,6 +1,6 @@
 //! How results reach the user: tables and colours for people, one JSON object per command for programs.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
@@ -47,6 +47,29 @@ impl Output {
     pub(crate) fn event(self, value: &serde_json::Value) {
         if self.json {
             let _ = writeln!(std::io::stdout(), "{value}");
+        }
+    }
+
+    /// A piece of a text that is told as it comes. A terminal gets no control characters of it but newlines and tabs:
+    /// models write what strangers taught them.
+    pub(crate) fn piece(self, text: &str) {
+        if self.json {
+            return;
+        }
+        let mut stdout = std::io::stdout().lock();
+        let _ = match stdout.is_terminal() {
+            true => write!(stdout, "{}", harmless(text)),
+            false => write!(stdout, "{text}"),
+        };
+        let _ = stdout.flush();
+    }
+
+    /// What a text that follows goes on from: shown on a terminal, to people.
+    pub(crate) fn echo(self, text: &str) {
+        if !self.json && std::io::stdout().is_terminal() {
+            let mut stdout = anstream::stdout();
+            let _ = write!(stdout, "{DIM}{}{DIM:#}", harmless(text));
+            let _ = stdout.flush();
         }
     }
 
@@ -103,6 +126,12 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// A text without control characters but newlines and tabs.
+fn harmless(text: &str) -> String {
+    let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars().filter(shown).collect()
 }
 
 /// Paints a piece of text.

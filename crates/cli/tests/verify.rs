@@ -116,11 +116,11 @@ fn a_file_that_proves_nothing_ends_with_one() {
         object.to_string()
     };
     let files = [
-        ("not JSON", "no".to_owned(), "not an evidence file"),
+        ("not JSON", "no".to_owned(), "expected an evidence file"),
         (
             "cut",
             good[..good.len() / 2].to_owned(),
-            "not an evidence file",
+            "expected an evidence file",
         ),
         ("version", bent(|e| e["format"] = 2.into()), "format 2"),
         (

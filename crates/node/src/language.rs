@@ -36,7 +36,8 @@ pub enum LanguageTextError {
 #[derive(Debug)]
 pub struct LanguageText {
     tokenizer: Tokenizer,
-    template: Option<ChatTemplate>,
+    /// Compiled where it is used: one that is broken leaves the rest of use.
+    template: Option<String>,
 }
 
 impl LanguageText {
@@ -57,13 +58,10 @@ impl LanguageText {
             };
             Tokenizer::from_json(tokenizer, &config, &end_tokens(model))?
         };
-        let template = asset(CHAT_TEMPLATE_ASSET)
-            .map(|source| String::from_utf8_lossy(source))
-            .map(|source| ChatTemplate::new(&source))
-            .transpose()?;
+        let template = asset(CHAT_TEMPLATE_ASSET);
         Ok(LanguageText {
             tokenizer,
-            template,
+            template: template.map(|source| String::from_utf8_lossy(source).into_owned()),
         })
     }
 
@@ -92,6 +90,7 @@ impl LanguageText {
     pub fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>, LanguageTextError> {
         let template =
             (self.template.as_ref()).ok_or(LanguageTextError::Missing("chat template"))?;
+        let template = ChatTemplate::new(template)?;
         let conversation = Conversation {
             messages,
             add_generation_prompt: true,

@@ -3,11 +3,14 @@
 mod account;
 mod bench_gas;
 mod bench_isolate;
+mod bench_llm;
 mod bench_trace;
 mod chain;
 mod challenge;
+mod chat;
 mod demo;
 mod dispute;
+mod generate;
 mod key;
 mod model;
 mod party;
@@ -35,6 +38,8 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args, out),
         Command::Model(ModelCommand::Register(args)) => register::run(args, out),
         Command::Run(args) => run::run(&args, out),
+        Command::Chat(args) => chat::run(&args, out),
+        Command::Generate(args) => generate::run(&args, out),
         Command::Verify(args) => verify::run(&args, out),
         Command::Bench(BenchCommand::Isolate {
             faults,
@@ -42,6 +47,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
             model,
             engine,
         }) => bench_isolate::run(&model, faults, seed, engine, out),
+        Command::Bench(BenchCommand::Llm(args)) => bench_llm::run(&args, out),
         Command::Bench(BenchCommand::Gas) => bench_gas::run(out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Sim(command) => sim::run(&command, out),
@@ -63,7 +69,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
 /// The engine that the flags and `GAVEL_ISA` ask for.
 fn engine(args: EngineArgs) -> Result<Engine, Failure> {
     Engine::new(EngineOptions {
-        threads: args.threads.into(),
+        threads: args.threads.map_or(1, usize::from),
         isa: None,
         max_tensor_bytes: max_bytes(args),
     })

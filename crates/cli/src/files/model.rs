@@ -66,6 +66,14 @@ pub(crate) fn model(name: &str) -> Result<Model, Failure> {
     })
 }
 
+/// The language model behind a name.
+pub(crate) fn language(name: &str, context: Option<u32>) -> Result<LanguageModel, Failure> {
+    match load(name, context)? {
+        Loaded::Language(model) => Ok(*model),
+        Loaded::Network(_) => Err(no_language_model(name)),
+    }
+}
+
 fn no_language_model(name: &str) -> Failure {
     let shipped: Vec<_> = shipped::LANGUAGE_MODELS.iter().map(|(n, _)| *n).collect();
     Failure::new(format!("{name} is no language model")).expected(format!(

@@ -1,6 +1,7 @@
 //! `gavel verify`: one file, judged without a chain. What kind of file it is says the file itself.
 
 mod evidence;
+mod generation;
 mod receipt;
 
 use gavel_trace::EvidenceLimits;
@@ -12,13 +13,14 @@ use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
 use crate::output::Output;
 
-const EXPECTED: &str = "an evidence file or a receipt";
+const EXPECTED: &str = "an evidence file, a receipt or a saved answer";
 
 /// By what the kinds of file are told apart.
 #[derive(Deserialize)]
 struct Kind {
     claimed_digest: Option<IgnoredAny>,
     receipt: Option<IgnoredAny>,
+    generation: Option<IgnoredAny>,
 }
 
 pub(crate) fn run(args: &VerifyArgs, out: Output) -> Result<Exit, Failure> {
@@ -36,6 +38,10 @@ pub(crate) fn run(args: &VerifyArgs, out: Output) -> Result<Exit, Failure> {
             claimed_digest: Some(_),
             ..
         } => evidence::run(&place, &bytes, out),
+        Kind {
+            generation: Some(_),
+            ..
+        } => generation::run(&place, &bytes, args, out),
         _ => Err(proves_nothing(
             Failure::new(format!("{place} is of no kind that can be verified")).expected(EXPECTED),
         )),
