@@ -209,7 +209,14 @@ impl Bench {
         };
         let history: Vec<i32> = (0..2048).map(|i| i * 7919 % 30000).collect();
         for vocabulary in [32_000, 151_936] {
-            let x: Vec<f32> = values(vocabulary, 9).iter().map(|v| v * 10.0).collect();
+            // of the shape of a model's: probability falls with a power of the rank
+            let mut x: Vec<f32> = (1..=vocabulary).map(|n| -1.5 * (n as f32).ln()).collect();
+            for (i, v) in values(vocabulary, 9).iter().enumerate() {
+                x.swap(
+                    i,
+                    ((v + 1.0) / 2.0 * vocabulary as f32) as usize % vocabulary,
+                );
+            }
             let mut y = x.clone();
             for (name, params) in [
                 ("greedy", greedy),

@@ -6,8 +6,12 @@
 //! operand falls, so by induction over lanes and tree the whole sum does not rise. Both thresholds are sought by
 //! halving an interval of representations, whose order is that of the numbers.
 
+use std::ops::RangeInclusive;
+
 use super::super::isa::Isa;
-use super::super::lanes::{Map1, Map2, Operand, fold32, map1, map2, sum32};
+use super::super::lanes::{
+    MAX_LANES, Map1, Map2, Operand, REDUCTION_LANES, fold32, map1, map2, sum32,
+};
 use super::super::math;
 use super::super::parallel::Scratch;
 use super::super::simd::{Kernel, Simd};
@@ -89,78 +93,170 @@ impl Kernel for Filter<'_> {
             return;
         }
         let len = x.len();
-        let mut scratch = Scratch::take(2 * len);
-        let (z, p) = scratch.as_mut().split_at_mut(len);
+        let mut scratch = Scratch::take(2 * len + len.next_multiple_of(REDUCTION_LANES));
+        let (z, rest) = scratch.as_mut().split_at_mut(len);
+        let (p, pool) = rest.split_at_mut(len);
         map2(s, Operand::Each(x), Operand::Same(temperature), z, Quotient);
         let least = match usize::try_from(top_k) {
-            Ok(k) if 0 < k && k < len => kth_largest(s, z, k),
+            Ok(k) if 0 < k && k < len => {
+                pool[len..].fill(f32::NEG_INFINITY);
+                pool[..len].copy_from_slice(z);
+                let keys = order(f32::NEG_INFINITY)..=order(f32::INFINITY);
+                of_order(least_key(s, pool, keys, FewerAbove(k)))
+            }
             _ => f32::NEG_INFINITY,
         };
-        map2(s, Operand::Each(z), Operand::Each(z), x, DropBelow(least));
-        if !(top_p < 1.0 || 0.0 < min_p) {
-            return;
-        }
-        let weights = p;
-        map1(s, z, weights, ExpMinus(math::max_of(s, z)));
-        let sum = sum32(s, weights);
+        let sum = if top_p < 1.0 || 0.0 < min_p {
+            map1(s, z, x, ExpMinus(math::max_of(s, z)));
+            sum32(s, x)
+        } else {
+            f32::NAN
+        };
         if sum.is_nan() {
             // so is every probability, and nothing compares with it
+            map2(s, Operand::Each(z), Operand::Each(z), x, DropBelow(least));
             return;
         }
-        let p = z;
-        map2(s, Operand::Each(weights), Operand::Same(sum), p, Quotient);
-        let of_top_p = match top_p < 1.0 {
-            true => least_probability(s, p, top_p),
-            false => 0.0,
-        };
+        map2(s, Operand::Each(x), Operand::Same(sum), p, Quotient);
+        let mut least_p = 0.0;
+        if top_p < 1.0 {
+            pool[len..].fill(0.0);
+            pool[..len].copy_from_slice(p);
+            // a rounded sum of such numbers is at least each of them, so none is above 1
+            let keys = 0..=1f32.to_bits();
+            least_p = f32::from_bits(least_key(s, pool, keys, LessAbove(top_p)));
+        }
         let of_min_p = min_p * (1.0 / sum);
-        let least = if of_top_p < of_min_p {
-            of_min_p
-        } else {
-            of_top_p
-        };
-        let kept = weights;
-        kept.copy_from_slice(x);
+        if least_p < of_min_p {
+            least_p = of_min_p;
+        }
+        let kept = &mut pool[..len];
+        map2(
+            s,
+            Operand::Each(z),
+            Operand::Each(z),
+            kept,
+            DropBelow(least),
+        );
         map2(
             s,
             Operand::Each(p),
             Operand::Each(kept),
             x,
-            DropBelow(least),
+            DropBelow(least_p),
         );
     }
 }
 
-/// The least number that fewer than `k` of `z` exceed.
-#[inline(always)]
-fn kth_largest<S: Simd>(s: S, z: &[f32], k: usize) -> f32 {
-    let (low, high) = (order(f32::NEG_INFINITY), order(f32::INFINITY));
-    of_order(first(low, high, |t| count_above(s, z, of_order(t)) < k))
+/// What holds for all thresholds from some on.
+trait Condition: Copy {
+    /// The threshold with this key.
+    fn threshold(self, key: u32) -> f32;
+
+    /// Whether it holds for the numbers above `threshold` among `x`, whole blocks of 32. Must be `#[inline(always)]`.
+    fn holds<S: Simd>(self, s: S, x: &[f32], threshold: f32) -> bool;
 }
 
-/// The least number such that those of `p` above it sum to less than `bound`; `p` are not negative and `bound` is
-/// above 0.
-#[inline(always)]
-fn least_probability<S: Simd>(s: S, p: &[f32], bound: f32) -> f32 {
-    // a rounded sum of such numbers is at least each of them, so none is above 1
-    let found = first(0, 1f32.to_bits(), |t| {
-        fold32(s, p, PlusAbove(f32::from_bits(t))) < bound
-    });
-    f32::from_bits(found)
+/// Fewer than so many numbers are above the threshold, whose key is its [`order`].
+#[derive(Clone, Copy)]
+struct FewerAbove(usize);
+
+impl Condition for FewerAbove {
+    #[inline(always)]
+    fn threshold(self, key: u32) -> f32 {
+        of_order(key)
+    }
+
+    #[inline(always)]
+    fn holds<S: Simd>(self, s: S, x: &[f32], threshold: f32) -> bool {
+        let (t, zero, one) = (s.splat(threshold), s.splat(0.0), s.splat(1.0));
+        let mut count = 0;
+        // a lane counts exactly up to 2^24
+        for x in x.chunks(1 << 24) {
+            let mut counts = [zero; 8];
+            for block in x.as_chunks::<REDUCTION_LANES>().0 {
+                for (v, count) in counts.iter_mut().enumerate().take(vectors::<S>()) {
+                    // SAFETY: vector `v` lies inside the block.
+                    let x = unsafe { s.load(block.as_ptr().add(v * S::LANES)) };
+                    *count = s.add(*count, s.select(s.lt(t, x), one, zero));
+                }
+            }
+            let mut lanes = [0.0f32; MAX_LANES];
+            for counts in counts.iter().take(vectors::<S>()) {
+                // SAFETY: LANES <= MAX_LANES.
+                unsafe { s.store(lanes.as_mut_ptr(), *counts) };
+                count += lanes.iter().map(|&n| n as usize).sum::<usize>();
+            }
+        }
+        count < self.0
+    }
 }
 
-/// The first of `low..=high` for which `holds`, which holds for `high` and beyond the first.
+/// The 32-lane sum of the numbers above the threshold, which are not negative, is less than this. The key is the
+/// threshold's bits.
+#[derive(Clone, Copy)]
+struct LessAbove(f32);
+
+impl Condition for LessAbove {
+    #[inline(always)]
+    fn threshold(self, key: u32) -> f32 {
+        f32::from_bits(key)
+    }
+
+    #[inline(always)]
+    fn holds<S: Simd>(self, s: S, x: &[f32], threshold: f32) -> bool {
+        fold32(s, x, PlusAbove(threshold)) < self.0
+    }
+}
+
+/// The first of `keys` whose threshold meets `condition`, which the last and all behind the first do. `x` is working
+/// memory: blocks of 32 without a number above all thresholds that are left change no count, and no lane of a sum.
 #[inline(always)]
-fn first(mut low: u32, mut high: u32, holds: impl Fn(u32) -> bool) -> u32 {
+fn least_key<S: Simd>(
+    s: S,
+    x: &mut [f32],
+    keys: RangeInclusive<u32>,
+    condition: impl Condition,
+) -> u32 {
+    let (mut low, mut high) = keys.into_inner();
+    let mut len = x.len();
     while low < high {
         let middle = low + (high - low) / 2;
-        if holds(middle) {
+        let threshold = condition.threshold(middle);
+        if condition.holds(s, &x[..len], threshold) {
             high = middle;
         } else {
             low = middle + 1;
+            len = keep_blocks_above(s, &mut x[..len], threshold);
         }
     }
     low
+}
+
+/// Moves the blocks of 32 with a number above `threshold` to the front, in their order; returns how much that is.
+#[inline(always)]
+fn keep_blocks_above<S: Simd>(s: S, x: &mut [f32], threshold: f32) -> usize {
+    let t = s.splat(threshold);
+    let mut kept = 0;
+    let blocks = x.as_chunks_mut::<REDUCTION_LANES>().0;
+    for i in 0..blocks.len() {
+        let block = blocks[i];
+        let mut highest = s.splat(f32::NEG_INFINITY);
+        for v in 0..vectors::<S>() {
+            // SAFETY: vector `v` lies inside the block.
+            let x = unsafe { s.load(block.as_ptr().add(v * S::LANES)) };
+            highest = s.greater(x, highest);
+        }
+        // written over by the next where it is not kept
+        blocks[kept] = block;
+        kept += usize::from(s.any(s.lt(t, highest)));
+    }
+    kept * REDUCTION_LANES
+}
+
+/// Vectors of a block of 32.
+const fn vectors<S: Simd>() -> usize {
+    REDUCTION_LANES / S::LANES
 }
 
 /// An integer that orders like the number, -0 below +0.
@@ -178,35 +274,6 @@ fn of_order(key: u32) -> f32 {
         1 => key & !(1 << 31),
         _ => !key,
     })
-}
-
-/// How many of `z` exceed `t`.
-#[inline(always)]
-fn count_above<S: Simd>(s: S, z: &[f32], t: f32) -> usize {
-    let (zero, one) = (s.splat(0.0), s.splat(1.0));
-    // floats count exactly up to 2^24 per lane
-    z.chunks(1 << 24)
-        .map(|z| {
-            let mut counts = [zero; 4];
-            let whole = z.len() - z.len() % (4 * S::LANES);
-            for i in (0..whole).step_by(4 * S::LANES) {
-                for (v, count) in counts.iter_mut().enumerate() {
-                    // SAFETY: `i + 4 * LANES <= z.len()`.
-                    let x = unsafe { s.load(z.as_ptr().add(i + v * S::LANES)) };
-                    *count = s.add(*count, s.select(s.lt(s.splat(t), x), one, zero));
-                }
-            }
-            let count = counts
-                .into_iter()
-                .reduce(|a, b| s.add(a, b))
-                .unwrap_or(zero);
-            let mut lanes = [0.0f32; super::super::lanes::MAX_LANES];
-            // SAFETY: LANES <= MAX_LANES.
-            unsafe { s.store(lanes.as_mut_ptr(), count) };
-            let rest = z[whole..].iter().filter(|&&x| t < x).count();
-            lanes.iter().map(|&n| n as usize).sum::<usize>() + rest
-        })
-        .sum()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The draw: the largest logit plus Gumbel noise, which is a draw from the softmax of the logits.
 
 use super::super::isa::Isa;
-use super::super::lanes::load_tail;
+use super::super::lanes::MAX_LANES;
 use super::super::math;
 use super::super::parallel::Scratch;
 use super::super::simd::{Kernel, Simd};
@@ -25,65 +25,49 @@ impl Kernel for Sample<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> usize {
-        let Some(state) = self.noise else {
-            return first_largest(s, self.logits);
-        };
         let len = self.logits.len();
         let mut scratch = Scratch::take(len.next_multiple_of(S::LANES));
         let noisy = scratch.as_mut();
         let dropped = s.splat(f32::NEG_INFINITY);
+        let (mut best, mut is_nan) = (dropped, s.splat(0.0));
         for (i, out) in noisy.chunks_exact_mut(S::LANES).enumerate() {
             let first = i * S::LANES;
-            let x = match self.logits.get(first..first + S::LANES) {
+            let mut y = match self.logits.get(first..first + S::LANES) {
                 // SAFETY: the slice has LANES values.
                 Some(x) => unsafe { s.load(x.as_ptr()) },
-                None => load_tail(s, &self.logits[first..]),
+                // lanes beyond the end are dropped
+                None => {
+                    let mut lanes = [f32::NEG_INFINITY; MAX_LANES];
+                    lanes[..len - first].copy_from_slice(&self.logits[first..]);
+                    // SAFETY: LANES <= MAX_LANES.
+                    unsafe { s.load(lanes.as_ptr()) }
+                }
             };
-            // noise is finite: it leaves what is dropped, and a NaN, as it is
-            let y = match s.any(s.lt(dropped, x)) {
-                true => s.add(x, math::gumbel(s, s.uniform(state, first as u64))),
-                false => x,
-            };
+            if let Some(state) = self.noise {
+                // noise is finite: it leaves what is dropped, and a NaN, as it is
+                if s.any(s.lt(dropped, y)) {
+                    y = s.add(y, math::gumbel(s, s.uniform(state, first as u64)));
+                }
+            }
+            best = s.greater(y, best);
+            is_nan = s.select(s.is_nan(y), s.splat(1.0), is_nan);
             // SAFETY: the slice has LANES values.
             unsafe { s.store(out.as_mut_ptr(), y) };
         }
-        first_largest(s, &noisy[..len])
-    }
-}
-
-/// First index whose value no other exceeds, NaN above all (N-13); 0 of an empty slice.
-#[inline(always)]
-fn first_largest<S: Simd>(s: S, x: &[f32]) -> usize {
-    let (mut best, mut is_nan) = (s.splat(f32::NEG_INFINITY), s.splat(0.0));
-    let whole = x.len() - x.len() % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
-        // SAFETY: `i + LANES <= x.len()`.
-        let value = unsafe { s.load(x.as_ptr().add(i)) };
-        best = s.select(s.lt(best, value), value, best);
-        is_nan = s.select(s.is_nan(value), s.splat(1.0), is_nan);
-    }
-    let mut lanes = [f32::NEG_INFINITY; super::super::lanes::MAX_LANES];
-    // SAFETY: LANES <= MAX_LANES.
-    unsafe { s.store(lanes.as_mut_ptr(), best) };
-    let rest = &x[whole..];
-    if s.any(s.lt(s.splat(0.0), is_nan)) || rest.iter().any(|v| v.is_nan()) {
-        return x.iter().position(|v| v.is_nan()).unwrap_or(0);
-    }
-    let numbers = lanes.iter().chain(rest).copied();
-    let best = numbers.fold(f32::NEG_INFINITY, |a, b| if a < b { b } else { a });
-    let top = s.splat(best);
-    let mut i = 0;
-    // no value exceeds the best: the first that is not below it
-    while i < whole {
-        // SAFETY: `i + LANES <= x.len()`.
-        let value = unsafe { s.load(x.as_ptr().add(i)) };
-        let reached = s.select(s.lt(value, top), s.splat(0.0), s.splat(1.0));
-        if s.any(s.lt(s.splat(0.0), reached)) {
-            break;
+        // N-13: the first NaN, or else the first value that is not below the greatest, which no other exceeds
+        if s.any(s.lt(s.splat(0.0), is_nan)) {
+            return noisy.iter().position(|y| y.is_nan()).unwrap_or(0);
         }
-        i += S::LANES;
+        let mut lanes = [f32::NEG_INFINITY; MAX_LANES];
+        // SAFETY: LANES <= MAX_LANES.
+        unsafe { s.store(lanes.as_mut_ptr(), best) };
+        let best = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        // a block as a whole first: that is a loop without a way out, which becomes vectors
+        let reaches = |block: &[f32]| block.iter().fold(false, |any, &y| any | (y >= best));
+        let from = noisy.chunks(64).position(reaches).unwrap_or(0) * 64;
+        let within = noisy[from..].iter().position(|&y| y >= best);
+        from + within.unwrap_or(0)
     }
-    i + x[i..].iter().position(|&v| v >= best).unwrap_or(0)
 }
 
 #[cfg(test)]
