@@ -105,7 +105,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn prefetch(self, p: *const f32) {
-        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+        forward!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
     }
     #[inline(always)]
     fn exp2_integral(self, n: __m256) -> __m256 {

@@ -115,7 +115,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn prefetch(self, p: *const f32) {
-        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+        forward!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
     }
     #[inline(always)]
     fn exp2_integral(self, n: __m512) -> __m512 {

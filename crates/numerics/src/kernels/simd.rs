@@ -76,7 +76,7 @@ pub(super) trait Simd: Copy {
             self.exp2_integral(self.sub(n, half)),
         )
     }
-    /// Asks for the cache line at `p`, which need not be readable.
+    /// Asks the second cache for the line at `p`, which need not be readable.
     #[inline(always)]
     fn prefetch(self, _p: *const f32) {}
     /// `(k, m)` with `x = 2^k * m` and `sqrt(1/2) <= m < sqrt(2)` for a normal positive x; unspecified elsewhere.

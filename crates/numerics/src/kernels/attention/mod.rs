@@ -220,6 +220,13 @@ impl Part<'_> {
         (row / group * self.shape.heads + head) * dim
     }
 
+    /// The page behind that of `position`, if one before `end` is there; else that page itself.
+    #[inline(always)]
+    fn next_page(&self, position: usize, end: usize) -> *const f32 {
+        let page = position / KV_PAGE;
+        self.pages[(page + 1).min((end - 1) / KV_PAGE)].as_ptr()
+    }
+
     /// From the first position that any of the rows sees to the last.
     #[inline(always)]
     fn seen(&self, rows: Range<usize>) -> Range<usize> {
@@ -243,6 +250,7 @@ impl Part<'_> {
         }
         for page_start in (rows.base..end).step_by(KV_PAGE) {
             let page = self.pages[page_start / KV_PAGE];
+            let next = self.next_page(page_start, end);
             let mut row = 0;
             while row < count {
                 let wide = tile_rows::<S>(count - row);
@@ -253,13 +261,14 @@ impl Part<'_> {
                 for slot in (from / positions * positions..to).step_by(positions) {
                     for k in (0..dim).step_by(CHUNK) {
                         let depth = (dim - k).min(CHUNK);
-                        let keys = &page[self.shape.kv.key(self.head, slot) + k * KV_BLOCK..];
+                        let key = self.shape.kv.key(self.head, slot) + k * KV_BLOCK;
                         let at = row * rows.stride + page_start - rows.base + slot;
                         let job = ScoreJob {
                             queries: queries[row * dim + k..(row + wide) * dim].as_ptr(),
                             query_row: dim,
                             depth,
-                            keys: keys.as_ptr(),
+                            keys: page[key..].as_ptr(),
+                            ahead: next.wrapping_add(key),
                             block: dim * KV_BLOCK,
                             scores: rows.scores[at..][..(wide - 1) * rows.stride + positions]
                                 .as_mut_ptr(),
@@ -318,7 +327,8 @@ impl Part<'_> {
                 }
             }
             let page = self.pages[at / KV_PAGE];
-            let values = &page[kv.value(self.head, at % KV_PAGE)..];
+            let value = kv.value(self.head, at % KV_PAGE);
+            let (values, ahead) = (&page[value..], self.next_page(at, end).wrapping_add(value));
             let count = self.ranges.partition_point(|r| r.start <= at) * group;
             let mut row = self.ranges.partition_point(|r| r.end <= at) * group;
             while row < count {
@@ -330,6 +340,7 @@ impl Part<'_> {
                         .as_ptr(),
                     weight_row: rows.stride,
                     values: values[..(next - at) * padded].as_ptr(),
+                    ahead,
                     value_row: padded,
                     count: next - at,
                     sums: rows.chain[row * padded..(row + wide) * padded].as_mut_ptr(),

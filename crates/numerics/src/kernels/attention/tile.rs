@@ -27,6 +27,8 @@ pub(super) struct ScoreJob {
     pub(super) depth: usize,
     /// Key `k = 0` at the first position.
     pub(super) keys: *const f32,
+    /// What is asked for ahead: the keys at these positions of the next page.
+    pub(super) ahead: *const f32,
     /// Values between blocks of [`KV_BLOCK`] positions.
     pub(super) block: usize,
     /// First score.
@@ -64,14 +66,15 @@ unsafe fn score_tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Score
     let mut acc = [[s.splat(0.0); NV]; R];
     let mut queries = job.queries;
     let mut keys = job.keys;
+    let mut ahead = job.ahead;
     for _ in 0..job.depth {
         let mut key = [s.splat(0.0); NV];
         for (v, lanes) in key.iter_mut().enumerate() {
             let at = v * S::LANES;
-            let at = keys.wrapping_add(at / KV_BLOCK * job.block + at % KV_BLOCK);
+            let at = at / KV_BLOCK * job.block + at % KV_BLOCK;
             // SAFETY: inside the tile's positions by the caller's promise.
-            *lanes = unsafe { s.load(at) };
-            s.prefetch(at.wrapping_add(NV * S::LANES / KV_BLOCK * job.block));
+            *lanes = unsafe { s.load(keys.wrapping_add(at)) };
+            s.prefetch(ahead.wrapping_add(at));
         }
         for (r, row) in acc.iter_mut().enumerate() {
             // SAFETY: R queries by the caller's promise.
@@ -82,6 +85,7 @@ unsafe fn score_tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Score
         }
         queries = queries.wrapping_add(1);
         keys = keys.wrapping_add(KV_BLOCK);
+        ahead = ahead.wrapping_add(KV_BLOCK);
     }
     if job.add {
         for (r, row) in acc.iter_mut().enumerate() {
@@ -116,6 +120,8 @@ pub(super) struct ValueJob {
     pub(super) weight_row: usize,
     /// Value 0 at the first position.
     pub(super) values: *const f32,
+    /// What is asked for ahead: the values at these positions of the next page.
+    pub(super) ahead: *const f32,
     /// Values between positions, a multiple of the lanes.
     pub(super) value_row: usize,
     /// Positions.
@@ -192,12 +198,14 @@ unsafe fn value_tile<S: Simd, const R: usize, const NV: usize>(
         }
     }
     let mut values = job.values.wrapping_add(column);
+    let mut ahead = job.ahead.wrapping_add(column);
     let mut weights = job.weights;
     for _ in 0..job.count {
         let mut value = [s.splat(0.0); NV];
         for (v, lanes) in value.iter_mut().enumerate() {
             // SAFETY: inside the position's row by the caller's promise.
             *lanes = unsafe { s.load(values.add(v * S::LANES)) };
+            s.prefetch(ahead.wrapping_add(v * S::LANES));
         }
         for (r, row) in acc.iter_mut().enumerate() {
             // SAFETY: R weights of the position by the caller's promise.
@@ -207,6 +215,7 @@ unsafe fn value_tile<S: Simd, const R: usize, const NV: usize>(
             }
         }
         values = values.wrapping_add(job.value_row);
+        ahead = ahead.wrapping_add(job.value_row);
         weights = weights.wrapping_add(1);
     }
     for (r, row) in acc.iter().enumerate() {
