@@ -42,10 +42,10 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true, value_parser = within(0.01..=100.0))]
     pub(crate) repeat_penalty: f32,
     /// Taken off a logit for every time that its token is there
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, allow_negative_numbers = true, value_parser = within(-100.0..=100.0))]
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, value_parser = within(-100.0..=100.0))]
     pub(crate) frequency_penalty: f32,
     /// Taken off the logit of a token that is there
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, allow_negative_numbers = true, value_parser = within(-100.0..=100.0))]
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, value_parser = within(-100.0..=100.0))]
     pub(crate) presence_penalty: f32,
 }
 

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use gavel_node::{Address, Fault};
 
 use crate::args::{KeyArgs, NetworkArgs};
+use crate::args_language::{PromptArgs, SamplingArgs};
 
 /// Where blobs are: inputs, outputs, shown segments.
 #[derive(Clone, Debug, Args)]
@@ -33,7 +34,7 @@ pub(crate) struct PartyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
-    /// ONNX file, or the name of a shipped model
+    /// Model file, folder of a language model, or the name of a shipped model
     pub(crate) model: String,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
@@ -56,7 +57,8 @@ pub(crate) enum ProviderCommand {
 pub(crate) struct ProviderRunArgs {
     #[command(flatten)]
     pub(crate) party: PartyArgs,
-    /// Model to serve: ONNX file or name of a shipped model; may be given more than once
+    /// Model to serve: file, folder or name of a shipped model, with @TOKENS behind a language model for a context of its
+    /// own; may be given more than once
     #[arg(long = "model", value_name = "MODEL", required = true)]
     pub(crate) models: Vec<String>,
     /// Stake to register with, in tokens; a provider that is registered keeps what it has
@@ -106,10 +108,10 @@ pub(crate) enum TaskCommand {
     Result {
         /// Task id
         id: u64,
-        /// Model of the task: ONNX file or name of a shipped model
+        /// Model of the task: file, folder or name of a shipped model
         #[arg(long)]
         model: String,
-        /// Write the first output as .npy
+        /// Write the first output as .npy, or the answer of a language model as text
         #[arg(long, value_name = "FILE.npy")]
         output: Option<PathBuf>,
         /// Write what the provider signed, with inputs and outputs, for `gavel verify`
@@ -133,12 +135,15 @@ pub(crate) enum TaskCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct TaskPostArgs {
-    /// ONNX file, or the name of a shipped model
+    /// Model file, folder of a language model, or the name of a shipped model
     pub(crate) model: String,
-    /// PNG, .npy, or .npz (by input name)
-    pub(crate) input: PathBuf,
+    /// PNG, .npy, or .npz (by input name); a language model takes --prompt instead
+    #[arg(conflicts_with_all = ["prompt", "system", "chat", "raw"])]
+    pub(crate) input: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) party: PartyArgs,
+    #[command(flatten)]
+    pub(crate) prompt: PromptArgs,
     /// Price at which the auction starts, in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 1)]
     pub(crate) min_price: u64,
@@ -157,6 +162,8 @@ pub(crate) struct TaskPostArgs {
     /// Wait until the task is settled, cancelled or expired
     #[arg(long)]
     pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,7 +187,7 @@ pub(crate) enum ChallengeCommand {
 pub(crate) struct EvidenceArgs {
     /// Dispute id
     pub(crate) id: u64,
-    /// Model of the task: ONNX file or name of a shipped model
+    /// Model of the task: file, folder or name of a shipped model
     #[arg(long)]
     pub(crate) model: String,
     /// Where to write it [default: dispute-ID.json]
@@ -196,7 +203,7 @@ pub(crate) struct EvidenceArgs {
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub(crate) party: PartyArgs,
-    /// Model to run again: ONNX file or name of a shipped model; may be given more than once
+    /// Model to run again: file, folder or name of a shipped model; may be given more than once
     #[arg(long = "model", value_name = "MODEL", required = true)]
     pub(crate) models: Vec<String>,
     /// Do wrong, to see what a network makes of it
@@ -216,7 +223,7 @@ pub(crate) enum DisputeCommand {
 pub(crate) struct ExplainArgs {
     /// Dispute id
     pub(crate) id: u64,
-    /// Model of the task: ONNX file or name of a shipped model
+    /// Model of the task: file, folder or name of a shipped model
     #[arg(long)]
     pub(crate) model: String,
     #[command(flatten)]

@@ -16,6 +16,7 @@ mod meter;
 mod network;
 mod output;
 mod prediction;
+mod prompt;
 mod saved;
 
 use std::io::Write as _;

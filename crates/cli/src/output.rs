@@ -129,7 +129,7 @@ impl Output {
 }
 
 /// A text without control characters but newlines and tabs.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     text.chars().filter(shown).collect()
 }

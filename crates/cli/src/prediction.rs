@@ -1,9 +1,65 @@
-//! What a classifier's outputs say.
+//! What a run's outputs say: a class, or an answer.
 
 use std::sync::Arc;
 
 use gavel_model::Model;
+use gavel_model::llama::TOKENIZER_ASSET;
+use gavel_node::LanguageText;
 use gavel_numerics::Tensor;
+use serde_json::{Value, json};
+
+use crate::output::{GOOD, Output, harmless, paint};
+
+/// What outputs say to people.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Said {
+    /// The class of a classifier.
+    Class(String),
+    /// The answer of a language model.
+    Text(String),
+    /// Nothing: numbers.
+    Nothing,
+}
+
+impl Said {
+    /// By the outputs of a run of the model.
+    pub(crate) fn of(model: &Model, outputs: &[Arc<Tensor>]) -> Said {
+        if speaks(model) {
+            let text = LanguageText::of(model).ok();
+            let answer = text.and_then(|text| text.answer(outputs));
+            return answer.map_or(Said::Nothing, Said::Text);
+        }
+        match Prediction::of(model, outputs) {
+            Some(found) => Said::Class(found.name()),
+            None => Said::Nothing,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn show(&self, out: Output) {
+        match self {
+            Said::Class(name) => out.facts(&[("prediction", paint(GOOD, name))]),
+            Said::Text(text) => out.line(format!("\n{}", harmless(text))),
+            Said::Nothing => {}
+        }
+    }
+
+    /// For programs: `prediction` and `text`.
+    pub(crate) fn add_to(&self, object: &mut Value) {
+        let (class, text) = match self {
+            Said::Class(name) => (Some(name), None),
+            Said::Text(text) => (None, Some(text)),
+            Said::Nothing => (None, None),
+        };
+        object["prediction"] = json!(class);
+        object["text"] = json!(text);
+    }
+}
+
+/// Whether a model answers in words.
+pub(crate) fn speaks(model: &Model) -> bool {
+    model.header().max_steps > 1 && model.assets().contains_key(TOKENIZER_ASSET)
+}
 
 /// The class that a model names, with its scores.
 #[derive(Clone, Debug, PartialEq)]

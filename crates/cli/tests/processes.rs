@@ -388,3 +388,81 @@ fn what_a_network_cannot_accept_is_refused_in_words_and_costs_nothing() {
         assert_eq!(account["wallet"], "100000000000000000000000", "{account}");
     }
 }
+
+#[test]
+fn an_answer_from_the_market_is_the_one_that_everybody_gets_alone() {
+    const MODEL: &str = "llm@96";
+    let dir = tempfile::tempdir().unwrap();
+    let (net, _chain, _) = network(dir.path(), &["ann", "rosa"]);
+    net.run(&["model", "register", MODEL, "--key", "deployer.json"]);
+    let serve = [
+        "provider", "run", "--model", MODEL, "--poll", "100", "--key", "ann.json",
+    ];
+    let ann = Running::start(net.command(&serve));
+    ann.wait_for("it serves", |e| e["event"] == "serving");
+    let ask = [
+        "--prompt",
+        "Tell me a story about a fox.",
+        "--max-tokens",
+        "16",
+        "--seed",
+        "3",
+    ];
+    let post = [
+        "task",
+        "post",
+        MODEL,
+        "--key",
+        "rosa.json",
+        "--ramp",
+        "60",
+        "--exec",
+        "300",
+    ];
+    let post = [&post[..], &["--wait"], &ask].concat();
+    let rosa = Running::start(net.command(&post));
+    let served = rosa.wait_for("the task is over", |e| e["state"].is_string());
+    assert_eq!(served["state"], "settled", "{served}");
+    assert!(served["prediction"].is_null(), "{served}");
+
+    let alone = net
+        .command(&[&["generate", MODEL], &ask[..]].concat())
+        .output()
+        .unwrap();
+    let alone: Value = serde_json::from_str(text(&alone.stdout).lines().last().unwrap()).unwrap();
+    assert_eq!(served["text"], alone["text"]);
+    assert_eq!(served["input_digest"], alone["input_digest"]);
+    assert_eq!(served["attempts"][0]["trace_root"], alone["trace_root"]);
+    assert_eq!(
+        served["attempts"][0]["output_digest"],
+        alone["output_digest"]
+    );
+
+    let result = ["task", "result", "1", "--model", MODEL];
+    let files = ["--output", "answer.txt", "--receipt", "receipt.json"];
+    let result = net.run(&[&result[..], &files].concat());
+    assert_eq!(result["text"], alone["text"]);
+    let written = std::fs::read_to_string(dir.path().join("answer.txt")).unwrap();
+    assert_eq!(result["text"], written);
+    let receipt = net.run(&["verify", "receipt.json", "--model", MODEL]);
+    assert_eq!(receipt["claim"], true);
+
+    for (args, word) in [
+        (
+            &["task", "post", MODEL, "x.png", "--key", "rosa.json"][..],
+            "takes no x.png",
+        ),
+        (
+            &["task", "post", "digits", "--key", "rosa.json"],
+            "nothing to run digits on",
+        ),
+        (&["run", "llm", "x.png"], "gavel generate llm"),
+    ] {
+        let refused = net.command(args).output().unwrap();
+        assert!(
+            text(&refused.stderr).contains(word),
+            "{}",
+            text(&refused.stderr)
+        );
+    }
+}

@@ -38,7 +38,7 @@ pub(crate) fn run(
     args: EngineArgs,
     out: Output,
 ) -> Result<Exit, Failure> {
-    let model = files::model(name)?;
+    let model = files::network(name, &format!("gavel demo --model {name}"))?;
     let executor = executor(name, &model, args)?;
     let inputs = inputs(&model, max_bytes(args))?;
     out.progress(format!(

@@ -18,7 +18,7 @@ const BUDGET_FROM: Duration = Duration::from_millis(5);
 const BUDGET_SHARE: f64 = 0.01;
 
 pub(crate) fn run(name: &str, runs: u32, args: EngineArgs, out: Output) -> Result<Exit, Failure> {
-    let model = files::model(name)?;
+    let model = files::network(name, &format!("gavel bench llm {name}"))?;
     let engine = engine(args)?;
     let inputs = made_up_inputs(&model, max_bytes(args))?;
     let mut samples = Vec::with_capacity(runs as usize);

@@ -1,20 +1,18 @@
 //! `gavel generate MODEL`
 
-use std::io::{IsTerminal as _, Read as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use gavel_engine::Trace;
 use gavel_engine::lm::SequenceOptions;
-use gavel_node::LanguageText;
-use gavel_text::{MAX_TEXT, Message, Role};
 use serde_json::{Value, json};
 
-use crate::args_language::{GenerateArgs, PromptArgs};
+use crate::args_language::GenerateArgs;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
 use crate::language::{Pace, Session, Speaker, Stop, follow, signed, unsigned};
 use crate::output::Output;
+use crate::prompt::{is_raw, question, tokens};
 use crate::saved::{FORMAT, SavedGeneration};
 
 /// A file of token ids.
@@ -44,7 +42,7 @@ pub(crate) fn run(args: &GenerateArgs, out: Output) -> Result<Exit, Failure> {
         .engine
         .open(&signed(&prompt), params, &SequenceOptions::traced())
         .map_err(|e| session.failed(&e))?;
-    if let Some(asked) = asked.filter(|_| raw(&args.prompt, text.as_ref())) {
+    if let Some(asked) = asked.filter(|_| is_raw(&args.prompt, text.as_ref())) {
         out.echo(&asked);
     }
     let mut speaker = Speaker::new(text.as_ref(), &prompt, out);
@@ -87,50 +85,6 @@ pub(crate) fn run(args: &GenerateArgs, out: Output) -> Result<Exit, Failure> {
         trace.as_ref(),
     )?);
     Ok(Exit::Done)
-}
-
-/// What is asked: the flag's text, or standard input.
-fn question(args: &PromptArgs) -> Result<String, Failure> {
-    if let Some(prompt) = &args.prompt {
-        return Ok(prompt.clone());
-    }
-    if std::io::stdin().is_terminal() {
-        return Err(Failure::usage("there is no prompt")
-            .expected("--prompt TEXT, or a text on standard input"));
-    }
-    let mut text = String::new();
-    let limit = MAX_TEXT as u64;
-    let read = std::io::stdin()
-        .lock()
-        .take(limit + 1)
-        .read_to_string(&mut text);
-    read.at("the prompt on standard input")?;
-    Ok(text)
-}
-
-/// Whether the prompt is gone on with as it is.
-fn raw(args: &PromptArgs, text: Option<&LanguageText>) -> bool {
-    args.raw || !args.chat && args.system.is_none() && text.is_some_and(|t| !t.has_template())
-}
-
-/// The tokens of what is asked.
-fn tokens(
-    name: &str,
-    text: &LanguageText,
-    args: &PromptArgs,
-    asked: &str,
-) -> Result<Vec<u32>, Failure> {
-    if raw(args, Some(text)) {
-        return text.prompt(asked).at(name);
-    }
-    let system = args
-        .system
-        .iter()
-        .map(|said| Message::new(Role::System, said));
-    let messages: Vec<Message> = system.chain([Message::new(Role::User, asked)]).collect();
-    text.conversation(&messages)
-        .at(name)
-        .map_err(|failure| failure.hint("--raw goes on with the prompt as it is"))
 }
 
 /// Token ids of a file.

@@ -18,7 +18,9 @@ const BEST: usize = 5;
 const VALUES: usize = 8;
 
 pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
-    let model = files::model(&args.model)?;
+    let name = &args.model;
+    let instead = format!("gavel generate {name} --prompt TEXT");
+    let model = files::network(name, &instead)?;
     let engine = engine(args.engine)?;
     let inputs = files::inputs(&model, &args.input, max_bytes(args.engine))?;
     let start = Instant::now();

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use gavel_model::Model;
+use gavel_model::llama::task_inputs;
 use gavel_node::board::{Board, TaskEntry};
 use gavel_node::roles::{self, Order, OrderError, Requester, outputs_of};
-use gavel_node::{Party, ReceiptFile, Role, U256};
+use gavel_node::{LanguageText, Party, ReceiptFile, Role, U256};
+use gavel_numerics::Tensor;
 use gavel_settlement::bindings::Market;
 use gavel_settlement::{Account, SendError};
 use serde_json::{Value, json};
@@ -17,8 +20,9 @@ use crate::args_node::{BlobArgs, LoopArgs, TaskCommand, TaskPostArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
 use crate::network::{TOKEN, block_on};
-use crate::output::{GOOD, Output, paint};
-use crate::prediction::Prediction;
+use crate::output::Output;
+use crate::prediction::{Said, speaks};
+use crate::prompt;
 
 const MAX_INPUT_BYTES: u64 = 1 << 30;
 
@@ -54,7 +58,7 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
         return Err(Failure::usage(found).expected("a price that rises"));
     }
     let model = files::model(&args.model)?;
-    let inputs = files::inputs(&model, &args.input, MAX_INPUT_BYTES)?;
+    let inputs = inputs(&args, &model)?;
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
     let mirror = party::mirror(&network).await?;
@@ -108,15 +112,34 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
         .into_iter()
         .map(Arc::new)
         .collect();
-    let prediction = Prediction::of(&model, &outputs).map(|found| found.name());
+    let said = Said::of(&model, &outputs);
     show_task(board, id, out)?;
-    if let Some(name) = &prediction {
-        out.line(format!("\n{}", paint(GOOD, name)));
-    }
     let mut object = task(board, id);
-    object["prediction"] = json!(prediction);
+    said.show(out);
+    said.add_to(&mut object);
     out.event(&object);
     Ok(Exit::Done)
+}
+
+/// A picture or tensors, or what a language model is asked.
+fn inputs(args: &TaskPostArgs, model: &Model) -> Result<Vec<Tensor>, Failure> {
+    let name = &args.model;
+    match (&args.input, speaks(model)) {
+        (Some(path), false) => files::inputs(model, path, MAX_INPUT_BYTES),
+        (None, true) => {
+            let asked = prompt::question(&args.prompt)?;
+            let text = LanguageText::of(model).at(name)?;
+            let tokens = prompt::tokens(name, &text, &args.prompt, &asked)?;
+            task_inputs(model, &tokens, args.sampling.params(args.seed)).at(name)
+        }
+        (Some(path), true) => Err(Failure::usage(format!(
+            "{name} is a language model and takes no {}",
+            path.display()
+        ))
+        .expected("--prompt TEXT, or a text on standard input")),
+        (None, false) => Err(Failure::usage(format!("there is nothing to run {name} on"))
+            .expected("a PNG, .npy or .npz file")),
+    }
 }
 
 async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
@@ -236,21 +259,23 @@ async fn result(
         out.facts(&[("receipt", path.display().to_string())]);
     }
     let outputs: Vec<_> = found.tensors.into_iter().map(Arc::new).collect();
+    let said = Said::of(&loaded, &outputs);
     if let (Some(path), Some(tensor)) = (output, outputs.first()) {
-        files::write(path, &gavel_model::npy::write_npy(tensor))?;
+        match &said {
+            Said::Text(text) => files::write(path, text.as_bytes())?,
+            _ => files::write(path, &gavel_model::npy::write_npy(tensor))?,
+        }
         out.facts(&[("written", path.display().to_string())]);
     }
-    let prediction = Prediction::of(&loaded, &outputs).map(|p| p.name());
     let shapes: Vec<_> = outputs.iter().map(|t| t.ty().to_string()).collect();
-    out.facts(&[
-        ("state", word(&state)),
-        ("output", shapes.join(", ")),
-        (
-            "prediction",
-            prediction.clone().unwrap_or_else(|| "none".to_owned()),
-        ),
-    ]);
-    out.json(&json!({"task": id, "state": state, "prediction": prediction, "outputs": shapes}))?;
+    out.facts(&[("state", word(&state))]);
+    if !matches!(said, Said::Text(_)) {
+        out.facts(&[("output", shapes.join(", "))]);
+    }
+    said.show(out);
+    let mut object = json!({"task": id, "state": state, "outputs": shapes});
+    said.add_to(&mut object);
+    out.json(&object)?;
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 pub(crate) use inputs::inputs;
-pub(crate) use model::{Loaded, language, load, model, servable_model};
+pub(crate) use model::{Loaded, language, load, model, network, servable_model};
 
 use crate::failure::{Context as _, Failure};
 

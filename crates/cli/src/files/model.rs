@@ -38,7 +38,18 @@ fn model_words() -> String {
 }
 
 /// What is behind a name or a path; a language model with this context, or the default one.
+///
+/// `NAME@TOKENS` is a language model with that context, wherever a model is named.
 pub(crate) fn load(name: &str, context: Option<u32>) -> Result<Loaded, Failure> {
+    let (name, own) = with_context(name);
+    let context = match (context, own) {
+        (Some(asked), Some(own)) if asked != own => {
+            return Err(Failure::usage(format!(
+                "a context of {asked} tokens beside {name}@{own}"
+            )));
+        }
+        (asked, own) => asked.or(own),
+    };
     let path = Path::new(name);
     let gguf = match shipped::language_file(name) {
         Some(file) => Some(file),
@@ -54,7 +65,16 @@ pub(crate) fn load(name: &str, context: Option<u32>) -> Result<Loaded, Failure> 
             Ok(Loaded::Language(Box::new(model)))
         }
         None if context.is_some() => Err(no_language_model(name)),
-        None => Ok(Loaded::Network(Box::new(network(name)?))),
+        None => Ok(Loaded::Network(Box::new(onnx_model(name)?))),
+    }
+}
+
+/// A name, and the context behind its `@`; a file may have an `@` in its name.
+fn with_context(name: &str) -> (&str, Option<u32>) {
+    let parts = name.rsplit_once('@').filter(|_| !Path::new(name).exists());
+    match parts.and_then(|(name, context)| Some((name, context.parse().ok()?))) {
+        Some((name, context)) => (name, Some(context)),
+        None => (name, None),
     }
 }
 
@@ -64,6 +84,16 @@ pub(crate) fn model(name: &str) -> Result<Model, Failure> {
         Loaded::Network(model) => *model,
         Loaded::Language(model) => model.model,
     })
+}
+
+/// The network behind a name: what runs once, on a picture or tensors.
+pub(crate) fn network(name: &str, instead: &str) -> Result<Model, Failure> {
+    match load(name, None)? {
+        Loaded::Network(model) => Ok(*model),
+        Loaded::Language(_) => {
+            Err(Failure::new(format!("{name} is a language model")).hint(instead))
+        }
+    }
 }
 
 /// The language model behind a name.
@@ -170,7 +200,7 @@ fn identified(
 }
 
 /// The ONNX model behind a name.
-fn network(name: &str) -> Result<Model, Failure> {
+fn onnx_model(name: &str) -> Result<Model, Failure> {
     let file = match shipped::file(name) {
         Some(file) => file.to_vec(),
         None => read(Path::new(name), MAX_ONNX_BYTES, &model_words())?,

@@ -361,7 +361,7 @@ impl Report<'_> {
             rows.push(row(
                 "generate",
                 &found.generate,
-                format!("behind {} tokens", found.prompt),
+                format!("{} of them sampled", found.tokens),
             ));
             rows.push(row(
                 "verify",
