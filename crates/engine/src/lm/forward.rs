@@ -23,10 +23,10 @@ use super::team::Team;
 use super::weights::{Inputs, Layer, Product, Weights};
 use crate::clock::Stopwatch;
 
-/// Parts that a product is cut into for each thread: as many as even out threads that are not let run all the time.
-const PARTS: usize = 8;
-/// Bytes of weights that a part of a product of one row reads at least.
-const LEAST_BYTES: usize = 64 << 10;
+/// A part of products is this share of what each thread would have of those that are left.
+const SHARE: usize = 2;
+/// Bytes of weights that a part of a product of one row reads at least: some microseconds.
+const LEAST_BYTES: usize = 32 << 10;
 
 /// What a pass reads and never changes.
 pub(crate) struct Core<'a> {
@@ -104,9 +104,13 @@ impl Core<'_> {
         let layers = &self.weights.layers;
         for (l, layer) in layers.iter().enumerate() {
             let reads = [&layer.query, &layer.key, &layer.value];
-            self.norm(buffers, l > 0, &layer.attention_norm, &reads, rows);
-            self.projections(buffers, layer, l, shares, rows)?;
-            self.write_rows(buffers, layer, l, shares);
+            phases.time(Phase::Rows, || {
+                self.norm(buffers, l > 0, &layer.attention_norm, &reads, rows);
+            });
+            phases.time(Phase::Products, || {
+                self.projections(buffers, layer, l, shares, rows)
+            })?;
+            phases.time(Phase::Rows, || self.write_rows(buffers, layer, l, shares));
             let last = l + 1 == layers.len();
             if last {
                 rows = self.keep_needed(buffers, shares);
@@ -571,22 +575,26 @@ impl Core<'_> {
         }
     }
 
-    /// Cuts products into parts of about the same bytes of weights.
+    /// Cuts products into parts that get smaller and smaller, so that the threads finish together. One thread takes a
+    /// product whole.
     fn cut<'j, 'a>(&self, rows: usize, jobs: &'j [Job<'a>]) -> Vec<(&'j Job<'a>, Range<usize>)> {
         let workers = self.team.workers();
-        let bytes: usize = jobs.iter().map(|job| job.matrix.bytes()).sum();
-        let part = match workers {
-            1 => bytes,
-            _ => (bytes / (workers * PARTS)).max(LEAST_BYTES / rows.max(1)),
-        };
+        let mut left: usize = jobs.iter().map(|job| job.matrix.bytes()).sum();
         let mut parts = Vec::new();
         for job in jobs {
             let panels = job.matrix.panels();
-            let count = (job.matrix.bytes() / part.max(1)).clamp(1, panels.max(1));
-            parts.extend((0..count).map(|i| {
-                let range = panels * i / count..panels * (i + 1) / count;
-                (job, range)
-            }));
+            let panel_bytes = (job.matrix.bytes() / panels.max(1)).max(1);
+            let mut first = 0;
+            while first < panels {
+                let part = match workers {
+                    1 => left,
+                    _ => (left / (SHARE * workers)).max(LEAST_BYTES / rows.max(1)),
+                };
+                let count = part.div_ceil(panel_bytes).clamp(1, panels - first);
+                parts.push((job, first..first + count));
+                first += count;
+                left -= count * panel_bytes;
+            }
         }
         parts
     }

@@ -2,40 +2,36 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gavel_numerics::kernels::{KV_PAGE, KvShape};
+use gavel_numerics::kernels::{KV_PAGE, KvShape, Storage};
 
 use super::LanguageError;
 
-/// Values of a cache line: pages begin on one.
-const LINE: usize = 16;
-
 /// Keys and values of every layer at [`KV_PAGE`] consecutive positions of one sequence.
 pub(crate) struct Page {
-    values: Vec<f32>,
-    /// Values before the first layer.
-    skip: usize,
+    storage: Storage,
     /// Values of a layer.
     layer: usize,
 }
 
 impl Page {
     fn new(layers: usize, layer: usize) -> Page {
-        let values = vec![0.0; layers * layer + LINE];
         Page {
-            skip: values.as_ptr().align_offset(4 * LINE).min(LINE),
-            values,
+            storage: Storage::new(layers * layer * size_of::<f32>()),
             layer,
         }
     }
 
     /// A layer's part.
     pub(crate) fn layer(&self, layer: usize) -> &[f32] {
-        &self.values[self.skip + layer * self.layer..][..self.layer]
+        // storage begins on a cache line
+        let values: &[f32] = bytemuck::cast_slice(self.storage.bytes());
+        &values[layer * self.layer..][..self.layer]
     }
 
     /// A layer's part, to be written.
     pub(crate) fn layer_mut(&mut self, layer: usize) -> &mut [f32] {
-        &mut self.values[self.skip + layer * self.layer..][..self.layer]
+        let values: &mut [f32] = bytemuck::cast_slice_mut(self.storage.bytes_mut());
+        &mut values[layer * self.layer..][..self.layer]
     }
 }
 

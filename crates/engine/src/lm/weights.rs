@@ -1,5 +1,6 @@
 //! Weights as a step reads them: matrices packed once, vectors as they are.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gavel_model::llama::{LanguageModel, LayerRoles, Matrix};
@@ -95,15 +96,17 @@ impl Weights {
             .iter()
             .flat_map(|l| [l.query, l.key, l.value, l.output, l.gate, l.up, l.down])
             .chain([roles.head]);
+        let matrices: Vec<Matrix> = matrices.collect();
         let mut packer = Packer {
             model,
             team,
             progress,
+            rooms: VecDeque::with_capacity(matrices.len()),
             done: 0,
             total: 0,
         };
-        for matrix in matrices {
-            packer.total += packer.tensor(matrix.weight)?.le_bytes().len() as u64;
+        for &matrix in matrices.iter().rev() {
+            packer.make_room(matrix)?;
         }
         let layers = roles.layers.iter().map(|l| packer.layer(l));
         let layers = layers.collect::<Result<_, _>>()?;
@@ -131,6 +134,9 @@ struct Packer<'a> {
     model: &'a LanguageModel,
     team: &'a Team,
     progress: &'a mut dyn FnMut(Progress),
+    /// Matrices to be filled, in order: made before the first is filled, so that their memory is one piece, of which the
+    /// system makes huge pages.
+    rooms: VecDeque<PackedMatrix>,
     done: u64,
     total: u64,
 }
@@ -180,18 +186,28 @@ impl<'a> Packer<'a> {
         }
     }
 
-    fn product(&mut self, of: Matrix, bias: Option<u32>) -> Result<Product, LanguageError> {
+    fn make_room(&mut self, of: Matrix) -> Result<(), LanguageError> {
         let tensor = self.tensor(of.weight)?;
-        let bytes = tensor.le_bytes();
-        let (n, row_bytes) = match *tensor.dims() {
-            [rows, extent] => (rows as usize, extent as usize * tensor.dtype().size()),
-            _ => return Err(self.wrong(of.weight, format!("{} is no matrix", tensor.ty()))),
+        let extents = match *tensor.dims() {
+            [rows, extent] => Some((rows as usize, extent as usize * tensor.dtype().size())),
+            _ => None,
         };
-        let k = of.format.row_values(row_bytes).ok_or_else(|| {
+        let extents = extents.and_then(|(n, bytes)| Some((n, of.format.row_values(bytes)?)));
+        let (n, k) = extents.ok_or_else(|| {
             let name = of.format.name();
             self.wrong(of.weight, format!("{} is no matrix of {name}", tensor.ty()))
         })?;
-        let mut matrix = PackedMatrix::new(of.format, n, k)?;
+        self.rooms.push_front(PackedMatrix::new(of.format, n, k)?);
+        self.total += tensor.le_bytes().len() as u64;
+        Ok(())
+    }
+
+    /// Fills the next matrix.
+    fn product(&mut self, of: Matrix, bias: Option<u32>) -> Result<Product, LanguageError> {
+        let bytes = self.tensor(of.weight)?.le_bytes();
+        let room = self.rooms.pop_front();
+        let mut matrix = room.ok_or_else(|| self.wrong(of.weight, "has no room".to_owned()))?;
+        let row_bytes = matrix.row_bytes();
         let mut panels: Vec<_> = matrix.panels_mut().collect();
         self.team.each(&mut panels, |panel| {
             let rows = panel.rows();

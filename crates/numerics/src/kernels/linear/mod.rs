@@ -35,6 +35,7 @@ pub use activations::{Activations, ActivationsWriter};
 pub use dequantise::dequantise;
 pub use output::SharedRows;
 pub use packed::{PackedMatrix, PanelMut};
+pub use storage::Storage;
 
 use super::gemm::CHUNK;
 use super::parallel::{Parallel, Scratch};

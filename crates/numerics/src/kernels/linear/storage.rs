@@ -1,14 +1,15 @@
-//! Memory of packed weights. A decoder reads all of it once per token: where the system has huge pages, it asks for
+//! Memory of packed weights and of caches. A decoder reads all of it once per token: where the system has huge pages, it asks for
 //! them, because looking up an address for every 4 KiB costs a third of the bandwidth.
 
 /// Bytes of a cache line: storage begins on one.
 const LINE: usize = 64;
-/// Bytes of a huge page of most systems. Smaller storage stays on the heap.
+/// Bytes from which storage is a map of its own. Maps of one kind that lie side by side are one to the system, so that
+/// huge pages reach over their borders and nothing is lost to rounding.
 #[cfg(target_os = "linux")]
-const HUGE: usize = 2 << 20;
+const LEAST_MAP: usize = 128 << 10;
 
 /// So many bytes, zero at first, from the beginning of a cache line.
-pub(super) struct Storage {
+pub struct Storage {
     memory: Memory,
     skip: usize,
     len: usize,
@@ -22,15 +23,14 @@ enum Memory {
 
 impl Storage {
     /// `len` zeros, which take no memory until they are written.
-    pub(super) fn new(len: usize) -> Storage {
+    pub fn new(len: usize) -> Storage {
         #[cfg(target_os = "linux")]
-        if len >= HUGE
-            && let Ok(map) = memmap2::MmapMut::map_anon(len + HUGE)
+        if len >= LEAST_MAP
+            && let Ok(map) = memmap2::MmapMut::map_anon(len)
         {
             // a hint: without huge pages the memory is slower, and the same
             let _ = map.advise(memmap2::Advice::HugePage);
-            let skip = map.as_ptr().align_offset(HUGE).min(HUGE);
-            let memory = Memory::Map(map);
+            let (memory, skip) = (Memory::Map(map), 0);
             return Storage { memory, skip, len };
         }
         let heap = vec![0; len + LINE];
@@ -39,7 +39,8 @@ impl Storage {
         Storage { memory, skip, len }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
         let all: &[u8] = match &self.memory {
             Memory::Heap(heap) => heap,
             #[cfg(target_os = "linux")]
@@ -48,7 +49,8 @@ impl Storage {
         &all[self.skip..self.skip + self.len]
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The bytes, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         let all: &mut [u8] = match &mut self.memory {
             Memory::Heap(heap) => heap,
             #[cfg(target_os = "linux")]
