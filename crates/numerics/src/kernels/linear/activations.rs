@@ -20,6 +20,13 @@ pub(super) const SUMS: usize = 36;
 /// Byte offset of f32(sum of all values) * d.
 pub(super) const SCALED_SUM: usize = 40;
 
+/// Values from row to row of `k` f32: an odd number of cache lines, so that a tile's rows do not meet in one set of the
+/// cache.
+fn stride(k: usize) -> usize {
+    const LINE: usize = 16;
+    k.div_ceil(2 * LINE) * 2 * LINE + LINE
+}
+
 /// Activations of `m` rows of `k` values. The buffers are reused from one [`resize`](Self::resize) to the next.
 #[derive(Default)]
 pub struct Activations {
@@ -54,7 +61,8 @@ impl Activations {
             let need = m * k / ACTIVATION_BLOCK * BLOCK_WORDS;
             self.blocks.resize(grow(self.blocks.len(), need), 0);
         } else {
-            self.floats.resize(grow(self.floats.len(), m * k), 0.0);
+            let need = m * stride(k);
+            self.floats.resize(grow(self.floats.len(), need), 0.0);
         }
     }
 
@@ -102,7 +110,7 @@ impl Activations {
         let (floats, blocks) = if self.quantised {
             (0, m * k / ACTIVATION_BLOCK * BLOCK_WORDS)
         } else {
-            (m * k, 0)
+            (m * stride(k), 0)
         };
         ActivationsWriter {
             k,
@@ -157,10 +165,11 @@ impl Activations {
         self.least
     }
 
-    /// Rows of f32.
-    pub(super) fn floats(&self) -> &[f32] {
+    /// Rows of f32, and the values from row to row.
+    pub(super) fn floats(&self) -> (&[f32], usize) {
         assert!(!self.quantised, "the activations are quantised");
-        &self.floats[..self.m * self.k]
+        let stride = stride(self.k);
+        (&self.floats[..self.m * stride], stride)
     }
 
     /// Blocks, [`BLOCK_WORDS`] each.
@@ -191,7 +200,7 @@ impl ActivationsWriter<'_> {
             self.quantise(isa, i, x);
         } else {
             // SAFETY: `claim` lets one call through for every row.
-            unsafe { self.floats.slice(i * self.k, self.k) }.copy_from_slice(x);
+            unsafe { self.floats.slice(i * stride(self.k), self.k) }.copy_from_slice(x);
         }
     }
 
@@ -207,7 +216,7 @@ impl ActivationsWriter<'_> {
             self.quantise(isa, i, scratch.as_mut());
         } else {
             // SAFETY: `claim` lets one call through for every row.
-            write(unsafe { self.floats.slice(i * self.k, self.k) });
+            write(unsafe { self.floats.slice(i * stride(self.k), self.k) });
         }
     }
 

@@ -121,7 +121,7 @@ impl Narrow for NarrowAvx2 {
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {
-        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+        forward!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
     }
 
     #[inline(always)]

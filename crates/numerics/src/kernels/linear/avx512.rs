@@ -153,7 +153,7 @@ impl<const VNNI: bool> Narrow for NarrowAvx512<VNNI> {
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {
-        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+        forward!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
     }
 
     #[inline(always)]

@@ -4,13 +4,10 @@
 use super::Job;
 use super::activations::{BLOCK_BYTES, SCALE, SCALED_SUM, SUMS};
 use super::layout::{
-    GROUP, HALVES, NIBBLES, PAIRS, PANEL, Q4K_SCALES, Q4K_VALUES, Q6K_SCALES, Q6K_VALUES,
+    GROUP, HALVES, NIBBLES, PANEL, Q4K_SCALES, Q4K_VALUES, Q6K_BLOCK, Q6K_HIGH, Q6K_LOW,
 };
 use super::narrow::Narrow;
 use crate::kernels::simd::Simd;
-
-/// How far ahead of the dots weights are asked for, in bytes.
-const AHEAD: usize = 8192;
 
 type F<D> = <<D as Narrow>::S as Simd>::F;
 
@@ -20,18 +17,34 @@ pub(in crate::kernels) trait Blocks {
     const BYTES: usize;
     /// Blocks of 32 values of a superblock.
     const COUNT: usize;
+    /// Whether the dots of more than one row take longer than reading the weights.
+    const DENSE: bool;
+    /// Most rows of a tile: what the accumulators beside take.
+    const ROWS: usize;
 
-    /// Adds one superblock's products to `acc`: columns from `column` of the superblock at `w`, rows of `x`.
+    /// Adds one superblock's products to `acc`.
     ///
     /// # Safety
-    /// `w` is a superblock of a panel, `x` has MR rows of its blocks, and the columns are a panel's.
+    /// `from.w` is a superblock of a panel, `from.x` has MR rows of its blocks, and `NV * LANES` columns from
+    /// `from.column` are a panel's.
     unsafe fn step<D: Narrow, const MR: usize, const NV: usize>(
         d: D,
-        w: *const u8,
-        column: usize,
-        x: Rows,
+        from: From,
         acc: &mut [[F<D>; NV]; MR],
     );
+}
+
+/// Operands of a step.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct From {
+    /// The superblock.
+    w: *const u8,
+    /// First column.
+    column: usize,
+    /// How far ahead of what is read weights are asked for, in bytes.
+    ahead: usize,
+    /// Its blocks of activations.
+    x: Rows,
 }
 
 /// Rows of blocks of activations.
@@ -86,16 +99,20 @@ pub(super) unsafe fn tile<D: Narrow, W: Blocks, const MR: usize, const NV: usize
             }
         }
     }
-    let mut w = job.w;
-    let mut x = Rows {
-        first: job.x,
-        stride: job.x_row,
+    let mut from = From {
+        w: job.w,
+        column,
+        ahead: job.ahead,
+        x: Rows {
+            first: job.x,
+            stride: job.x_row,
+        },
     };
     for _ in 0..job.steps {
         // SAFETY: the caller's promise for this superblock.
-        unsafe { W::step::<D, MR, NV>(d, w, column, x, &mut acc) };
-        w = w.wrapping_add(W::BYTES);
-        x.first = x.first.wrapping_add(W::COUNT * BLOCK_BYTES);
+        unsafe { W::step::<D, MR, NV>(d, from, &mut acc) };
+        from.w = from.w.wrapping_add(W::BYTES);
+        from.x.first = from.x.first.wrapping_add(W::COUNT * BLOCK_BYTES);
     }
     for (i, row) in acc.iter().enumerate() {
         for (v, &t) in row.iter().enumerate() {
@@ -105,24 +122,24 @@ pub(super) unsafe fn tile<D: Narrow, W: Blocks, const MR: usize, const NV: usize
     }
 }
 
-/// Asks for the line that will be read when `p + at` is now, once per line.
+/// Asks for the line `ahead` of `p + at`, once per line.
 #[inline(always)]
-fn ask<D: Narrow>(d: D, p: *const u8, at: usize) {
+fn ask<D: Narrow>(d: D, p: *const u8, at: usize, ahead: usize) {
     if at.is_multiple_of(64) {
-        d.prefetch(p.wrapping_add(AHEAD + at));
+        d.prefetch(p.wrapping_add(ahead + at));
     }
 }
 
-/// Four values of each column at `p`, a vector per `NV`; asks for those that are read later.
+/// Four values of each column at `p`, a vector per `NV`; asks for those `ahead`.
 ///
 /// # Safety
 /// `4 * NV * LANES` bytes from `p` are readable.
 #[inline(always)]
-unsafe fn load<D: Narrow, const NV: usize>(d: D, p: *const u8) -> [D::I; NV] {
+unsafe fn load<D: Narrow, const NV: usize>(d: D, p: *const u8, ahead: usize) -> [D::I; NV] {
     let mut vectors = [d.splat(0); NV];
     for (v, vector) in vectors.iter_mut().enumerate() {
         let at = v * D::LANES * 4;
-        ask(d, p, at);
+        ask(d, p, at, ahead);
         // SAFETY: the caller's promise.
         *vector = unsafe { d.load(p.add(at)) };
     }
@@ -154,15 +171,21 @@ pub(super) struct Q8_0;
 impl Blocks for Q8_0 {
     const BYTES: usize = HALVES + 8 * GROUP;
     const COUNT: usize = 1;
+    const DENSE: bool = false;
+    const ROWS: usize = 4;
 
     #[inline(always)]
     unsafe fn step<D: Narrow, const MR: usize, const NV: usize>(
         d: D,
-        w: *const u8,
-        column: usize,
-        x: Rows,
+        from: From,
         acc: &mut [[F<D>; NV]; MR],
     ) {
+        let From {
+            w,
+            column,
+            ahead,
+            x,
+        } = from;
         let s = d.floats();
         let mut dots = [[d.splat(0); NV]; MR];
         if D::BIASED {
@@ -173,7 +196,7 @@ impl Blocks for Q8_0 {
         }
         for g in 0..8 {
             // SAFETY: group `g` of the columns.
-            let q = unsafe { load::<D, NV>(d, w.add(HALVES + g * GROUP + column * 4)) };
+            let q = unsafe { load::<D, NV>(d, w.add(HALVES + g * GROUP + column * 4), ahead) };
             for (i, row) in dots.iter_mut().enumerate() {
                 // SAFETY: group `g` of row `i`.
                 let values = unsafe { d.broadcast(x.word(i, 4 * g)) };
@@ -182,7 +205,7 @@ impl Blocks for Q8_0 {
                 }
             }
         }
-        ask(d, w, 0);
+        ask(d, w, 0, ahead);
         for v in 0..NV {
             // SAFETY: the scales of the columns, and of row `i`.
             unsafe {
@@ -204,6 +227,7 @@ impl Blocks for Q8_0 {
 unsafe fn nibble_dots<D: Narrow, const MR: usize, const NV: usize>(
     d: D,
     p: *const u8,
+    ahead: usize,
     x: Rows,
     at: usize,
     dots: &mut [[D::I; NV]; MR],
@@ -211,7 +235,7 @@ unsafe fn nibble_dots<D: Narrow, const MR: usize, const NV: usize>(
     let low = d.splat(0x0f0f_0f0f);
     for g in 0..4 {
         // SAFETY: group `g` of the columns.
-        let q = unsafe { load::<D, NV>(d, p.add(g * GROUP)) };
+        let q = unsafe { load::<D, NV>(d, p.add(g * GROUP), ahead) };
         for half in 0..2 {
             let q = q.map(|q| d.and(if half == 0 { q } else { d.shr::<4>(q) }, low));
             for (i, row) in dots.iter_mut().enumerate() {
@@ -231,15 +255,21 @@ pub(super) struct Q4_0;
 impl Blocks for Q4_0 {
     const BYTES: usize = HALVES + NIBBLES;
     const COUNT: usize = 1;
+    const DENSE: bool = true;
+    const ROWS: usize = 4;
 
     #[inline(always)]
     unsafe fn step<D: Narrow, const MR: usize, const NV: usize>(
         d: D,
-        w: *const u8,
-        column: usize,
-        x: Rows,
+        from: From,
         acc: &mut [[F<D>; NV]; MR],
     ) {
+        let From {
+            w,
+            column,
+            ahead,
+            x,
+        } = from;
         let s = d.floats();
         let mut dots = [[d.splat(0); NV]; MR];
         for (i, row) in dots.iter_mut().enumerate() {
@@ -248,8 +278,8 @@ impl Blocks for Q4_0 {
         }
         // SAFETY: the values, then the scales of the columns, and of row `i`.
         unsafe {
-            nibble_dots(d, w.add(HALVES + column * 4), x, 0, &mut dots);
-            ask(d, w, 0);
+            nibble_dots(d, w.add(HALVES + column * 4), ahead, x, 0, &mut dots);
+            ask(d, w, 0, ahead);
             for v in 0..NV {
                 let scale = d.f16(w.add(2 * (column + v * D::LANES)));
                 for i in 0..MR {
@@ -267,19 +297,27 @@ pub(super) struct Q4K;
 impl Blocks for Q4K {
     const BYTES: usize = Q4K_VALUES + 8 * NIBBLES;
     const COUNT: usize = 8;
+    const DENSE: bool = true;
+    const ROWS: usize = 6;
 
     #[inline(always)]
     unsafe fn step<D: Narrow, const MR: usize, const NV: usize>(
         d: D,
-        w: *const u8,
-        column: usize,
-        x: Rows,
+        from: From,
         acc: &mut [[F<D>; NV]; MR],
     ) {
+        let From {
+            w,
+            column,
+            ahead,
+            x,
+        } = from;
         let s = d.floats();
         // per block of 32: d * scale and -(dmin * minimum)
         let mut scales = [[[s.splat(0.0); 2]; 8]; NV];
-        (0..Q4K_VALUES).step_by(64).for_each(|at| ask(d, w, at));
+        (0..Q4K_VALUES)
+            .step_by(64)
+            .for_each(|at| ask(d, w, at, ahead));
         for (v, scales) in scales.iter_mut().enumerate() {
             let first = column + v * D::LANES;
             // SAFETY: the scales and the words of scales of the columns.
@@ -315,7 +353,7 @@ impl Blocks for Q4K {
             // SAFETY: the values of the columns and of row `i`'s block `j`, and its scales.
             unsafe {
                 let values = w.add(Q4K_VALUES + j * NIBBLES + column * 4);
-                nibble_dots(d, values, x, at, &mut dots);
+                nibble_dots(d, values, ahead, x, at, &mut dots);
                 for (v, scales) in scales.iter().enumerate() {
                     let [scale, minimum] = scales[j];
                     for i in 0..MR {
@@ -333,55 +371,48 @@ impl Blocks for Q4K {
 pub(super) struct Q6K;
 
 impl Blocks for Q6K {
-    const BYTES: usize = Q6K_VALUES + 8 * (NIBBLES + PAIRS);
+    const BYTES: usize = HALVES + 8 * Q6K_BLOCK;
     const COUNT: usize = 8;
+    const DENSE: bool = false;
+    const ROWS: usize = 4;
 
     #[inline(always)]
     unsafe fn step<D: Narrow, const MR: usize, const NV: usize>(
         d: D,
-        w: *const u8,
-        column: usize,
-        x: Rows,
+        from: From,
         acc: &mut [[F<D>; NV]; MR],
     ) {
+        let From {
+            w,
+            column,
+            ahead,
+            x,
+        } = from;
         let s = d.floats();
-        let zero = s.splat(0.0);
         for j in 0..8 {
             let at = j * BLOCK_BYTES;
-            let values = w.wrapping_add(Q6K_VALUES + j * (NIBBLES + PAIRS) + column * 4);
-            ask(d, w, 64 * j);
-            let mut sums = [[zero; NV]; MR];
-            // the last 16 values first: each half adds scale * dot, exactly, and never to -0
-            for half in [1, 0] {
-                let factors = if half == 0 {
-                    both(-32, 0)
-                } else {
-                    both(0, -32)
-                };
-                let mut dots = [[d.splat(0); NV]; MR];
-                for (i, row) in dots.iter_mut().enumerate() {
-                    // SAFETY: the caller's promise.
-                    *row = [unsafe { offset(d, x, i, at, factors) }; NV];
+            let block = w.wrapping_add(HALVES + j * Q6K_BLOCK);
+            ask(d, block, 0, ahead);
+            // SAFETY: the values of the columns and of row `i`'s block `j`, and all scales.
+            unsafe {
+                let mut dots = [[[d.splat(0); NV]; MR]; 2];
+                for (i, row) in dots[0].iter_mut().enumerate() {
+                    *row = [offset(d, x, i, at, both(-32, 0)); NV];
                 }
-                // SAFETY: the values of the columns and of row `i`'s block `j`, and the scales of the columns.
-                unsafe {
-                    half_dots(d, values, half, x, at, &mut dots);
-                    for v in 0..NV {
-                        let scales = Q6K_SCALES + (2 * j + half) * PANEL;
-                        let scale = d.i8(w.add(scales + column + v * D::LANES));
-                        for i in 0..MR {
-                            sums[i][v] = s.fma(d.to_f32(dots[i][v]), scale, sums[i][v]);
-                        }
-                    }
+                for (i, row) in dots[1].iter_mut().enumerate() {
+                    *row = [offset(d, x, i, at, both(0, -32)); NV];
                 }
-            }
-            for v in 0..NV {
-                // SAFETY: the scales of the columns, and of row `i`'s block `j`.
-                unsafe {
-                    let scale = d.f16(w.add(2 * (column + v * D::LANES)));
+                six_bit_dots(d, block.add(column * 4), ahead, x, at, &mut dots);
+                for v in 0..NV {
+                    let first = column + v * D::LANES;
+                    let scale = d.f16(w.add(2 * first));
+                    let halves = [0, 1].map(|half| d.i8(block.add(half * PANEL + first)));
                     for i in 0..MR {
+                        let [low, high] = [0, 1].map(|half| d.to_f32(dots[half][i][v]));
+                        // exact, and never -0: the second product is added to +0
+                        let sum = s.fma(low, halves[0], s.fma(high, halves[1], s.splat(0.0)));
                         let scale = s.mul(scale, x.f32(d, i, at + SCALE));
-                        acc[i][v] = s.fma(sums[i][v], scale, acc[i][v]);
+                        acc[i][v] = s.fma(sum, scale, acc[i][v]);
                     }
                 }
             }
@@ -389,41 +420,49 @@ impl Blocks for Q6K {
     }
 }
 
-/// Adds the dots of half a block of Q6_K at `p` to `dots`.
+/// Adds the dots of the halves of 32 six-bit numbers per column at `p` and row `i`'s block at `at` to `dots`.
 ///
 /// # Safety
 /// As [`Blocks::step`].
 #[inline(always)]
-unsafe fn half_dots<D: Narrow, const MR: usize, const NV: usize>(
+unsafe fn six_bit_dots<D: Narrow, const MR: usize, const NV: usize>(
     d: D,
     p: *const u8,
-    half: usize,
+    ahead: usize,
     x: Rows,
     at: usize,
-    dots: &mut [[D::I; NV]; MR],
+    dots: &mut [[[D::I; NV]; MR]; 2],
 ) {
     let (four, two) = (d.splat(0x0f0f_0f0f), d.splat(0x3030_3030));
     // SAFETY: the high bits of the columns.
-    let high = unsafe { load::<D, NV>(d, p.add(NIBBLES + half * GROUP)) };
+    let high = unsafe {
+        let high = p.add(Q6K_HIGH);
+        [
+            load::<D, NV>(d, high, ahead),
+            load::<D, NV>(d, high.add(GROUP), ahead),
+        ]
+    };
     for g in 0..4 {
         // SAFETY: group `g` of the columns.
-        let low = unsafe { load::<D, NV>(d, p.add(g * GROUP)) };
-        let mut q = low;
-        for (q, &high) in q.iter_mut().zip(&high) {
-            let low = d.and(if half == 0 { *q } else { d.shr::<4>(*q) }, four);
-            let high = match g {
-                0 => d.shl::<4>(high),
-                1 => d.shl::<2>(high),
-                2 => high,
-                _ => d.shr::<2>(high),
-            };
-            *q = d.or(low, d.and(high, two));
-        }
-        for (i, row) in dots.iter_mut().enumerate() {
-            // SAFETY: group `g` of half a block of row `i`.
-            let values = unsafe { d.broadcast(x.word(i, at + 16 * half + 4 * g)) };
-            for (t, &q) in row.iter_mut().zip(&q) {
-                *t = d.dot_small(*t, q, values);
+        let low = unsafe { load::<D, NV>(d, p.add(Q6K_LOW + g * GROUP), ahead) };
+        for half in 0..2 {
+            let mut q = low;
+            for (q, &high) in q.iter_mut().zip(&high[half]) {
+                let low = d.and(if half == 0 { *q } else { d.shr::<4>(*q) }, four);
+                let high = match g {
+                    0 => d.shl::<4>(high),
+                    1 => d.shl::<2>(high),
+                    2 => high,
+                    _ => d.shr::<2>(high),
+                };
+                *q = d.or(low, d.and(high, two));
+            }
+            for (i, row) in dots[half].iter_mut().enumerate() {
+                // SAFETY: group `g` of half a block of row `i`.
+                let values = unsafe { d.broadcast(x.word(i, at + 16 * half + 4 * g)) };
+                for (t, &q) in row.iter_mut().zip(&q) {
+                    *t = d.dot_small(*t, q, values);
+                }
             }
         }
     }

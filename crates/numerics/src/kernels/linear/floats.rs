@@ -5,9 +5,6 @@ use super::layout::PANEL;
 use super::narrow::Narrow;
 use crate::kernels::simd::Simd;
 
-/// How far ahead of a chain weights are asked for, in bytes.
-const AHEAD: usize = 8192;
-
 /// A floating format.
 pub(in crate::kernels) trait Floats {
     /// Bytes of a value.
@@ -72,8 +69,8 @@ pub(super) unsafe fn tile<D: Narrow, W: Floats, const MR: usize, const NV: usize
             let at = v * D::LANES * W::BYTES;
             // SAFETY: inside row k of the panel by the caller's promise.
             *lane = unsafe { W::load(d, w.add(at)) };
-            if MR <= 2 && at.is_multiple_of(64) {
-                d.prefetch(w.wrapping_add(AHEAD + at));
+            if at.is_multiple_of(64) {
+                d.prefetch(w.wrapping_add(job.ahead + at));
             }
         }
         for (i, row) in acc.iter_mut().enumerate() {
@@ -95,5 +92,21 @@ pub(super) unsafe fn tile<D: Narrow, W: Floats, const MR: usize, const NV: usize
                 s.store(p, if job.first { t } else { s.add(s.load(p), t) });
             }
         }
+    }
+}
+
+/// Makes a chunk of a panel f32.
+///
+/// # Safety
+/// `job.w` is a chunk of a panel of at least `out.len()` values.
+#[inline(always)]
+pub(super) unsafe fn widen<D: Narrow, W: Floats>(d: D, job: &Job, out: &mut [f32]) {
+    for (i, out) in out.chunks_exact_mut(D::LANES).enumerate() {
+        let p = job.w.wrapping_add(i * D::LANES * W::BYTES);
+        if (i * D::LANES * W::BYTES).is_multiple_of(64) {
+            d.prefetch(p.wrapping_add(job.ahead));
+        }
+        // SAFETY: `LANES` values of the caller's chunk, and of `out`.
+        unsafe { d.floats().store(out.as_mut_ptr(), W::load(d, p)) };
     }
 }

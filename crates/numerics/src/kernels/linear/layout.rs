@@ -9,7 +9,9 @@
 //! | Q8_0 | d `[32]` f16; q + 128 `[8][32 x 4]` |
 //! | Q4_0 | d `[32]` f16; q `[4][32 x 4]`: low nibbles values 0..16, high nibbles values 16..32 |
 //! | Q4_K | d `[32]` f16; dmin `[32]` f16; the 12 bytes of scales as words `[3][32]`; 8 x q as of Q4_0 |
-//! | Q6_K | d `[32]` f16; scales `[16][32]` i8; 8 x (low four bits as of Q4_0; high two bits `[2][32 x 4]`, bits 2i of vector v: group 4v + i) |
+//! | Q6_K | d `[32]` f16; 8 x (scales `[2][32]` i8; high two bits `[2][32 x 4]`, bits 2i of vector v: group 4v + i; low four bits as of Q4_0) |
+//!
+//! A kernel reads them from first to last: what the processor fetches ahead by itself is what comes next.
 
 use crate::WeightFormat;
 
@@ -23,12 +25,15 @@ pub(super) const HALVES: usize = PANEL * 2;
 pub(super) const NIBBLES: usize = 4 * GROUP;
 /// Bytes of 32 pairs of bits of each row.
 pub(super) const PAIRS: usize = 2 * GROUP;
-/// Where the scales of Q4_K and Q6_K begin in a superblock.
+/// Where the scales of Q4_K begin in a superblock, and its values.
 pub(super) const Q4K_SCALES: usize = 2 * HALVES;
-pub(super) const Q6K_SCALES: usize = HALVES;
-/// Where their values begin.
 pub(super) const Q4K_VALUES: usize = Q4K_SCALES + 3 * GROUP;
-pub(super) const Q6K_VALUES: usize = Q6K_SCALES + 16 * PANEL;
+/// Bytes of 32 values of each row of Q6_K: scales, high bits, low bits.
+pub(super) const Q6K_BLOCK: usize = Q6K_HIGH + PAIRS + NIBBLES;
+/// Where the high bits begin in them.
+pub(super) const Q6K_HIGH: usize = 2 * PANEL;
+/// Where the low bits begin in them.
+pub(super) const Q6K_LOW: usize = Q6K_HIGH + PAIRS;
 
 /// Turns the bytes of Q8_0, signed, into unsigned ones greater by 128, and back.
 const BIAS: u32 = 0x8080_8080;
@@ -124,11 +129,12 @@ fn pack_block(format: WeightFormat, from: &[u8], r: usize, to: &mut [u8]) {
         }
         WeightFormat::Q6_K => {
             copy(from, 208, to, 2 * r, 2);
-            for j in 0..16 {
-                to[Q6K_SCALES + j * PANEL + r] = from[192 + j];
-            }
             for s in 0..8 {
-                let base = Q6K_VALUES + s * (NIBBLES + PAIRS) + 4 * r;
+                let block = HALVES + s * Q6K_BLOCK;
+                for half in 0..2 {
+                    to[block + half * PANEL + r] = from[192 + 2 * s + half];
+                }
+                let base = block + 4 * r;
                 let low = |g: usize| {
                     let [(at, shift), _] = q6k_place(s, g);
                     word(from, at) >> shift & LOW
@@ -138,11 +144,11 @@ fn pack_block(format: WeightFormat, from: &[u8], r: usize, to: &mut [u8]) {
                     word(from, at) >> shift & TWO
                 };
                 for g in 0..4 {
-                    put(to, base + g * GROUP, low(g) | low(g + 4) << 4);
+                    put(to, base + Q6K_LOW + g * GROUP, low(g) | low(g + 4) << 4);
                 }
                 for v in 0..2 {
                     let pairs = (0..4).fold(0, |w, i| w | high(4 * v + i) << (2 * i));
-                    put(to, base + NIBBLES + v * GROUP, pairs);
+                    put(to, base + Q6K_HIGH + v * GROUP, pairs);
                 }
             }
         }
@@ -189,12 +195,12 @@ fn unpack_block(format: WeightFormat, from: &[u8], r: usize, to: &mut [u8]) {
             to.fill(0);
             copy(from, 2 * r, to, 208, 2);
             for j in 0..16 {
-                to[192 + j] = from[Q6K_SCALES + j * PANEL + r];
+                to[192 + j] = from[HALVES + j / 2 * Q6K_BLOCK + j % 2 * PANEL + r];
             }
             for (s, g) in (0..8).flat_map(|s| (0..8).map(move |g| (s, g))) {
-                let base = Q6K_VALUES + s * (NIBBLES + PAIRS) + 4 * r;
-                let low = word(from, base + g % 4 * GROUP) >> (g / 4 * 4) & LOW;
-                let high = word(from, base + NIBBLES + g / 4 * GROUP) >> (g % 4 * 2) & TWO;
+                let base = HALVES + s * Q6K_BLOCK + 4 * r;
+                let low = word(from, base + Q6K_LOW + g % 4 * GROUP) >> (g / 4 * 4) & LOW;
+                let high = word(from, base + Q6K_HIGH + g / 4 * GROUP) >> (g % 4 * 2) & TWO;
                 for ((at, shift), bits) in q6k_place(s, g).into_iter().zip([low, high]) {
                     let others = word(to, at);
                     put(to, at, others | bits << shift);

@@ -3,10 +3,10 @@
 //! 1. Weights are repacked once, by panels of 32 rows (= columns of the product), so that a vector holds the same value
 //!    of neighbouring rows ([`PackedMatrix`]). They keep the size of the file.
 //! 2. Activations are rows of f32, or blocks of signed bytes with their scale and sums ([`Activations`]).
-//! 3. A part walks blocks of rows; for each panel, chunks of `k` that fit the first-level cache; for each chunk, tiles
-//!    of a few rows whose accumulators stay in registers. Between chunks accumulators wait in a buffer: storing and
-//!    loading an f32 is exact, so that chunks of quantised formats change no bit. Chunks of floating formats are those of
-//!    the C256 order.
+//! 3. A part walks blocks of rows and groups of panels; for each, chunks of `k`, so that a panel's chunk fits the
+//!    first-level cache and the rows' chunk the second; for each chunk, tiles of a few rows whose accumulators stay in
+//!    registers. Between chunks accumulators wait in a buffer: storing and loading an f32 is exact, so that chunks of
+//!    quantised formats change no bit. Chunks of floating formats are those of the C256 order.
 //!
 //! One row takes the same way, so that it has the same bits alone and among others.
 
@@ -50,12 +50,17 @@ use layout::PANEL;
 use narrow::{Narrow, NarrowKernel};
 use output::Rectangle;
 
-/// Bytes of activations that a block of rows takes at most: half of a small second-level cache.
-const ROWS_BYTES: usize = 512 << 10;
+/// Bytes of a chunk of activations, and of accumulators: each a quarter of a small second-level cache.
+const ROWS_BYTES: usize = 256 << 10;
 /// Bytes of a chunk of a panel of quantised weights: half of the first-level cache.
 const CHUNK_BYTES: usize = 18 << 10;
+/// Full tiles from which on a chunk of narrow floats is made f32 once, not by each.
+const WIDEN_TILES: usize = 4;
+/// How far ahead of a single tile's dots weights are asked for, where they take longer than reading.
+const AHEAD: usize = 16 << 10;
 
 /// Operands of one tile, as pointers checked by the driver.
+#[derive(Clone, Copy)]
 pub(in crate::kernels) struct Job {
     /// The chunk of the panel.
     w: *const u8,
@@ -71,6 +76,8 @@ pub(in crate::kernels) struct Job {
     column: usize,
     /// First chunk: accumulators begin at +0.
     first: bool,
+    /// Bytes from the weights in use to those to ask for: 0 where the processor's own asking does.
+    ahead: usize,
 }
 
 /// The product of rows `rows` of `x` with the rows of `panels` of `w`, to the same rows and those columns of `out`.
@@ -175,14 +182,29 @@ trait Tiles: Copy {
     /// Values of a step.
     const VALUES: usize;
 
-    /// The first row of activations.
-    fn activations(self, x: &Activations) -> *const u8;
+    /// The first row of activations, and the bytes from row to row.
+    fn activations(self, x: &Activations) -> (*const u8, usize);
     /// Steps of a chunk where a product has `rows` rows.
     fn chunk<D: Narrow>(self, d: D, rows: usize) -> usize;
+    /// Bytes from weights in use to those to ask for, in a single tile of `rows` rows.
+    fn ahead(self, rows: usize) -> usize;
     /// Most rows of a tile.
     fn most<D: Narrow>(self, d: D) -> usize;
     /// Rows of the next tile where `left` are left.
     fn next<D: Narrow>(self, d: D, left: usize) -> usize;
+    /// Values of a chunk of a panel that is made f32 once for all tiles; 0 where tiles read it as it is.
+    #[inline(always)]
+    fn wide(self, _chunk: usize) -> usize {
+        0
+    }
+    /// The job on a chunk that has been made f32 in `buffer`.
+    ///
+    /// # Safety
+    /// `job.w` is a chunk of a panel, which `buffer` has room for.
+    #[inline(always)]
+    unsafe fn widened<D: Narrow>(self, _: D, job: Job, _buffer: &mut [f32]) -> Job {
+        job
+    }
     /// One tile of so many rows. Must be `#[inline(always)]`.
     ///
     /// # Safety
@@ -216,12 +238,17 @@ impl<W: Floats> Tiles for OfFloats<W> {
     const X_BYTES: usize = 4;
     const VALUES: usize = 1;
 
-    fn activations(self, x: &Activations) -> *const u8 {
-        x.floats().as_ptr().cast()
+    fn activations(self, x: &Activations) -> (*const u8, usize) {
+        let (floats, stride) = x.floats();
+        (floats.as_ptr().cast(), 4 * stride)
     }
     #[inline(always)]
     fn chunk<D: Narrow>(self, _: D, _: usize) -> usize {
         CHUNK
+    }
+    #[inline(always)]
+    fn ahead(self, rows: usize) -> usize {
+        if W::BYTES < 4 && rows > 1 { AHEAD } else { 0 }
     }
     #[inline(always)]
     fn most<D: Narrow>(self, _: D) -> usize {
@@ -231,6 +258,20 @@ impl<W: Floats> Tiles for OfFloats<W> {
     fn next<D: Narrow>(self, _: D, left: usize) -> usize {
         let fits = D::FLOAT_ROWS.iter().find(|&&rows| rows <= left);
         fits.copied().unwrap_or(1)
+    }
+    #[inline(always)]
+    fn wide(self, chunk: usize) -> usize {
+        if W::BYTES < 4 { chunk * PANEL } else { 0 }
+    }
+    #[inline(always)]
+    unsafe fn widened<D: Narrow>(self, d: D, job: Job, buffer: &mut [f32]) -> Job {
+        // SAFETY: the caller's promise.
+        unsafe { floats::widen::<D, W>(d, &job, &mut buffer[..job.steps * PANEL]) };
+        Job {
+            w: buffer.as_ptr().cast(),
+            ahead: 0,
+            ..job
+        }
     }
     #[inline(always)]
     unsafe fn tile<D: Narrow>(self, d: D, rows: usize, job: &Job) {
@@ -244,25 +285,30 @@ impl<W: Blocks> Tiles for OfBlocks<W> {
     const X_BYTES: usize = W::COUNT * BLOCK_BYTES;
     const VALUES: usize = W::COUNT * ACTIVATION_BLOCK;
 
-    fn activations(self, x: &Activations) -> *const u8 {
-        x.blocks().as_ptr().cast()
+    fn activations(self, x: &Activations) -> (*const u8, usize) {
+        let stride = x.k() / ACTIVATION_BLOCK * BLOCK_BYTES;
+        (x.blocks().as_ptr().cast(), stride)
     }
     #[inline(always)]
-    fn chunk<D: Narrow>(self, _: D, rows: usize) -> usize {
-        if rows <= D::BLOCK_ROWS {
+    fn chunk<D: Narrow>(self, d: D, rows: usize) -> usize {
+        if rows <= self.most(d) {
             usize::MAX
         } else {
             (CHUNK_BYTES / W::BYTES).max(1)
         }
     }
     #[inline(always)]
-    fn most<D: Narrow>(self, _: D) -> usize {
-        D::BLOCK_ROWS
+    fn ahead(self, rows: usize) -> usize {
+        if W::DENSE && rows > 1 { AHEAD } else { 0 }
     }
     #[inline(always)]
-    fn next<D: Narrow>(self, _: D, left: usize) -> usize {
+    fn most<D: Narrow>(self, _: D) -> usize {
+        D::BLOCK_ROWS.min(W::ROWS)
+    }
+    #[inline(always)]
+    fn next<D: Narrow>(self, d: D, left: usize) -> usize {
         // all of about the same height
-        left.div_ceil(left.div_ceil(D::BLOCK_ROWS))
+        left.div_ceil(left.div_ceil(self.most(d)))
     }
     #[inline(always)]
     unsafe fn tile<D: Narrow>(self, d: D, rows: usize, job: &Job) {
@@ -272,47 +318,61 @@ impl<W: Blocks> Tiles for OfBlocks<W> {
 }
 
 impl Part<'_> {
-    /// Walks blocks of rows, panels, chunks, columns and tiles.
+    /// Walks blocks of rows, groups of panels, chunks, panels, columns and tiles.
     #[inline(always)]
     fn tiles<D: Narrow, T: Tiles>(mut self, d: D, t: T) {
         let steps = self.w.k() / T::VALUES;
-        let x = t.activations(self.x);
-        let x_row = steps * T::X_BYTES;
+        let (x, x_row) = t.activations(self.x);
         let most = t.most(d);
-        let block = (ROWS_BYTES / x_row / most * most).max(most);
-        let block = block.min(self.rows.len());
-        let chunk = t.chunk(d, self.rows.len());
-        let mut scratch = Scratch::take(block * PANEL);
-        let acc = scratch.as_mut();
+        let alone = self.rows.len() <= most;
+        let chunk = t.chunk(d, self.rows.len()).min(steps);
+        let fit = ROWS_BYTES / (chunk * T::X_BYTES).max(PANEL * 4);
+        let block = (fit / most * most).clamp(most, self.rows.len().max(most));
+        let (group, ahead) = if alone {
+            (1, t.ahead(self.rows.len()))
+        } else {
+            // the same chunk of the next panel comes next
+            (ROWS_BYTES / (block * PANEL * 4), steps * T::W_BYTES)
+        };
+        let group = group.clamp(1, self.panels.len());
+        let wide = if self.rows.len() >= WIDEN_TILES * most {
+            t.wide(chunk)
+        } else {
+            0
+        };
+        let mut scratch = Scratch::take(wide + group * block * PANEL);
+        let (wide, acc) = scratch.as_mut().split_at_mut(wide);
         for start in self.rows.clone().step_by(block) {
             let rows = block.min(self.rows.end - start);
-            for panel in self.panels.clone() {
-                let w = self.w.panel(panel).as_ptr();
-                let mut k = 0;
-                while k < steps {
-                    let depth = chunk.min(steps - k);
-                    for column in (0..PANEL).step_by(D::COLUMNS) {
-                        let mut i = 0;
-                        while i < rows {
-                            let height = t.next(d, rows - i);
-                            let job = Job {
-                                w: w.wrapping_add(k * T::W_BYTES),
-                                x: x.wrapping_add((start + i) * x_row + k * T::X_BYTES),
-                                x_row,
-                                steps: depth,
-                                acc: acc[i * PANEL..(i + height) * PANEL].as_mut_ptr(),
-                                column,
-                                first: k == 0,
-                            };
-                            // SAFETY: chunk and rows lie inside of their operands, whose sizes `linear` has compared,
-                            // and the columns inside of a panel.
-                            unsafe { t.tile(d, height, &job) };
-                            i += height;
+            for from in self.panels.clone().step_by(group) {
+                let panels = from..(from + group).min(self.panels.end);
+                for k in (0..steps).step_by(chunk) {
+                    for (panel, acc) in panels.clone().zip(acc.chunks_exact_mut(block * PANEL)) {
+                        let w = self.w.panel(panel).as_ptr();
+                        let job = Job {
+                            w: w.wrapping_add(k * T::W_BYTES),
+                            x: x.wrapping_add(start * x_row + k * T::X_BYTES),
+                            x_row,
+                            steps: chunk.min(steps - k),
+                            acc: acc.as_mut_ptr(),
+                            column: 0,
+                            first: k == 0,
+                            ahead,
+                        };
+                        // SAFETY: chunk and rows lie inside of their operands, whose sizes `linear` has compared.
+                        unsafe {
+                            if wide.is_empty() {
+                                rows_of_tiles(d, t, rows, job);
+                            } else {
+                                let job = t.widened(d, job, wide);
+                                rows_of_tiles(d, OfFloats::<floats::F32>::new(), rows, job);
+                            }
                         }
                     }
-                    k += depth;
                 }
-                self.write(d, start, panel, &acc[..rows * PANEL]);
+                for (panel, acc) in panels.zip(acc.chunks_exact(block * PANEL)) {
+                    self.write(d, start, panel, &acc[..rows * PANEL]);
+                }
             }
         }
     }
@@ -340,6 +400,29 @@ impl Part<'_> {
             if !whole {
                 out.copy_from_slice(&buffer[..out.len()]);
             }
+        }
+    }
+}
+
+/// All tiles of one chunk of a panel: `job` is that of the first, of `rows` rows in all.
+///
+/// # Safety
+/// `job.w` is a chunk of a panel, `job.x` and `job.acc` have `rows` rows of it.
+#[inline(always)]
+unsafe fn rows_of_tiles<D: Narrow, T: Tiles>(d: D, t: T, rows: usize, job: Job) {
+    for column in (0..PANEL).step_by(D::COLUMNS) {
+        let mut i = 0;
+        while i < rows {
+            let height = t.next(d, rows - i);
+            let job = Job {
+                x: job.x.wrapping_add(i * job.x_row),
+                acc: job.acc.wrapping_add(i * PANEL),
+                column,
+                ..job
+            };
+            // SAFETY: rows `i .. i + height` of the caller's, and columns of a panel.
+            unsafe { t.tile(d, height, &job) };
+            i += height;
         }
     }
 }

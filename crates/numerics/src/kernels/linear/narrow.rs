@@ -70,7 +70,7 @@ pub(in crate::kernels) trait Narrow: Copy {
     /// # Safety
     /// `LANES` bytes from `p` are readable.
     unsafe fn i8(self, p: *const u8) -> <Self::S as Simd>::F;
-    /// Asks for the line at `p`, which need not be readable.
+    /// Asks for the line at `p`, which need not be readable, into the second-level cache.
     fn prefetch(self, p: *const u8);
 
     /// Most rows of a tile of blocks; every smaller number is there too.
