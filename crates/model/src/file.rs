@@ -41,6 +41,8 @@ pub fn map(path: &Path) -> io::Result<Bytes> {
 /// Takes bytes of a [`map`]ped file out of this process's memory; who looks at them again reads them from the file
 /// again. Of other bytes, and where the system has no way to, nothing happens.
 pub fn page_out(bytes: &[u8]) {
+    #[cfg(not(unix))]
+    let _ = bytes;
     #[cfg(unix)]
     {
         let maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
