@@ -5,8 +5,9 @@ mod appeal_common;
 
 use appeal_common::*;
 use gavel_dispute::appeal::*;
+use gavel_numerics::blocks::quantise;
 use gavel_numerics::program::Opcode;
-use gavel_numerics::{Op, Tensor};
+use gavel_numerics::{DType, Op, Tensor, TensorType, WeightFormat};
 
 fn case_of(world: &World) -> OperatorCase {
     match world.case(&world.truth) {
@@ -160,4 +161,35 @@ fn a_softmax_is_explained_by_its_division() {
             .to_string()
             .starts_with(&format!("element [0, 11] (11), batch {last}: div("))
     );
+}
+
+/// The fma of a group of 32 values, Q4_K's second one.
+#[test]
+fn a_product_with_quantised_weights_is_explained_by_its_last_values() {
+    let k = 512;
+    let x: Vec<f32> = (0..k).map(|i| (i % 37) as f32 - 18.0).collect();
+    let bytes = quantise(&x);
+    let dims = [1, bytes.len() as u64];
+    let x = Tensor::from_le_bytes(TensorType::new(DType::U8, dims), &bytes).unwrap();
+    for format in [WeightFormat::Q8_0, WeightFormat::Q4_K] {
+        let bytes = format.row_bytes(k).unwrap();
+        let row: Vec<u8> = (0..bytes).map(|i| (i * 7 % 59) as u8).collect();
+        let ty = TensorType::new(DType::U8, [1, bytes as u64]);
+        let row = Tensor::from_le_bytes(ty, &row).unwrap();
+        let inputs = vec![(x.clone(), From::Live), (row, From::Weight)];
+        let world = World::new(SMALL, &Op::Linear { format }, inputs, digest_of);
+        let case = case_of(&world);
+        let execution = Execution::new(&case, 0).unwrap();
+        let last = last_batch(&case, &execution);
+        let found = explain(&case, &execution, last, 0).unwrap();
+        assert_eq!((found.tap, found.values.clone()), (None, Some(480..512)));
+        assert_eq!(found.deciding.opcode, Opcode::Fma);
+        assert_eq!(found.deciding.result, found.value);
+        let text = found.to_string();
+        assert!(text.starts_with("element [0, 0] (0), values 480..512: fma("), "{text}");
+        // half of the way is half of the values
+        let half = explain(&case, &execution, execution.batches() / 2, 0).unwrap();
+        let values = half.values.unwrap();
+        assert!((192..=288).contains(&values.start), "{values:?}");
+    }
 }

@@ -179,6 +179,7 @@ pub(super) fn step_json(step: &Explanation) -> Value {
         "batch": step.batch,
         "block": step.block(),
         "tap": step.tap,
+        "values": step.values.as_ref().map(|values| [values.start, values.end]),
         "instruction": format!("{:?}", step.deciding.opcode),
         "operands": step.deciding.operands.iter().map(|bits| hex(*bits)).collect::<Vec<_>>(),
         "result": hex(step.deciding.result),

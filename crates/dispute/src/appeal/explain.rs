@@ -1,8 +1,10 @@
 //! What a batch computes, for people: which instruction an appeal comes down to.
 
 use std::fmt;
+use std::ops::Range;
 
 use gavel_numerics::batch::{BATCH_STEPS, State};
+use gavel_numerics::blocks::ACTIVATION_BLOCK;
 use gavel_numerics::program::{Opcode, Program};
 use gavel_numerics::reference::{Environment, Machine};
 use gavel_numerics::{DType, WeightFormat};
@@ -13,8 +15,10 @@ use super::{Execution, OperatorCase};
 const BLOCK: u64 = 256;
 /// Conv2d, Gemm and MatMul: whose fma's are all taps of one C256 sum, in order.
 const C256_OPERATORS: std::ops::RangeInclusive<u16> = 1..=3;
-/// So it is of Linear where the format of the weights is not quantised.
+/// Linear: so it is where the format of the weights is not quantised.
 const LINEAR: u16 = 27;
+/// Values of a block of quantised activations.
+const GROUP: u64 = ACTIVATION_BLOCK as u64;
 
 /// An instruction that was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +63,13 @@ pub struct Explanation {
     pub arithmetic: Vec<Executed>,
     /// Loads of the batch, in order.
     pub loads: Vec<Loaded>,
-    /// What the batch is about: of a C256 sum its last fma; else its last floating-point instruction or, where there is
+    /// What the batch is about: of a sum its last fma; else its last floating-point instruction or, where there is
     /// none, its last instruction.
     pub deciding: Executed,
     /// Where the sum is in the order C256: index of the last fma so far.
     pub tap: Option<u64>,
+    /// Where a product with quantised weights is: the values that the last fma so far adds.
+    pub values: Option<Range<u64>>,
 }
 
 impl Explanation {
@@ -75,12 +81,15 @@ impl Explanation {
     /// Where the deciding instruction stands, in words.
     pub fn place(&self) -> String {
         let element = format!("element {:?} ({})", self.coordinates, self.element);
-        match self.tap {
-            Some(tap) if self.deciding.opcode == Opcode::Fma => {
+        let at_fma = self.deciding.opcode == Opcode::Fma;
+        match (self.tap, &self.values) {
+            (Some(tap), _) if at_fma => {
                 format!("{element}, block {}, tap {tap}", tap / BLOCK)
             }
-            Some(tap) => format!("{element}, after tap {tap}"),
-            None => format!("{element}, batch {}", self.batch),
+            (Some(tap), _) => format!("{element}, after tap {tap}"),
+            (None, Some(values)) if at_fma => format!("{element}, values {values:?}"),
+            (None, Some(values)) => format!("{element}, after values {values:?}"),
+            (None, None) => format!("{element}, batch {}", self.batch),
         }
     }
 
@@ -146,13 +155,19 @@ pub fn explain(
         }
     }
     let is_fma = |e: &&Executed| e.opcode == Opcode::Fma;
-    let (tap, of_sum) = match is_sum(case) {
-        true => {
-            let taps =
-                fmas_before(execution, batch) + arithmetic.iter().filter(is_fma).count() as u64;
-            (taps.checked_sub(1), arithmetic.iter().rfind(is_fma))
+    let sum = Sum::of(case);
+    let of_sum = sum.and_then(|_| arithmetic.iter().rfind(is_fma));
+    // fma's before the last so far
+    let before = sum.and_then(|_| {
+        let here = arithmetic.iter().filter(is_fma).count() as u64;
+        (fmas_before(execution, batch) + here).checked_sub(1)
+    });
+    let (tap, values) = match sum {
+        Some(Sum::Groups { fmas }) => {
+            let group = before.map(|before| before / fmas * GROUP);
+            (None, group.map(|first| first..first + GROUP))
         }
-        false => (None, None),
+        _ => (before, None),
     };
     let element = execution.element();
     Some(Explanation {
@@ -166,15 +181,17 @@ pub fn explain(
         arithmetic,
         loads,
         tap,
+        values,
     })
 }
 
-/// The last batch of a run that computes something: of a C256 sum one with a tap. The last of all where there is none,
+/// The last batch of a run that computes something: of a sum one with an fma of it. The last of all where there is none,
 /// as of a copy.
 pub fn last_batch(case: &OperatorCase, execution: &Execution<'_>) -> u64 {
-    let computes = |opcode: Opcode| match is_sum(case) {
-        true => opcode == Opcode::Fma,
-        false => is_float(opcode),
+    let sum = Sum::of(case);
+    let computes = |opcode: Opcode| match sum {
+        Some(_) => opcode == Opcode::Fma,
+        None => is_float(opcode),
     };
     let mut last = None;
     walk(execution, execution.batches(), |step, opcode| {
@@ -185,13 +202,31 @@ pub fn last_batch(case: &OperatorCase, execution: &Execution<'_>) -> u64 {
     last.unwrap_or(execution.batches().saturating_sub(1))
 }
 
-fn is_sum(case: &OperatorCase) -> bool {
-    let plain = || {
-        let format = case.node.attributes.first().copied();
-        let format = format.and_then(|f| WeightFormat::from_id(f.try_into().ok()?));
-        format.is_some_and(|f| !f.is_quantised())
-    };
-    C256_OPERATORS.contains(&case.node.op) || (case.node.op == LINEAR && plain())
+/// Operators whose fma's are all of one sum.
+#[derive(Clone, Copy)]
+enum Sum {
+    /// In the order C256: each a tap.
+    Taps,
+    /// Of rows in a quantised format: so many for every 32 values.
+    Groups { fmas: u64 },
+}
+
+impl Sum {
+    fn of(case: &OperatorCase) -> Option<Sum> {
+        if C256_OPERATORS.contains(&case.node.op) {
+            return Some(Sum::Taps);
+        }
+        if case.node.op != LINEAR {
+            return None;
+        }
+        let format = u32::try_from(*case.node.attributes.first()?).ok()?;
+        Some(match WeightFormat::from_id(format)? {
+            // the scale's and the minimum's
+            WeightFormat::Q4_K => Sum::Groups { fmas: 2 },
+            format if format.is_quantised() => Sum::Groups { fmas: 1 },
+            _ => Sum::Taps,
+        })
+    }
 }
 
 /// Instructions that read or give a floating-point number.
