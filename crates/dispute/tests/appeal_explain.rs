@@ -186,7 +186,10 @@ fn a_product_with_quantised_weights_is_explained_by_its_last_values() {
         assert_eq!(found.deciding.opcode, Opcode::Fma);
         assert_eq!(found.deciding.result, found.value);
         let text = found.to_string();
-        assert!(text.starts_with("element [0, 0] (0), values 480..512: fma("), "{text}");
+        assert!(
+            text.starts_with("element [0, 0] (0), values 480..512: fma("),
+            "{text}"
+        );
         // half of the way is half of the values
         let half = explain(&case, &execution, execution.batches() / 2, 0).unwrap();
         let values = half.values.unwrap();
