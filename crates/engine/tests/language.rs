@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use gavel_engine::lm::{
     Event, LanguageEngine, LanguageError, LanguageOptions, Scheduler, SequenceOptions, Verdict,
-    initial_state, prompt_of,
 };
 use gavel_engine::{Engine, EngineOptions, NodeObserver, RunOutput};
-use gavel_model::llama::{Architecture, Formats, LanguageModel, LlamaConfig, Rope, random, tiny};
+use gavel_model::llama::{
+    Architecture, Formats, LanguageModel, LlamaConfig, Rope, prompt_of, random, task_inputs, tiny,
+};
 use gavel_numerics::kernels::{Isa, SamplingParams};
 use gavel_numerics::{Tensor, WeightFormat};
 use gavel_trace::CommitPoint;
@@ -167,7 +168,7 @@ fn case(draw: &mut Draw, oracle: &Engine, model: &LanguageModel) -> Case {
         prompt[len / 2] = draw.pick(&[-1, i32::MIN, i32::MAX, config.vocabulary as i32]);
     }
     let params = params(draw, context);
-    let inputs = initial_state(config, &prompt, params).unwrap();
+    let inputs = task_inputs(&model.model, &prompt, params).unwrap();
     let mut observer = Logits {
         node: model.roles.logits_node as usize,
         steps: Vec::new(),
@@ -175,7 +176,7 @@ fn case(draw: &mut Draw, oracle: &Engine, model: &LanguageModel) -> Case {
     let run = oracle
         .run_observed(&model.model, &inputs, &mut observer)
         .unwrap();
-    let (found, params) = prompt_of(config, &inputs).unwrap();
+    let (found, params) = prompt_of(&model.model, &inputs).unwrap();
     assert_eq!((&found, params.prompt_len), (&prompt, len as u64));
     let tokens = run.outputs[2].data();
     let gavel_numerics::Data::I32(tokens) = tokens else {
@@ -291,7 +292,7 @@ fn retraced(draw: &mut Draw, engine: &mut LanguageEngine, oracle: &Engine, case:
     let live = engine
         .live_before(oracle, prompt, &case.generated, params, at)
         .unwrap();
-    let inputs = initial_state(&model.config, prompt, params).unwrap();
+    let inputs = task_inputs(&model.model, prompt, params).unwrap();
     let expected = oracle.live_before(&model.model, &inputs, at, None).unwrap();
     assert_eq!(live, expected);
     let fine = engine

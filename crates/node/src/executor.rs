@@ -147,6 +147,12 @@ pub trait Executor: Send + Sync {
     /// A run that the executor still has, so that its inputs need not be fetched again.
     fn known_run(&self, key: &RunKey) -> Option<Arc<RunRecord>>;
 
+    /// Whether a run on these inputs costs what runs of the model are expected to: what a provider asks before it bids.
+    /// Others can be run too, as a dispute may demand.
+    fn serves(&self, _model_id: &Digest, _inputs: &[Tensor]) -> bool {
+        true
+    }
+
     /// Runs a model on inputs given in the model's order.
     ///
     /// # Errors
@@ -301,6 +307,12 @@ impl Executor for EngineExecutor {
 
     fn known_run(&self, key: &RunKey) -> Option<Arc<RunRecord>> {
         self.runs.get(key)
+    }
+
+    /// A language model runs fast from a prompt; from any other state node by node, step for step.
+    fn serves(&self, model_id: &Digest, inputs: &[Tensor]) -> bool {
+        let language = self.languages.get(model_id);
+        language.is_none_or(|language| language.task(inputs).is_some())
     }
 
     fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError> {

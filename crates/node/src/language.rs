@@ -111,7 +111,7 @@ impl LanguageText {
     }
 
     /// The answer in a run's outputs, without the token that ended it.
-    pub fn answer(&self, outputs: &[impl AsRef<Tensor>]) -> Option<String> {
+    pub fn answer(&self, outputs: &[impl std::borrow::Borrow<Tensor>]) -> Option<String> {
         let (_, mut answer) = tokens_of(outputs)?;
         if answer
             .last()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{knows, open, trial};
 use gavel_dispute::Outcome;
-use gavel_model::llama::roles::FIRST_CACHE;
+use gavel_model::llama::roles::{FIRST_CACHE, POSITION, STOP};
 use gavel_model::llama::{Architecture, Formats, random, task_inputs, tiny, tokens_of};
 use gavel_node::evidence::{JudgeLimits, Sources, build, judge};
 use gavel_node::faults::{FaultyExecutor, OneUlp};
@@ -166,4 +166,19 @@ fn evidence_of_a_later_step_starts_from_the_outputs_before_it() {
     assert_eq!(longer.outputs[0].as_i64(), Some(&[2][..]));
     assert_eq!(run.outputs[0].as_i64(), Some(&[1][..]));
     assert!(run.outputs.len() > FIRST_CACHE);
+}
+
+#[test]
+fn a_state_in_the_middle_of_a_run_is_not_served_but_can_be_judged() {
+    let (honest, id, inputs) = language(3);
+    assert!(honest.serves(&id, &inputs));
+    let model = honest.model(&id).unwrap();
+    for slot in [STOP, POSITION, FIRST_CACHE] {
+        let ty = inputs[slot].ty().clone();
+        let mut odd = inputs.clone();
+        odd[slot] = Tensor::from_raw(ty.clone(), &vec![1; ty.elements().unwrap()]).unwrap();
+        assert!(!honest.serves(&id, &odd), "slot {slot}");
+        let plain = honest.engine().run(&model, &odd).unwrap();
+        assert_eq!(honest.run(&id, &odd).unwrap().trace, plain.trace);
+    }
 }

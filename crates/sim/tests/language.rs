@@ -17,7 +17,7 @@ fn workload() -> Arc<Workload> {
     config.layers = 2;
     let formats = Formats::uniform(&config, WeightFormat::Q8_0);
     let model = random(&config, &formats, 9).unwrap().model;
-    let input = |prompt: &[u32], seed| Input {
+    let input = |prompt: &[i32], seed| Input {
         name: format!("{prompt:?}"),
         tensors: task_inputs(
             &model,

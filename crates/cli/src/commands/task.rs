@@ -19,6 +19,7 @@ use crate::args::NetworkArgs;
 use crate::args_node::{BlobArgs, LoopArgs, TaskCommand, TaskPostArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
+use crate::language::signed;
 use crate::network::{TOKEN, block_on};
 use crate::output::Output;
 use crate::prediction::{Said, speaks};
@@ -130,7 +131,7 @@ fn inputs(args: &TaskPostArgs, model: &Model) -> Result<Vec<Tensor>, Failure> {
             let asked = prompt::question(&args.prompt)?;
             let text = LanguageText::of(model).at(name)?;
             let tokens = prompt::tokens(name, &text, &args.prompt, &asked)?;
-            task_inputs(model, &tokens, args.sampling.params(args.seed)).at(name)
+            task_inputs(model, &signed(&tokens), args.sampling.params(args.seed)).at(name)
         }
         (Some(path), true) => Err(Failure::usage(format!(
             "{name} is a language model and takes no {}",

@@ -1,5 +1,6 @@
 //! Why a language model did not run.
 
+use gavel_model::ModelError;
 use gavel_numerics::NumericsError;
 use gavel_numerics::kernels::IsaError;
 use gavel_trace::TraceError;
@@ -30,6 +31,9 @@ pub enum LanguageError {
         /// What was expected and what was found.
         reason: String,
     },
+    /// Inputs that the model has not.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A matrix that cannot be packed.
     #[error(transparent)]
     Numerics(#[from] NumericsError),

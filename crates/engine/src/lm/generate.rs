@@ -3,13 +3,14 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gavel_model::llama::task_inputs;
 use gavel_numerics::Tensor;
 use gavel_numerics::kernels::SamplingParams;
 use gavel_trace::CommitPoint;
 
 use super::LanguageError;
 use super::engine::LanguageEngine;
-use super::sequence::{Difference, Sequence, SequenceOptions, initial_state};
+use super::sequence::{Difference, Sequence, SequenceOptions};
 use crate::trace::{FineRun, RunOutput, Timing};
 use crate::{Engine, EngineError};
 
@@ -178,7 +179,7 @@ impl LanguageEngine {
     ) -> Result<Vec<Arc<Tensor>>, LanguageError> {
         let model = Arc::clone(self.model());
         if step == 0 {
-            let state = initial_state(&model.config, prompt, params)?;
+            let state = task_inputs(&model.model, prompt, params)?;
             return Ok(state.into_iter().map(Arc::new).collect());
         }
         let options = SequenceOptions {

@@ -28,4 +28,4 @@ pub use error::LanguageError;
 pub use generate::{Generation, Verdict, Verification};
 pub use phases::Phase;
 pub use schedule::{Event, Scheduler};
-pub use sequence::{Difference, Sequence, SequenceOptions, initial_state, prompt_of};
+pub use sequence::{Difference, Sequence, SequenceOptions};

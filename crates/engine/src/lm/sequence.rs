@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use gavel_model::llama::roles;
 use gavel_model::{Model, llama::LlamaConfig};
 use gavel_numerics::Tensor;
 use gavel_numerics::kernels::{KvShape, PARAMETERS, SamplingParams, stop};
@@ -319,63 +318,4 @@ pub(crate) fn kv_shape(config: &LlamaConfig) -> KvShape {
         kv_heads: config.kv_heads as usize,
         head_dim: config.head_dim as usize,
     }
-}
-
-/// The inputs of step 0 of a sequence, in the model's order.
-///
-/// # Errors
-/// A prompt that the model cannot take.
-pub fn initial_state(
-    config: &LlamaConfig,
-    prompt: &[i32],
-    params: SamplingParams,
-) -> Result<Vec<Tensor>, LanguageError> {
-    let context = config.context as usize;
-    if prompt.is_empty() || prompt.len() > context {
-        return Err(LanguageError::Prompt {
-            tokens: prompt.len(),
-            most: context,
-        });
-    }
-    let words: [i64; PARAMETERS] = SamplingParams {
-        prompt_len: prompt.len() as u64,
-        ..params
-    }
-    .into();
-    let mut tokens = vec![-1; context + 1];
-    tokens[..prompt.len()].copy_from_slice(prompt);
-    let mut slots = vec![
-        Tensor::i64([1], vec![0])?,
-        Tensor::i64([1], vec![0])?,
-        Tensor::i32([tokens.len() as u64], tokens)?,
-        Tensor::i64([PARAMETERS as u64], words.to_vec())?,
-    ];
-    let width = kv_shape(config).row_len();
-    for _ in 0..2 * config.layers {
-        let dims = [context as u64, width as u64];
-        slots.push(Tensor::f32(dims, vec![0.0; context * width])?);
-    }
-    Ok(slots)
-}
-
-/// Prompt and parameters of inputs of step 0; `None` where they are not what [`initial_state`] gives.
-pub fn prompt_of(config: &LlamaConfig, inputs: &[Tensor]) -> Option<(Vec<i32>, SamplingParams)> {
-    let words: &[i64; PARAMETERS] = inputs.get(roles::PARAMS)?.as_i64()?.try_into().ok()?;
-    let params = SamplingParams::from(*words);
-    let tokens = match inputs.get(roles::TOKENS)?.data() {
-        gavel_numerics::Data::I32(tokens) => tokens,
-        _ => return None,
-    };
-    let prompt = tokens.get(..usize::try_from(params.prompt_len).ok()?)?;
-    // of the caches it is enough that there is nothing in them
-    let (small, caches) = inputs.split_at_checked(roles::FIRST_CACHE)?;
-    let expected = initial_state(config, prompt, params).ok()?;
-    let empty = |cache: &Tensor| {
-        let values = cache.as_f32();
-        values.is_some_and(|values| values.iter().all(|x| x.to_bits() == 0))
-    };
-    let fits = small == &expected[..roles::FIRST_CACHE]
-        && caches.len() == 2 * config.layers as usize
-        && caches.iter().all(empty);
-    fits.then(|| (prompt.to_vec(), params))
 }

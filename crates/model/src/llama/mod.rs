@@ -31,7 +31,7 @@ pub use from_hf::{HfFiles, from_hf};
 pub use graph::StepGraph;
 pub use random::{random, tiny};
 pub use roles::{LayerRoles, Matrix, Roles, WeightKind, WeightSpec};
-pub use task::{params_of, task_inputs, tokens_of};
+pub use task::{params_of, prompt_of, task_inputs, tokens_of};
 
 use crate::{Hashing, Model, ModelError, Weight};
 

@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gavel_engine::lm::{
-    LanguageEngine, LanguageError, LanguageOptions, SequenceOptions, prompt_of,
-};
+use gavel_engine::lm::{LanguageEngine, LanguageError, LanguageOptions, SequenceOptions};
 use gavel_engine::{Engine, RunOutput};
 use gavel_model::Model;
-use gavel_model::llama::{CONFIG_ASSET, LanguageModel, LlamaConfig, roles};
+use gavel_model::llama::{CONFIG_ASSET, LanguageModel, prompt_of, roles};
 use gavel_numerics::kernels::SamplingParams;
 use gavel_numerics::{Data, Tensor};
 use gavel_trace::CommitPoint;
@@ -16,7 +14,7 @@ use super::ExecutorError;
 
 /// One language model, ready to run.
 pub(super) struct LanguageRunner {
-    config: LlamaConfig,
+    model: Arc<LanguageModel>,
     engine: Mutex<LanguageEngine>,
 }
 
@@ -33,17 +31,17 @@ impl LanguageRunner {
         let mut options = LanguageOptions::default();
         options.threads = engine.threads();
         options.isa = Some(engine.isa());
-        let config = language.config.clone();
-        let engine = LanguageEngine::new(Arc::new(language), &options, &mut |_| {})?;
+        let model = Arc::new(language);
+        let engine = LanguageEngine::new(Arc::clone(&model), &options, &mut |_| {})?;
         Ok(Some(LanguageRunner {
-            config,
+            model,
             engine: Mutex::new(engine),
         }))
     }
 
     /// The task that these inputs are; `None` where they are another state than that before a first step.
     pub(super) fn task(&self, inputs: &[Tensor]) -> Option<LanguageTask<'_>> {
-        let (prompt, params) = prompt_of(&self.config, inputs)?;
+        let (prompt, params) = prompt_of(&self.model.model, inputs)?;
         Some(LanguageTask {
             runner: self,
             prompt,

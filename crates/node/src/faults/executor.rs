@@ -179,6 +179,10 @@ impl Executor for FaultyExecutor {
         self.runs.get(key).map(|lie| Arc::clone(&lie.record))
     }
 
+    fn serves(&self, model_id: &Digest, inputs: &[Tensor]) -> bool {
+        self.honest.serves(model_id, inputs)
+    }
+
     fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError> {
         Ok(Arc::clone(&self.lie(model_id, inputs)?.record))
     }

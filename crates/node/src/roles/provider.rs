@@ -137,9 +137,14 @@ impl Provider {
 
     /// Whether the price is right and there is everything to work with: a claim asserts possession of the input.
     async fn wants(&self, board: &Board, task: &Task) -> Result<bool, NodeError> {
-        Ok(board.price_now(task) >= self.policy.reserve
-            && task.exec_seconds >= self.policy.least_exec_seconds
-            && self.party.inputs_of(task).await?.is_some())
+        if board.price_now(task) < self.policy.reserve
+            || task.exec_seconds < self.policy.least_exec_seconds
+        {
+            return Ok(false);
+        }
+        let inputs = self.party.inputs_of(task).await?;
+        let executor = &self.party.executor;
+        Ok(inputs.is_some_and(|inputs| executor.serves(&task.model, &inputs)))
     }
 
     async fn unjail(&self, board: &Board) -> Result<Option<Act>, NodeError> {

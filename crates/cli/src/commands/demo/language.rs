@@ -13,6 +13,7 @@ use gavel_sim::{Input, Workload};
 use super::short;
 use crate::args_arena::DemoArgs;
 use crate::failure::{Context as _, Failure};
+use crate::language::signed;
 
 /// What is asked by default.
 const PROMPTS: [&str; 3] = [
@@ -41,7 +42,7 @@ pub(super) fn workload(args: &DemoArgs, name: &str, model: Model) -> Result<Work
         };
         Ok(Input {
             name: named(prompt),
-            tensors: task_inputs(&model, &tokens, params).at(name)?,
+            tensors: task_inputs(&model, &signed(&tokens), params).at(name)?,
             expected: None,
         })
     });
