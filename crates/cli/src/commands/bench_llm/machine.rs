@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gavel_numerics::kernels::{Isa, peak};
+use gavel_numerics::kernels::{Isa, Storage, peak};
 
 /// Bytes that no cache holds.
 const COLD: usize = 256 << 20;
@@ -24,8 +24,11 @@ pub(super) struct Limits {
 impl Limits {
     /// Measures them. Takes memory: look at [`peak_rss_bytes`] before.
     pub(super) fn measure(isa: Isa, threads: usize) -> Limits {
-        let memory = vec![1.0f32; COLD / 4];
-        let parts: Vec<&[f32]> = memory.chunks(memory.len().div_ceil(threads)).collect();
+        // on huge pages where there are any, as weights are
+        let mut memory = Storage::new(COLD);
+        memory.bytes_mut().fill(1);
+        let values: &[f32] = bytemuck::cast_slice(memory.bytes());
+        let parts: Vec<&[f32]> = values.chunks(values.len().div_ceil(threads)).collect();
         let best = |look: &dyn Fn() -> f64| (0..LOOKS).map(|_| look()).fold(0.0, f64::max);
         let read = best(&|| {
             let seconds = together(threads, &|i| peak::read(isa, parts[i]));

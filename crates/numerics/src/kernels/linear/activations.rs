@@ -9,8 +9,8 @@ use crate::kernels::parallel::{Parallel, Scratch, SharedOut};
 use crate::kernels::simd::{Kernel, Simd};
 use crate::scalar::{MAGIC, canonical};
 
-/// Words of a block: 8 of values, then the three below.
-pub(super) const BLOCK_WORDS: usize = 11;
+/// Words of a block: 8 of values, then those below.
+pub(super) const BLOCK_WORDS: usize = 13;
 /// Bytes of a block.
 pub(super) const BLOCK_BYTES: usize = 4 * BLOCK_WORDS;
 /// Byte offset of the scale `d`, f32.
@@ -19,6 +19,10 @@ pub(super) const SCALE: usize = 32;
 pub(super) const SUMS: usize = 36;
 /// Byte offset of f32(sum of all values) * d.
 pub(super) const SCALED_SUM: usize = 40;
+/// Byte offset of -8 times the sum, i32: what nibbles that stand for numbers less 8 begin with.
+pub(super) const LESS_8: usize = 44;
+/// Byte offset of -128 times the sum, i32.
+pub(super) const LESS_128: usize = 48;
 
 /// Values from row to row of `k` f32: an odd number of cache lines, so that a tile's rows do not meet in one set of the
 /// cache.
@@ -283,5 +287,7 @@ fn put_block(out: &mut [u32], scale: f32, values: &[i8; ACTIVATION_BLOCK]) {
     let (first, last) = (sum(&values[..16]), sum(&values[16..]));
     out[SCALE / 4] = scale.to_bits();
     out[SUMS / 4] = ((first as u16 as u32) | (last as u16 as u32) << 16).to_le();
+    out[LESS_8 / 4] = ((first + last) * -8).cast_unsigned().to_le();
+    out[LESS_128 / 4] = ((first + last) * -128).cast_unsigned().to_le();
     out[SCALED_SUM / 4] = ((first + last) as f32 * scale).to_bits();
 }

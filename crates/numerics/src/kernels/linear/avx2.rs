@@ -45,6 +45,8 @@ impl Narrow for NarrowAvx2 {
     const BLOCK_ROWS: usize = 3;
     const FLOAT_ROWS: &'static [usize] = &[6, 4, 2, 1];
     const COLUMNS: usize = 16;
+    // a whole panel, so that weights are read in order
+    const ROW_COLUMNS: usize = 32;
 
     #[inline(always)]
     fn floats(self) -> Avx2 {
@@ -129,9 +131,10 @@ impl Narrow for NarrowAvx2 {
         // SAFETY: the caller's promise is the callee's, and `self` proves the features.
         unsafe {
             match rows {
-                3 => blocks_tile::<W, 3>(self, job),
-                2 => blocks_tile::<W, 2>(self, job),
-                _ => blocks_tile::<W, 1>(self, job),
+                3 => blocks_tile::<W, 3, 2>(self, job),
+                2 => blocks_tile::<W, 2, 2>(self, job),
+                _ if job.columns > 16 => blocks_tile::<W, 1, 4>(self, job),
+                _ => blocks_tile::<W, 1, 2>(self, job),
             }
         }
     }
@@ -140,10 +143,11 @@ impl Narrow for NarrowAvx2 {
         // SAFETY: the caller's promise is the callee's, and `self` proves the features.
         unsafe {
             match rows {
-                6 => chunk_tile::<W, 6>(self, job),
-                4 => chunk_tile::<W, 4>(self, job),
-                2 => chunk_tile::<W, 2>(self, job),
-                _ => chunk_tile::<W, 1>(self, job),
+                6 => chunk_tile::<W, 6, 2>(self, job),
+                4 => chunk_tile::<W, 4, 2>(self, job),
+                2 => chunk_tile::<W, 2, 2>(self, job),
+                _ if job.columns > 16 => chunk_tile::<W, 1, 4>(self, job),
+                _ => chunk_tile::<W, 1, 2>(self, job),
             }
         }
     }
@@ -155,16 +159,16 @@ impl Narrow for NarrowAvx2 {
 /// As [`blocks::tile`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
-unsafe fn blocks_tile<W: Blocks, const MR: usize>(d: NarrowAvx2, job: &Job) {
+unsafe fn blocks_tile<W: Blocks, const MR: usize, const NV: usize>(d: NarrowAvx2, job: &Job) {
     // SAFETY: the caller's promise.
-    unsafe { blocks::tile::<_, W, MR, 2>(d, job) }
+    unsafe { blocks::tile::<_, W, MR, NV>(d, job) }
 }
 
 /// # Safety
 /// As [`floats::tile`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
-unsafe fn chunk_tile<W: Floats, const MR: usize>(d: NarrowAvx2, job: &Job) {
+unsafe fn chunk_tile<W: Floats, const MR: usize, const NV: usize>(d: NarrowAvx2, job: &Job) {
     // SAFETY: the caller's promise.
-    unsafe { floats::tile::<_, W, MR, 2>(d, job) }
+    unsafe { floats::tile::<_, W, MR, NV>(d, job) }
 }

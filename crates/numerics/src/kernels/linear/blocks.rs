@@ -2,7 +2,7 @@
 //! dots exact in i32.
 
 use super::Job;
-use super::activations::{BLOCK_BYTES, SCALE, SCALED_SUM, SUMS};
+use super::activations::{BLOCK_BYTES, LESS_8, LESS_128, SCALE, SCALED_SUM, SUMS};
 use super::layout::{
     GROUP, HALVES, NIBBLES, PANEL, Q4K_SCALES, Q4K_VALUES, Q6K_BLOCK, Q6K_HIGH, Q6K_LOW,
 };
@@ -191,7 +191,7 @@ impl Blocks for Q8_0 {
         if D::BIASED {
             for (i, row) in dots.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                *row = [unsafe { offset(d, x, i, 0, both(-128, -128)) }; NV];
+                *row = [unsafe { d.broadcast(x.word(i, LESS_128)) }; NV];
             }
         }
         for g in 0..8 {
@@ -274,7 +274,7 @@ impl Blocks for Q4_0 {
         let mut dots = [[d.splat(0); NV]; MR];
         for (i, row) in dots.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            *row = [unsafe { offset(d, x, i, 0, both(-8, -8)) }; NV];
+            *row = [unsafe { d.broadcast(x.word(i, LESS_8)) }; NV];
         }
         // SAFETY: the values, then the scales of the columns, and of row `i`.
         unsafe {

@@ -74,6 +74,8 @@ pub(in crate::kernels) struct Job {
     acc: *mut f32,
     /// First column of the tile in the panel.
     column: usize,
+    /// Columns of the tile.
+    columns: usize,
     /// First chunk: accumulators begin at +0.
     first: bool,
     /// Bytes from the weights in use to those to ask for: 0 where the processor's own asking does.
@@ -356,6 +358,7 @@ impl Part<'_> {
                             steps: chunk.min(steps - k),
                             acc: acc.as_mut_ptr(),
                             column: 0,
+                            columns: 0,
                             first: k == 0,
                             ahead,
                         };
@@ -410,7 +413,12 @@ impl Part<'_> {
 /// `job.w` is a chunk of a panel, `job.x` and `job.acc` have `rows` rows of it.
 #[inline(always)]
 unsafe fn rows_of_tiles<D: Narrow, T: Tiles>(d: D, t: T, rows: usize, job: Job) {
-    for column in (0..PANEL).step_by(D::COLUMNS) {
+    let columns = if rows == 1 {
+        D::ROW_COLUMNS
+    } else {
+        D::COLUMNS
+    };
+    for column in (0..PANEL).step_by(columns) {
         let mut i = 0;
         while i < rows {
             let height = t.next(d, rows - i);
@@ -418,6 +426,7 @@ unsafe fn rows_of_tiles<D: Narrow, T: Tiles>(d: D, t: T, rows: usize, job: Job) 
                 x: job.x.wrapping_add(i * job.x_row),
                 acc: job.acc.wrapping_add(i * PANEL),
                 column,
+                columns,
                 ..job
             };
             // SAFETY: rows `i .. i + height` of the caller's, and columns of a panel.

@@ -79,6 +79,8 @@ pub(in crate::kernels) trait Narrow: Copy {
     const FLOAT_ROWS: &'static [usize];
     /// Columns of a tile.
     const COLUMNS: usize;
+    /// Columns of a tile where a product has one row.
+    const ROW_COLUMNS: usize = Self::COLUMNS;
 
     /// A tile of `rows` rows of quantised weights.
     ///
