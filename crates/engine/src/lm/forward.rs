@@ -5,28 +5,20 @@
 //! quantisation, and biases, norms of heads, rotation and the write to the cache.
 
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use gavel_model::llama::LlamaConfig;
 use gavel_numerics::kernels::{
-    Activations, AttentionRows, AttentionShape, Isa, KV_PAGE, KvShape, PackedMatrix, Parallel,
-    RopeShape, SharedRows, add_to, attention, linear, rms_norm, rope, swiglu, visible,
+    Activations, AttentionRows, AttentionShape, Isa, KV_PAGE, KvShape, Parallel, RopeShape, add_to,
+    attention, rms_norm, rope, visible,
 };
 
 use super::LanguageError;
 use super::phases::{Phase, Phases};
-use super::record::HashTask;
+use super::products::{Job, Spare};
 use super::sequence::{Sequence, kv_shape};
 use super::team::Team;
 use super::weights::{Inputs, Layer, Product, Weights};
-use crate::clock::Stopwatch;
-
-/// A part of products is this share of what each thread would have of those that are left.
-const SHARE: usize = 2;
-/// Bytes of weights that a part of a product of one row reads at least: some microseconds.
-const LEAST_BYTES: usize = 32 << 10;
 
 /// What a pass reads and never changes.
 pub(crate) struct Core<'a> {
@@ -57,9 +49,11 @@ pub(crate) struct Buffers {
     k: Vec<f32>,
     v: Vec<f32>,
     attended: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    /// What products of the residual or of attention read.
     inputs: Inputs,
+    /// What the product of the gated values reads.
+    hidden: Activations,
+    spare: Spare,
 }
 
 impl Buffers {
@@ -70,25 +64,8 @@ impl Buffers {
 }
 
 /// Makes `len` values of arbitrary content.
-fn sized(buffer: &mut Vec<f32>, len: usize) {
+pub(crate) fn sized(buffer: &mut Vec<f32>, len: usize) {
     buffer.resize(len, 0.0);
-}
-
-/// A product of a pass.
-struct Job<'a> {
-    matrix: &'a PackedMatrix,
-    x: &'a Activations,
-    out: SharedRows<'a>,
-}
-
-impl<'a> Job<'a> {
-    fn new(of: &'a Product, inputs: &'a Inputs, out: &'a mut [f32]) -> Job<'a> {
-        Job {
-            matrix: &of.matrix,
-            x: of.input(inputs),
-            out: SharedRows::new(out, of.matrix.n()),
-        }
-    }
 }
 
 impl Core<'_> {
@@ -128,7 +105,9 @@ impl Core<'_> {
                 let reads = [&layer.gate, &layer.up];
                 self.norm(buffers, true, &layer.ffn_norm, &reads, rows);
             });
-            self.feed_forward(buffers, layer, rows);
+            phases.time(Phase::Products, || {
+                self.feed_forward(buffers, layer, rows);
+            });
         }
         Ok(())
     }
@@ -267,7 +246,7 @@ impl Core<'_> {
         let mut jobs = Vec::with_capacity(3);
         for (product, out) in outs {
             sized(out, rows * product.matrix.n());
-            jobs.push(Job::new(product, inputs, out));
+            jobs.push(Job::new(product, product.input(inputs), out));
         }
         self.products(rows, &jobs, hashing)
     }
@@ -472,131 +451,24 @@ impl Core<'_> {
             );
         });
         sized(y, rows * layer.output.matrix.n());
-        products(&[Job::new(&layer.output, inputs, y)], hashing)
+        products(
+            &[Job::new(&layer.output, layer.output.input(inputs), y)],
+            hashing,
+        )
     }
 
+    /// The gated part of a layer, and back to the width of the residual.
     fn feed_forward(&self, buffers: &mut Buffers, layer: &Layer, rows: usize) {
         let Buffers {
             y,
-            gate,
-            up,
+            hidden,
             inputs,
+            spare,
             ..
         } = buffers;
-        let (isa, hidden) = (self.isa, layer.down.matrix.k());
-        sized(gate, rows * hidden);
-        sized(up, rows * hidden);
-        let jobs = [
-            Job::new(&layer.gate, inputs, gate),
-            Job::new(&layer.up, inputs, up),
-        ];
-        let phases = self.phases;
-        phases.time(Phase::Products, || self.multiply(rows, &jobs));
-        drop(jobs);
-        let block = self.block(rows);
-        let pairs = gate.chunks(block * hidden).zip(up.chunks(block * hidden));
-        let mut parts: Vec<_> = pairs.collect();
-        let reads = [&layer.down];
-        phases.time(Phase::Rows, || {
-            self.fill(
-                inputs,
-                hidden,
-                &reads,
-                rows,
-                &mut parts,
-                |part, i, writers| {
-                    let pairs = part.0.chunks_exact(hidden).zip(part.1.chunks_exact(hidden));
-                    for (r, (gate, up)) in pairs.enumerate() {
-                        writers.write(isa, i * block + r, |out| swiglu(isa, gate, up, out));
-                    }
-                },
-            );
-        });
+        self.gated(rows, layer, inputs, hidden, spare);
         sized(y, rows * layer.down.matrix.n());
-        let jobs = [Job::new(&layer.down, inputs, y)];
-        phases.time(Phase::Products, || self.multiply(rows, &jobs));
-    }
-
-    /// Products without anything beside them.
-    fn multiply(&self, rows: usize, jobs: &[Job<'_>]) {
-        let parts = self.cut(rows, jobs);
-        self.team.run(parts.len(), &|i| {
-            let (job, panels) = &parts[i];
-            linear(
-                self.isa,
-                job.matrix,
-                job.x,
-                0..rows,
-                panels.clone(),
-                &job.out,
-            );
-        });
-    }
-
-    /// Products, and hashing on the threads that are free.
-    fn products(
-        &self,
-        rows: usize,
-        jobs: &[Job<'_>],
-        mut hashing: Vec<HashTask<'_>>,
-    ) -> Result<(), LanguageError> {
-        if hashing.is_empty() {
-            self.multiply(rows, jobs);
-            return Ok(());
-        }
-        let parts = self.cut(rows, jobs);
-        let count = hashing.len();
-        let failure = Mutex::new(None);
-        // each lock of a task is taken once
-        let hashing: Vec<Mutex<&mut HashTask<'_>>> = hashing.iter_mut().map(Mutex::new).collect();
-        self.team.run(count + parts.len(), &|i| {
-            if let Some(task) = hashing.get(i) {
-                let start = Stopwatch::start();
-                let mut task = task.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Err(error) = task.run() {
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
-                let spent = start.elapsed().as_nanos() as u64;
-                self.hashing.fetch_add(spent, Ordering::Relaxed);
-            } else if let Some((job, panels)) = parts.get(i - count) {
-                linear(
-                    self.isa,
-                    job.matrix,
-                    job.x,
-                    0..rows,
-                    panels.clone(),
-                    &job.out,
-                );
-            }
-        });
-        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    /// Cuts products into parts that get smaller and smaller, so that the threads finish together. One thread takes a
-    /// product whole.
-    fn cut<'j, 'a>(&self, rows: usize, jobs: &'j [Job<'a>]) -> Vec<(&'j Job<'a>, Range<usize>)> {
-        let workers = self.team.workers();
-        let mut left: usize = jobs.iter().map(|job| job.matrix.bytes()).sum();
-        let mut parts = Vec::new();
-        for job in jobs {
-            let panels = job.matrix.panels();
-            let panel_bytes = (job.matrix.bytes() / panels.max(1)).max(1);
-            let mut first = 0;
-            while first < panels {
-                let part = match workers {
-                    1 => left,
-                    _ => (left / (SHARE * workers)).max(LEAST_BYTES / rows.max(1)),
-                };
-                let count = part.div_ceil(panel_bytes).clamp(1, panels - first);
-                parts.push((job, first..first + count));
-                first += count;
-                left -= count * panel_bytes;
-            }
-        }
-        parts
+        self.multiply(rows, &[Job::new(&layer.down, hidden, y)]);
     }
 
     /// Logits of `rows` rows of the residual: `out` has a row of the vocabulary's length for each.
@@ -611,7 +483,7 @@ impl Core<'_> {
         let head = &self.weights.head;
         self.normed(x, Some(y), &self.weights.norm, &[head], inputs, rows);
         sized(out, rows * head.matrix.n());
-        self.multiply(rows, &[Job::new(head, inputs, out)]);
+        self.multiply(rows, &[Job::new(head, head.input(inputs), out)]);
     }
 }
 

@@ -16,6 +16,7 @@ mod generate;
 mod live;
 mod pages;
 mod phases;
+mod products;
 mod record;
 mod sample;
 mod schedule;

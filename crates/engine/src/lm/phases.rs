@@ -8,9 +8,9 @@ use crate::clock::Stopwatch;
 /// A kind of work in a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Embedding, residual, norms, rotation, writes to the cache, quantisation, gates.
+    /// Embedding, residual, norms, rotation, writes to the cache, quantisation.
     Rows,
-    /// Products of layers, and the hashing beside them.
+    /// Products of layers, gates, and the hashing beside them.
     Products,
     /// Attention.
     Attention,

@@ -47,8 +47,8 @@ pub use gemm::{Bias, MatRef, gemm};
 pub use isa::{ISA_ENV, Isa, IsaError, IsaKind};
 pub use kv::{KV_PAGE, KvShape};
 pub use linear::{
-    Activations, ActivationsWriter, PackedMatrix, PanelMut, SharedRows, Storage, dequantise,
-    linear, linear_all,
+    Activations, ActivationsWriter, ColumnsPart, ColumnsWriter, PackedMatrix, PanelMut, SharedRows,
+    Storage, dequantise, linear, linear_all,
 };
 pub use movement::{concat, transpose};
 pub use norm::{ChannelStats, batch_norm};

@@ -27,8 +27,7 @@ impl Limits {
         // on huge pages where there are any, as weights are
         let mut memory = Storage::new(COLD);
         memory.bytes_mut().fill(1);
-        let values: &[f32] = bytemuck::cast_slice(memory.bytes());
-        let parts: Vec<&[f32]> = values.chunks(values.len().div_ceil(threads)).collect();
+        let parts: Vec<&[u8]> = memory.bytes().chunks(COLD.div_ceil(threads)).collect();
         let best = |look: &dyn Fn() -> f64| (0..LOOKS).map(|_| look()).fold(0.0, f64::max);
         let read = best(&|| {
             let seconds = together(threads, &|i| peak::read(isa, parts[i]));

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::columns::ColumnsWriter;
 use crate::blocks::{ACTIVATION_BLOCK, ACTIVATION_BYTES};
 use crate::kernels::Isa;
 use crate::kernels::parallel::{Parallel, Scratch, SharedOut};
@@ -108,19 +109,36 @@ impl Activations {
         });
     }
 
-    /// Writes rows from several threads at once.
-    pub fn writer(&mut self) -> ActivationsWriter<'_> {
+    /// Writes columns from several threads at once: parts of all rows.
+    pub fn columns_writer(&mut self) -> ColumnsWriter<'_> {
+        let (m, k, quantised) = (self.m, self.k, self.quantised);
+        let (floats, blocks) = self.shared();
+        ColumnsWriter::new([m, k, stride(k)], quantised, floats, blocks)
+    }
+
+    /// The values that are there.
+    fn shared(&mut self) -> (SharedOut<'_, f32>, SharedOut<'_, u32>) {
         let (m, k) = (self.m, self.k);
         let (floats, blocks) = if self.quantised {
             (0, m * k / ACTIVATION_BLOCK * BLOCK_WORDS)
         } else {
             (m * stride(k), 0)
         };
+        (
+            SharedOut::new(&mut self.floats[..floats]),
+            SharedOut::new(&mut self.blocks[..blocks]),
+        )
+    }
+
+    /// Writes rows from several threads at once.
+    pub fn writer(&mut self) -> ActivationsWriter<'_> {
+        let (m, k, quantised) = (self.m, self.k, self.quantised);
+        let (floats, blocks) = self.shared();
         ActivationsWriter {
             k,
-            quantised: self.quantised,
-            floats: SharedOut::new(&mut self.floats[..floats]),
-            blocks: SharedOut::new(&mut self.blocks[..blocks]),
+            quantised,
+            floats,
+            blocks,
             written: (0..m).map(|_| AtomicBool::new(false)).collect(),
         }
     }
@@ -236,8 +254,13 @@ impl ActivationsWriter<'_> {
         let words = self.k / ACTIVATION_BLOCK * BLOCK_WORDS;
         // SAFETY: `claim` lets one call through for every row.
         let out = unsafe { self.blocks.slice(i * words, words) };
-        isa.run(Quantise { x, out });
+        quantise(isa, x, out);
     }
+}
+
+/// Quantises whole blocks of values: [`BLOCK_WORDS`] of `out` for each.
+pub(super) fn quantise(isa: Isa, x: &[f32], out: &mut [u32]) {
+    isa.run(Quantise { x, out });
 }
 
 /// Quantises a row. Plain loops over 32 values: the compiler makes vectors of them.

@@ -16,6 +16,7 @@ pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
 mod blocks;
+mod columns;
 mod dequantise;
 mod floats;
 mod layout;
@@ -32,6 +33,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 pub use activations::{Activations, ActivationsWriter};
+pub use columns::{ColumnsPart, ColumnsWriter};
 pub use dequantise::dequantise;
 pub use output::SharedRows;
 pub use packed::{PackedMatrix, PanelMut};

@@ -10,15 +10,23 @@ use crate::kernels::parallel::SharedOut;
 pub struct SharedRows<'a> {
     out: SharedOut<'a>,
     stride: usize,
+    /// Column at the start of a row.
+    first: usize,
     claims: Mutex<Vec<(Range<usize>, Range<usize>)>>,
 }
 
 impl<'a> SharedRows<'a> {
     /// Rows of `out`, `stride` apart.
     pub fn new(out: &'a mut [f32], stride: usize) -> SharedRows<'a> {
+        SharedRows::window(out, 0..stride)
+    }
+
+    /// Rows of `out` that have only these columns of the matrix.
+    pub fn window(out: &'a mut [f32], columns: Range<usize>) -> SharedRows<'a> {
         SharedRows {
             out: SharedOut::new(out),
-            stride,
+            stride: columns.len(),
+            first: columns.start,
             claims: Mutex::new(Vec::new()),
         }
     }
@@ -28,8 +36,11 @@ impl<'a> SharedRows<'a> {
     /// # Panics
     /// If part of it has been claimed before or lies outside.
     pub(super) fn claim(&self, rows: Range<usize>, columns: Range<usize>) -> Rectangle<'_> {
-        assert!(columns.end <= self.stride, "columns overlap the next row");
-        let first = rows.start * self.stride + columns.start;
+        assert!(
+            self.first <= columns.start && columns.end <= self.first + self.stride,
+            "columns overlap another row"
+        );
+        let first = rows.start * self.stride + columns.start - self.first;
         let start = self
             .out
             .block(first, rows.len(), columns.len(), self.stride);
