@@ -15,6 +15,8 @@ mod machine;
 mod operators;
 #[path = "../examples/vectors/rules.rs"]
 mod rules;
+#[path = "../examples/vectors/sampling.rs"]
+mod sampling;
 
 use std::collections::BTreeSet;
 

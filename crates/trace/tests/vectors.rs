@@ -1,7 +1,7 @@
 //! The vectors are what the code says, and what an independent reading of `spec/trace.md` says.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../examples/vectors/cases.rs"]
+#[path = "../examples/trace_vectors/cases.rs"]
 mod cases;
 
 use gavel_trace::{ChunkOpening, Digest, Opening, TensorHeader, fold};
@@ -72,7 +72,7 @@ fn files_are_up_to_date() {
         let on_disk = std::fs::read_to_string(cases::folder().join(name)).unwrap();
         assert!(
             on_disk == text,
-            "{name} is stale: cargo run -p gavel-trace --example vectors"
+            "{name} is stale: cargo run -p gavel-trace --example trace_vectors"
         );
     }
 }

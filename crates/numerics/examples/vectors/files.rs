@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gavel_numerics::{NumericsError, Op, scalar};
 
-use super::{case, conversions, language, machine, operators, rules};
+use super::{case, conversions, language, machine, operators, rules, sampling};
 
 /// Where the vectors live.
 pub(crate) fn folder() -> PathBuf {
@@ -60,7 +60,7 @@ pub(crate) fn files() -> Result<Vec<(&'static str, String)>, NumericsError> {
         (
             "language",
             "the other operators of language models",
-            [language::layers(), language::sampling()].concat(),
+            [language::layers(), sampling::cases()].concat(),
         ),
         (
             "operators",

@@ -7,6 +7,7 @@ mod language;
 mod machine;
 mod operators;
 mod rules;
+mod sampling;
 mod table;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! Writes `spec/vectors/trace/*.json`. Run from anywhere: `cargo run -p gavel-trace --example vectors`.
+//! Writes `spec/vectors/trace/*.json`. Run from anywhere: `cargo run -p gavel-trace --example trace_vectors`.
 
 mod cases;
 
