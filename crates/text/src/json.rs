@@ -221,16 +221,20 @@ fn decoding(decoder: Option<&DecoderWrapper>) -> Result<Decoding, TextError> {
     }
 }
 
-/// The file with every added token of the shape of a control token as one.
-fn with_control(json: &[u8]) -> Result<Vec<u8>, TextError> {
-    let error = |e: serde_json::Error| TextError::Json(e.to_string());
-    let mut file: Value = serde_json::from_slice(json).map_err(error)?;
-    for token in file["added_tokens"].as_array_mut().into_iter().flatten() {
+/// The library's reading of a file that has been parsed: of some text that is no JSON it would panic.
+fn read(file: &Value) -> Result<tokenizers::Tokenizer, TextError> {
+    let json = serde_json::to_vec(file).map_err(|e| TextError::Json(e.to_string()))?;
+    tokenizers::Tokenizer::from_bytes(json).map_err(json_error)
+}
+
+/// Makes every added token of the shape of a control token one.
+fn mark_control(file: &mut Value) {
+    let added = file.get_mut("added_tokens").and_then(Value::as_array_mut);
+    for token in added.into_iter().flatten() {
         if token["content"].as_str().is_some_and(looks_like_control) {
             token["special"] = true.into();
         }
     }
-    serde_json::to_vec(&file).map_err(error)
 }
 
 impl Tokenizer {
@@ -251,7 +255,8 @@ impl Tokenizer {
                 json.len()
             )));
         }
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(json_error)?;
+        let mut file = serde_json::from_slice(json).map_err(|e| TextError::Json(e.to_string()))?;
+        let mut tokenizer = read(&file)?;
         // marked as words that a user defined, but of the shape that only control tokens have: only trusted text may
         // name them, though they are shown
         let added = tokenizer.get_added_tokens_decoder();
@@ -261,8 +266,8 @@ impl Tokenizer {
             .map(|(&id, _)| id)
             .collect();
         if !shown.is_empty() {
-            tokenizer =
-                tokenizers::Tokenizer::from_bytes(with_control(json)?).map_err(json_error)?;
+            mark_control(&mut file);
+            tokenizer = read(&file)?;
         }
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(json_error)?;
