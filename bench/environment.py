@@ -33,11 +33,18 @@ def ensure_venv(venv: pathlib.Path) -> pathlib.Path:
 
 
 def make_files(
-    python: pathlib.Path, shape: str, formats: list[str], variant: str, tied: bool, seed: int, out: pathlib.Path
+    python: pathlib.Path,
+    shape: str,
+    formats: list[str],
+    variant: str,
+    tied: bool,
+    seed: int,
+    out: pathlib.Path,
+    as_f32: bool = False,
 ) -> dict[str, pathlib.Path]:
-    """The GGUF file of each format; those already there are kept."""
+    """The GGUF file of each format, or that of the values in it `as_f32`; those already there are kept."""
     command = [python, HERE / "make_gguf.py", shape, *formats, "--variant", variant, "--seed", str(seed), "--out", out]
-    done = subprocess.run(command + ["--tied"] * tied, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command + ["--tied"] * tied + ["--as-f32"] * as_f32, check=True, stdout=subprocess.PIPE, text=True)
     return dict(zip(formats, map(pathlib.Path, done.stdout.splitlines()), strict=True))
 
 

@@ -86,8 +86,13 @@ def main() -> None:
         yardstick = distance(engines.llama(q8, prompt), engines.llama(f16, prompt))
         rows: list[dict[str, Any]] = []
         for name, model in task["files"].items():
-            row: dict[str, Any] = {"file": name, "greedy": None}
-            row |= distance(engines.gavel(model, prompt), engines.llama(model, prompt))
+            row: dict[str, Any] = {"file": name, "greedy": None, "gavel_exact": None, "llama_exact": None}
+            gavel, llama = engines.gavel(model, prompt), engines.llama(model, prompt)
+            row |= distance(gavel, llama)
+            if name in task["exact"]:
+                exact = engines.llama(task["exact"][name], prompt)
+                row["gavel_exact"] = distance(gavel, exact)["rms"]
+                row["llama_exact"] = distance(llama, exact)["rms"]
             if weights_are_floats(model):
                 row["greedy"] = greedy_agreement(engines, model, prompt, task["greedy"])
             rows.append(row)

@@ -9,26 +9,28 @@ import pathlib
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGUFWriter
-from gguf.quants import quant_shape_to_byte_shape
+from gguf.quants import dequantize, quant_shape_to_byte_shape
 
 from blocks import encode
 from gguf_models import FORMATS, SHAPES, VARIANTS, Model, llama3_factors
 
 
-def file_name(shape: str, variant: str, tied: bool, file_format: str) -> str:
-    parts = [shape] + [variant] * (variant != "llama") + ["tied"] * tied + [file_format]
+def file_name(shape: str, variant: str, tied: bool, file_format: str, as_f32: bool) -> str:
+    parts = [shape] + [variant] * (variant != "llama") + ["tied"] * tied + [file_format] + ["as-F32"] * as_f32
     return "-".join(parts) + ".gguf"
 
 
-def write(model: Model, name: str, file_format: str, seed: int, path: pathlib.Path) -> None:
-    """One tensor in memory at a time. The file appears under its name only when it is whole."""
+def write(model: Model, name: str, file_format: str, as_f32: bool, seed: int, path: pathlib.Path) -> None:
+    """One tensor in memory at a time. The file appears under its name only when it is whole. `as_f32`: the values that a
+    file of the format holds, each as an F32."""
+    stored_format = "F32" if as_f32 else file_format
     partial = path.with_suffix(".partial")
     writer = GGUFWriter(partial, model.variant.architecture)
     writer.add_name(name)
-    model.write_metadata(writer, file_format)
+    model.write_metadata(writer, stored_format)
     tensors = list(model.tensors())
     for tensor in tensors:
-        kind = model.kind(tensor.name, tensor.dims, file_format)
+        kind = model.kind(tensor.name, tensor.dims, stored_format)
         block, block_bytes = GGML_QUANT_SIZES[kind]
         size = int(np.prod(tensor.dims)) // block * block_bytes
         dims = quant_shape_to_byte_shape(tensor.dims, kind) if block > 1 or kind.name == "BF16" else tensor.dims
@@ -41,7 +43,9 @@ def write(model: Model, name: str, file_format: str, seed: int, path: pathlib.Pa
         values = tensor.values(seed)
         if tensor.name == "rope_freqs.weight":
             values = llama3_factors(model.head_dim, model.variant.rope_base)
-        writer.write_tensor_data(encode(values, model.kind(tensor.name, tensor.dims, file_format)))
+        kind = model.kind(tensor.name, tensor.dims, file_format)
+        encoded = encode(values, kind)
+        writer.write_tensor_data(dequantize(encoded, kind) if as_f32 else encoded)
     writer.close()
     partial.replace(path)
 
@@ -52,16 +56,17 @@ def main() -> None:
     parser.add_argument("formats", nargs="+", choices=FORMATS, metavar="FORMAT", help=" ".join(FORMATS))
     parser.add_argument("--variant", choices=VARIANTS, default="llama")
     parser.add_argument("--tied", action="store_true", help="the head is the embedding table")
+    parser.add_argument("--as-f32", action="store_true", help="the values that such files hold, each as an F32")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/bench/files"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     model = Model(SHAPES[options.shape], VARIANTS[options.variant], options.tied)
     for file_format in options.formats:
-        name = file_name(options.shape, options.variant, options.tied, file_format)
+        name = file_name(options.shape, options.variant, options.tied, file_format, options.as_f32)
         path = options.out / name
         if not path.exists():
-            write(model, name.removesuffix(".gguf"), file_format, options.seed, path)
+            write(model, name.removesuffix(".gguf"), file_format, options.as_f32, options.seed, path)
         print(path)
 
 

@@ -14,6 +14,7 @@ from blocks import encode
 from gguf_models import FORMATS, SHAPES, VARIANTS, Model
 from llm_vs_llamacpp import as_run, compare, parse_gavel
 from logits_distance import distance
+from logits_vs_llamacpp import nearer
 from make_gguf import write
 
 
@@ -71,7 +72,7 @@ class Files(unittest.TestCase):
             weights = {}
             for file_format in FORMATS:
                 path = pathlib.Path(scratch, file_format)
-                write(model, file_format, file_format, 1, path)
+                write(model, file_format, file_format, False, 1, path)
                 tensors = {t.name: t for t in GGUFReader(path).tensors}
                 self.assertNotIn("output.weight", tensors)
                 t = tensors["blk.1.ffn_down.weight"]
@@ -81,6 +82,20 @@ class Files(unittest.TestCase):
             self.assertEqual(decoded.shape, exact.shape)
             self.assertLess(np.sqrt(np.mean((decoded - exact) ** 2)) / exact.std(), 0.1, file_format)
 
+    def test_exact_files_hold_the_values_of_quantised_ones(self) -> None:
+        model = Model(SHAPES["small"], VARIANTS["llama"], tied=False)
+        with tempfile.TemporaryDirectory() as scratch:
+            found = []
+            for as_f32 in (False, True):
+                path = pathlib.Path(scratch, str(as_f32))
+                write(model, "m", "Q4_K", as_f32, 1, path)
+                found.append({t.name: t for t in GGUFReader(path).tensors})
+            for name, stored in found[0].items():
+                exact = found[1][name]
+                self.assertEqual(exact.tensor_type, Type.F32)
+                same = np.array_equal(quants.dequantize(stored.data, stored.tensor_type), exact.data)
+                self.assertTrue(same, name)
+
     def test_mixture_of_q4_k_m(self) -> None:
         model = Model(SHAPES["tinyllama"], VARIANTS["llama"], tied=False)
         kinds = [model.kind(t.name, t.dims, "Q4_K_M") for t in model.tensors()]
@@ -89,6 +104,11 @@ class Files(unittest.TestCase):
 
 
 class Comparison(unittest.TestCase):
+    def test_nearer_to_exact_needs_exact_values(self) -> None:
+        self.assertFalse(nearer({"gavel_exact": None, "llama_exact": None}))
+        self.assertFalse(nearer({"gavel_exact": 0.03, "llama_exact": 0.02}))
+        self.assertTrue(nearer({"gavel_exact": 0.02, "llama_exact": 0.03}))
+
     RESULT = {"prefill_tokens_per_second": 20.0, "decode_tokens_per_second": 4.0}
 
     def test_a_result_is_found_in_any_wrapping(self) -> None:
