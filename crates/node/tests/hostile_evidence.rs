@@ -209,6 +209,10 @@ fn words(id: u16, numbers: &[u64]) -> Vec<u64> {
         9 | 22 => 2,
         13 | 18 | 21 => 1,
         19 | 20 => numbers.len() % 6,
+        38 => 3,
+        39 => 9,
+        40 => 3,
+        41 => 1,
         _ => 0,
     };
     numbers.iter().copied().take(count).collect()
@@ -218,7 +222,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
     #[test]
     fn any_operator_on_any_operands_is_computed_or_refused(
-        id in 0u16..=24,
+        id in prop_oneof![0u16..=24, 38u16..=42],
         numbers in prop::collection::vec(number(), 11),
         operands in prop::collection::vec(operand(), 1..5),
         at in any::<prop::sample::Index>(),

@@ -1,6 +1,6 @@
 //! What an operator is called where names do not count: its id and its attribute words.
 
-use crate::{Op, WeightFormat, Window2d};
+use crate::{Beyond, DType, Op, Reduction, ViewAxis, WeightFormat, Window2d};
 
 impl Op {
     /// Identity of the operator in the program table; never reused.
@@ -43,6 +43,10 @@ impl Op {
             Op::AppendToken => 35,
             Op::Stop => 36,
             Op::Advance => 37,
+            Op::Map { .. } => 38,
+            Op::View { .. } => 39,
+            Op::Reduce { .. } => 40,
+            Op::Gather { .. } => 41,
         }
     }
 
@@ -86,6 +90,10 @@ impl Op {
             Op::AppendToken => "AppendToken",
             Op::Stop => "Stop",
             Op::Advance => "Advance",
+            Op::Map { .. } => "Map",
+            Op::View { .. } => "View",
+            Op::Reduce { .. } => "Reduce",
+            Op::Gather { .. } => "Gather",
         }
     }
 
@@ -128,6 +136,20 @@ impl Op {
             Op::BatchNorm { epsilon_bits } => vec![(*epsilon_bits).into()],
             Op::Reshape { dims } => dims.clone(),
             Op::Transpose { perm } => perm.iter().map(|&p| p.into()).collect(),
+            Op::Reduce {
+                kind,
+                axis,
+                integers,
+            } => vec![(*axis).into(), *kind as u64, (*integers).into()],
+            Op::Gather { axis } => vec![(*axis).into()],
+            Op::View { fill, axes } => {
+                let words = axes.iter().flat_map(|axis| {
+                    let (start, step) = (axis.start.cast_unsigned(), axis.step.cast_unsigned());
+                    [axis.extent, start, step, axis.beyond as u64]
+                });
+                std::iter::once(*fill).chain(words).collect()
+            }
+            Op::Map { dtype, code } => [&[dtype.id().into()], code.as_slice()].concat(),
             Op::ArgMax { axis, keepdims } => vec![(*axis).into(), (*keepdims).into()],
             Op::Embed { format } | Op::Linear { format } => vec![format.id().into()],
             Op::RmsNorm { epsilon_bits } => vec![(*epsilon_bits).into()],
@@ -266,6 +288,31 @@ impl Op {
             35 => Op::AppendToken,
             36 => Op::Stop,
             37 => Op::Advance,
+            38 => Op::Map {
+                dtype: DType::from_id(u8::try_from(*words.first()?).ok()?)?,
+                code: words[1..].to_vec(),
+            },
+            40 => Op::Reduce {
+                axis: word(0)?,
+                kind: Reduction::from_id(*words.get(1)?)?,
+                integers: flag(2)?,
+            },
+            41 => Op::Gather { axis: word(0)? },
+            39 => {
+                let (fill, rest) = words.split_first()?;
+                let (axes, rest) = rest.as_chunks::<4>();
+                let axes = axes.iter().map(|&[extent, start, step, beyond]| {
+                    Some(ViewAxis {
+                        extent,
+                        start: start.cast_signed(),
+                        step: step.cast_signed(),
+                        beyond: Beyond::from_id(beyond)?,
+                    })
+                });
+                let axes = axes.collect::<Option<Vec<_>>>()?;
+                let fill = *fill;
+                rest.is_empty().then_some(Op::View { fill, axes })?
+            }
             _ => return None,
         };
         // no words beyond the operator's own

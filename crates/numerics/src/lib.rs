@@ -6,6 +6,7 @@
 //! - [`convert`]: conversions to and from the element types of quantised formats.
 //! - [`program`], [`reference`]: per-element scalar programs as data and the interpreter that runs
 //!   them: slow, obvious, the oracle for everything else.
+//! - [`element`]: programs of element-wise operators, which a model carries.
 //! - [`blocks`]: the formats of weights, and of activations beside quantised ones.
 //! - [`batch`]: runs cut at every 128th step, as a dispute plays over them.
 //! - [`kernels`]: fast, and equal to the oracle by bits.
@@ -14,6 +15,7 @@
 pub mod batch;
 pub mod blocks;
 pub mod convert;
+pub mod element;
 mod error;
 mod identity;
 pub mod kernels;
@@ -26,5 +28,5 @@ mod tensor;
 
 pub use blocks::WeightFormat;
 pub use error::NumericsError;
-pub use op::{DType, Op, Window2d};
+pub use op::{Beyond, DType, Op, Reduction, ViewAxis, Window2d};
 pub use tensor::{Data, MAX_ELEMENTS, MAX_RANK, Tensor, TensorType};

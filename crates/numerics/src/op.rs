@@ -37,6 +37,112 @@ pub struct Window2d {
     pub pads: [u32; 4],
 }
 
+/// How [`Op::View`] walks along one axis: element `i` of the output is at `start + i * step` of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct ViewAxis {
+    /// Extent of the output.
+    pub extent: u64,
+    /// Place of the first element.
+    pub start: i64,
+    /// From one to the next; 0 repeats, below 0 walks backwards.
+    pub step: i64,
+    /// What is there beyond the input's ends.
+    pub beyond: Beyond,
+}
+
+/// What lies beyond the ends of an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum Beyond {
+    /// A constant.
+    Fill = 0,
+    /// The first or the last element.
+    Edge = 1,
+    /// The axis backwards, its ends not repeated.
+    Reflect = 2,
+    /// The axis again.
+    Wrap = 3,
+}
+
+/// What [`Op::Reduce`] makes of the elements along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum Reduction {
+    /// Sum of f32 in order L32 (N-11), of i64 modulo 2^64.
+    Sum = 0,
+    /// Product in order, from 1.
+    Product = 1,
+    /// N-12 of f32; of i64 the largest, `-2^63` of none.
+    Max = 2,
+    /// N-5 of f32 from `inf`; of i64 the least, `2^63 - 1` of none.
+    Min = 3,
+}
+
+impl Reduction {
+    /// The kind with this number.
+    pub fn from_id(id: u64) -> Option<Reduction> {
+        use Reduction::{Max, Min, Product, Sum};
+        [Sum, Product, Max, Min]
+            .into_iter()
+            .find(|&kind| kind as u64 == id)
+    }
+}
+
+impl Beyond {
+    /// The kind with this number.
+    pub fn from_id(id: u64) -> Option<Beyond> {
+        [Beyond::Fill, Beyond::Edge, Beyond::Reflect, Beyond::Wrap]
+            .into_iter()
+            .find(|&beyond| beyond as u64 == id)
+    }
+}
+
+impl ViewAxis {
+    /// The one element of a scalar.
+    pub const SCALAR: ViewAxis = ViewAxis {
+        extent: 1,
+        start: 0,
+        step: 1,
+        beyond: Beyond::Fill,
+    };
+
+    /// Place of the first element, where all lie behind each other inside of an axis of `len`.
+    pub fn consecutive(&self, len: u64) -> Option<u64> {
+        let first = u64::try_from(self.start).ok()?;
+        let fits = first.checked_add(self.extent).is_some_and(|end| end <= len);
+        (self.step == 1 && fits).then_some(first)
+    }
+
+    /// All of an axis, as it is.
+    pub fn whole(extent: u64) -> ViewAxis {
+        ViewAxis {
+            extent,
+            start: 0,
+            step: 1,
+            beyond: Beyond::Fill,
+        }
+    }
+
+    /// Place of element `i` in an axis of `len` elements; `None` where the constant stands.
+    pub fn place(&self, i: u64, len: u64) -> Option<u64> {
+        let at = self
+            .start
+            .wrapping_add(self.step.wrapping_mul(i.cast_signed()));
+        let inside = u64::try_from(at).ok().filter(|&at| at < len);
+        let last = len.saturating_sub(1);
+        match self.beyond {
+            Beyond::Fill => inside,
+            Beyond::Edge if at < 0 => Some(0),
+            Beyond::Edge => Some(inside.unwrap_or(last)),
+            Beyond::Reflect => {
+                let at = at.cast_unsigned().checked_rem(2 * last).unwrap_or(0);
+                Some(if at < len { at } else { 2 * last - at })
+            }
+            Beyond::Wrap => Some(at.cast_unsigned().checked_rem(len).unwrap_or(0)),
+        }
+    }
+}
+
 /// One operator with its bounded attributes. Inputs are positional; weights are inputs like any other.
 ///
 /// f32 attributes are stored as bits so that `Op` is `Eq` and hashes exactly. Fields are the ONNX
@@ -138,4 +244,16 @@ pub enum Op {
     Stop,
     /// `position` -> `position + 1`.
     Advance,
+    /// Element by element over inputs that broadcast: what a program of [`crate::element`] computes, as an element of `dtype`.
+    Map { dtype: DType, code: Vec<u64> },
+    /// A slice, a repetition, a padded or reversed tensor: axis by axis. `fill` are the bits of a constant, zero-extended.
+    View { fill: u64, axes: Vec<ViewAxis> },
+    /// One element of f32, or of i64 (`integers`), for all along an axis, which keeps extent 1.
+    Reduce {
+        kind: Reduction,
+        axis: u32,
+        integers: bool,
+    },
+    /// `data`, `indices i64` -> data with the axis replaced by the indices' axes; -1 is the last element. 0 where there is none.
+    Gather { axis: u32 },
 }

@@ -3,10 +3,14 @@
 
 mod language;
 
-use crate::{DType, NumericsError, Op, TensorType, Window2d};
+use crate::{Beyond, DType, NumericsError, Op, TensorType, ViewAxis, Window2d, element};
 
 /// Largest window extent, stride, dilation or padding.
 const WINDOW_MAX: u32 = 1 << 16;
+/// Largest start or step of [`Op::View`].
+const VIEW_MAX: u64 = 1 << 28;
+/// Most inputs of [`Op::Map`].
+const MAP_INPUTS: usize = 16;
 
 impl Op {
     /// Multiply-adds (and element operations) of one application: the unit of a model's declared work.
@@ -33,6 +37,8 @@ impl Op {
                 return inputs.first().map_or(1, |i| count(i)).max(1);
             }
             Op::Sigmoid | Op::Tanh | Op::Exp | Op::Softmax { .. } => 16,
+            Op::Map { code, .. } => element::work(code),
+            Op::Reduce { .. } => return inputs.first().map_or(1, |i| count(i)).max(1),
             _ => return language::work(self, inputs, out),
         };
         out.saturating_mul(depth.max(1)).max(1)
@@ -161,8 +167,84 @@ impl Op {
                 self.arity(inputs, 1..=1, "1")?;
                 Ok(inputs[0].clone())
             }
+            Op::Reduce { axis, integers, .. } => {
+                self.arity(inputs, 1..=1, "1")?;
+                let expected = if *integers { DType::I64 } else { DType::F32 };
+                if inputs[0].dtype != expected {
+                    return Err(NumericsError::InputType {
+                        op: self.name(),
+                        input: 0,
+                        expected,
+                        found: inputs[0].dtype,
+                    });
+                }
+                self.axis(inputs[0], *axis)?;
+                let mut out = inputs[0].clone();
+                out.dims[*axis as usize] = 1;
+                Ok(out)
+            }
+            Op::Gather { axis } => {
+                self.arity(inputs, 2..=2, "2 (data, indices)")?;
+                let (data, indices) = (inputs[0], inputs[1]);
+                if indices.dtype != DType::I64 {
+                    return Err(NumericsError::InputType {
+                        op: self.name(),
+                        input: 1,
+                        expected: DType::I64,
+                        found: indices.dtype,
+                    });
+                }
+                self.axis(data, *axis)?;
+                let (before, behind) = data.dims.split_at(*axis as usize);
+                let dims = [before, &indices.dims, &behind[1..]].concat();
+                Ok(TensorType::new(data.dtype, dims))
+            }
+            Op::View { fill, axes } => self.view(inputs, *fill, axes),
+            Op::Map { dtype, code } => {
+                self.arity(inputs, 1..=MAP_INPUTS, "1 to 16")?;
+                element::decode(code, inputs.len())?;
+                let mut dims = Vec::new();
+                for input in inputs {
+                    dims = self.broadcast(&dims, &input.dims)?;
+                }
+                Ok(TensorType::new(*dtype, dims))
+            }
             _ => language::output(self, inputs),
         }
+    }
+
+    fn view(
+        &self,
+        inputs: &[&TensorType],
+        fill: u64,
+        axes: &[ViewAxis],
+    ) -> Result<TensorType, NumericsError> {
+        self.arity(inputs, 1..=1, "1")?;
+        let input = inputs[0];
+        if axes.len() != input.dims.len() {
+            return Err(self.wrong(format!("{} axes do not fit {input}", axes.len())));
+        }
+        let bits = match input.dtype {
+            DType::Bool => 1,
+            dtype => 8 * dtype.size(),
+        };
+        if fill.checked_shr(bits as u32).unwrap_or(0) != 0 {
+            return Err(self.wrong(format!("{fill:#x} is no element of {input}")));
+        }
+        for (axis, (view, &len)) in axes.iter().zip(&input.dims).enumerate() {
+            let reach = view.start.unsigned_abs().max(view.step.unsigned_abs());
+            let wraps = matches!(view.beyond, Beyond::Reflect | Beyond::Wrap);
+            if reach > VIEW_MAX
+                || wraps && (view.start < 0 || view.step < 0)
+                || view.beyond != Beyond::Fill && len == 0 && view.extent > 0
+            {
+                return Err(self.wrong(format!("axis {axis} of {input} cannot be {view:?}")));
+            }
+        }
+        Ok(TensorType::new(
+            input.dtype,
+            axes.iter().map(|axis| axis.extent).collect::<Vec<_>>(),
+        ))
     }
 
     fn wrong(&self, reason: String) -> NumericsError {

@@ -7,6 +7,8 @@ mod case;
 mod conversions;
 #[path = "../examples/vectors/files.rs"]
 mod files;
+#[path = "../examples/vectors/general.rs"]
+mod general;
 #[path = "../examples/vectors/language.rs"]
 mod language;
 #[path = "../examples/vectors/machine.rs"]

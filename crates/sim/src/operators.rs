@@ -8,7 +8,8 @@ use gavel_dispute::appeal::{Case, Execution, OperatorCase, batch_proof};
 use gavel_model::{CommitPolicy, Graph, Model, Node, Source, Weight};
 use gavel_node::faults::OneUlp;
 use gavel_node::{Address, appeal};
-use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
+use gavel_numerics::element::{Builder, Extra};
+use gavel_numerics::{Beyond, DType, Op, Reduction, Tensor, TensorType, ViewAxis, Window2d};
 use gavel_settlement::evm::transaction_gas;
 use gavel_trace::{Digest, Evidence};
 use rand::{Rng as _, SeedableRng as _};
@@ -204,7 +205,71 @@ pub fn operator_rows() -> Vec<OperatorRow> {
     ]
     .into_iter()
     .chain(language::rows())
+    .chain(general())
     .collect()
+}
+
+/// The operators that many of ONNX become.
+fn general() -> Vec<OperatorRow> {
+    let floats = |dims: &[u64]| TensorType::new(DType::F32, dims);
+    let plane = floats(&[1, 64, 56, 56]);
+    let reduce = |kind, axis| Op::Reduce {
+        kind,
+        axis,
+        integers: false,
+    };
+    // one row and column on each side; the one before the first is the last but one of a period of 110
+    let padded = [(1, 0), (64, 0), (58, 109), (58, 109)].map(|(extent, start)| ViewAxis {
+        extent,
+        start,
+        step: 1,
+        beyond: Beyond::Reflect,
+    });
+    let row = |name, op, inputs| OperatorRow { name, op, inputs };
+    let mut rows = vec![
+        row(
+            "View, padded by reflection",
+            Op::View {
+                fill: 0,
+                axes: padded.to_vec(),
+            },
+            vec![plane.clone()],
+        ),
+        row(
+            "Reduce, a sum",
+            reduce(Reduction::Sum, 2),
+            vec![floats(&[1, 128, 768])],
+        ),
+        row(
+            "Reduce, largest across planes",
+            reduce(Reduction::Max, 1),
+            vec![plane.clone()],
+        ),
+        row(
+            "Gather",
+            Op::Gather { axis: 0 },
+            vec![floats(&[4096, 64]), TensorType::new(DType::I64, [1])],
+        ),
+    ];
+    if let Ok(code) = gate() {
+        let op = Op::Map {
+            dtype: DType::F32,
+            code,
+        };
+        let inputs = vec![plane, floats(&[64, 1, 1]), floats(&[64, 1, 1])];
+        rows.push(row("Map, an affine tanh", op, inputs));
+    }
+    rows
+}
+
+/// `x * tanh(a * x + b)`
+fn gate() -> Result<Vec<u64>, gavel_numerics::NumericsError> {
+    let mut p = Builder::new();
+    let (x, a, b) = (p.load(0), p.load(1), p.load(2));
+    let line = p.fma(a, x, b);
+    let tanh = p.function(Extra::Tanh, line);
+    let element = p.fmul(x, tanh);
+    p.finish(element)
 }
 
 /// Plays the appeal of one row.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gavel_numerics::{NumericsError, Op, scalar};
 
-use super::{case, conversions, language, machine, operators, rules, sampling};
+use super::{case, conversions, general, language, machine, operators, rules, sampling};
 
 /// Where the vectors live.
 pub(crate) fn folder() -> PathBuf {
@@ -66,6 +66,11 @@ pub(crate) fn files() -> Result<Vec<(&'static str, String)>, NumericsError> {
             "operators",
             "operators that no rule is about",
             operators::others(),
+        ),
+        (
+            "general",
+            "element programs, views, reductions, gathered rows",
+            general::cases()?,
         ),
         (
             "machine",

@@ -3,6 +3,7 @@
 mod case;
 mod conversions;
 mod files;
+mod general;
 mod language;
 mod machine;
 mod operators;

@@ -29,7 +29,7 @@ pub(crate) fn root() -> Result<Digest, Box<dyn Error>> {
 
 /// Name of the operator with this id.
 fn name(id: u16) -> Option<&'static str> {
-    let op = (0..=11).find_map(|words| Op::from_parts(id, &vec![0; words]))?;
+    let op = (0..=11).find_map(|words| Op::from_parts(id, &vec![1; words]))?;
     Some(op.name())
 }
 

@@ -67,7 +67,7 @@ macro_rules! map {
     ($(#[$doc:meta])* $name:ident, $trait:ident, |$self:ident, $s:ident, $($x:ident),+| $body:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        struct $name;
+        pub(super) struct $name;
         impl $trait for $name {
             #[inline(always)]
             fn apply<S: Simd>($self, $s: S, $($x: S::F),+) -> S::F {

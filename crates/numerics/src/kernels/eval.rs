@@ -3,12 +3,15 @@
 use super::elementwise::{Binary, Unary, binary, unary};
 use super::gemm::{Bias, MatRef, gemm};
 use super::language;
+use super::map::map;
 use super::movement::{concat, transpose};
 use super::norm::{ChannelStats, batch_norm};
 use super::pool::{Pool, PoolShape, global_pool, pool2d};
+use super::reduce::{gather, reduce, reduce_integers};
 use super::softmax::{AxisShape, argmax, softmax};
+use super::view::view;
 use super::{ConvShape, Isa, Parallel, conv2d};
-use crate::{DType, Data, NumericsError, Op, Tensor, TensorType};
+use crate::{DType, Data, NumericsError, Op, Tensor, TensorType, ViewAxis};
 
 /// Computes `op` on `inputs` (activations and weights alike, in positional order).
 ///
@@ -42,6 +45,20 @@ pub fn eval(
             argmax(axis, run.f32(0)?, &mut out);
             Tensor::i64(ty.dims, out)
         }
+        Op::Reduce { kind, axis, .. } => {
+            let axis = AxisShape::new(&run.shape(0)?, *axis as usize);
+            if let Some(x) = run.input(0)?.as_i64() {
+                let mut out = vec![0; run.len];
+                reduce_integers(*kind, axis, x, &mut out);
+                return Tensor::i64(ty.dims, out);
+            }
+            let mut out = vec![0.0; run.len];
+            reduce(isa, par, *kind, axis, run.f32(0)?, &mut out);
+            Tensor::f32(ty.dims, out)
+        }
+        Op::Gather { axis } => run.gather(ty, *axis as usize),
+        Op::View { fill, axes } => run.view(ty, *fill, axes),
+        Op::Map { dtype, code } => map(isa, par, code, inputs, TensorType::new(*dtype, ty.dims)),
         _ if op.id() > Op::Identity.id() => language::eval(isa, par, op, inputs),
         _ => Tensor::f32(ty.dims, run.floats()?),
     }
@@ -377,6 +394,45 @@ impl<'a> Run<'a> {
             Data::I32(x) => Data::I32(moved(self.par, &shape, &perm, x)),
             Data::U8(x) => Data::U8(moved(self.par, &shape, &perm, x).into()),
             Data::I8(x) => Data::I8(moved(self.par, &shape, &perm, x)),
+        };
+        from_data(ty, data)
+    }
+
+    fn gather(&self, ty: TensorType, axis: usize) -> Result<Tensor, NumericsError> {
+        let (input, axis) = (self.input(0)?, AxisShape::new(&self.shape(0)?, axis));
+        let indices = self.input(1)?.as_i64().unwrap_or_default();
+        macro_rules! gathered {
+            ($x:ident) => {{
+                let mut out = vec![Default::default(); self.len];
+                gather(axis, &$x[..], indices, &mut out);
+                out
+            }};
+        }
+        let data = match input.data() {
+            Data::F32(x) => Data::F32(gathered!(x)),
+            Data::I64(x) => Data::I64(gathered!(x)),
+            Data::I32(x) => Data::I32(gathered!(x)),
+            Data::U8(x) => Data::U8(gathered!(x).into()),
+            Data::I8(x) => Data::I8(gathered!(x)),
+        };
+        from_data(ty, data)
+    }
+
+    fn view(&self, ty: TensorType, fill: u64, axes: &[ViewAxis]) -> Result<Tensor, NumericsError> {
+        let (input, len) = (self.input(0)?, self.len);
+        macro_rules! viewed {
+            ($x:ident, $fill:expr) => {{
+                let mut out = vec![$fill; len];
+                view(self.par, &$x[..], input.dims(), axes, $fill, &mut out);
+                out
+            }};
+        }
+        let data = match input.data() {
+            Data::F32(x) => Data::F32(viewed!(x, f32::from_bits(fill as u32))),
+            Data::I64(x) => Data::I64(viewed!(x, fill.cast_signed())),
+            Data::I32(x) => Data::I32(viewed!(x, fill as u32 as i32)),
+            Data::U8(x) => Data::U8(viewed!(x, fill as u8).into()),
+            Data::I8(x) => Data::I8(viewed!(x, fill as u8 as i8)),
         };
         from_data(ty, data)
     }

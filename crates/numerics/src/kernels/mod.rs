@@ -17,6 +17,7 @@ mod kv;
 mod lanes;
 mod language;
 mod linear;
+mod map;
 mod math;
 mod movement;
 mod norm;
@@ -24,6 +25,7 @@ mod parallel;
 pub mod peak;
 mod planes;
 mod pool;
+mod reduce;
 mod rms_norm;
 mod rope;
 mod sampling;
@@ -31,6 +33,7 @@ mod simd;
 mod softmax;
 mod swiglu;
 mod tile;
+mod view;
 
 mod scalar;
 

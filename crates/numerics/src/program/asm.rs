@@ -66,6 +66,18 @@ impl Asm {
         self.next = next;
     }
 
+    /// Where fresh registers come from.
+    pub(super) fn mark(&self) -> Reg {
+        self.next
+    }
+
+    /// `body` with fresh registers from `mark`: what lies beyond is not read any more.
+    pub(super) fn reuse_from(&mut self, mark: Reg, body: impl FnOnce(&mut Asm)) {
+        let next = std::mem::replace(&mut self.next, mark);
+        body(self);
+        self.next = next;
+    }
+
     /// A fresh register with what `body` computes; the registers it takes besides are freed.
     pub(super) fn value(&mut self, body: impl FnOnce(&mut Asm) -> Reg) -> Reg {
         let d = self.fresh();

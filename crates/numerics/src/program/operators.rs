@@ -4,7 +4,7 @@ use super::asm::{Asm, INDEX, Reg, ZERO};
 use super::routines::{
     Axis, Spread, Window, broadcast_axis, c256, exp, first_largest, l32, maximum, sigmoid, tanh,
 };
-use super::{Instruction, Opcode, language};
+use super::{Instruction, Opcode, language, map, reduce, view};
 
 /// The instructions of operator `id`.
 pub(super) fn code(id: u16) -> Option<Vec<Instruction>> {
@@ -35,6 +35,10 @@ pub(super) fn code(id: u16) -> Option<Vec<Instruction>> {
         20 => transpose(),
         21 => concat(),
         22 => arg_max(),
+        38 => map::code(),
+        39 => view::code(),
+        40 => reduce::reduce(),
+        41 => reduce::gather(),
         _ => return language::code(id),
     })
 }

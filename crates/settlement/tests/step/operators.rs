@@ -1,6 +1,7 @@
 //! Random applications of every operator: small shapes with every attribute drawn, sometimes larger than a chunk.
 
-use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
+use gavel_numerics::element::Step;
+use gavel_numerics::{Beyond, DType, Op, Reduction, Tensor, TensorType, ViewAxis, Window2d};
 
 use super::language;
 use super::operands::{Rng, Theme, floats};
@@ -90,6 +91,36 @@ pub(crate) fn draw(rng: &mut Rng, id: u16) -> (Op, Vec<Tensor>) {
         23 => {
             let dims = extents(rng, 2);
             (Op::Identity, vec![any_tensor(rng, &dims)])
+        }
+        38 => map(rng),
+        39 => view(rng),
+        40 => {
+            let rank = 1 + rng.below(3) as usize;
+            let (dims, axis) = (extents(rng, rank), rng.below(rank as u64) as u32);
+            let integers = rng.below(2) == 0;
+            let kind = Reduction::from_id(rng.below(4)).unwrap();
+            let input = match integers {
+                true => of_type(rng, DType::I64, &dims),
+                false => tensor(rng, &dims),
+            };
+            let op = Op::Reduce {
+                kind,
+                axis,
+                integers,
+            };
+            (op, vec![input])
+        }
+        41 => {
+            let rank = 1 + rng.below(3) as usize;
+            let (dims, axis) = (extents(rng, rank), rng.below(rank as u64) as usize);
+            let len = dims[axis] as i64;
+            let shape = extents(rng, 2);
+            let count = shape.iter().product::<u64>();
+            // some beyond both ends
+            let indices = (0..count).map(|_| rng.below(2 * len as u64 + 3) as i64 - len - 1);
+            let indices = Tensor::i64(shape, indices.collect()).unwrap();
+            let axis = axis as u32;
+            (Op::Gather { axis }, vec![any_tensor(rng, &dims), indices])
         }
         _ => panic!("no operator has the id {id}"),
     }
@@ -269,4 +300,101 @@ fn typed(rng: &mut Rng, dtype: DType, dims: &[u64]) -> Tensor {
         .map(|_| rng.word() as u8 & mask)
         .collect();
     Tensor::from_le_bytes(ty, &bytes).unwrap()
+}
+
+/// An element program on three inputs that broadcast: awkward words, slots that are written more than once or never.
+fn map(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let shapes: [[&[u64]; 3]; 4] = [
+        [&[], &[], &[]],
+        [&[4], &[1], &[4]],
+        [&[2, 3, 4], &[3, 1], &[4]],
+        [&[1, 2, 1], &[3, 1, 2], &[2, 2]],
+    ];
+    let shape = shapes[rng.below(4) as usize];
+    let mut dtype = || DTYPES[rng.below(6) as usize];
+    let (output, types) = (dtype(), [dtype(), dtype(), dtype()]);
+    let inputs = (0..3).map(|i| of_type(rng, types[i], shape[i])).collect();
+    let mut code = Vec::new();
+    while code.len() < 12 {
+        let mut byte = |n: u64| rng.below(n) as u8;
+        let opcode = [0x10, 0x30, 0x40, 0x50, 0x60][usize::from(byte(5))] + byte(16);
+        let (d, a, b) = (byte(4), byte(4), byte(4));
+        let immediate = [0, 1, 8, 32, 0x7fc0_0001, 0x3f80_0000][usize::from(byte(6))];
+        // the fields that an instruction does not have are 0
+        for [a, b] in [[a, b], [a, 0], [0, b], [0, 0]] {
+            for immediate in [immediate, u32::from(b), 0] {
+                let [i0, i1, i2, i3] = immediate.to_be_bytes();
+                let word = u64::from_be_bytes([opcode, d, a, b, i0, i1, i2, i3]);
+                if Step::decode(word, 3).is_some() {
+                    code.push(word);
+                }
+            }
+        }
+    }
+    code.truncate(12);
+    (
+        Op::Map {
+            dtype: output,
+            code,
+        },
+        inputs,
+    )
+}
+
+const DTYPES: [DType; 6] = [
+    DType::F32,
+    DType::I64,
+    DType::I32,
+    DType::U8,
+    DType::Bool,
+    DType::I8,
+];
+
+/// Any bits of a type.
+fn of_type(rng: &mut Rng, dtype: DType, dims: &[u64]) -> Tensor {
+    if dtype == DType::F32 {
+        return tensor(rng, dims);
+    }
+    let ty = TensorType::new(dtype, dims);
+    let bits = if dtype == DType::Bool {
+        1
+    } else {
+        8 * dtype.size()
+    };
+    let raw: Vec<u64> = (0..ty.elements().unwrap())
+        .map(|_| match rng.below(3) {
+            0 => rng.below(5),
+            1 => u64::MAX - rng.below(5),
+            _ => rng.below(u64::MAX),
+        })
+        .map(|word| word & (u64::MAX >> (64 - bits)))
+        .collect();
+    Tensor::from_raw(ty, &raw).unwrap()
+}
+
+fn view(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let rank = 1 + rng.below(3) as usize;
+    let dims = extents(rng, rank);
+    let axes = dims.iter().map(|&len| {
+        let beyond = Beyond::from_id(rng.below(4)).unwrap();
+        let wraps = matches!(beyond, Beyond::Reflect | Beyond::Wrap);
+        let signed = |n: u64, rng: &mut Rng| match wraps {
+            true => rng.below(n) as i64,
+            false => rng.below(2 * n) as i64 - n as i64,
+        };
+        ViewAxis {
+            extent: 1 + rng.below(2 * len + 2),
+            start: signed(len + 3, rng),
+            step: signed(3, rng),
+            beyond,
+        }
+    });
+    let axes = axes.collect();
+    let input = any_tensor(rng, &dims);
+    let bits = match input.dtype() {
+        DType::Bool => 1,
+        dtype => 8 * dtype.size(),
+    };
+    let fill = rng.below(u64::MAX) & (u64::MAX >> (64 - bits));
+    (Op::View { fill, axes }, vec![input])
 }
