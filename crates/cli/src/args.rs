@@ -99,8 +99,8 @@ pub(crate) struct RunArgs {
     pub(crate) model: String,
     /// PNG, .npy, or .npz (by input name)
     pub(crate) input: PathBuf,
-    /// Write the first output as .npy
-    #[arg(long, value_name = "FILE.npy")]
+    /// Write the first output as .npy, or all of them by name as .npz
+    #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,

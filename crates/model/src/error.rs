@@ -31,6 +31,20 @@ pub enum ModelError {
         /// What was expected and what was found.
         reason: String,
     },
+    /// A shape that depends on an input's value, which is not given ([`crate::onnx::ImportOptions::values`]).
+    #[error(
+        "node {node}: {what} must be a constant; input {input:?} {ty} has no value before the run"
+    )]
+    Unbound {
+        /// The node.
+        node: String,
+        /// What must be known.
+        what: String,
+        /// The input that it is.
+        input: String,
+        /// Its type.
+        ty: gavel_numerics::TensorType,
+    },
     /// An operator that is not in `numerics v1`.
     #[error("node {node}: operator {op} is not supported (supported: {supported})")]
     Unsupported {

@@ -33,7 +33,7 @@ pub use file::{map, page_out};
 pub use graph::{Graph, Node, Segment, Source, Weight};
 pub use hash::{Hashing, Progress};
 pub use model::{
-    LOWERING_VERSION, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened, edge_bytes,
-    live_bytes, weight_bytes,
+    LOWERING_VERSION, MAX_ATTRIBUTES, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened,
+    edge_bytes, live_bytes, weight_bytes,
 };
 pub use open::{hf_folder, open_language_model};

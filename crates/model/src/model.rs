@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gavel_numerics::{DType, MAX_RANK, Tensor, TensorType};
+use gavel_numerics::{DType, Tensor, TensorType};
 use gavel_trace::{
     Digest, MerkleTree, ModelHeader, ModelLeaf, Opening, SegmentEntry, graph_node_leaf, height,
     model_leaf, segments_tree, tensor_digest,
@@ -14,6 +14,9 @@ use crate::{CommitPolicy, Graph, Hashing, ModelError, Node, Segment, Source, Wei
 
 /// Most inputs of a node: a step of it must fit a transaction (`spec/protocol.md`, P-L7).
 pub const MAX_INPUTS: usize = 256;
+
+/// Most attribute words of a node: an element type and the longest element program. They too must fit.
+pub const MAX_ATTRIBUTES: usize = 257;
 
 /// Version of the arithmetic that models refer to.
 pub const NUMERICS_VERSION: u32 = 1;
@@ -378,14 +381,13 @@ fn check_nodes(graph: &Graph, weights: &[Weight]) -> Result<Vec<u64>, ModelError
                     })?;
                 types.push(ty);
             }
-            if node.inputs.len() > MAX_INPUTS || node.op.attributes().len() > MAX_RANK.max(11) {
+            if node.inputs.len() > MAX_INPUTS || node.op.attributes().len() > MAX_ATTRIBUTES {
                 return Err(ModelError::Graph {
                     node: i,
                     reason: format!(
-                        "{} inputs and {} attribute words: at most {MAX_INPUTS} and {}",
+                        "{} inputs and {} attribute words: at most {MAX_INPUTS} and {MAX_ATTRIBUTES}",
                         node.inputs.len(),
                         node.op.attributes().len(),
-                        MAX_RANK.max(11)
                     ),
                 });
             }

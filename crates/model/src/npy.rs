@@ -1,7 +1,7 @@
 //! NumPy's array files: one array (`.npy`, formats 1 to 3) or several by name (`.npz`). Every size is
 //! checked against the file, or against what the model wants, before anything is allocated.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use gavel_numerics::{DType, NumericsError, Tensor, TensorType};
 
@@ -168,6 +168,32 @@ pub fn read_npz(
     Ok(arrays)
 }
 
+/// The array of this name and type, if the archive has one; nothing else is unpacked.
+///
+/// # Errors
+/// As [`read_npz`]; an array of another type.
+pub fn read_npz_one(file: &[u8], name: &str, ty: &TensorType) -> Result<Option<Tensor>, NpyError> {
+    let broken = |e: zip::result::ZipError| NpyError::Archive(e.to_string());
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(file)).map_err(broken)?;
+    let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
+        return Ok(None);
+    };
+    let limit = (ty.byte_len()? + MAX_HEADER_BYTES + 16) as u64;
+    let mut bytes = Vec::new();
+    let mut entry = archive.by_index(index).map_err(broken)?.take(limit + 1);
+    entry
+        .read_to_end(&mut bytes)
+        .map_err(|e| NpyError::Archive(e.to_string()))?;
+    let tensor = read_npy(&bytes)?;
+    if tensor.ty() != ty {
+        return Err(NpyError::Header(format!(
+            "{name:?} must be {ty}, found {}",
+            tensor.ty()
+        )));
+    }
+    Ok(Some(tensor))
+}
+
 /// The `.npy` file of a tensor: format 1, row-major.
 pub fn write_npy(tensor: &Tensor) -> Vec<u8> {
     let dims = tensor.dims();
@@ -193,6 +219,29 @@ pub fn write_npy(tensor: &Tensor) -> Vec<u8> {
     out.extend(header.as_bytes());
     out.extend(data.iter());
     out
+}
+
+/// The `.npz` file of tensors by name, not compressed.
+///
+/// # Errors
+/// A name that no archive can have, or that is there twice.
+pub fn write_npz<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<Vec<u8>, NpyError> {
+    let broken = |e: zip::result::ZipError| NpyError::Archive(e.to_string());
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .large_file(true);
+    for (name, tensor) in tensors {
+        archive
+            .start_file(format!("{name}.npy"), options)
+            .map_err(broken)?;
+        archive
+            .write_all(&write_npy(tensor))
+            .map_err(|e| NpyError::Archive(e.to_string()))?;
+    }
+    Ok(archive.finish().map_err(broken)?.into_inner())
 }
 
 fn descr(dtype: DType) -> &'static str {

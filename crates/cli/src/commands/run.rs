@@ -1,8 +1,12 @@
 //! `gavel run MODEL INPUT`
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use gavel_model::npy::write_npy;
+use gavel_model::Model;
+use gavel_model::npy::{write_npy, write_npz};
+use gavel_numerics::Tensor;
 use serde_json::json;
 
 use super::{engine, max_bytes};
@@ -20,15 +24,15 @@ const VALUES: usize = 8;
 pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
     let name = &args.model;
     let instead = format!("gavel generate {name} --prompt TEXT");
-    let model = files::network(name, &instead)?;
+    let (model, bound) = files::network_for(name, &instead, &args.input)?;
     let engine = engine(args.engine)?;
-    let inputs = files::inputs(&model, &args.input, max_bytes(args.engine))?;
+    let inputs = files::inputs_beside(&model, &args.input, max_bytes(args.engine), &bound)?;
     let start = Instant::now();
     let result = engine.run(&model, &inputs).at(&args.model)?;
     let elapsed = start.elapsed();
     let prediction = Prediction::of(&model, &result.outputs);
-    if let (Some(path), Some(tensor)) = (&args.output, result.outputs.first()) {
-        files::write(path, &write_npy(tensor))?;
+    if let Some(path) = &args.output {
+        write(path, &model, &result.outputs)?;
     }
 
     match &prediction {
@@ -101,7 +105,20 @@ pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn show_prediction(model: &gavel_model::Model, found: &Prediction, out: Output) {
+/// The first output, or all of them where the file's name ends in `.npz`.
+fn write(path: &Path, model: &Model, outputs: &[Arc<Tensor>]) -> Result<(), Failure> {
+    if path.extension().is_some_and(|e| e == "npz") {
+        let names = model.graph().outputs.iter().map(|(name, _)| name.as_str());
+        let named = names.zip(outputs.iter().map(Arc::as_ref));
+        return files::write(path, &write_npz(named).at(path.display())?);
+    }
+    match outputs.first() {
+        Some(tensor) => files::write(path, &write_npy(tensor)),
+        None => Ok(()),
+    }
+}
+
+fn show_prediction(model: &Model, found: &Prediction, out: Output) {
     let probable = found.are_probabilities();
     let score = |s: f32| match probable {
         true => format!("{:6.2} %", 100.0 * s),
@@ -141,11 +158,7 @@ fn show_prediction(model: &gavel_model::Model, found: &Prediction, out: Output) 
     }
 }
 
-fn show_values(
-    model: &gavel_model::Model,
-    outputs: &[std::sync::Arc<gavel_numerics::Tensor>],
-    out: Output,
-) {
+fn show_values(model: &Model, outputs: &[Arc<Tensor>], out: Output) {
     for ((name, _), tensor) in model.graph().outputs.iter().zip(outputs) {
         let values: Vec<String> = match (tensor.as_f32(), tensor.as_i64()) {
             (Some(values), _) => values.iter().take(VALUES).map(|v| v.to_string()).collect(),

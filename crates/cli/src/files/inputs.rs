@@ -5,7 +5,7 @@ use std::path::Path;
 use gavel_model::Model;
 use gavel_model::npy::{NPY_MAGIC, NPZ_MAGIC, read_npy, read_npz};
 use gavel_model::preprocess::png_to_input;
-use gavel_numerics::Tensor;
+use gavel_numerics::{Tensor, TensorType};
 
 use super::read;
 use crate::failure::{Context as _, Failure};
@@ -16,6 +16,16 @@ const PNG_MAGIC: &[u8] = b"\x89PNG";
 
 /// The model's inputs, in its order, from a PNG, `.npy` or `.npz` file.
 pub(crate) fn inputs(model: &Model, path: &Path, max_bytes: u64) -> Result<Vec<Tensor>, Failure> {
+    inputs_beside(model, path, max_bytes, &[])
+}
+
+/// [`inputs`], where the file also has arrays that are part of the model already.
+pub(crate) fn inputs_beside(
+    model: &Model,
+    path: &Path,
+    max_bytes: u64,
+    bound: &[(String, TensorType)],
+) -> Result<Vec<Tensor>, Failure> {
     let place = path.display();
     let wanted = &model.graph().inputs;
     let listed = wanted
@@ -52,7 +62,10 @@ pub(crate) fn inputs(model: &Model, path: &Path, max_bytes: u64) -> Result<Vec<T
         };
         vec![(name.clone(), read_npy(&file).map_err(|e| fail(&e))?)]
     } else if file.starts_with(NPZ_MAGIC) {
-        read_npz(&file, wanted).map_err(|e| fail(&e))?
+        let known = [wanted.as_slice(), bound].concat();
+        let mut arrays = read_npz(&file, &known).map_err(|e| fail(&e))?;
+        arrays.retain(|(name, _)| bound.iter().all(|(bound, _)| bound != name));
+        arrays
     } else {
         return Err(fail(&"neither PNG nor NumPy array"));
     };

@@ -6,8 +6,8 @@ mod model;
 use std::io::Read as _;
 use std::path::Path;
 
-pub(crate) use inputs::inputs;
-pub(crate) use model::{Loaded, language, load, model, network, servable_model};
+pub(crate) use inputs::{inputs, inputs_beside};
+pub(crate) use model::{Loaded, language, load, model, network, network_for, servable_model};
 
 use crate::failure::{Context as _, Failure};
 

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gavel_engine::EngineOptions;
 use gavel_model::gguf::Gguf;
 use gavel_model::llama::{self, LanguageModel};
+use gavel_model::npy::read_npz_one;
 use gavel_model::onnx::{self, import};
 use gavel_model::{Hashing, Model, ModelError, Progress, shipped};
+use gavel_numerics::TensorType;
 use gavel_numerics::kernels::Parallel;
 
 use super::{lower_first, read, regular};
@@ -17,6 +19,8 @@ use crate::meter::Meter;
 
 /// A protobuf message has at most this many bytes.
 const MAX_ONNX_BYTES: u64 = (1 << 31) - 1;
+/// Most bytes of an input that shapes depend on.
+const MAX_BOUND_BYTES: usize = 1 << 20;
 const GGUF_MAGIC: &[u8] = b"GGUF";
 const FOLDER: &str =
     "a folder with config.json, tokenizer.json and model.safetensors (or its index and parts)";
@@ -201,11 +205,59 @@ fn identified(
 
 /// The ONNX model behind a name.
 fn onnx_model(name: &str) -> Result<Model, Failure> {
-    let file = match shipped::file(name) {
-        Some(file) => file.to_vec(),
-        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words())?,
-    };
-    import(&file, &onnx::ImportOptions::default()).map_err(|e| {
+    let file = onnx_file(name)?;
+    import(&file, &onnx::ImportOptions::default()).map_err(refused(name))
+}
+
+fn onnx_file(name: &str) -> Result<Vec<u8>, Failure> {
+    match shipped::file(name) {
+        Some(file) => Ok(file.to_vec()),
+        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words()),
+    }
+}
+
+/// A network, and the inputs whose values its shapes depend on: those are taken from the arrays at `input`, and make it a
+/// model of its own.
+pub(crate) fn network_for(
+    name: &str,
+    instead: &str,
+    input: &Path,
+) -> Result<(Model, Vec<(String, TensorType)>), Failure> {
+    let mut bound = Vec::new();
+    let path = Path::new(name);
+    let by_name = input.extension().is_some_and(|e| e == "npz");
+    if !by_name || !path.is_file() || mapped_gguf(path)?.is_some() {
+        return Ok((network(name, instead)?, bound));
+    }
+    let file = onnx_file(name)?;
+    let mut options = onnx::ImportOptions::default();
+    loop {
+        let (input_name, ty) = match import(&file, &options) {
+            Ok(model) => return Ok((model, bound)),
+            Err(ModelError::Unbound { input, ty, .. })
+                if !options.values.contains_key(&input)
+                    && ty.byte_len().is_ok_and(|n| n <= MAX_BOUND_BYTES) =>
+            {
+                (input, ty)
+            }
+            Err(error) => return Err(refused(name)(error)),
+        };
+        let arrays = read(input, 1 << 34, "an .npz file")?;
+        let value = read_npz_one(&arrays, &input_name, &ty).at(input.display())?;
+        let value = value.ok_or_else(|| {
+            Failure::new(format!(
+                "{}: there is no array {input_name:?}",
+                input.display()
+            ))
+            .expected(format!("{ty}, on which a shape of {name} depends"))
+        })?;
+        options.values.insert(input_name.clone(), value);
+        bound.push((input_name, ty));
+    }
+}
+
+fn refused(name: &str) -> impl Fn(ModelError) -> Failure {
+    move |e| {
         let failure = Failure::new(format!("{name}: {e}"));
         match e {
             ModelError::Protobuf(_) => failure.expected(model_words()),
@@ -214,7 +266,7 @@ fn onnx_model(name: &str) -> Result<Model, Failure> {
             ),
             _ => failure,
         }
-    })
+    }
 }
 
 /// As many threads as there are CPUs; with fewer, if the system has no more, it only takes longer.

@@ -1,27 +1,65 @@
 //! One ONNX operator becomes nodes of the canonical DAG.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use gavel_numerics::{Op, Tensor, TensorType, Window2d};
+use gavel_numerics::kernels::{Isa, Sequential, eval};
+use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
 
 use super::attributes::Attributes;
 use super::proto::NodeProto;
-use super::{Importer, Value, tensor, unsupported};
+use super::{Importer, Value, elementwise, movement, tensor, unsupported};
 use crate::ModelError;
 
-/// What [`lower`] maps.
-pub(super) const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Clip, Concat, Constant, Conv, Div, Dropout, Exp, \
-     Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, MatMul, MaxPool, Mul, Relu, Reshape, Sigmoid, Softmax, Squeeze, Sub, \
-     Tanh, Transpose, Unsqueeze";
+/// What [`lower`] maps itself.
+const SUPPORTED: &[&str] = &[
+    "Add",
+    "ArgMax",
+    "AveragePool",
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Div",
+    "Dropout",
+    "Exp",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Identity",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Reshape",
+    "Sigmoid",
+    "Softmax",
+    "Squeeze",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+];
 
-type Inputs<'a> = [Option<(&'a str, Value)>];
+/// Every operator that is mapped, in alphabetical order.
+pub(super) fn supported() -> &'static str {
+    static ALL: LazyLock<String> = LazyLock::new(|| {
+        let mut all = [SUPPORTED, elementwise::SUPPORTED, movement::SUPPORTED].concat();
+        all.sort_unstable();
+        all.join(", ")
+    });
+    &ALL
+}
+
+pub(super) type Inputs<'a> = [Option<(&'a str, Value)>];
 
 /// One node while it is lowered.
-struct Lowering<'a, 'b> {
-    importer: &'a mut Importer,
-    attributes: Attributes<'b>,
-    inputs: &'a Inputs<'b>,
-    label: &'b str,
+pub(super) struct Lowering<'a, 'b> {
+    pub(super) importer: &'a mut Importer,
+    pub(super) attributes: Attributes<'b>,
+    pub(super) inputs: &'a Inputs<'b>,
+    pub(super) label: &'b str,
 }
 
 pub(super) fn lower(
@@ -29,7 +67,7 @@ pub(super) fn lower(
     node: &NodeProto,
     label: &str,
     inputs: &Inputs<'_>,
-) -> Result<Value, ModelError> {
+) -> Result<Vec<Value>, ModelError> {
     let mut l = Lowering {
         importer,
         attributes: Attributes::new(node, label),
@@ -40,10 +78,10 @@ pub(super) fn lower(
         "Conv" => l.conv()?,
         "Gemm" => l.gemm()?,
         "MatMul" => l.plain(Op::MatMul, 2)?,
-        "Add" => l.plain(Op::Add, 2)?,
-        "Sub" => l.plain(Op::Sub, 2)?,
-        "Mul" => l.plain(Op::Mul, 2)?,
-        "Div" => l.plain(Op::Div, 2)?,
+        "Add" if l.is_float() => l.plain(Op::Add, 2)?,
+        "Sub" if l.is_float() => l.plain(Op::Sub, 2)?,
+        "Mul" if l.is_float() => l.plain(Op::Mul, 2)?,
+        "Div" if l.is_float() => l.plain(Op::Div, 2)?,
         "Relu" => l.plain(Op::Relu, 1)?,
         "Sigmoid" => l.plain(Op::Sigmoid, 1)?,
         "Tanh" => l.plain(Op::Tanh, 1)?,
@@ -71,38 +109,111 @@ pub(super) fn lower(
         "Identity" => l.value(0)?,
         "Dropout" => l.dropout()?,
         "Constant" => l.constant()?,
-        other => return Err(unsupported(label, other.to_owned())),
+        other => {
+            let several = match elementwise::lower(&mut l, other)? {
+                Some(value) => Some(vec![value]),
+                None => movement::lower(&mut l, other, node.output.len())?,
+            };
+            let several = several.ok_or_else(|| unsupported(label, other.to_owned()))?;
+            l.attributes.finish()?;
+            return Ok(several);
+        }
     };
     l.attributes.finish()?;
-    Ok(value)
+    Ok(vec![value])
+}
+
+/// Most work of a node that is computed at import, and most bytes of what it gives.
+const FOLDED_WORK: u64 = 1 << 28;
+const FOLDED_BYTES: usize = 64 << 20;
+
+/// What an operator gives on constants; `None` where that is much, or refused.
+fn folded(op: &Op, inputs: &[&Tensor], types: &[&TensorType]) -> Option<Tensor> {
+    let output = op.infer_type(types).ok()?;
+    let little = op.work(types, &output) <= FOLDED_WORK
+        && output.byte_len().is_ok_and(|bytes| bytes <= FOLDED_BYTES);
+    let isa = Isa::from_env().unwrap_or(Isa::best());
+    little.then(|| eval(isa, &Sequential, op, inputs).ok())?
 }
 
 impl Lowering<'_, '_> {
-    fn fail(&self, reason: impl Into<String>) -> ModelError {
+    pub(super) fn fail(&self, reason: impl Into<String>) -> ModelError {
         self.attributes.fail(reason)
     }
 
-    fn optional(&self, i: usize) -> Option<Value> {
+    /// Whether all inputs that are there are of f32.
+    fn is_float(&self) -> bool {
+        (0..self.inputs.len()).all(|i| self.ty(i).is_ok_and(|ty| ty.dtype == DType::F32))
+    }
+
+    pub(super) fn optional(&self, i: usize) -> Option<Value> {
         self.inputs
             .get(i)
             .and_then(|v| v.as_ref())
             .map(|(_, v)| v.clone())
     }
 
-    fn value(&self, i: usize) -> Result<Value, ModelError> {
+    pub(super) fn value(&self, i: usize) -> Result<Value, ModelError> {
         self.optional(i)
             .ok_or_else(|| self.fail(format!("input {i} is missing")))
     }
 
-    fn ty(&self, i: usize) -> Result<TensorType, ModelError> {
-        Ok(match self.value(i)? {
+    pub(super) fn ty(&self, i: usize) -> Result<TensorType, ModelError> {
+        Ok(self.type_of(&self.value(i)?))
+    }
+
+    fn type_of(&self, value: &Value) -> TensorType {
+        match value {
             Value::Constant(tensor) => tensor.ty().clone(),
-            Value::Dynamic(source) => self.importer.type_of(source).clone(),
-        })
+            Value::Dynamic(source) => self.importer.type_of(*source).clone(),
+        }
+    }
+
+    pub(super) fn dims(&self, value: &Value) -> Vec<u64> {
+        self.type_of(value).dims
+    }
+
+    pub(super) fn dtype(&self, value: &Value) -> DType {
+        self.type_of(value).dtype
+    }
+
+    /// A node on values. One of constants alone is computed, if that is little work.
+    pub(super) fn node(&mut self, op: Op, values: &[Value]) -> Result<Value, ModelError> {
+        let types: Vec<TensorType> = values.iter().map(|v| self.type_of(v)).collect();
+        let types: Vec<&TensorType> = types.iter().collect();
+        let constants: Vec<&Tensor> = values
+            .iter()
+            .filter_map(|value| match value {
+                Value::Constant(tensor) => Some(tensor.as_ref()),
+                Value::Dynamic(_) => None,
+            })
+            .collect();
+        if constants.len() == values.len()
+            && let Some(found) = folded(&op, &constants, &types)
+        {
+            return Ok(Value::Constant(Arc::new(found)));
+        }
+        let name = self.label.to_owned();
+        let sources = values.iter().map(|v| self.importer.source(&name, v));
+        let sources = sources.collect();
+        let source = self.importer.push(name, op, sources, &types)?;
+        Ok(Value::Dynamic(source))
+    }
+
+    /// A value under other extents.
+    pub(super) fn reshape_to(
+        &mut self,
+        value: &Value,
+        dims: Vec<u64>,
+    ) -> Result<Value, ModelError> {
+        if self.dims(value) == dims {
+            return Ok(value.clone());
+        }
+        self.node(Op::Reshape { dims }, std::slice::from_ref(value))
     }
 
     /// Axis counted from the front.
-    fn axis(&self, axis: i64, rank: usize) -> Result<u32, ModelError> {
+    pub(super) fn axis(&self, axis: i64, rank: usize) -> Result<u32, ModelError> {
         let positive = if axis < 0 {
             axis.checked_add(rank as i64)
         } else {
@@ -119,15 +230,44 @@ impl Lowering<'_, '_> {
     }
 
     /// A constant list of integers.
-    fn constant_ints(&self, i: usize, what: &str) -> Result<Vec<i64>, ModelError> {
+    pub(super) fn constant_ints(&self, i: usize, what: &str) -> Result<Vec<i64>, ModelError> {
+        self.ints_of(&self.value(i)?, what)
+    }
+
+    /// A constant number.
+    pub(super) fn constant_float(&self, i: usize) -> Result<f32, ModelError> {
         match self.value(i)? {
+            Value::Constant(tensor) => tensor
+                .as_f32()
+                .and_then(|values| values.first().copied())
+                .ok_or_else(|| self.fail(format!("input {i} must be a float"))),
+            Value::Dynamic(source) => Err(self.unbound(source, "a bound")),
+        }
+    }
+
+    /// A value that must be known, and is not.
+    pub(super) fn unbound(&self, source: crate::Source, what: &str) -> ModelError {
+        match self.importer.input(source) {
+            Some((name, ty)) => ModelError::Unbound {
+                node: self.label.to_owned(),
+                what: what.to_owned(),
+                input: name.clone(),
+                ty: ty.clone(),
+            },
+            None => self.fail(format!(
+                "{what} must be a constant: shapes that depend on data are not supported"
+            )),
+        }
+    }
+
+    /// The integers of a constant.
+    pub(super) fn ints_of(&self, value: &Value, what: &str) -> Result<Vec<i64>, ModelError> {
+        match value {
             Value::Constant(tensor) => tensor
                 .as_i64()
                 .map(<[i64]>::to_vec)
                 .ok_or_else(|| self.fail(format!("{what} must be int64, found {}", tensor.ty()))),
-            Value::Dynamic(_) => Err(self.fail(format!(
-                "{what} must be a constant: shapes that depend on data are not supported"
-            ))),
+            Value::Dynamic(source) => Err(self.unbound(*source, what)),
         }
     }
 
@@ -143,14 +283,25 @@ impl Lowering<'_, '_> {
     }
 
     fn apply(&mut self, op: Op, name: String) -> Result<Value, ModelError> {
-        let mut sources = Vec::with_capacity(self.inputs.len());
-        for input in self.inputs.iter().flatten() {
-            sources.push(self.importer.source(input.0, &input.1));
+        self.apply_to(self.inputs.len(), op, name)
+    }
+
+    /// The operator applied to those of the first `count` inputs that are there.
+    pub(super) fn apply_to(
+        &mut self,
+        count: usize,
+        op: Op,
+        name: String,
+    ) -> Result<Value, ModelError> {
+        let inputs = self.inputs.iter().take(count).flatten();
+        let values: Vec<Value> = inputs.clone().map(|(_, value)| value.clone()).collect();
+        if values.iter().all(|v| matches!(v, Value::Constant(_))) {
+            return self.node(op, &values);
         }
-        let types: Vec<TensorType> = sources
-            .iter()
-            .map(|&s| self.importer.type_of(s).clone())
+        let sources: Vec<_> = inputs
+            .map(|(name, value)| self.importer.source(name, value))
             .collect();
+        let types: Vec<TensorType> = values.iter().map(|v| self.type_of(v)).collect();
         Ok(Value::Dynamic(self.importer.push(
             name,
             op,

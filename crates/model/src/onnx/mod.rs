@@ -3,7 +3,10 @@
 
 mod attributes;
 mod budget;
+mod elementwise;
+mod functions;
 mod lower;
+mod movement;
 mod proto;
 mod tensor;
 
@@ -17,7 +20,7 @@ use crate::{CommitPolicy, Graph, Model, ModelError, Node, Source, Weight};
 use proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
 
 /// Oldest and newest opset of the default domain that the mappings were written against.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=26;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 /// Metadata keys with this prefix become the `preprocess` and `labels` assets.
 const METADATA_PREFIX: &str = "gavel.";
 
@@ -27,6 +30,8 @@ const METADATA_PREFIX: &str = "gavel.";
 pub struct ImportOptions {
     /// Values of symbolic dimensions by name. An unnamed or unbound leading dimension of an input is 1.
     pub dimensions: BTreeMap<String, u64>,
+    /// Values of inputs by name: what shapes depend on is part of the model.
+    pub values: BTreeMap<String, Tensor>,
     /// Where to commit.
     pub commit: CommitPolicy,
 }
@@ -107,7 +112,8 @@ struct Importer {
     values: HashMap<String, Value>,
     graph: Graph,
     weights: Vec<Weight>,
-    weight_of: HashMap<String, u32>,
+    /// Weights by the tensor that they are.
+    weight_of: HashMap<*const Tensor, u32>,
 }
 
 impl Importer {
@@ -143,6 +149,13 @@ impl Importer {
             .iter()
             .filter(|i| !initializers.contains(i.name.as_str()))
         {
+            if let Some(value) = options.values.get(&info.name) {
+                let value = Value::Constant(Arc::new(value.clone()));
+                importer.define(&info.name, value, || {
+                    boundary("input", info, "the name is used twice")
+                })?;
+                continue;
+            }
             let ty = input_type(info, options)?;
             let source = Source::Input(importer.graph.inputs.len() as u32);
             importer.define(&info.name, Value::Dynamic(source), || {
@@ -178,25 +191,27 @@ impl Importer {
                 op: node.op_type.clone(),
                 reason,
             };
-            let value = self.lower(node, &label)?;
-            let output = node
-                .output
-                .first()
-                .filter(|o| !o.is_empty())
-                .ok_or_else(|| fail("it has no output".into()))?;
-            if let Some(extra) = node
-                .output
-                .iter()
-                .skip(1)
+            let values = self.lower(node, &label)?;
+            if node.output.first().is_none_or(|o| o.is_empty()) {
+                return Err(fail("it has no output".into()));
+            }
+            let beyond = node.output.iter().skip(values.len());
+            if let Some(extra) = beyond
+                .into_iter()
                 .find(|o| !o.is_empty() && read.contains(o.as_str()))
             {
                 return Err(fail(format!(
-                    "its second output {extra} is used; only the first is supported"
+                    "its output {extra} is used; only the first {} are supported",
+                    values.len()
                 )));
             }
-            self.define(output, value, || {
-                fail(format!("output {output} is defined twice"))
-            })?;
+            for (output, value) in node.output.iter().zip(values) {
+                if !output.is_empty() {
+                    self.define(output, value, || {
+                        fail(format!("output {output} is defined twice"))
+                    })?;
+                }
+            }
         }
         for info in &proto.output {
             let value = self
@@ -223,8 +238,8 @@ impl Importer {
         Ok(prune(self.graph, self.weights))
     }
 
-    /// The value of a node's output, with whatever nodes it takes appended to the graph.
-    fn lower(&mut self, node: &NodeProto, label: &str) -> Result<Value, ModelError> {
+    /// The values of a node's outputs, with whatever nodes they take appended to the graph.
+    fn lower(&mut self, node: &NodeProto, label: &str) -> Result<Vec<Value>, ModelError> {
         if !node.domain.is_empty() && node.domain != "ai.onnx" {
             return Err(unsupported(
                 label,
@@ -248,6 +263,14 @@ impl Importer {
         lower::lower(self, node, label, &inputs)
     }
 
+    /// Name and type of an input of the graph.
+    fn input(&self, source: Source) -> Option<&(String, TensorType)> {
+        match source {
+            Source::Input(i) => self.graph.inputs.get(i as usize),
+            Source::Weight(_) | Source::Node { .. } => None,
+        }
+    }
+
     fn type_of(&self, source: Source) -> &TensorType {
         match source {
             Source::Input(i) => &self.graph.inputs[i as usize].1,
@@ -262,7 +285,7 @@ impl Importer {
             Value::Dynamic(source) => *source,
             Value::Constant(tensor) => {
                 let next = self.weights.len() as u32;
-                let index = *self.weight_of.entry(name.to_owned()).or_insert(next);
+                let index = *self.weight_of.entry(Arc::as_ptr(tensor)).or_insert(next);
                 if index == next {
                     self.weights.push(Weight {
                         name: name.to_owned(),
@@ -301,7 +324,7 @@ fn unsupported(label: &str, op: String) -> ModelError {
     ModelError::Unsupported {
         node: label.to_owned(),
         op,
-        supported: lower::SUPPORTED,
+        supported: lower::supported(),
     }
 }
 
@@ -350,6 +373,7 @@ fn input_type(info: &ValueInfo, options: &ImportOptions) -> Result<TensorType, M
             match (dim.dim_value, name.and_then(|n| options.dimensions.get(n))) {
                 (_, Some(&bound)) => Ok(bound),
                 (Some(value), None) if value > 0 => Ok(value as u64),
+                (Some(0), None) if axis > 0 || shape.dim.len() == 1 => Ok(0),
                 // a batch of one: strangers' tasks are batched by the engine, not by the model
                 _ if axis == 0 => Ok(1),
                 _ => Err(fail(format!(
