@@ -521,6 +521,17 @@ mod tests {
             [("x".to_owned(), tensor.clone())]
         );
 
+        let second = Tensor::i64([], vec![-7]).unwrap();
+        let both = write_npz([("x", &tensor), ("y/z", &second)]).unwrap();
+        assert_eq!(read_npz_one(&both, "x", &ty).unwrap(), Some(tensor.clone()));
+        assert_eq!(
+            read_npz_one(&both, "y/z", second.ty()).unwrap(),
+            Some(second)
+        );
+        assert_eq!(read_npz_one(&both, "z", &ty).unwrap(), None);
+        assert!(read_npz_one(&both, "y/z", &ty).is_err());
+        assert!(write_npz([("x", &tensor), ("x", &tensor)]).is_err());
+
         let bomb = archive(&[("x.npy", vec![0; 1 << 24])]);
         assert!(bomb.len() < 1 << 16);
         let error = read_npz(&bomb, &wanted).unwrap_err().to_string();

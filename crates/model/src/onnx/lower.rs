@@ -3,17 +3,16 @@
 use std::sync::{Arc, LazyLock};
 
 use gavel_numerics::kernels::{Isa, Sequential, eval};
-use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
+use gavel_numerics::{DType, Op, Tensor, TensorType};
 
 use super::attributes::Attributes;
 use super::proto::NodeProto;
-use super::{Importer, Value, elementwise, movement, tensor, unsupported};
+use super::{Importer, Value, elementwise, movement, reductions, tensor, unsupported, windows};
 use crate::ModelError;
 
 /// What [`lower`] maps itself.
 const SUPPORTED: &[&str] = &[
     "Add",
-    "ArgMax",
     "AveragePool",
     "BatchNormalization",
     "Clip",
@@ -45,7 +44,13 @@ const SUPPORTED: &[&str] = &[
 /// Every operator that is mapped, in alphabetical order.
 pub(super) fn supported() -> &'static str {
     static ALL: LazyLock<String> = LazyLock::new(|| {
-        let mut all = [SUPPORTED, elementwise::SUPPORTED, movement::SUPPORTED].concat();
+        let mut all = [
+            SUPPORTED,
+            elementwise::SUPPORTED,
+            movement::SUPPORTED,
+            reductions::SUPPORTED,
+        ]
+        .concat();
         all.sort_unstable();
         all.join(", ")
     });
@@ -75,7 +80,7 @@ pub(super) fn lower(
         label,
     };
     let value = match node.op_type.as_str() {
-        "Conv" => l.conv()?,
+        "Conv" => windows::conv(&mut l)?,
         "Gemm" => l.gemm()?,
         "MatMul" => l.plain(Op::MatMul, 2)?,
         "Add" if l.is_float() => l.plain(Op::Add, 2)?,
@@ -90,7 +95,7 @@ pub(super) fn lower(
         "GlobalMaxPool" => l.plain(Op::GlobalMaxPool, 1)?,
         "Clip" => l.clip()?,
         "Softmax" => l.softmax()?,
-        "MaxPool" | "AveragePool" => l.pool(node.op_type == "MaxPool")?,
+        "MaxPool" | "AveragePool" => windows::pool(&mut l, node.op_type == "MaxPool")?,
         "BatchNormalization" => l.batch_norm()?,
         "Flatten" => l.flatten()?,
         "Reshape" => l.reshape()?,
@@ -105,14 +110,16 @@ pub(super) fn lower(
             )?;
             l.plain(Op::Concat { axis }, inputs.len())?
         }
-        "ArgMax" => l.argmax()?,
         "Identity" => l.value(0)?,
         "Dropout" => l.dropout()?,
         "Constant" => l.constant()?,
         other => {
             let several = match elementwise::lower(&mut l, other)? {
                 Some(value) => Some(vec![value]),
-                None => movement::lower(&mut l, other, node.output.len())?,
+                None => match reductions::lower(&mut l, other)? {
+                    Some(values) => Some(values),
+                    None => movement::lower(&mut l, other, node.output.len())?,
+                },
             };
             let several = several.ok_or_else(|| unsupported(label, other.to_owned()))?;
             l.attributes.finish()?;
@@ -310,61 +317,7 @@ impl Lowering<'_, '_> {
         )?))
     }
 
-    /// A window over two spatial axes of input 0, `auto_pad` resolved.
-    fn window(&self, kernel: [u32; 2]) -> Result<Window2d, ModelError> {
-        let pair = |name: &'static str| -> Result<[u32; 2], ModelError> {
-            let ints = self.attributes.ints(name)?.unwrap_or(&[1, 1]);
-            <[u32; 2]>::try_from(self.small(name, ints)?)
-                .map_err(|_| self.fail(format!("{name} must have 2 values, found {ints:?}")))
-        };
-        let (strides, dilations) = (pair("strides")?, pair("dilations")?);
-        if strides.contains(&0) || dilations.contains(&0) || kernel.contains(&0) {
-            return Err(self.fail("kernel, strides and dilations must be positive"));
-        }
-        let explicit = self.attributes.ints("pads")?;
-        let auto = self
-            .attributes
-            .text("auto_pad")?
-            .unwrap_or_else(|| "NOTSET".into());
-        let pads = match (auto.as_str(), explicit) {
-            ("NOTSET", None) | ("VALID", _) => [0; 4],
-            ("NOTSET", Some(ints)) => <[u32; 4]>::try_from(self.small("pads", ints)?)
-                .map_err(|_| self.fail(format!("pads must have 4 values, found {ints:?}")))?,
-            ("SAME_UPPER" | "SAME_LOWER", _) => {
-                let dims = self.ty(0)?.dims;
-                let mut pads = [0u32; 4];
-                for axis in 0..2 {
-                    let extent = *dims
-                        .get(2 + axis)
-                        .ok_or_else(|| self.fail("its input must have 4 axes"))?;
-                    let reach = u64::from(kernel[axis] - 1) * u64::from(dilations[axis]) + 1;
-                    let stride = u64::from(strides[axis]);
-                    let total = ((extent.div_ceil(stride).max(1) - 1) * stride + reach)
-                        .saturating_sub(extent);
-                    let total =
-                        u32::try_from(total).map_err(|_| self.fail("its padding is too large"))?;
-                    let less = total / 2;
-                    let (before, after) = if auto == "SAME_UPPER" {
-                        (less, total - less)
-                    } else {
-                        (total - less, less)
-                    };
-                    pads[axis] = before;
-                    pads[axis + 2] = after;
-                }
-                pads
-            }
-            (other, _) => return Err(self.fail(format!("auto_pad {other:?} is not known"))),
-        };
-        Ok(Window2d {
-            kernel,
-            strides,
-            dilations,
-            pads,
-        })
-    }
-
-    fn small(&self, name: &str, ints: &[i64]) -> Result<Vec<u32>, ModelError> {
+    pub(super) fn small(&self, name: &str, ints: &[i64]) -> Result<Vec<u32>, ModelError> {
         ints.iter()
             .map(|&v| {
                 u32::try_from(v).map_err(|_| {
@@ -376,36 +329,10 @@ impl Lowering<'_, '_> {
             .collect()
     }
 
-    fn spatial(&self) -> Result<(), ModelError> {
-        match self.ty(0)?.dims.len() {
-            4 => Ok(()),
-            rank => Err(self.fail(format!(
-                "two spatial axes are supported (rank 4), found rank {rank}"
-            ))),
-        }
-    }
-
-    fn conv(&mut self) -> Result<Value, ModelError> {
-        self.spatial()?;
-        let weight = self.ty(1)?;
-        let [_, _, kh, kw] = <[u64; 4]>::try_from(weight.dims.as_slice())
-            .map_err(|_| self.fail(format!("W must have 4 axes, found {weight}")))?;
-        let extent =
-            |v: u64| u32::try_from(v).map_err(|_| self.fail(format!("W {weight} is too large")));
-        let kernel = [extent(kh)?, extent(kw)?];
-        if let Some(declared) = self.attributes.ints("kernel_shape")?
-            && declared != [i64::from(kernel[0]), i64::from(kernel[1])]
-        {
-            return Err(self.fail(format!("kernel_shape {declared:?} is not W's {kh}x{kw}")));
-        }
-        let groups = u32::try_from(self.attributes.int("group", 1)?)
-            .map_err(|_| self.fail("group must be positive"))?;
-        let window = self.window(kernel)?;
-        self.some_inputs(2..=3)?;
-        self.apply(Op::Conv2d { window, groups }, self.label.to_owned())
-    }
-
-    fn some_inputs(&self, range: std::ops::RangeInclusive<usize>) -> Result<(), ModelError> {
+    pub(super) fn some_inputs(
+        &self,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<(), ModelError> {
         let found = self.inputs.iter().filter(|i| i.is_some()).count();
         // a gap would shift later inputs
         if range.contains(&found) && self.inputs[..found].iter().all(Option::is_some) {
@@ -508,44 +435,6 @@ impl Lowering<'_, '_> {
             Op::Reshape { dims: ty.dims },
             format!("{}/shape", self.label),
         )
-    }
-
-    fn pool(&mut self, max: bool) -> Result<Value, ModelError> {
-        self.spatial()?;
-        self.some_inputs(1..=1)?;
-        let kernel = self
-            .attributes
-            .ints("kernel_shape")?
-            .ok_or_else(|| self.fail("kernel_shape is missing"))?;
-        let kernel = <[u32; 2]>::try_from(self.small("kernel_shape", kernel)?)
-            .map_err(|_| self.fail(format!("kernel_shape must have 2 values, found {kernel:?}")))?;
-        let window = self.window(kernel)?;
-        if self.attributes.flag("ceil_mode", false)? {
-            let dims = self.ty(0)?.dims;
-            for axis in 0..2 {
-                let padded = dims[2 + axis]
-                    + u64::from(window.pads[axis])
-                    + u64::from(window.pads[axis + 2]);
-                let reach = u64::from(kernel[axis] - 1) * u64::from(window.dilations[axis]) + 1;
-                if !padded
-                    .saturating_sub(reach)
-                    .is_multiple_of(u64::from(window.strides[axis]))
-                {
-                    return Err(self.fail("ceil_mode that adds a window is not supported"));
-                }
-            }
-        }
-        if max {
-            if self.attributes.int("storage_order", 0)? != 0 {
-                return Err(self.fail("storage_order 1 is not supported"));
-            }
-            return self.first_only(Op::MaxPool2d { window });
-        }
-        let count_include_pad = self.attributes.flag("count_include_pad", false)?;
-        self.first_only(Op::AveragePool2d {
-            window,
-            count_include_pad,
-        })
     }
 
     fn batch_norm(&mut self) -> Result<Value, ModelError> {
@@ -677,17 +566,6 @@ impl Lowering<'_, '_> {
             None => (0..rank as u32).rev().collect(),
         };
         self.first_only(Op::Transpose { perm })
-    }
-
-    fn argmax(&mut self) -> Result<Value, ModelError> {
-        if self.attributes.flag("select_last_index", false)? {
-            return Err(
-                self.fail("select_last_index 1 is not supported: ties take the lowest index")
-            );
-        }
-        let keepdims = self.attributes.flag("keepdims", true)?;
-        let axis = self.axis(self.attributes.int("axis", 0)?, self.ty(0)?.dims.len())?;
-        self.plain(Op::ArgMax { axis, keepdims }, 1)
     }
 
     fn dropout(&mut self) -> Result<Value, ModelError> {

@@ -1,6 +1,7 @@
 //! Import of ONNX files. Everything in a file is hostile until checked: sizes against the file, names,
 //! types and shapes against the standard; what is not supported is refused by node and operator.
 
+mod activations;
 mod attributes;
 mod budget;
 mod elementwise;
@@ -8,7 +9,9 @@ mod functions;
 mod lower;
 mod movement;
 mod proto;
+mod reductions;
 mod tensor;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -465,5 +468,7 @@ fn prune(graph: Graph, weights: Vec<Weight>) -> (Graph, Vec<Weight>) {
     )
 }
 
+#[cfg(test)]
+mod operators_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! One saved generation: every token sampled again in one pass over prompt and answer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gavel_engine::Trace;
 use gavel_engine::lm::Verdict;
@@ -73,14 +73,15 @@ pub(super) fn run(
         ),
     });
     out.line("");
-    let share = match ratio.is_finite() {
-        true => format!(
-            ", {ratio:.2} of the {:.2} s that generating took on {} thread{}",
-            saved.seconds,
+    let generating = Duration::try_from_secs_f64(saved.seconds).ok();
+    let share = match generating.filter(|_| ratio.is_finite()) {
+        Some(generating) => format!(
+            ", {ratio:.2} of the {} that generating took on {} thread{}",
+            time(generating),
             saved.threads,
             if saved.threads == 1 { "" } else { "s" }
         ),
-        false => String::new(),
+        None => String::new(),
     };
     out.facts(&[
         ("model", session.name.clone()),

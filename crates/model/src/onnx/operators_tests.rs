@@ -1,0 +1,299 @@
+//! What operators become, run by the reference interpreter.
+
+use std::f64::consts::PI;
+
+use gavel_numerics::{Tensor, reference};
+use prost::Message as _;
+
+use super::proto::*;
+use super::*;
+
+fn io(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfo {
+    let dim = dims.iter().map(|&d| DimProto {
+        dim_value: Some(d),
+        dim_param: None,
+    });
+    let shape = Some(ShapeProto { dim: dim.collect() });
+    let tensor_type = Some(TensorTypeProto { elem_type, shape });
+    ValueInfo {
+        name: name.into(),
+        r#type: Some(TypeProto { tensor_type }),
+    }
+}
+
+fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+    NodeProto {
+        op_type: op.into(),
+        input: inputs.iter().map(|s| s.to_string()).collect(),
+        output: outputs.iter().map(|s| s.to_string()).collect(),
+        ..Default::default()
+    }
+}
+
+fn file(inputs: Vec<ValueInfo>, nodes: Vec<NodeProto>, outputs: &[&str]) -> Vec<u8> {
+    let proto = ModelProto {
+        opset_import: vec![OperatorSetId {
+            domain: String::new(),
+            version: 21,
+        }],
+        graph: Some(GraphProto {
+            node: nodes,
+            input: inputs,
+            output: outputs.iter().map(|name| io(name, 1, &[])).collect(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    proto.encode_to_vec()
+}
+
+/// The outputs of a graph, node by node.
+fn run(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
+    let graph = model.graph();
+    let mut values: Vec<Tensor> = Vec::new();
+    for node in &graph.nodes {
+        let operands: Vec<&Tensor> = node
+            .inputs
+            .iter()
+            .map(|&source| match source {
+                Source::Input(i) => &inputs[i as usize],
+                Source::Weight(i) => &*model.weights()[i as usize].tensor,
+                Source::Node { node, .. } => &values[node as usize],
+            })
+            .collect();
+        values.push(reference::eval(&node.op, &operands).unwrap());
+    }
+    let outputs = graph.outputs.iter().map(|(_, source)| match source {
+        Source::Node { node, .. } => values[*node as usize].clone(),
+        _ => unreachable!(),
+    });
+    outputs.collect()
+}
+
+/// One operator of floats on values.
+fn on(op: &str, x: &[f32]) -> Vec<f32> {
+    let dims = [x.len() as i64];
+    let bytes = file(
+        vec![io("x", 1, &dims)],
+        vec![node(op, &["x"], &["y"])],
+        &["y"],
+    );
+    let model = import(&bytes, &ImportOptions::default()).unwrap();
+    let x = Tensor::f32([x.len() as u64], x.to_vec()).unwrap();
+    run(&model, &[x])[0].as_f32().unwrap().to_vec()
+}
+
+#[test]
+fn functions_are_near_those_of_binary64() {
+    let erf = |x: f64| {
+        // Taylor near zero, a continued fraction of the rest
+        if x.abs() < 2.5 {
+            let (mut term, mut sum) = (x, x);
+            for n in 1..80 {
+                term *= -x * x / f64::from(n);
+                sum += term / f64::from(2 * n + 1);
+            }
+            return sum * 2.0 / PI.sqrt();
+        }
+        let mut fraction = 0.0;
+        for n in (1..60).rev() {
+            fraction = f64::from(n) / 2.0 / (x.abs() + fraction);
+        }
+        x.signum() * (1.0 - (-x * x).exp() / PI.sqrt() / (x.abs() + fraction))
+    };
+    type Function<'a> = (&'a str, &'a dyn Fn(f64) -> f64, std::ops::Range<f64>, f64);
+    let functions: [Function<'_>; 21] = [
+        ("Sin", &f64::sin, -20.0..20.0, 4e-7),
+        ("Cos", &f64::cos, -20.0..20.0, 4e-7),
+        ("Tan", &f64::tan, -1.5..1.5, 4e-7),
+        ("Asin", &f64::asin, -1.0..1.0, 4e-7),
+        ("Acos", &f64::acos, -1.0..0.9, 4e-7),
+        ("Atan", &f64::atan, -30.0..30.0, 4e-7),
+        ("Sinh", &f64::sinh, -5.0..5.0, 4e-6),
+        ("Cosh", &f64::cosh, -5.0..5.0, 4e-7),
+        ("Asinh", &f64::asinh, -30.0..30.0, 4e-7),
+        ("Acosh", &f64::acosh, 1.5..30.0, 4e-7),
+        ("Atanh", &f64::atanh, -0.9..0.9, 4e-7),
+        ("Erf", &erf, -4.5..4.5, 4e-7),
+        ("Log", &f64::ln, 0.001..50.0, 4e-7),
+        ("Sqrt", &f64::sqrt, 0.0..50.0, 1e-7),
+        ("Reciprocal", &|x: f64| 1.0 / x, 0.1..50.0, 1e-7),
+        ("Softplus", &|x: f64| x.exp().ln_1p(), -5.0..20.0, 1e-5),
+        ("Softsign", &|x: f64| x / (1.0 + x.abs()), -5.0..5.0, 2e-7),
+        ("Floor", &f64::floor, -9.0..9.0, 0.0),
+        ("Ceil", &f64::ceil, -9.0..9.0, 0.0),
+        ("Round", &f64::round_ties_even, -9.0..9.0, 0.0),
+        ("Abs", &f64::abs, -9.0..9.0, 0.0),
+    ];
+    for (op, exact, range, bound) in functions {
+        let step = (range.end - range.start) / 499.0;
+        let mut x: Vec<f32> = (0..500)
+            .map(|i| (range.start + step * f64::from(i)) as f32)
+            .collect();
+        if range.start < 0.0 {
+            x.extend([0.0, -0.0, 1e-6, -1e-3]);
+        }
+        for (&x, found) in x.iter().zip(on(op, &x)) {
+            let exact = exact(f64::from(x));
+            let error = (f64::from(found) - exact).abs() / exact.abs().max(1e-3);
+            assert!(
+                error <= bound,
+                "{op}({x}) = {found}, not {exact}: {error:e}"
+            );
+        }
+        // NaN stays NaN
+        assert!(on(op, &[f32::NAN])[0].is_nan(), "{op}");
+    }
+}
+
+#[test]
+fn special_values_of_functions() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    for (op, x, want) in [
+        ("Floor", [-0.0, 0.7, -0.3, inf], [-0.0, 0.0, -1.0, inf]),
+        (
+            "Round",
+            [0.5, -0.5, 2.5, 8_388_609.0],
+            [0.0, -0.0, 2.0, 8_388_609.0],
+        ),
+        ("Sign", [-3.0, 0.0, nan, inf], [-1.0, 0.0, nan, 1.0]),
+        ("Neg", [0.0, -0.0, inf, 2.0], [-0.0, 0.0, -inf, -2.0]),
+        ("Log", [0.0, -1.0, inf, 1.0], [-inf, nan, inf, 0.0]),
+        ("Sqrt", [-0.0, -1.0, inf, 4.0], [-0.0, nan, inf, 2.0]),
+        ("Erf", [inf, -inf, 0.0, -0.0], [1.0, -1.0, 0.0, -0.0]),
+        ("Atan", [0.0, -0.0, nan, 0.0], [0.0, -0.0, nan, 0.0]),
+        ("Acosh", [0.5, 1.0, inf, nan], [nan, 0.0, inf, nan]),
+        ("Asin", [2.0, -2.0, 0.0, -0.0], [nan, nan, 0.0, -0.0]),
+    ] {
+        assert_eq!(bits(&on(op, &x)), bits(&want), "{op} of {x:?}");
+    }
+}
+
+fn integers(values: &[i64]) -> Tensor {
+    Tensor::i64([values.len() as u64], values.to_vec()).unwrap()
+}
+
+#[test]
+fn an_input_that_a_shape_depends_on_is_asked_for_and_bound() {
+    let inputs = || {
+        vec![
+            io("x", 1, &[2, 3]),
+            io("starts", 7, &[1]),
+            io("ends", 7, &[1]),
+            io("axes", 7, &[1]),
+        ]
+    };
+    let slice = node("Slice", &["x", "starts", "ends", "axes"], &["y"]);
+    let bytes = file(inputs(), vec![slice], &["y"]);
+    let mut options = ImportOptions::default();
+    let mut asked = Vec::new();
+    let model = loop {
+        match import(&bytes, &options) {
+            Ok(model) => break model,
+            Err(ModelError::Unbound { input, ty, .. }) => {
+                assert_eq!(ty.dims, [1]);
+                let value = if input == "ends" { 3 } else { 1 };
+                options.values.insert(input.clone(), integers(&[value]));
+                asked.push(input);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(asked, ["starts", "ends", "axes"]);
+    assert_eq!(model.graph().inputs.len(), 1);
+    let x = Tensor::f32([2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+    let y = &run(&model, &[x])[0];
+    assert_eq!(
+        (y.dims(), y.as_f32()),
+        (&[2, 2][..], Some(&[1.0, 2.0, 4.0, 5.0][..]))
+    );
+    // another value is another model
+    let mut other = options.clone();
+    other.values.insert("ends".to_owned(), integers(&[2]));
+    let other = import(&bytes, &other).unwrap();
+    assert_ne!(other.model_id(), model.model_id());
+}
+
+#[test]
+fn what_is_made_of_constants_is_computed_at_import() {
+    // the extents of x, through arithmetic, as the shape of a reshape
+    let nodes = vec![
+        node("Shape", &["x"], &["dims"]),
+        node("ReduceProd", &["dims"], &["count"]),
+        node("Reshape", &["x", "count"], &["y"]),
+    ];
+    let bytes = file(vec![io("x", 1, &[2, 3])], nodes, &["y"]);
+    let model = import(&bytes, &ImportOptions::default()).unwrap();
+    assert_eq!(model.graph().nodes.len(), 1);
+    assert_eq!(model.graph().nodes[0].output.dims, [6]);
+    assert!(model.weights().is_empty());
+}
+
+#[test]
+fn parts_of_a_split_are_outputs_of_their_own() {
+    let nodes = vec![
+        node("Split", &["x"], &["a", "b"]),
+        node("Sub", &["a", "b"], &["y"]),
+    ];
+    let bytes = file(vec![io("x", 1, &[4])], nodes, &["y", "b"]);
+    let model = import(&bytes, &ImportOptions::default()).unwrap();
+    let x = Tensor::f32([4], vec![1.0, 2.0, 30.0, 40.0]).unwrap();
+    let found = run(&model, &[x]);
+    assert_eq!(found[0].as_f32().unwrap(), [-29.0, -38.0]);
+    assert_eq!(found[1].as_f32().unwrap(), [30.0, 40.0]);
+}
+
+#[test]
+fn windows_over_one_axis_are_windows_over_two() {
+    let mut conv = node("Conv", &["x", "w"], &["y"]);
+    let ints = |name: &str, ints: &[i64]| AttributeProto {
+        name: name.into(),
+        ints: ints.to_vec(),
+        ..Default::default()
+    };
+    conv.attribute.push(ints("pads", &[1, 0]));
+    let mut pool = node("MaxPool", &["y"], &["z"]);
+    pool.attribute.push(ints("kernel_shape", &[2]));
+    pool.attribute.push(ints("strides", &[2]));
+    pool.attribute.push(AttributeProto {
+        name: "ceil_mode".into(),
+        i: 1,
+        ..Default::default()
+    });
+    let inputs = vec![io("x", 1, &[1, 1, 4]), io("w", 1, &[1, 1, 2])];
+    let bytes = file(inputs, vec![conv, pool], &["y", "z"]);
+    let model = import(&bytes, &ImportOptions::default()).unwrap();
+    let x = Tensor::f32([1, 1, 4], vec![1.0, 2.0, 3.0, 5.0]).unwrap();
+    let w = Tensor::f32([1, 1, 2], vec![1.0, 10.0]).unwrap();
+    let found = run(&model, &[x, w]);
+    assert_eq!(found[0].dims(), [1, 1, 4]);
+    assert_eq!(found[0].as_f32().unwrap(), [10.0, 21.0, 32.0, 53.0]);
+    assert_eq!(found[1].as_f32().unwrap(), [21.0, 53.0]);
+}
+
+#[test]
+fn arithmetic_of_integers_is_that_of_the_standard() {
+    let of = |op: &str, fmod: bool| {
+        let mut node = node(op, &["a", "b"], &["y"]);
+        if fmod {
+            node.attribute.push(AttributeProto {
+                name: "fmod".into(),
+                i: 1,
+                ..Default::default()
+            });
+        }
+        let inputs = vec![io("a", 7, &[4]), io("b", 7, &[4])];
+        let model = import(&file(inputs, vec![node], &["y"]), &ImportOptions::default()).unwrap();
+        let found = run(
+            &model,
+            &[integers(&[7, -7, 7, -7]), integers(&[2, 2, -2, -2])],
+        );
+        found[0].as_i64().unwrap().to_vec()
+    };
+    assert_eq!(of("Div", false), [3, -3, -3, 3]);
+    assert_eq!(of("Mod", false), [1, 1, -1, -1]);
+    assert_eq!(of("Mod", true), [1, -1, 1, -1]);
+    assert_eq!(of("Max", false), [7, 2, 7, -2]);
+    assert_eq!(of("BitwiseXor", false), [7 ^ 2, -7 ^ 2, 7 ^ -2, -7 ^ -2]);
+}
