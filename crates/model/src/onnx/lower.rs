@@ -130,17 +130,31 @@ pub(super) fn lower(
     Ok(vec![value])
 }
 
-/// Most work of a node that is computed at import, and most bytes of what it gives.
-const FOLDED_WORK: u64 = 1 << 28;
-const FOLDED_BYTES: usize = 64 << 20;
+/// What may yet be computed at import: a file of a few bytes must not cost hours or gigabytes.
+pub(super) struct Folding {
+    work: u64,
+    bytes: u64,
+}
 
-/// What an operator gives on constants; `None` where that is much, or refused.
-fn folded(op: &Op, inputs: &[&Tensor], types: &[&TensorType]) -> Option<Tensor> {
-    let output = op.infer_type(types).ok()?;
-    let little = op.work(types, &output) <= FOLDED_WORK
-        && output.byte_len().is_ok_and(|bytes| bytes <= FOLDED_BYTES);
-    let isa = Isa::from_env().unwrap_or(Isa::best());
-    little.then(|| eval(isa, &Sequential, op, inputs).ok())?
+impl Default for Folding {
+    fn default() -> Folding {
+        Folding {
+            work: 1 << 30,
+            bytes: 256 << 20,
+        }
+    }
+}
+
+impl Folding {
+    /// What an operator gives on constants; `None` where that is more than is left, or refused.
+    fn fold(&mut self, op: &Op, inputs: &[&Tensor], types: &[&TensorType]) -> Option<Tensor> {
+        let output = op.infer_type(types).ok()?;
+        let work = self.work.checked_sub(op.work(types, &output))?;
+        let bytes = self.bytes.checked_sub(output.byte_len().ok()? as u64)?;
+        (self.work, self.bytes) = (work, bytes);
+        let isa = Isa::from_env().unwrap_or(Isa::best());
+        eval(isa, &Sequential, op, inputs).ok()
+    }
 }
 
 impl Lowering<'_, '_> {
@@ -196,7 +210,7 @@ impl Lowering<'_, '_> {
             })
             .collect();
         if constants.len() == values.len()
-            && let Some(found) = folded(&op, &constants, &types)
+            && let Some(found) = self.importer.folding.fold(&op, &constants, &types)
         {
             return Ok(Value::Constant(Arc::new(found)));
         }

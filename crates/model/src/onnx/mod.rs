@@ -117,6 +117,7 @@ struct Importer {
     weights: Vec<Weight>,
     /// Weights by the tensor that they are.
     weight_of: HashMap<*const Tensor, u32>,
+    folding: lower::Folding,
 }
 
 impl Importer {
@@ -136,6 +137,7 @@ impl Importer {
             graph: Graph::default(),
             weights: Vec::new(),
             weight_of: HashMap::new(),
+            folding: lower::Folding::default(),
         };
         for proto in &graph.initializer {
             let value = Value::Constant(Arc::new(tensor::tensor(proto)?));

@@ -231,6 +231,29 @@ fn what_is_made_of_constants_is_computed_at_import() {
 }
 
 #[test]
+fn what_is_computed_at_import_is_bounded_in_all() {
+    // every tile of a constant alone is little
+    let mut nodes = vec![
+        node("Shape", &["x"], &["one"]),
+        node("ConstantOfShape", &["many"], &["c0"]),
+    ];
+    for i in 0..40 {
+        let (from, to) = (format!("c{i}"), format!("c{}", i + 1));
+        nodes.push(node("Neg", &[&from], &[&to]));
+    }
+    let inputs = vec![io("x", 1, &[1]), io("many", 7, &[1])];
+    let bytes = file(inputs, nodes, &["c40"]);
+    let mut options = ImportOptions::default();
+    options
+        .values
+        .insert("many".to_owned(), integers(&[4 << 20]));
+    let model = import(&bytes, &options).unwrap();
+    // 16 MiB each, of 256
+    let nodes = model.graph().nodes.len();
+    assert!((20..=40).contains(&nodes), "{nodes}");
+}
+
+#[test]
 fn parts_of_a_split_are_outputs_of_their_own() {
     let nodes = vec![
         node("Split", &["x"], &["a", "b"]),
