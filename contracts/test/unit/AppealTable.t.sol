@@ -22,6 +22,9 @@ contract AppealTableTest is Test {
 
     string private json;
     bytes32[] private programs;
+    // of the ids 1 to 41
+    uint256 private constant PROGRAMS = 41;
+
     mapping(uint16 => bytes) private codes;
     AppealLevels private levels;
     StageCourt private stage;
@@ -36,8 +39,8 @@ contract AppealTableTest is Test {
     function setUp() public {
         vm.warp(1_700_000_000);
         json = vm.readFile("../spec/vectors/numerics/programs.json");
-        programs = new bytes32[](38);
-        for (uint256 i = 0; i < 37; i++) {
+        programs = new bytes32[](PROGRAMS + 1);
+        for (uint256 i = 0; i < PROGRAMS; i++) {
             string memory at = string.concat(".programs[", vm.toString(i), "]");
             uint16 id = uint16(vm.parseJsonUint(json, string.concat(at, ".id")));
             codes[id] = vm.parseJsonBytes(json, string.concat(at, ".code"));
