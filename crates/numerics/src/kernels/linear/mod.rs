@@ -76,7 +76,8 @@ pub(in crate::kernels) struct Job {
     acc: *mut f32,
     /// First column of the tile in the panel.
     column: usize,
-    /// Columns of the tile.
+    /// Columns of the tile: where an instruction set has tiles of several widths.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     columns: usize,
     /// First chunk: accumulators begin at +0.
     first: bool,
