@@ -11,7 +11,7 @@ use super::read;
 use crate::failure::{Context as _, Failure};
 
 /// More than any tensor within the engine's bound takes.
-const MAX_INPUT_BYTES: u64 = 1 << 34;
+pub(super) const MAX_INPUT_BYTES: u64 = 1 << 34;
 const PNG_MAGIC: &[u8] = b"\x89PNG";
 
 /// The model's inputs, in its order, from a PNG, `.npy` or `.npz` file.

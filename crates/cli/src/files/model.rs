@@ -13,6 +13,7 @@ use gavel_model::{Hashing, Model, ModelError, Progress, shipped};
 use gavel_numerics::TensorType;
 use gavel_numerics::kernels::Parallel;
 
+use super::inputs::MAX_INPUT_BYTES;
 use super::{lower_first, read, regular};
 use crate::failure::{Context as _, Failure};
 use crate::meter::Meter;
@@ -230,6 +231,7 @@ pub(crate) fn network_for(
         return Ok((network(name, instead)?, bound));
     }
     let file = onnx_file(name)?;
+    let arrays = read(input, MAX_INPUT_BYTES, "an .npz file")?;
     let mut options = onnx::ImportOptions::default();
     loop {
         let (input_name, ty) = match import(&file, &options) {
@@ -242,7 +244,6 @@ pub(crate) fn network_for(
             }
             Err(error) => return Err(refused(name)(error)),
         };
-        let arrays = read(input, 1 << 34, "an .npz file")?;
         let value = read_npz_one(&arrays, &input_name, &ty).at(input.display())?;
         let value = value.ok_or_else(|| {
             Failure::new(format!(

@@ -231,6 +231,9 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
                 [base, power] => (base, power),
                 _ => return Err(self.fail("it takes 2 inputs")),
             };
+            if !base.is_float() && !power.is_float() {
+                return Ok((self.integer_power(base.word, power.word), base.dtype));
+            }
             let [x, y] = [base, power].map(|t| self.as_float(t));
             let found = f::pow(&mut self.code, x, y);
             return self.converted(found, DType::F32, base.dtype);
@@ -250,6 +253,23 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
             _ => return Ok((self.remainder(a, b, dtype)?, dtype)),
         };
         Ok((word, dtype))
+    }
+
+    /// `a^b` modulo 2^64 by squaring, over the low 32 bits of `b`; a power below 0 is no integer and gives what they give.
+    fn integer_power(&mut self, a: Word, b: Word) -> Word {
+        let p = &mut self.code;
+        let (one, two) = (p.number(1), p.number(2));
+        let (mut found, mut square, mut rest) = (one, a, b);
+        for bit in 0..32 {
+            let there = p.and(rest, one);
+            let by = p.select(there, square, one);
+            found = p.mul(found, by);
+            if bit < 31 {
+                square = p.mul(square, square);
+                rest = p.div(rest, two);
+            }
+        }
+        found
     }
 
     /// Quotient of signed integers towards zero, and what is left, with the first one's sign. 0 where the second is 0.

@@ -5,6 +5,7 @@ mod activations;
 mod attributes;
 mod budget;
 mod elementwise;
+mod folding;
 mod functions;
 mod lower;
 mod movement;
@@ -117,7 +118,7 @@ struct Importer {
     weights: Vec<Weight>,
     /// Weights by the tensor that they are.
     weight_of: HashMap<*const Tensor, u32>,
-    folding: lower::Folding,
+    folding: folding::Folding,
 }
 
 impl Importer {
@@ -137,7 +138,7 @@ impl Importer {
             graph: Graph::default(),
             weights: Vec::new(),
             weight_of: HashMap::new(),
-            folding: lower::Folding::default(),
+            folding: folding::Folding::default(),
         };
         for proto in &graph.initializer {
             let value = Value::Constant(Arc::new(tensor::tensor(proto)?));

@@ -318,5 +318,15 @@ fn arithmetic_of_integers_is_that_of_the_standard() {
     assert_eq!(of("Mod", false), [1, 1, -1, -1]);
     assert_eq!(of("Mod", true), [1, -1, 1, -1]);
     assert_eq!(of("Max", false), [7, 2, 7, -2]);
+    // beyond what f32 holds
+    let inputs = vec![io("a", 7, &[4]), io("b", 7, &[4])];
+    let power = file(inputs, vec![node("Pow", &["a", "b"], &["y"])], &["y"]);
+    let power = import(&power, &ImportOptions::default()).unwrap();
+    let found = run(
+        &power,
+        &[integers(&[3, -3, 2, 9]), integers(&[39, 39, 62, 0])],
+    );
+    let want = [3i64.pow(39), -3i64.pow(39), 1 << 62, 1];
+    assert_eq!(found[0].as_i64(), Some(&want[..]));
     assert_eq!(of("BitwiseXor", false), [7 ^ 2, -7 ^ 2, 7 ^ -2, -7 ^ -2]);
 }

@@ -31,6 +31,7 @@ mod rope;
 mod sampling;
 mod simd;
 mod softmax;
+mod spread;
 mod swiglu;
 mod tile;
 mod view;
