@@ -2,35 +2,16 @@
 //! sampling parameters, ties at every threshold, special values, every instruction set of this machine, 1 and 3 threads.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::Threads;
 use gavel_numerics::kernels::{
-    AttentionRows, AttentionShape, Isa, KV_PAGE, KvShape, PARAMETERS, Parallel, SamplingParams,
-    Sequential, attention, eval, visible,
+    AttentionRows, AttentionShape, Isa, KV_PAGE, KvShape, PARAMETERS, SamplingParams, Sequential,
+    attention, eval, visible,
 };
 use gavel_numerics::reference::Application;
 use gavel_numerics::{Op, Tensor};
 use proptest::prelude::*;
-
-/// Runs parts on this many threads, the last part first.
-struct Threads(usize);
-
-impl Parallel for Threads {
-    fn workers(&self) -> usize {
-        self.0
-    }
-
-    fn run(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
-        std::thread::scope(|scope| {
-            for worker in 0..self.0 {
-                scope.spawn(move || {
-                    (0..parts)
-                        .rev()
-                        .filter(|i| i % self.0 == worker)
-                        .for_each(part)
-                });
-            }
-        });
-    }
-}
 
 /// Values that make trouble.
 const SPECIAL: [f32; 12] = [

@@ -2,6 +2,9 @@
 //! reference interpreter, and by the kernels on every instruction set.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::Threads;
 use gavel_numerics::element::{Action, Extra, Step};
 use gavel_numerics::kernels::{Isa, Parallel, Sequential, eval};
 use gavel_numerics::program::Opcode;
@@ -190,31 +193,13 @@ proptest! {
     }
 }
 
-/// Runs parts on three threads, the last part first.
-struct Threads;
-
-impl Parallel for Threads {
-    fn workers(&self) -> usize {
-        3
-    }
-
-    fn run(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
-        std::thread::scope(|scope| {
-            for worker in 0..3 {
-                let own = (0..parts).rev().filter(move |i| i % 3 == worker);
-                scope.spawn(move || own.for_each(part));
-            }
-        });
-    }
-}
-
 /// Every kernel against the program, where the shape program lets it pass; whether it did.
 fn agree(op: &Op, inputs: &[&Tensor]) -> Result<bool, TestCaseError> {
     let Ok(want) = reference::eval(op, inputs) else {
         return Ok(false);
     };
     for isa in Isa::available() {
-        for par in [&Sequential as &dyn Parallel, &Threads] {
+        for par in [&Sequential as &dyn Parallel, &Threads(3)] {
             let found = eval(isa, par, op, inputs).unwrap();
             prop_assert_eq!(found.ty(), want.ty());
             for i in 0..want.len() {

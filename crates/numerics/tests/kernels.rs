@@ -2,32 +2,13 @@
 //! instruction set of this machine, 1, 2 and 3 threads.
 #![allow(clippy::unwrap_used)]
 
-use gavel_numerics::kernels::{Isa, IsaKind, Parallel, eval};
+mod common;
+
+use common::Threads;
+use gavel_numerics::kernels::{Isa, IsaKind, eval};
 use gavel_numerics::reference::Application;
 use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
 use proptest::prelude::*;
-
-/// Runs parts on this many threads, the last part first.
-struct Threads(usize);
-
-impl Parallel for Threads {
-    fn workers(&self) -> usize {
-        self.0
-    }
-
-    fn run(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
-        std::thread::scope(|scope| {
-            for worker in 0..self.0 {
-                scope.spawn(move || {
-                    (0..parts)
-                        .rev()
-                        .filter(|i| i % self.0 == worker)
-                        .for_each(part)
-                });
-            }
-        });
-    }
-}
 
 /// Values that make trouble.
 const SPECIAL: [f32; 16] = [

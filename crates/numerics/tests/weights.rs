@@ -2,33 +2,14 @@
 //! and as quantised activations, special values, every format and instruction set of this machine, 1 and 3 threads.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::Threads;
 use gavel_numerics::blocks::{ACTIVATION_BLOCK, ACTIVATION_BYTES};
-use gavel_numerics::kernels::{Isa, Parallel, eval};
+use gavel_numerics::kernels::{Isa, eval};
 use gavel_numerics::reference::Application;
 use gavel_numerics::{DType, Op, Tensor, TensorType, WeightFormat};
 use proptest::prelude::*;
-
-/// Runs parts on this many threads, the last part first.
-struct Threads(usize);
-
-impl Parallel for Threads {
-    fn workers(&self) -> usize {
-        self.0
-    }
-
-    fn run(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
-        std::thread::scope(|scope| {
-            for worker in 0..self.0 {
-                scope.spawn(move || {
-                    (0..parts)
-                        .rev()
-                        .filter(|i| i % self.0 == worker)
-                        .for_each(part)
-                });
-            }
-        });
-    }
-}
 
 /// Deterministic words.
 struct Words(u64);

@@ -293,14 +293,8 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
     fn remainder(&mut self, a: Word, b: Word, dtype: DType) -> Result<Word, ModelError> {
         let like_c = self.lowering.attributes.flag("fmod", false)?;
         if dtype == DType::F32 {
-            if !like_c {
-                return Err(self.fail("of float it needs fmod = 1"));
-            }
-            let p = &mut self.code;
-            let quotient = p.fdiv(a, b);
-            let whole = f::truncate(p, quotient);
-            let minus = f::negate(p, whole);
-            return Ok(p.fma(minus, b, a));
+            // a division that is rounded once says nothing about the rest of a large quotient
+            return Err(self.fail("remainders of floats are not supported"));
         }
         let (_, rest) = self.quotient(a, b);
         if like_c {

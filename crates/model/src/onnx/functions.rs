@@ -175,6 +175,8 @@ pub(super) fn erf(p: &mut Builder, x: Value) -> Value {
     p.select(nan, x, found)
 }
 
+/// Arguments beyond some 10^5 lose accuracy: a multiple of `pi/2` is taken off in three parts of f32.
+///
 /// Sine and cosine of what is left of a multiple of `pi/2`, and the multiple's lowest two bits.
 fn reduced(p: &mut Builder, x: Value) -> (Value, Value, Value) {
     let (inverse, mut r) = (p.float(std::f32::consts::FRAC_2_PI), x);

@@ -318,6 +318,13 @@ fn arithmetic_of_integers_is_that_of_the_standard() {
     assert_eq!(of("Mod", false), [1, 1, -1, -1]);
     assert_eq!(of("Mod", true), [1, -1, 1, -1]);
     assert_eq!(of("Max", false), [7, 2, 7, -2]);
+    let floats = vec![io("a", 1, &[1]), io("b", 1, &[1])];
+    let rest = file(floats, vec![node("Mod", &["a", "b"], &["y"])], &["y"]);
+    let refused = import(&rest, &ImportOptions::default()).unwrap_err();
+    assert!(
+        refused.to_string().contains("remainders of floats"),
+        "{refused}"
+    );
     // beyond what f32 holds
     let inputs = vec![io("a", 7, &[4]), io("b", 7, &[4])];
     let power = file(inputs, vec![node("Pow", &["a", "b"], &["y"])], &["y"]);
