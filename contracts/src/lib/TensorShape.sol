@@ -13,9 +13,10 @@ library TensorShape {
     uint256 internal constant BYTES_MAX = CHUNK_BYTES << 32;
 
     function elementBytes(uint8 dtype) internal pure returns (uint8) {
-        if (dtype == 1 || dtype == 3) return 4; // f32, i32
-        if (dtype == 2) return 8; // i64
+        if (dtype == 1 || dtype == 3 || dtype == 9) return 4; // f32, i32, u32
+        if (dtype == 2 || dtype == 10 || dtype == 13) return 8; // i64, u64, f64
         if (dtype >= 4 && dtype <= 6) return 1; // u8, bool, i8
+        if (dtype == 7 || dtype == 8 || dtype == 11 || dtype == 12) return 2; // i16, u16, f16, bf16
         revert UnknownDType(dtype);
     }
 

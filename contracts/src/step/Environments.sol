@@ -27,7 +27,7 @@ library Environments {
     uint256 private constant F32 = 1;
     uint256 private constant BOOL = 5;
     // bytes of an element by its type, from byte 0 on
-    uint256 private constant SIZES = 0x0004080401010100000000000000000000000000000000000000000000000000;
+    uint256 private constant SIZES = 0x0004080401010102020408020208000000000000000000000000000000000000;
 
     // An operand's record: bytes of an element (0: it is not shown), elements, type, where its extents are in calldata, rank,
     // where the chunk's record is that was read last, its first chunk's key.
@@ -185,6 +185,7 @@ library Environments {
             word := calldataload(at)
             switch size
             case 1 { word := byte(0, word) }
+            case 2 { word := or(byte(0, word), shl(8, byte(1, word))) }
             case 8 {
                 word := or(and(shr(200, word), 0xff00ff00ff00ff), shl(8, and(shr(192, word), 0xff00ff00ff00ff)))
                 word := or(and(shr(16, word), 0xffff0000ffff), shl(16, and(word, 0xffff0000ffff)))

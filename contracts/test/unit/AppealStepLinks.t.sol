@@ -209,7 +209,7 @@ contract AppealStepLinksTest is AppealFixture {
         p = honest;
         p.operands[0].dtype = 1;
         _stepRefused(p, notThere);
-        p.operands[0].dtype = 9;
+        p.operands[0].dtype = 14;
         _stepRefused(p, TensorShape.UnknownDType.selector);
         p = honest;
         p.operands[0].dims = new uint64[](9);

@@ -23,7 +23,7 @@ contract AppealTableTest is Test {
     string private json;
     bytes32[] private programs;
     // of the ids 1 to 41
-    uint256 private constant PROGRAMS = 41;
+    uint256 private constant PROGRAMS = 44;
 
     mapping(uint16 => bytes) private codes;
     AppealLevels private levels;

@@ -81,8 +81,8 @@ contract AppealTensorLinksTest is AppealFixture {
         n.dims = _dims(1 << 40, 1 << 40);
         _refusedModel(n, abi.encodeWithSelector(TensorShape.TensorTooLarge.selector, 1 << 42));
         n.dims = _dims(1);
-        n.dtype = 7;
-        _refusedModel(n, abi.encodeWithSelector(TensorShape.UnknownDType.selector, 7));
+        n.dtype = 14;
+        _refusedModel(n, abi.encodeWithSelector(TensorShape.UnknownDType.selector, 14));
     }
 
     /// @dev A model whose first node is `n`.

@@ -305,7 +305,7 @@ contract AuditOpeningsTest is AuditFixture {
         _refused(o, ChunkOpenings.HeaderLength.selector);
         o.tensorHeader = abi.encodePacked(hex"0203", uint8(1), uint64(5 * 256)); // another hash
         _refused(o, ChunkOpenings.UnknownHash.selector);
-        o.tensorHeader = abi.encodePacked(hex"0107", uint8(1), uint64(5 * 256));
+        o.tensorHeader = abi.encodePacked(hex"010e", uint8(1), uint64(5 * 256));
         _refused(o, TensorShape.UnknownDType.selector);
         o.tensorHeader = abi.encodePacked(hex"0103", uint8(2), type(uint64).max, type(uint64).max);
         _refused(o, TensorShape.TensorTooLarge.selector);

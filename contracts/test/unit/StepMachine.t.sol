@@ -73,7 +73,7 @@ contract StepMachineTest is Test {
     }
 
     function test_run_unknownElementTypes_revert() public {
-        uint8[4] memory none = [0, 7, 32, 255];
+        uint8[4] memory none = [0, 14, 32, 255];
         for (uint256 i = 0; i < none.length; i++) {
             for (uint256 place = 0; place < 2; place++) {
                 IStepMachine.Environment memory env = _env(true, 0);

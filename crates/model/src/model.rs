@@ -335,10 +335,9 @@ fn check(graph: &Graph, weights: &[Weight], max_steps: u32) -> Result<Vec<u64>, 
 
 fn check_limits(graph: &Graph, weights: &[Weight]) -> Result<(), ModelError> {
     let fail = |reason: String| Err(ModelError::File(reason));
-    if graph.nodes.is_empty() || graph.outputs.is_empty() || graph.inputs.is_empty() {
+    if graph.nodes.is_empty() || graph.outputs.is_empty() {
         return fail(format!(
-            "a model has inputs, nodes and outputs; found {}, {} and {}",
-            graph.inputs.len(),
+            "a model has nodes and outputs; found {} and {}",
             graph.nodes.len(),
             graph.outputs.len()
         ));

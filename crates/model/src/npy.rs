@@ -75,6 +75,24 @@ pub enum NpyError {
 /// # Errors
 /// A malformed header, an element type that is no tensor's, a length that is not the shape's.
 pub fn read_npy(file: &[u8]) -> Result<Tensor, NpyError> {
+    let (Header { ty, fortran }, data) = header_of(file)?;
+    let expected = ty.byte_len()?;
+    if data.len() != expected {
+        return Err(NpyError::Length {
+            ty,
+            expected,
+            found: data.len(),
+        });
+    }
+    if fortran && ty.dims.len() > 1 {
+        let data = to_row_major(&ty, data);
+        return Ok(Tensor::from_le_bytes(ty, &data)?);
+    }
+    Ok(Tensor::from_le_bytes(ty, data)?)
+}
+
+/// The header of a file, and what comes behind it.
+fn header_of(file: &[u8]) -> Result<(Header, &[u8]), NpyError> {
     let not = |reason: &str| NpyError::NotNpy(reason.to_owned());
     let rest = file
         .strip_prefix(NPY_MAGIC)
@@ -101,20 +119,30 @@ pub fn read_npy(file: &[u8]) -> Result<Tensor, NpyError> {
     }
     let (header, data) = rest.split_at_checked(len).ok_or_else(cut)?;
     let text = std::str::from_utf8(header).map_err(|_| NpyError::Header("not text".into()))?;
-    let Header { ty, fortran } = Header::parse(text)?;
-    let expected = ty.byte_len()?;
-    if data.len() != expected {
-        return Err(NpyError::Length {
-            ty,
-            expected,
-            found: data.len(),
-        });
+    Ok((Header::parse(text)?, data))
+}
+
+/// Names and types of the arrays of a `.npz` file, by their headers; those that cannot be read are left out.
+///
+/// # Errors
+/// A malformed archive.
+pub fn npz_types(file: &[u8]) -> Result<Vec<(String, TensorType)>, NpyError> {
+    let broken = |e: zip::result::ZipError| NpyError::Archive(e.to_string());
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(file)).map_err(broken)?;
+    let mut found = Vec::new();
+    for i in 0..archive.len().min(MAX_ARRAYS) {
+        let entry = archive.by_index(i).map_err(broken)?;
+        let name = entry.name().map_err(broken)?.into_owned();
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
+        let mut bytes = Vec::new();
+        let limit = (MAX_HEADER_BYTES + 16) as u64;
+        if entry.take(limit).read_to_end(&mut bytes).is_ok()
+            && let Ok((header, _)) = header_of(&bytes)
+        {
+            found.push((name, header.ty));
+        }
     }
-    if fortran && ty.dims.len() > 1 {
-        let data = to_row_major(&ty, data);
-        return Ok(Tensor::from_le_bytes(ty, &data)?);
-    }
-    Ok(Tensor::from_le_bytes(ty, data)?)
+    Ok(found)
 }
 
 /// The arrays of a `.npz` file by name. `wanted` are the names and types that may be there: nothing else
@@ -252,6 +280,14 @@ fn descr(dtype: DType) -> &'static str {
         DType::U8 => "|u1",
         DType::I8 => "|i1",
         DType::Bool => "|b1",
+        DType::I16 => "<i2",
+        DType::U16 => "<u2",
+        DType::U32 => "<u4",
+        DType::U64 => "<u8",
+        DType::F16 => "<f2",
+        // NumPy has no name for it: two bytes without a meaning
+        DType::BF16 => "|V2",
+        DType::F64 => "<f8",
     }
 }
 
@@ -263,6 +299,13 @@ fn dtype(descr: &str) -> Option<DType> {
         "|u1" | "<u1" => DType::U8,
         "|i1" | "<i1" => DType::I8,
         "|b1" | "?" => DType::Bool,
+        "<i2" => DType::I16,
+        "<u2" => DType::U16,
+        "<u4" => DType::U32,
+        "<u8" => DType::U64,
+        "<f2" => DType::F16,
+        "|V2" | "<V2" => DType::BF16,
+        "<f8" => DType::F64,
         _ => return None,
     })
 }

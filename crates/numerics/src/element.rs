@@ -318,6 +318,16 @@ impl Builder {
         signed_to_f32(a) = SignedToF32;
         /// The nearest integer (N-29).
         f32_to_int(a) = F32ToInt;
+        /// An unsigned integer as f32 (N-17).
+        to_f32(a) = ToF32;
+        /// The binary16 of the low 16 bits (N-25).
+        f16_to_f32(a) = F16ToF32;
+        /// The bfloat16 of the low 16 bits (N-26).
+        bf16_to_f32(a) = Bf16ToF32;
+        /// The nearest binary16 (N-27).
+        f32_to_f16(a) = F32ToF16;
+        /// The nearest bfloat16 (N-28).
+        f32_to_bf16(a) = F32ToBf16;
     }
 
     /// The words of the program whose element is `result`.

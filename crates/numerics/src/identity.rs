@@ -1,6 +1,6 @@
 //! What an operator is called where names do not count: its id and its attribute words.
 
-use crate::{Beyond, DType, Op, Reduction, ViewAxis, WeightFormat, Window2d};
+use crate::{Beyond, Combine, DType, Op, Reduction, ViewAxis, WeightFormat, Window2d};
 
 impl Op {
     /// Identity of the operator in the program table; never reused.
@@ -47,6 +47,9 @@ impl Op {
             Op::View { .. } => 39,
             Op::Reduce { .. } => 40,
             Op::Gather { .. } => 41,
+            Op::Scatter { .. } => 42,
+            Op::TopK { .. } => 43,
+            Op::Accumulate { .. } => 44,
         }
     }
 
@@ -94,6 +97,9 @@ impl Op {
             Op::View { .. } => "View",
             Op::Reduce { .. } => "Reduce",
             Op::Gather { .. } => "Gather",
+            Op::Scatter { .. } => "Scatter",
+            Op::TopK { .. } => "TopK",
+            Op::Accumulate { .. } => "Accumulate",
         }
     }
 
@@ -140,8 +146,25 @@ impl Op {
                 kind,
                 axis,
                 integers,
+            }
+            | Op::Accumulate {
+                kind,
+                axis,
+                integers,
             } => vec![(*axis).into(), *kind as u64, (*integers).into()],
             Op::Gather { axis } => vec![(*axis).into()],
+            Op::Scatter { combine, integers } => vec![*combine as u64, (*integers).into()],
+            Op::TopK {
+                axis,
+                count,
+                largest,
+                integers,
+            } => vec![
+                (*axis).into(),
+                *count,
+                (*largest).into(),
+                (*integers).into(),
+            ],
             Op::View { fill, axes } => {
                 let words = axes.iter().flat_map(|axis| {
                     let (start, step) = (axis.start.cast_unsigned(), axis.step.cast_unsigned());
@@ -298,6 +321,21 @@ impl Op {
                 integers: flag(2)?,
             },
             41 => Op::Gather { axis: word(0)? },
+            42 => Op::Scatter {
+                combine: Combine::from_id(*words.first()?)?,
+                integers: flag(1)?,
+            },
+            43 => Op::TopK {
+                axis: word(0)?,
+                count: *words.get(1)?,
+                largest: flag(2)?,
+                integers: flag(3)?,
+            },
+            44 => Op::Accumulate {
+                axis: word(0)?,
+                kind: Reduction::from_id(*words.get(1)?)?,
+                integers: flag(2)?,
+            },
             39 => {
                 let (fill, rest) = words.split_first()?;
                 let (axes, rest) = rest.as_chunks::<4>();

@@ -28,5 +28,5 @@ mod tensor;
 
 pub use blocks::WeightFormat;
 pub use error::NumericsError;
-pub use op::{Beyond, DType, Op, Reduction, ViewAxis, Window2d};
+pub use op::{Beyond, Combine, DType, Op, Reduction, ViewAxis, Window2d};
 pub use tensor::{Data, MAX_ELEMENTS, MAX_RANK, Tensor, TensorType};

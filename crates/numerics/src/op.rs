@@ -22,6 +22,20 @@ pub enum DType {
     Bool = 5,
     /// Signed byte.
     I8 = 6,
+    /// Two's complement, 16 bits.
+    I16 = 7,
+    /// Unsigned, 16 bits.
+    U16 = 8,
+    /// Unsigned, 32 bits.
+    U32 = 9,
+    /// Unsigned, 64 bits.
+    U64 = 10,
+    /// IEEE-754 binary16: moved and converted, not computed with.
+    F16 = 11,
+    /// The upper half of binary32; as F16.
+    BF16 = 12,
+    /// IEEE-754 binary64; as F16.
+    F64 = 13,
 }
 
 /// Window of a convolution or pooling operator over two spatial axes (`H`, `W`).
@@ -76,6 +90,32 @@ pub enum Reduction {
     Max = 2,
     /// N-5 of f32 from `inf`; of i64 the least, `2^63 - 1` of none.
     Min = 3,
+}
+
+/// What [`Op::Scatter`] makes of an element and an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum Combine {
+    /// The update.
+    Replace = 0,
+    /// Their sum.
+    Add = 1,
+    /// Their product.
+    Mul = 2,
+    /// The larger (N-4).
+    Max = 3,
+    /// The lesser (N-5).
+    Min = 4,
+}
+
+impl Combine {
+    /// The kind with this number.
+    pub fn from_id(id: u64) -> Option<Combine> {
+        use Combine::{Add, Max, Min, Mul, Replace};
+        [Replace, Add, Mul, Max, Min]
+            .into_iter()
+            .find(|&kind| kind as u64 == id)
+    }
 }
 
 impl Reduction {
@@ -256,4 +296,21 @@ pub enum Op {
     },
     /// `data`, `indices i64` -> data with the axis replaced by the indices' axes; -1 is the last element. 0 where there is none.
     Gather { axis: u32 },
+    /// `data[r, ..]`, `indices i64[k]`, `updates[k, ..]` -> data, each update combined in turn with the row of its index; -1 is the last
+    /// row, an index that no row has changes nothing. Elements are f32 or i64 (`integers`); those that are replaced of any type.
+    Scatter { combine: Combine, integers: bool },
+    /// X, f32 or i64 (`integers`) -> `i64`, `count` along the axis: places of the largest or least elements in order. NaN is above all
+    /// numbers, of equal ones the first comes first.
+    TopK {
+        axis: u32,
+        count: u64,
+        largest: bool,
+        integers: bool,
+    },
+    /// X, f32 or i64 (`integers`) -> what a reduction gives of the elements along the axis up to each, in order.
+    Accumulate {
+        kind: Reduction,
+        axis: u32,
+        integers: bool,
+    },
 }

@@ -138,8 +138,9 @@ fn element_of(tensor: &Tensor, index: u64) -> Option<u64> {
 fn stored(dtype: DType, word: u64) -> u64 {
     match dtype {
         DType::F32 => u64::from(canonical(f32::from_bits(word as u32)).to_bits()),
-        DType::I64 => word,
-        DType::I32 => u64::from(word as u32),
+        DType::I64 | DType::U64 | DType::F64 => word,
+        DType::I32 | DType::U32 => u64::from(word as u32),
+        DType::I16 | DType::U16 | DType::F16 | DType::BF16 => u64::from(word as u16),
         DType::U8 | DType::I8 => u64::from(word as u8),
         DType::Bool => u64::from(word as u8 & 1),
     }

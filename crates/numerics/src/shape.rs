@@ -3,7 +3,7 @@
 
 mod language;
 
-use crate::{Beyond, DType, NumericsError, Op, TensorType, ViewAxis, Window2d, element};
+use crate::{Beyond, Combine, DType, NumericsError, Op, TensorType, ViewAxis, Window2d, element};
 
 /// Largest window extent, stride, dilation or padding.
 const WINDOW_MAX: u32 = 1 << 16;
@@ -38,7 +38,21 @@ impl Op {
             }
             Op::Sigmoid | Op::Tanh | Op::Exp | Op::Softmax { .. } => 16,
             Op::Map { code, .. } => element::work(code),
-            Op::Reduce { .. } => return inputs.first().map_or(1, |i| count(i)).max(1),
+            Op::Reduce { .. } | Op::Accumulate { .. } => {
+                return inputs.first().map_or(1, |i| count(i)).max(1);
+            }
+            Op::Scatter { .. } => {
+                let updates = inputs.get(2).map_or(0, |updates| count(updates));
+                return out.saturating_add(updates).max(1);
+            }
+            // a sort
+            Op::TopK { .. } => {
+                return inputs
+                    .first()
+                    .map_or(1, |i| count(i))
+                    .saturating_mul(16)
+                    .max(1);
+            }
             _ => return language::work(self, inputs, out),
         };
         out.saturating_mul(depth.max(1)).max(1)
@@ -169,31 +183,41 @@ impl Op {
             }
             Op::Reduce { axis, integers, .. } => {
                 self.arity(inputs, 1..=1, "1")?;
-                let expected = if *integers { DType::I64 } else { DType::F32 };
-                if inputs[0].dtype != expected {
-                    return Err(NumericsError::InputType {
-                        op: self.name(),
-                        input: 0,
-                        expected,
-                        found: inputs[0].dtype,
-                    });
-                }
+                self.numbers(inputs, 0, *integers)?;
                 self.axis(inputs[0], *axis)?;
                 let mut out = inputs[0].clone();
                 out.dims[*axis as usize] = 1;
                 Ok(out)
             }
+            Op::Accumulate { axis, integers, .. } => {
+                self.arity(inputs, 1..=1, "1")?;
+                self.numbers(inputs, 0, *integers)?;
+                self.axis(inputs[0], *axis)?;
+                Ok(inputs[0].clone())
+            }
+            Op::TopK {
+                axis,
+                count,
+                integers,
+                ..
+            } => {
+                self.arity(inputs, 1..=1, "1")?;
+                self.numbers(inputs, 0, *integers)?;
+                let len = self.axis(inputs[0], *axis)?;
+                if *count > len {
+                    return Err(self.wrong(format!("{count} of an axis of {len}")));
+                }
+                let mut dims = inputs[0].dims.clone();
+                dims[*axis as usize] = *count;
+                Ok(TensorType::new(DType::I64, dims))
+            }
+            Op::Scatter { combine, integers } => {
+                self.scatter(inputs, *combine == Combine::Replace, *integers)
+            }
             Op::Gather { axis } => {
                 self.arity(inputs, 2..=2, "2 (data, indices)")?;
                 let (data, indices) = (inputs[0], inputs[1]);
-                if indices.dtype != DType::I64 {
-                    return Err(NumericsError::InputType {
-                        op: self.name(),
-                        input: 1,
-                        expected: DType::I64,
-                        found: indices.dtype,
-                    });
-                }
+                self.numbers(inputs, 1, true)?;
                 self.axis(data, *axis)?;
                 let (before, behind) = data.dims.split_at(*axis as usize);
                 let dims = [before, &indices.dims, &behind[1..]].concat();
@@ -211,6 +235,54 @@ impl Op {
             }
             _ => language::output(self, inputs),
         }
+    }
+
+    /// Whether input `i` is of i64 (`integers`) or of f32.
+    fn numbers(
+        &self,
+        inputs: &[&TensorType],
+        i: usize,
+        integers: bool,
+    ) -> Result<(), NumericsError> {
+        let expected = if integers { DType::I64 } else { DType::F32 };
+        let found = inputs[i].dtype;
+        if found == expected {
+            return Ok(());
+        }
+        Err(NumericsError::InputType {
+            op: self.name(),
+            input: i,
+            expected,
+            found,
+        })
+    }
+
+    fn scatter(
+        &self,
+        inputs: &[&TensorType],
+        any_type: bool,
+        integers: bool,
+    ) -> Result<TensorType, NumericsError> {
+        self.arity(inputs, 3..=3, "3 (data, indices, updates)")?;
+        let (data, indices, updates) = (inputs[0], inputs[1], inputs[2]);
+        self.numbers(inputs, 1, true)?;
+        if any_type {
+            if integers {
+                return Err(self.wrong("what is replaced is not computed with".into()));
+            }
+        } else {
+            self.numbers(inputs, 0, integers)?;
+        }
+        let fits = match (&data.dims[..], &indices.dims[..], &updates.dims[..]) {
+            ([_, row @ ..], [count], [updated, other @ ..]) => row == other && count == updated,
+            _ => false,
+        };
+        if !fits || updates.dtype != data.dtype {
+            return Err(self.wrong(format!(
+                "updates {updates} at {indices} do not fit the rows of {data}"
+            )));
+        }
+        Ok(data.clone())
     }
 
     fn view(

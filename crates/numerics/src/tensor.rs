@@ -14,6 +14,23 @@ pub const MAX_ELEMENTS: u64 = 1 << 34;
 pub const MAX_RANK: usize = 8;
 
 impl DType {
+    /// All of them, by id.
+    pub const ALL: [DType; 13] = [
+        DType::F32,
+        DType::I64,
+        DType::I32,
+        DType::U8,
+        DType::Bool,
+        DType::I8,
+        DType::I16,
+        DType::U16,
+        DType::U32,
+        DType::U64,
+        DType::F16,
+        DType::BF16,
+        DType::F64,
+    ];
+
     /// The `dtype` byte of `spec/trace.md`.
     pub fn id(self) -> u8 {
         self as u8
@@ -22,24 +39,16 @@ impl DType {
     /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {
-            DType::I64 => 8,
-            DType::F32 | DType::I32 => 4,
+            DType::I64 | DType::U64 | DType::F64 => 8,
+            DType::F32 | DType::I32 | DType::U32 => 4,
+            DType::I16 | DType::U16 | DType::F16 | DType::BF16 => 2,
             DType::U8 | DType::Bool | DType::I8 => 1,
         }
     }
 
     /// The element type with this `dtype` byte.
     pub fn from_id(id: u8) -> Option<DType> {
-        [
-            DType::F32,
-            DType::I64,
-            DType::I32,
-            DType::U8,
-            DType::Bool,
-            DType::I8,
-        ]
-        .into_iter()
-        .find(|d| d.id() == id)
+        DType::ALL.into_iter().find(|d| d.id() == id)
     }
 }
 
@@ -124,9 +133,36 @@ pub enum Data {
     U8(Bytes),
     /// [`DType::I8`]
     I8(Vec<i8>),
+    /// Elements of two bytes: [`DType::I16`], [`DType::U16`], [`DType::F16`], [`DType::BF16`].
+    Bits16(Vec<u16>),
+    /// [`DType::U32`]
+    Bits32(Vec<u32>),
+    /// [`DType::U64`] and [`DType::F64`].
+    Bits64(Vec<u64>),
 }
 
-/// A tensor: its NaNs are `0x7fc00000`, its elements row-major.
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(v) => v.len(),
+            Data::I64(v) => v.len(),
+            Data::I32(v) => v.len(),
+            Data::U8(v) => v.len(),
+            Data::I8(v) => v.len(),
+            Data::Bits16(v) => v.len(),
+            Data::Bits32(v) => v.len(),
+            Data::Bits64(v) => v.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A tensor: its NaNs of f32 are `0x7fc00000`, its elements row-major.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     ty: TensorType,
@@ -189,6 +225,35 @@ impl Tensor {
         )
     }
 
+    /// A tensor of any type from elements as [`data`](Self::data) gives them; NaNs of f32 are canonicalised.
+    ///
+    /// # Errors
+    /// If the extents do not give the number of values, the elements are those of another type, or a bool is neither 0 nor 1.
+    pub fn from_data(ty: TensorType, data: Data) -> Result<Tensor, NumericsError> {
+        match (ty.dtype, data) {
+            (DType::F32, Data::F32(values)) => Tensor::f32(ty.dims, values),
+            (DType::Bool, Data::U8(values)) => Tensor::from_le_bytes(ty, &values),
+            (DType::I64, data @ Data::I64(_))
+            | (DType::I32, data @ Data::I32(_))
+            | (DType::U8, data @ Data::U8(_))
+            | (DType::I8, data @ Data::I8(_))
+            | (DType::I16 | DType::U16 | DType::F16 | DType::BF16, data @ Data::Bits16(_))
+            | (DType::U32, data @ Data::Bits32(_))
+            | (DType::U64 | DType::F64, data @ Data::Bits64(_)) => {
+                Tensor::checked(ty, data.len(), data)
+            }
+            (_, data) => {
+                let found = data.len();
+                let expected = ty.elements()?;
+                Err(NumericsError::Length {
+                    ty,
+                    expected,
+                    found,
+                })
+            }
+        }
+    }
+
     fn checked(ty: TensorType, len: usize, data: Data) -> Result<Tensor, NumericsError> {
         let expected = ty.elements()?;
         if expected != len {
@@ -229,6 +294,11 @@ impl Tensor {
             DType::I64 => Data::I64(all(bytes, i64::from_le_bytes)),
             DType::I32 => Data::I32(all(bytes, i32::from_le_bytes)),
             DType::I8 => Data::I8(all(bytes, i8::from_le_bytes)),
+            DType::I16 | DType::U16 | DType::F16 | DType::BF16 => {
+                Data::Bits16(all(bytes, u16::from_le_bytes))
+            }
+            DType::U32 => Data::Bits32(all(bytes, u32::from_le_bytes)),
+            DType::U64 | DType::F64 => Data::Bits64(all(bytes, u64::from_le_bytes)),
             DType::U8 => Data::U8(Bytes::copy_from_slice(bytes)),
             DType::Bool => match bytes.iter().find(|&&b| b > 1) {
                 Some(&found) => return Err(NumericsError::NotBool { found }),
@@ -260,13 +330,7 @@ impl Tensor {
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        match &self.data {
-            Data::F32(v) => v.len(),
-            Data::I64(v) => v.len(),
-            Data::I32(v) => v.len(),
-            Data::U8(v) => v.len(),
-            Data::I8(v) => v.len(),
-        }
+        self.data.len()
     }
 
     /// Whether there are no elements.
@@ -322,6 +386,9 @@ impl Tensor {
             Data::I32(v) => v.get(i).map(|&x| u64::from(x as u32)),
             Data::U8(v) => v.get(i).map(|&x| u64::from(x)),
             Data::I8(v) => v.get(i).map(|&x| u64::from(x as u8)),
+            Data::Bits16(v) => v.get(i).map(|&x| u64::from(x)),
+            Data::Bits32(v) => v.get(i).map(|&x| u64::from(x)),
+            Data::Bits64(v) => v.get(i).copied(),
         }
     }
 
@@ -340,6 +407,11 @@ impl Tensor {
             DType::I32 => Data::I32(raw.iter().map(|&b| b as u32 as i32).collect()),
             DType::U8 | DType::Bool => Data::U8(raw.iter().map(|&b| b as u8).collect()),
             DType::I8 => Data::I8(raw.iter().map(|&b| b as u8 as i8).collect()),
+            DType::I16 | DType::U16 | DType::F16 | DType::BF16 => {
+                Data::Bits16(raw.iter().map(|&b| b as u16).collect())
+            }
+            DType::U32 => Data::Bits32(raw.iter().map(|&b| b as u32).collect()),
+            DType::U64 | DType::F64 => Data::Bits64(raw.to_vec()),
         };
         Tensor::checked(ty, raw.len(), data)
     }
@@ -371,6 +443,9 @@ impl Tensor {
             Data::I32(v) => bytemuck::cast_slice(v),
             Data::U8(v) => v,
             Data::I8(v) => bytemuck::cast_slice(v),
+            Data::Bits16(v) => bytemuck::cast_slice(v),
+            Data::Bits32(v) => bytemuck::cast_slice(v),
+            Data::Bits64(v) => bytemuck::cast_slice(v),
         });
         #[cfg(target_endian = "big")]
         Cow::Owned(match &self.data {
@@ -379,6 +454,9 @@ impl Tensor {
             Data::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Data::U8(v) => v.to_vec(),
             Data::I8(v) => v.iter().map(|&x| x as u8).collect(),
+            Data::Bits16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Data::Bits32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Data::Bits64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         })
     }
 }

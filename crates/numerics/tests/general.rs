@@ -8,7 +8,9 @@ use common::Threads;
 use gavel_numerics::element::{Action, Extra, Step};
 use gavel_numerics::kernels::{Isa, Parallel, Sequential, eval};
 use gavel_numerics::program::Opcode;
-use gavel_numerics::{Beyond, DType, Op, Reduction, Tensor, TensorType, ViewAxis, reference};
+use gavel_numerics::{
+    Beyond, Combine, DType, Op, Reduction, Tensor, TensorType, ViewAxis, reference,
+};
 use proptest::prelude::*;
 
 const ACTIONS: &[Action] = {
@@ -50,14 +52,7 @@ const ACTIONS: &[Action] = {
         E(Extra::Tanh),
     ]
 };
-const DTYPES: [DType; 6] = [
-    DType::F32,
-    DType::I64,
-    DType::I32,
-    DType::U8,
-    DType::Bool,
-    DType::I8,
-];
+const DTYPES: [DType; 13] = DType::ALL;
 
 /// Words that are no numbers, the ends of ranges, and ordinary ones.
 fn word() -> impl Strategy<Value = u64> {
@@ -171,10 +166,8 @@ proptest! {
             let raw: Vec<u64> = (0..len).map(|at| {
                 let word = words[(at * 7 + i * 13) % words.len()];
                 match ty.dtype {
-                    DType::I64 => word,
-                    DType::F32 | DType::I32 => word & 0xffff_ffff,
-                    DType::U8 | DType::I8 => word & 0xff,
                     DType::Bool => word & 1,
+                    dtype => word & (u64::MAX >> (64 - 8 * dtype.size())),
                 }
             }).collect();
             Tensor::from_raw(ty, &raw).unwrap()
@@ -266,6 +259,32 @@ proptest! {
         let op = Op::Reduce { kind: Reduction::from_id(kind).unwrap(), axis, integers };
         prop_assert!(agree(&op, &[&input(numbers, &dims, &words)])?);
         prop_assert_eq!(Op::from_parts(op.id(), &op.attributes()), Some(op));
+        let of_numbers = input(numbers, &dims, &words);
+        for op in [
+            Op::Accumulate { kind: Reduction::from_id(kind).unwrap(), axis, integers },
+            Op::TopK { axis, count: dims[axis as usize], largest: kind % 2 == 0, integers },
+            Op::TopK { axis, count: dims[axis as usize] / 2, largest: kind % 2 == 1, integers },
+        ] {
+            // the program looks at all pairs, for each element
+            let pairs = match op {
+                Op::TopK { .. } => dims[axis as usize].pow(2),
+                _ => 1,
+            };
+            if of_numbers.len() as u64 * pairs < 1 << 18 {
+                prop_assert!(agree(&op, &[&of_numbers])?);
+            }
+            prop_assert_eq!(Op::from_parts(op.id(), &op.attributes()), Some(op));
+        }
+        let row = [&[indices.len() as u64], &dims[1..]].concat();
+        let at = Tensor::i64([indices.len() as u64], indices.clone()).unwrap();
+        for combine in 0..5 {
+            let combine = Combine::from_id(combine).unwrap();
+            let dtype = if combine == Combine::Replace { DTYPES[dtype] } else { numbers };
+            let op = Op::Scatter { combine, integers: integers && combine != Combine::Replace };
+            let (data, updates) = (input(dtype, &dims, &words), input(dtype, &row, &words[7..]));
+            prop_assert!(agree(&op, &[&data, &at, &updates])?);
+            prop_assert_eq!(Op::from_parts(op.id(), &op.attributes()), Some(op));
+        }
         let indices = Tensor::i64([indices.len() as u64, 1], indices).unwrap();
         let op = Op::Gather { axis };
         prop_assert!(agree(&op, &[&input(DTYPES[dtype], &dims, &words), &indices])?);

@@ -307,14 +307,7 @@ fn global_pooling_and_batch_norm() {
 
 #[test]
 fn data_movement_of_every_element_type() {
-    for dtype in [
-        DType::F32,
-        DType::I64,
-        DType::I32,
-        DType::U8,
-        DType::Bool,
-        DType::I8,
-    ] {
+    for dtype in DType::ALL {
         let make = |dims: &[u64], seed: u8| {
             let ty = TensorType::new(dtype, dims.to_vec());
             let bytes: Vec<u8> = (0..ty.byte_len().unwrap())

@@ -142,7 +142,7 @@ fn what_is_read_and_not_shown_makes_it_revert() {
                     .retain(|chunk| usize::from(chunk.position) != hidden);
             });
             assert_eq!(name, "OperandNotShown");
-            let name = refused(&|c| c.env.operands[hidden].dtype = 7);
+            let name = refused(&|c| c.env.operands[hidden].dtype = 14);
             assert_eq!(name, "UnknownElementType");
         }
         assert_eq!(

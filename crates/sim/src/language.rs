@@ -155,7 +155,8 @@ pub(crate) fn integers(
         (DType::I64, 16) => parameters().into(),
         // a run that has not stopped
         (DType::I64, _) if matches!(op, Op::Stop) && input == 0 => vec![0],
-        (DType::I64, _) => vec![CONTEXT - 1],
+        (DType::I64, 1) => vec![CONTEXT - 1],
+        (DType::I64, _) => (0..len).collect(),
         (DType::I32, _) => (0..len).map(|_| rng.random_range(0..ROWS)).collect(),
         // bytes that are no zeros, which are the cheap ones, and whose scales are small numbers
         _ => (0..len)

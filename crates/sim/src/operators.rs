@@ -9,7 +9,9 @@ use gavel_model::{CommitPolicy, Graph, Model, Node, Source, Weight};
 use gavel_node::faults::OneUlp;
 use gavel_node::{Address, appeal};
 use gavel_numerics::element::{Builder, Extra};
-use gavel_numerics::{Beyond, DType, Op, Reduction, Tensor, TensorType, ViewAxis, Window2d};
+use gavel_numerics::{
+    Beyond, Combine, DType, Op, Reduction, Tensor, TensorType, ViewAxis, Window2d,
+};
 use gavel_settlement::evm::transaction_gas;
 use gavel_trace::{Digest, Evidence};
 use rand::{Rng as _, SeedableRng as _};
@@ -249,6 +251,37 @@ fn general() -> Vec<OperatorRow> {
             "Gather",
             Op::Gather { axis: 0 },
             vec![floats(&[4096, 64]), TensorType::new(DType::I64, [1])],
+        ),
+        row(
+            "Scatter, added",
+            Op::Scatter {
+                combine: Combine::Add,
+                integers: false,
+            },
+            vec![
+                floats(&[200, 64]),
+                TensorType::new(DType::I64, [128]),
+                floats(&[128, 64]),
+            ],
+        ),
+        row(
+            "TopK",
+            Op::TopK {
+                axis: 1,
+                count: 5,
+                largest: true,
+                integers: false,
+            },
+            vec![floats(&[1, 256])],
+        ),
+        row(
+            "Accumulate",
+            Op::Accumulate {
+                kind: Reduction::Sum,
+                axis: 1,
+                integers: false,
+            },
+            vec![floats(&[1, 1024, 8])],
         ),
     ];
     if let Ok(code) = gate() {

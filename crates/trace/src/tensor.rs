@@ -152,9 +152,10 @@ impl TensorHeader {
     /// Bytes of one element.
     pub fn element_bytes(&self) -> Result<u64, TraceError> {
         match self.dtype {
-            1 | 3 => Ok(4),
-            2 => Ok(8),
+            1 | 3 | 9 => Ok(4),
+            2 | 10 | 13 => Ok(8),
             4..=6 => Ok(1),
+            7 | 8 | 11 | 12 => Ok(2),
             other => Err(TraceError::UnknownDType(other)),
         }
     }

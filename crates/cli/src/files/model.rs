@@ -1,5 +1,6 @@
 //! From what the user calls a model to the model: an ONNX file, a GGUF file, a folder of the hub, a shipped name.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gavel_engine::EngineOptions;
 use gavel_model::gguf::Gguf;
 use gavel_model::llama::{self, LanguageModel};
-use gavel_model::npy::read_npz_one;
+use gavel_model::npy::{npz_types, read_npz_one};
 use gavel_model::onnx::{self, import};
 use gavel_model::{Hashing, Model, ModelError, Progress, shipped};
 use gavel_numerics::TensorType;
@@ -55,7 +56,7 @@ pub(crate) fn load(name: &str, context: Option<u32>) -> Result<Loaded, Failure> 
         }
         (asked, own) => asked.or(own),
     };
-    let path = Path::new(name);
+    let path = Path::new(with_dimensions(name).0);
     let gguf = match shipped::language_file(name) {
         Some(file) => Some(file),
         None if shipped::file(name).is_some() => None,
@@ -206,33 +207,54 @@ fn identified(
 
 /// The ONNX model behind a name.
 fn onnx_model(name: &str) -> Result<Model, Failure> {
-    let file = onnx_file(name)?;
-    import(&file, &onnx::ImportOptions::default()).map_err(refused(name))
+    let (file, options) = onnx_file(name)?;
+    import(&file, &options).map_err(refused(name))
 }
 
-fn onnx_file(name: &str) -> Result<Vec<u8>, Failure> {
-    match shipped::file(name) {
-        Some(file) => Ok(file.to_vec()),
-        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words()),
-    }
+/// A name, and the dimensions that stand behind its `@`: `bert.onnx@batch=1,sequence=128`.
+fn with_dimensions(name: &str) -> (&str, BTreeMap<String, u64>) {
+    let parts = name.rsplit_once('@').filter(|_| !Path::new(name).exists());
+    let dimensions = parts.and_then(|(name, dimensions)| {
+        let each = dimensions.split(',').map(|one| {
+            let (name, extent) = one.split_once('=')?;
+            Some((name.to_owned(), extent.parse().ok()?))
+        });
+        Some((name, each.collect::<Option<_>>()?))
+    });
+    dimensions.unwrap_or((name, BTreeMap::new()))
 }
 
-/// A network, and the inputs whose values its shapes depend on: those are taken from the arrays at `input`, and make it a
-/// model of its own.
+fn onnx_file(name: &str) -> Result<(Vec<u8>, onnx::ImportOptions), Failure> {
+    let (name, dimensions) = with_dimensions(name);
+    let file = match shipped::file(name) {
+        Some(file) => file.to_vec(),
+        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words())?,
+    };
+    let mut options = onnx::ImportOptions::default();
+    options.dimensions = dimensions;
+    Ok((file, options))
+}
+
+/// A network, and the inputs whose values its shapes depend on: those are taken from the arrays at `input`, as the extents that the
+/// file leaves open, and make it a model of its own.
 pub(crate) fn network_for(
     name: &str,
     instead: &str,
     input: &Path,
 ) -> Result<(Model, Vec<(String, TensorType)>), Failure> {
     let mut bound = Vec::new();
-    let path = Path::new(name);
+    let path = Path::new(with_dimensions(name).0);
     let by_name = input.extension().is_some_and(|e| e == "npz");
     if !by_name || !path.is_file() || mapped_gguf(path)?.is_some() {
         return Ok((network(name, instead)?, bound));
     }
-    let file = onnx_file(name)?;
+    let (file, mut options) = onnx_file(name)?;
     let arrays = read(input, MAX_INPUT_BYTES, "an .npz file")?;
-    let mut options = onnx::ImportOptions::default();
+    let types = npz_types(&arrays).at(input.display())?;
+    options.shapes = types
+        .into_iter()
+        .map(|(name, ty)| (name, ty.dims))
+        .collect();
     loop {
         let (input_name, ty) = match import(&file, &options) {
             Ok(model) => return Ok((model, bound)),

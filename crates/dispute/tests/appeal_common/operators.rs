@@ -60,7 +60,7 @@ impl Dice {
     }
 
     pub fn dtype(&mut self) -> DType {
-        DType::from_id(self.between(1, 6) as u8).unwrap()
+        DType::from_id(self.between(1, 13) as u8).unwrap()
     }
 
     pub fn tame_tensor(&mut self, dims: &[u64]) -> Tensor {

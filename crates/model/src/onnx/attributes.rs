@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::proto::{AttributeProto, NodeProto, TensorProto};
+use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use crate::ModelError;
 
 /// Attributes of one node.
@@ -34,15 +34,29 @@ impl<'a> Attributes<'a> {
 
     fn get(&self, name: &'static str) -> Result<Option<&'a AttributeProto>, ModelError> {
         self.read.borrow_mut().insert(name);
+        let found = self.find(name)?;
+        if found.is_some_and(|attribute| attribute.g.is_some()) {
+            return Err(self.fail(format!("attribute {name} is a graph; a value was expected")));
+        }
+        Ok(found)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<&'a AttributeProto>, ModelError> {
         let found = self.node.attribute.iter().find(|a| a.name == name);
-        if let Some(attribute) = found
-            && (attribute.g.is_some() || !attribute.ref_attr_name.is_empty())
-        {
+        if found.is_some_and(|attribute| !attribute.ref_attr_name.is_empty()) {
             return Err(self.fail(format!(
-                "attribute {name} is a graph or a reference; a value was expected"
+                "attribute {name} is a reference; a value was expected"
             )));
         }
         Ok(found)
+    }
+
+    /// A graph that the node runs.
+    pub(super) fn graph(&self, name: &'static str) -> Result<&'a GraphProto, ModelError> {
+        self.read.borrow_mut().insert(name);
+        self.find(name)?
+            .and_then(|attribute| attribute.g.as_deref())
+            .ok_or_else(|| self.fail(format!("the graph {name} is missing")))
     }
 
     pub(super) fn int(&self, name: &'static str, default: i64) -> Result<i64, ModelError> {
@@ -81,6 +95,13 @@ impl<'a> Attributes<'a> {
         Ok(self
             .get(name)?
             .map(|a| String::from_utf8_lossy(&a.s).into_owned()))
+    }
+
+    pub(super) fn texts(&self, name: &'static str) -> Result<Option<Vec<String>>, ModelError> {
+        let text = |s: &Vec<u8>| String::from_utf8_lossy(s).into_owned();
+        Ok(self
+            .get(name)?
+            .map(|a| a.strings.iter().map(text).collect()))
     }
 
     pub(super) fn tensor(&self, name: &'static str) -> Result<Option<&'a TensorProto>, ModelError> {

@@ -10,6 +10,8 @@ use crate::ModelError;
 const FACTOR: usize = 16;
 /// Files whose structures stay below this are not looked at more closely.
 const FREE_BYTES: usize = 4 << 20;
+/// Messages inside of each other that are looked into; the decoder refuses more.
+const DEPTH: usize = 128;
 
 /// How a field is decoded.
 #[derive(Clone, Copy)]
@@ -52,8 +54,10 @@ fn node(tag: u64) -> Field {
 
 fn attribute(tag: u64) -> Field {
     match tag {
-        5 => Field::Message(0, tensor),
+        5 => Field::Message(size_of::<TensorProto>(), tensor),
+        6 => Field::Message(size_of::<GraphProto>(), graph),
         8 => Field::Varints(size_of::<i64>()),
+        9 => Field::Element(size_of::<Vec<u8>>()),
         _ => Field::Plain,
     }
 }
@@ -62,6 +66,7 @@ fn tensor(tag: u64) -> Field {
     match tag {
         1 | 7 => Field::Varints(size_of::<i64>()),
         5 => Field::Varints(size_of::<i32>()),
+        11 => Field::Varints(size_of::<u64>()),
         13 => Field::Element(size_of::<StringEntry>()),
         _ => Field::Plain,
     }
@@ -88,7 +93,7 @@ fn value(tag: u64) -> Field {
 pub(super) fn check(file: &[u8]) -> Result<(), ModelError> {
     let limit = file.len().saturating_mul(FACTOR).saturating_add(FREE_BYTES);
     let mut cost = 0usize;
-    walk(file, model, &mut cost);
+    walk(file, model, &mut cost, DEPTH);
     if cost <= limit {
         return Ok(());
     }
@@ -98,7 +103,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), ModelError> {
     )))
 }
 
-fn walk(mut rest: &[u8], schema: fn(u64) -> Field, cost: &mut usize) {
+fn walk(mut rest: &[u8], schema: fn(u64) -> Field, cost: &mut usize, depth: usize) {
     while let Some((key, after)) = varint(rest) {
         rest = after;
         let field = schema(key >> 3);
@@ -116,7 +121,9 @@ fn walk(mut rest: &[u8], schema: fn(u64) -> Field, cost: &mut usize) {
                 match field {
                     Field::Message(size, schema) => {
                         *cost += size;
-                        walk(content, schema, cost);
+                        if depth > 0 {
+                            walk(content, schema, cost, depth - 1);
+                        }
                     }
                     Field::Element(size) => *cost += size,
                     Field::Varints(size) => {
@@ -169,7 +176,7 @@ mod tests {
         let foreign = include_bytes!("../../../../models/foreign/opt-mnist.onnx");
         for file in MODELS.iter().map(|m| m.1).chain([&foreign[..]]) {
             let mut cost = 0;
-            walk(file, model, &mut cost);
+            walk(file, model, &mut cost, DEPTH);
             assert!(
                 cost > 0 && cost < 2 * file.len(),
                 "{cost} of {}",

@@ -6,6 +6,7 @@ use gavel_numerics::{DType, Op};
 use super::Value;
 use super::functions as f;
 use super::lower::Lowering;
+use super::{integers, types};
 use crate::ModelError;
 
 /// What this module maps.
@@ -65,6 +66,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "Softsign",
     "Sqrt",
     "Sum",
+    "SwiGLU",
     "Swish",
     "Tan",
     "ThresholdedRelu",
@@ -94,14 +96,45 @@ pub(super) struct Program<'l, 'a, 'b> {
     count: usize,
 }
 
-/// The value of a node of this kind; `None` where it is another kind.
-pub(super) fn lower(l: &mut Lowering<'_, '_>, op: &str) -> Result<Option<Value>, ModelError> {
-    if !SUPPORTED.contains(&op) && !["Add", "Sub", "Mul", "Div"].contains(&op) {
-        return Ok(None);
-    }
+/// Values of a node of this kind.
+pub(super) fn lower(l: &mut Lowering<'_, '_>, op: &str) -> Result<Vec<Value>, ModelError> {
     let mut p = Program::new(l)?;
     let (word, dtype) = p.element(op)?;
-    p.finish(word, dtype).map(Some)
+    Ok(vec![p.finish(word, dtype)?])
+}
+
+/// The lesser or the larger of two numbers of one type.
+pub(super) fn extreme(
+    l: &mut Lowering<'_, '_>,
+    a: &Value,
+    b: &Value,
+    least: bool,
+) -> Result<Value, ModelError> {
+    let dtype = l.dtype(a);
+    if l.dtype(b) != dtype || dtype == DType::Bool {
+        return Err(l.fail("its inputs must be numbers of one type"));
+    }
+    l.map(&[a.clone(), b.clone()], dtype, |p, x| {
+        let (a, b) = (types::loaded(p, x[0], dtype), types::loaded(p, x[1], dtype));
+        extreme_of(p, a, b, dtype, least)
+    })
+}
+
+fn extreme_of(p: &mut Builder, a: Word, b: Word, dtype: DType, least: bool) -> Word {
+    match (dtype, least) {
+        (DType::F32, true) => p.fmin(a, b),
+        (DType::F32, false) => p.fmax(a, b),
+        _ => {
+            let (low, high) = if least { (b, a) } else { (a, b) };
+            let mut better = types::less(p, low, high, dtype);
+            if dtype == DType::F64 {
+                // as of f32: a NaN of either stays
+                let nan = types::double_is_nan(p, b);
+                better = p.or(better, nan);
+            }
+            p.select(better, b, a)
+        }
+    }
 }
 
 impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
@@ -111,11 +144,7 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
         for i in 0..lowering.inputs.len() {
             let dtype = lowering.ty(i)?.dtype;
             let word = code.load(i as u8);
-            let word = match dtype {
-                DType::I32 => code.sign_extend(word, 32),
-                DType::I8 => code.sign_extend(word, 8),
-                DType::F32 | DType::I64 | DType::U8 | DType::Bool => word,
-            };
+            let word = types::loaded(&mut code, word, dtype);
             inputs.push(Typed { word, dtype });
         }
         let count = inputs.len();
@@ -137,6 +166,15 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
 
     pub(super) fn fail(&self, reason: impl Into<String>) -> ModelError {
         self.lowering.fail(reason)
+    }
+
+    /// Numbers that are computed with.
+    fn numbers(&self, dtype: DType) -> Result<(), ModelError> {
+        match dtype {
+            DType::F32 => Ok(()),
+            dtype if types::is_integer(dtype) => Ok(()),
+            found => Err(self.fail(format!("it takes numbers, and not {found:?}"))),
+        }
     }
 
     /// The operands of an operator of so many; all of one type.
@@ -166,8 +204,8 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
 
     fn integers<const N: usize>(&self) -> Result<([Word; N], DType), ModelError> {
         match self.alike()? {
-            (_, DType::F32 | DType::Bool) => Err(self.fail("it takes integers")),
-            found => Ok(found),
+            (words, dtype) if types::is_integer(dtype) => Ok((words, dtype)),
+            (_, found) => Err(self.fail(format!("it takes integers, found {found:?}"))),
         }
     }
 
@@ -185,27 +223,6 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
         Ok(self.code.float(value))
     }
 
-    /// 1 where a signed integer is less than another.
-    fn signed_less(&mut self, a: Word, b: Word) -> Word {
-        let offset = self.code.wide(1 << 63);
-        let (a, b) = (self.code.add(a, offset), self.code.add(b, offset));
-        self.code.less(a, b)
-    }
-
-    fn less(&mut self, a: Word, b: Word, dtype: DType) -> Word {
-        match dtype {
-            DType::F32 => self.code.fless(a, b),
-            _ => self.signed_less(a, b),
-        }
-    }
-
-    fn equals(&mut self, a: Word, b: Word, dtype: DType) -> Word {
-        match dtype {
-            DType::F32 => f::equal(&mut self.code, a, b),
-            _ => self.code.equal(a, b),
-        }
-    }
-
     /// What an element of the output is, and of which type.
     fn element(&mut self, op: &str) -> Result<(Word, DType), ModelError> {
         if let Some(function) = of_float(op) {
@@ -219,6 +236,15 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
             "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And" | "Or"
             | "Xor" | "Not" | "IsInf" | "IsNaN" => Ok((self.condition(op)?, DType::Bool)),
             "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" | "BitwiseNot" | "BitShift" => self.bits(op),
+            "SwiGLU" => {
+                let [a, b] = self.floats()?;
+                let alpha = self.parameter("alpha", 1.0)?;
+                let p = &mut self.code;
+                let scaled = p.fmul(alpha, a);
+                let gate = p.function(gavel_numerics::element::Extra::Sigmoid, scaled);
+                let gated = p.fmul(a, gate);
+                Ok((p.fmul(gated, b), DType::F32))
+            }
             "Where" => self.choice(),
             "Cast" | "CastLike" => self.cast(op),
             _ => Ok((self.activation(op)?, DType::F32)),
@@ -231,17 +257,25 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
                 [base, power] => (base, power),
                 _ => return Err(self.fail("it takes 2 inputs")),
             };
-            if !base.is_float() && !power.is_float() {
-                return Ok((self.integer_power(base.word, power.word), base.dtype));
+            for dtype in [base.dtype, power.dtype] {
+                self.numbers(dtype)?;
             }
-            let [x, y] = [base, power].map(|t| self.as_float(t));
-            let found = f::pow(&mut self.code, x, y);
-            return self.converted(found, DType::F32, base.dtype);
+            let p = &mut self.code;
+            if !base.is_float() && !power.is_float() {
+                return Ok((integers::power(p, base.word, power.word), base.dtype));
+            }
+            let [x, y] = [base, power].map(|t| types::converted(p, t.word, t.dtype, DType::F32));
+            let found = f::pow(p, x, y);
+            let found = types::converted(p, found, DType::F32, base.dtype);
+            return Ok((found, base.dtype));
         }
         let ([a, b], dtype) = self.alike()?;
+        self.numbers(dtype)?;
+        let fmod = op == "Mod" && self.lowering.attributes.flag("fmod", false)?;
         let p = &mut self.code;
         let word = match (op, dtype) {
-            (_, DType::Bool) => return Err(self.fail("it takes no bool")),
+            ("Mod", DType::F32) if fmod => f::remainder(p, a, b),
+            ("Mod", DType::F32) => f::modulo(p, a, b),
             ("Add", DType::F32) => p.fadd(a, b),
             ("Sub", DType::F32) => p.fsub(a, b),
             ("Mul", DType::F32) => p.fmul(a, b),
@@ -249,66 +283,12 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
             ("Add", _) => p.add(a, b),
             ("Sub", _) => p.sub(a, b),
             ("Mul", _) => p.mul(a, b),
-            ("Div", _) => self.quotient(a, b).0,
-            _ => return Ok((self.remainder(a, b, dtype)?, dtype)),
+            ("Div", DType::U64) => p.div(a, b),
+            (_, DType::U64) => p.rem(a, b),
+            ("Div", _) => integers::quotient(p, a, b).0,
+            _ => integers::remainder(p, a, b, fmod),
         };
         Ok((word, dtype))
-    }
-
-    /// `a^b` modulo 2^64 by squaring, over the low 32 bits of `b`; a power below 0 is no integer and gives what they give.
-    fn integer_power(&mut self, a: Word, b: Word) -> Word {
-        let p = &mut self.code;
-        let (one, two) = (p.number(1), p.number(2));
-        let (mut found, mut square, mut rest) = (one, a, b);
-        for bit in 0..32 {
-            let there = p.and(rest, one);
-            let by = p.select(there, square, one);
-            found = p.mul(found, by);
-            if bit < 31 {
-                square = p.mul(square, square);
-                rest = p.div(rest, two);
-            }
-        }
-        found
-    }
-
-    /// Quotient of signed integers towards zero, and what is left, with the first one's sign. 0 where the second is 0.
-    fn quotient(&mut self, a: Word, b: Word) -> (Word, Word) {
-        let zero = self.code.number(0);
-        let (a_negative, b_negative) = (self.signed_less(a, zero), self.signed_less(b, zero));
-        let p = &mut self.code;
-        let (minus_a, minus_b) = (p.sub(zero, a), p.sub(zero, b));
-        let (a, b) = (
-            p.select(a_negative, minus_a, a),
-            p.select(b_negative, minus_b, b),
-        );
-        let (quotient, rest) = (p.div(a, b), p.rem(a, b));
-        let same = p.equal(a_negative, b_negative);
-        let negative = p.sub(zero, quotient);
-        let quotient = p.select(same, quotient, negative);
-        let minus_rest = p.sub(zero, rest);
-        (quotient, p.select(a_negative, minus_rest, rest))
-    }
-
-    fn remainder(&mut self, a: Word, b: Word, dtype: DType) -> Result<Word, ModelError> {
-        let like_c = self.lowering.attributes.flag("fmod", false)?;
-        if dtype == DType::F32 {
-            // a division that is rounded once says nothing about the rest of a large quotient
-            return Err(self.fail("remainders of floats are not supported"));
-        }
-        let (_, rest) = self.quotient(a, b);
-        if like_c {
-            return Ok(rest);
-        }
-        // with the second one's sign
-        let zero = self.code.number(0);
-        let (rest_negative, b_negative) = (self.signed_less(rest, zero), self.signed_less(b, zero));
-        let p = &mut self.code;
-        let same = p.equal(rest_negative, b_negative);
-        let none = p.equal(rest, zero);
-        let stays = p.or(same, none);
-        let moved = p.add(rest, b);
-        Ok(p.select(stays, rest, moved))
     }
 
     fn many(&mut self, op: &str) -> Result<(Word, DType), ModelError> {
@@ -319,29 +299,24 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
         if inputs.iter().any(|i| i.dtype != first.dtype) {
             return Err(self.fail("its inputs must have one element type"));
         }
-        if first.dtype == DType::Bool || !first.is_float() && ["Sum", "Mean"].contains(&op) {
-            return Err(self.fail(format!("it takes numbers, found {:?}", first.dtype)));
+        if first.dtype != DType::F64 || ["Sum", "Mean"].contains(&op) {
+            self.numbers(first.dtype)?;
         }
+        if !first.is_float() && ["Sum", "Mean"].contains(&op) {
+            return Err(self.fail(format!("it takes floats, found {:?}", first.dtype)));
+        }
+        let p = &mut self.code;
         let mut found = first.word;
         for input in &inputs[1..] {
             let x = input.word;
-            found = match (op, first.is_float()) {
-                ("Min", true) => self.code.fmin(found, x),
-                ("Max", true) => self.code.fmax(found, x),
-                ("Min", false) => {
-                    let less = self.signed_less(x, found);
-                    self.code.select(less, x, found)
-                }
-                ("Max", false) => {
-                    let less = self.signed_less(found, x);
-                    self.code.select(less, x, found)
-                }
-                _ => self.code.fadd(found, x),
+            found = match op {
+                "Min" | "Max" => extreme_of(p, found, x, first.dtype, op == "Min"),
+                _ => p.fadd(found, x),
             };
         }
         if op == "Mean" {
-            let count = self.code.float(inputs.len() as f32);
-            found = self.code.fdiv(found, count);
+            let count = p.float(inputs.len() as f32);
+            found = p.fdiv(found, count);
         }
         Ok((found, first.dtype))
     }
@@ -357,9 +332,13 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
             };
             return Ok((found, dtype));
         }
-        let zero = self.code.number(0);
-        let negative = self.signed_less(x, zero);
+        self.numbers(dtype)?;
         let p = &mut self.code;
+        let zero = p.number(0);
+        let negative = match types::is_unsigned(dtype) {
+            true => zero,
+            false => types::signed_less(p, x, zero),
+        };
         let minus = p.sub(zero, x);
         let found = match op {
             "Abs" => p.select(negative, minus, x),
@@ -414,7 +393,7 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
             }
             "Equal" => {
                 let ([a, b], dtype) = self.alike()?;
-                Ok(self.equals(a, b, dtype))
+                Ok(types::equal(&mut self.code, a, b, dtype))
             }
             _ => {
                 let ([a, b], dtype) = self.alike()?;
@@ -423,11 +402,11 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
                 } else {
                     (b, a)
                 };
-                let less = self.less(a, b, dtype);
+                let less = types::less(&mut self.code, a, b, dtype);
                 if !op.ends_with("OrEqual") {
                     return Ok(less);
                 }
-                let same = self.equals(a, b, dtype);
+                let same = types::equal(&mut self.code, a, b, dtype);
                 Ok(self.code.or(less, same))
             }
         }
@@ -441,7 +420,12 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
         }
         let ([a, b], dtype) = self.integers()?;
         if op == "BitShift" {
-            return Ok((self.shifted(a, b, dtype)?, dtype));
+            let left = match self.lowering.attributes.text("direction")?.as_deref() {
+                Some("LEFT") => true,
+                Some("RIGHT") => false,
+                _ => return Err(self.fail("direction must be LEFT or RIGHT")),
+            };
+            return Ok((integers::shifted(&mut self.code, a, b, dtype, left), dtype));
         }
         let p = &mut self.code;
         let found = match op {
@@ -453,35 +437,6 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
             }
         };
         Ok((found, dtype))
-    }
-
-    /// Of unsigned bytes, the only unsigned type that tensors have.
-    fn shifted(&mut self, a: Word, b: Word, dtype: DType) -> Result<Word, ModelError> {
-        if dtype != DType::U8 {
-            return Err(self.fail("it takes unsigned integers"));
-        }
-        let left = match self.lowering.attributes.text("direction")?.as_deref() {
-            Some("LEFT") => true,
-            Some("RIGHT") => false,
-            _ => return Err(self.fail("direction must be LEFT or RIGHT")),
-        };
-        let p = &mut self.code;
-        // 2^b, by the bits of b; nothing is left of a byte shifted by 8 or more
-        let mut factor = p.number(1);
-        for (bit, square) in [(1, 2), (2, 4), (4, 16)] {
-            let (bit, square, one) = (p.number(bit), p.number(square), p.number(1));
-            let there = p.and(b, bit);
-            let by = p.select(there, square, one);
-            factor = p.mul(factor, by);
-        }
-        let found = if left {
-            p.mul(a, factor)
-        } else {
-            p.div(a, factor)
-        };
-        let (eight, zero) = (p.number(8), p.number(0));
-        let inside = p.less(b, eight);
-        Ok(p.select(inside, found, zero))
     }
 
     fn choice(&mut self) -> Result<(Word, DType), ModelError> {
@@ -515,47 +470,10 @@ impl<'l, 'a, 'b> Program<'l, 'a, 'b> {
             let dtype = i32::try_from(to).ok().and_then(super::tensor::dtype);
             dtype.ok_or_else(|| self.fail(format!("element type {to} is not supported")))?
         };
-        self.converted(from.word, from.dtype, to)
-    }
-
-    fn as_float(&mut self, value: Typed) -> Word {
-        if value.is_float() {
-            value.word
-        } else {
-            self.code.signed_to_f32(value.word)
-        }
-    }
-
-    /// A word of one type as one of another.
-    fn converted(
-        &mut self,
-        word: Word,
-        from: DType,
-        to: DType,
-    ) -> Result<(Word, DType), ModelError> {
-        let p = &mut self.code;
-        let word = match (from, to) {
-            (DType::F32, DType::F32) => word,
-            (DType::F32, DType::Bool) => {
-                let zero = p.float(0.0);
-                let none = f::equal(p, word, zero);
-                f::not(p, none)
-            }
-            (DType::F32, _) => {
-                let whole = f::truncate(p, word);
-                p.f32_to_int(whole)
-            }
-            (_, DType::F32) => p.signed_to_f32(word),
-            (DType::Bool, DType::Bool) => word,
-            (_, DType::Bool) => {
-                let zero = p.number(0);
-                let none = p.equal(word, zero);
-                f::not(p, none)
-            }
-            // the low bytes
-            _ => word,
-        };
-        Ok((word, to))
+        Ok((
+            types::converted(&mut self.code, from.word, from.dtype, to),
+            to,
+        ))
     }
 }
 

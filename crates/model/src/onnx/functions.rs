@@ -359,3 +359,72 @@ pub(super) fn pow(p: &mut Builder, x: Value, y: Value) -> Value {
     let is_trivial = p.or(is_one, no_power);
     p.select(is_trivial, one, found)
 }
+
+/// Exponent and mantissa of a magnitude that is finite: it is `mantissa * 2^(exponent - 150)`, the exponent at least 1.
+fn parts(p: &mut Builder, magnitude: Value) -> (Value, Value) {
+    let (unit, one, zero) = (p.number(1 << 23), p.number(1), p.number(0));
+    let (exponent, mantissa) = (p.div(magnitude, unit), p.rem(magnitude, unit));
+    let subnormal = p.equal(exponent, zero);
+    let whole = p.or(mantissa, unit);
+    (
+        p.select(subnormal, one, exponent),
+        p.select(subnormal, mantissa, whole),
+    )
+}
+
+/// What is left of `a` by division through `b`, exactly, with `a`'s sign; NaN where `a` is infinite or `b` is 0.
+pub(super) fn remainder(p: &mut Builder, a: Value, b: Value) -> Value {
+    let (x, y) = (abs(p, a), abs(p, b));
+    let ((x_exponent, x_mantissa), (y_exponent, y_mantissa)) = (parts(p, x), parts(p, y));
+    // 2^(difference of exponents) modulo b's mantissa, by squaring
+    let (one, difference) = (p.number(1), p.sub(x_exponent, y_exponent));
+    let (mut factor, mut square) = (p.rem(one, y_mantissa), p.number(2));
+    for bit in 0..8 {
+        let bit = p.number(1 << bit);
+        let there = p.and(difference, bit);
+        let product = p.mul(factor, square);
+        let product = p.rem(product, y_mantissa);
+        factor = p.select(there, product, factor);
+        let squared = p.mul(square, square);
+        square = p.rem(squared, y_mantissa);
+    }
+    let product = p.mul(x_mantissa, factor);
+    let rest = p.rem(product, y_mantissa);
+    // the rest times 2^(exponent - 150): first what is normal, then the rest of the exponent
+    let value = p.to_f32(rest);
+    let (unit, shift, least) = (p.number(1 << 23), p.number(150 - 127), p.number(24));
+    let low = p.less(y_exponent, least);
+    let by = p.sub(y_exponent, shift);
+    let (first, bias) = (p.select(low, one, by), p.number(103));
+    let second = p.add(y_exponent, bias);
+    let (first, second) = (p.mul(first, unit), p.mul(second, unit));
+    let (scaled, power) = (p.fmul(value, first), p.float(1.0));
+    let second = p.select(low, second, power);
+    let found = p.fmul(scaled, second);
+    // what is less than b is left whole
+    let smaller = p.fless(x, y);
+    let found = p.select(smaller, x, found);
+    let (infinity, zero, nan) = (p.float(f32::INFINITY), p.float(0.0), p.float(f32::NAN));
+    let number = p.fless(x, infinity);
+    let found = p.select(number, found, nan);
+    let none = p.equal(y, zero);
+    let found = p.select(none, nan, found);
+    let unordered = is_nan(p, b);
+    let found = p.select(unordered, nan, found);
+    let missing = is_nan(p, found);
+    let signed = with_sign(p, found, a);
+    p.select(missing, found, signed)
+}
+
+/// What is left of `a` by division through `b` with `b`'s sign.
+pub(super) fn modulo(p: &mut Builder, a: Value, b: Value) -> Value {
+    let rest = remainder(p, a, b);
+    let (zero, mask) = (p.float(0.0), p.number(SIGN));
+    let (own, other) = (p.and(rest, mask), p.and(b, mask));
+    let same = p.equal(own, other);
+    let moved = p.fadd(rest, b);
+    let found = p.select(same, rest, moved);
+    let none = equal(p, rest, zero);
+    let nothing = with_sign(p, zero, b);
+    p.select(none, nothing, found)
+}

@@ -6,28 +6,28 @@ use gavel_numerics::{DType, Op, Tensor, TensorType};
 
 use super::attributes::Attributes;
 use super::proto::NodeProto;
-use super::{Importer, Value, elementwise, movement, reductions, tensor, unsupported, windows};
+use super::{
+    Importer, Value, attention, control, einsum, elementwise, indexing, losses, movement, pictures,
+    pools, quantized, recurrent, reductions, resize, sampling, signal, tensor, types, unsupported,
+    windows,
+};
 use crate::ModelError;
 
-/// What [`lower`] maps itself.
-const SUPPORTED: &[&str] = &[
+/// What [`Lowering::own`] maps.
+const OWN: &[&str] = &[
     "Add",
-    "AveragePool",
     "BatchNormalization",
+    "BitCast",
     "Clip",
     "Concat",
     "Constant",
-    "Conv",
     "Div",
     "Dropout",
     "Exp",
     "Flatten",
     "Gemm",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
     "Identity",
     "MatMul",
-    "MaxPool",
     "Mul",
     "Relu",
     "Reshape",
@@ -40,20 +40,83 @@ const SUPPORTED: &[&str] = &[
     "Unsqueeze",
 ];
 
+/// Values of the outputs of a node that does what `op` says; it has so many outputs.
+type Lower = fn(&mut Lowering<'_, '_>, op: &str, outputs: usize) -> Result<Vec<Value>, ModelError>;
+
+/// The operators by the modules that map them.
+const MODULES: &[(&[&str], Lower)] = &[
+    (OWN, |l, op, outputs| l.own(op, outputs)),
+    (attention::SUPPORTED, attention::lower),
+    (control::SUPPORTED, control::lower),
+    (einsum::SUPPORTED, |l, _, _| einsum::lower(l)),
+    (elementwise::SUPPORTED, |l, op, _| elementwise::lower(l, op)),
+    (indexing::SUPPORTED, |l, op, _| indexing::lower(l, op)),
+    (losses::SUPPORTED, |l, op, _| losses::lower(l, op)),
+    (movement::SUPPORTED, movement::lower),
+    (pictures::SUPPORTED, |l, op, _| pictures::lower(l, op)),
+    (pools::SUPPORTED, pools::lower),
+    (quantized::SUPPORTED, |l, op, _| quantized::lower(l, op)),
+    (recurrent::SUPPORTED, |l, op, _| recurrent::lower(l, op)),
+    (reductions::SUPPORTED, |l, op, _| reductions::lower(l, op)),
+    (resize::SUPPORTED, |l, op, _| resize::lower(l, op)),
+    (sampling::SUPPORTED, |l, op, _| sampling::lower(l, op)),
+    (signal::SUPPORTED, |l, op, _| signal::lower(l, op)),
+    (windows::SUPPORTED, |l, op, _| windows::lower(l, op)),
+];
+
+/// Operators that take narrow floats as they are: the others compute with them as f32 and round what they give.
+const OF_ANY_FLOAT: &[&str] = &[
+    "BitCast",
+    "Cast",
+    "CastLike",
+    "Compress",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "DepthToSpace",
+    "Dropout",
+    "Expand",
+    "EyeLike",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Identity",
+    "If",
+    "Loop",
+    "NonZero",
+    "Pad",
+    "Range",
+    "Reshape",
+    "ReverseSequence",
+    "Scan",
+    "Shape",
+    "Size",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Trilu",
+    "Unsqueeze",
+    "Where",
+];
+
 /// Every operator that is mapped, in alphabetical order.
 pub(super) fn supported() -> &'static str {
-    static ALL: LazyLock<String> = LazyLock::new(|| {
-        let mut all = [
-            SUPPORTED,
-            elementwise::SUPPORTED,
-            movement::SUPPORTED,
-            reductions::SUPPORTED,
-        ]
-        .concat();
-        all.sort_unstable();
-        all.join(", ")
-    });
+    static ALL: LazyLock<String> = LazyLock::new(|| names().join(", "));
     &ALL
+}
+
+/// Their names.
+pub(super) fn names() -> Vec<&'static str> {
+    let mut all: Vec<&str> = MODULES
+        .iter()
+        .flat_map(|(names, _)| names.iter().copied())
+        .collect();
+    all.sort_unstable();
+    all
 }
 
 pub(super) type Inputs<'a> = [Option<(&'a str, Value)>];
@@ -64,6 +127,8 @@ pub(super) struct Lowering<'a, 'b> {
     pub(super) attributes: Attributes<'b>,
     pub(super) inputs: &'a Inputs<'b>,
     pub(super) label: &'b str,
+    /// The type that results are rounded to, where the inputs were narrow floats.
+    pub(super) narrow: Option<DType>,
 }
 
 pub(super) fn lower(
@@ -72,64 +137,100 @@ pub(super) fn lower(
     label: &str,
     inputs: &Inputs<'_>,
 ) -> Result<Vec<Value>, ModelError> {
+    let op = node.op_type.as_str();
+    let module = MODULES.iter().find(|(names, _)| names.contains(&op));
+    let Some((_, lower)) = module else {
+        return Err(unsupported(label, op.to_owned()));
+    };
     let mut l = Lowering {
         importer,
         attributes: Attributes::new(node, label),
         inputs,
         label,
+        narrow: None,
     };
-    let value = match node.op_type.as_str() {
-        "Conv" => windows::conv(&mut l)?,
-        "Gemm" => l.gemm()?,
-        "MatMul" => l.plain(Op::MatMul, 2)?,
-        "Add" if l.is_float() => l.plain(Op::Add, 2)?,
-        "Sub" if l.is_float() => l.plain(Op::Sub, 2)?,
-        "Mul" if l.is_float() => l.plain(Op::Mul, 2)?,
-        "Div" if l.is_float() => l.plain(Op::Div, 2)?,
-        "Relu" => l.plain(Op::Relu, 1)?,
-        "Sigmoid" => l.plain(Op::Sigmoid, 1)?,
-        "Tanh" => l.plain(Op::Tanh, 1)?,
-        "Exp" => l.plain(Op::Exp, 1)?,
-        "GlobalAveragePool" => l.plain(Op::GlobalAveragePool, 1)?,
-        "GlobalMaxPool" => l.plain(Op::GlobalMaxPool, 1)?,
-        "Clip" => l.clip()?,
-        "Softmax" => l.softmax()?,
-        "MaxPool" | "AveragePool" => windows::pool(&mut l, node.op_type == "MaxPool")?,
-        "BatchNormalization" => l.batch_norm()?,
-        "Flatten" => l.flatten()?,
-        "Reshape" => l.reshape()?,
-        "Squeeze" | "Unsqueeze" => l.squeeze(node.op_type == "Squeeze")?,
-        "Transpose" => l.transpose()?,
-        "Concat" => {
-            let rank = l.ty(0)?.dims.len();
-            let axis = l.axis(
-                l.attributes
-                    .int("axis", if l.importer.opset < 4 { 1 } else { i64::MIN })?,
-                rank,
-            )?;
-            l.plain(Op::Concat { axis }, inputs.len())?
-        }
-        "Identity" => l.value(0)?,
-        "Dropout" => l.dropout()?,
-        "Constant" => l.constant()?,
-        other => {
-            let several = match elementwise::lower(&mut l, other)? {
-                Some(value) => Some(vec![value]),
-                None => match reductions::lower(&mut l, other)? {
-                    Some(values) => Some(values),
-                    None => movement::lower(&mut l, other, node.output.len())?,
-                },
-            };
-            let several = several.ok_or_else(|| unsupported(label, other.to_owned()))?;
-            l.attributes.finish()?;
-            return Ok(several);
-        }
+    let narrow = l.narrow_float().filter(|_| !OF_ANY_FLOAT.contains(&op));
+    let Some(narrow) = narrow else {
+        let values = lower(&mut l, op, node.output.len())?;
+        l.attributes.finish()?;
+        return Ok(values);
     };
+    let mut wide = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        wide.push(match input {
+            Some((name, value)) if types::is_narrow(l.dtype(value)) => {
+                Some((*name, l.cast(value, DType::F32)?))
+            }
+            other => other.clone(),
+        });
+    }
+    let mut l = Lowering {
+        importer: l.importer,
+        attributes: l.attributes,
+        inputs: &wide,
+        label,
+        narrow: Some(narrow),
+    };
+    let values = lower(&mut l, op, node.output.len())?;
     l.attributes.finish()?;
-    Ok(vec![value])
+    values
+        .iter()
+        .enumerate()
+        .map(|(i, value)| match l.dtype(value) {
+            // mean and deviation are of the type that was computed in
+            DType::F32 if !(op == "LayerNormalization" && i > 0) => l.cast(value, narrow),
+            _ => Ok(value.clone()),
+        })
+        .collect()
 }
 
 impl Lowering<'_, '_> {
+    /// The operators that are mapped here.
+    fn own(&mut self, op: &str, outputs: usize) -> Result<Vec<Value>, ModelError> {
+        let value = match op {
+            "Gemm" => self.gemm()?,
+            "MatMul" => self.plain(Op::MatMul, 2)?,
+            "Add" if self.is_float() => self.plain(Op::Add, 2)?,
+            "Sub" if self.is_float() => self.plain(Op::Sub, 2)?,
+            "Mul" if self.is_float() => self.plain(Op::Mul, 2)?,
+            "Div" if self.is_float() => self.plain(Op::Div, 2)?,
+            "Add" | "Sub" | "Mul" | "Div" => return elementwise::lower(self, op),
+            "Relu" if self.is_float() => self.plain(Op::Relu, 1)?,
+            "Relu" => {
+                let zero = self.integers(&[], vec![0])?;
+                let zero = self.cast(&zero, self.ty(0)?.dtype)?;
+                elementwise::extreme(self, &self.value(0)?, &zero, false)?
+            }
+            "Sigmoid" => self.plain(Op::Sigmoid, 1)?,
+            "Tanh" => self.plain(Op::Tanh, 1)?,
+            "Exp" => self.plain(Op::Exp, 1)?,
+            "Clip" => self.clip()?,
+            "Softmax" => self.softmax()?,
+            "BatchNormalization" => self.batch_norm()?,
+            "BitCast" => self.bit_cast()?,
+            "Flatten" => self.flatten()?,
+            "Reshape" => self.reshape()?,
+            "Squeeze" | "Unsqueeze" => self.squeeze(op == "Squeeze")?,
+            "Transpose" => self.transpose()?,
+            "Concat" => {
+                let rank = self.ty(0)?.dims.len();
+                let default = if self.importer.opset < 4 { 1 } else { i64::MIN };
+                let axis = self.axis(self.attributes.int("axis", default)?, rank)?;
+                self.plain(Op::Concat { axis }, self.inputs.len())?
+            }
+            "Identity" => self.value(0)?,
+            "Dropout" => return self.dropout(outputs),
+            _ => self.constant()?,
+        };
+        Ok(vec![value])
+    }
+
+    /// The type of narrow floats that an input has.
+    fn narrow_float(&self) -> Option<DType> {
+        let types = self.inputs.iter().flatten().map(|(_, v)| self.dtype(v));
+        types.into_iter().find(|&dtype| types::is_narrow(dtype))
+    }
+
     pub(super) fn fail(&self, reason: impl Into<String>) -> ModelError {
         self.attributes.fail(reason)
     }
@@ -187,10 +288,26 @@ impl Lowering<'_, '_> {
             return Ok(Value::Constant(Arc::new(found)));
         }
         let name = self.label.to_owned();
-        let sources = values.iter().map(|v| self.importer.source(&name, v));
+        let named: Vec<(String, &Value)> = values
+            .iter()
+            .map(|v| (self.name_of(v).unwrap_or(&name).to_owned(), v))
+            .collect();
+        let sources = named.iter().map(|(name, v)| self.importer.source(name, v));
         let sources = sources.collect();
         let source = self.importer.push(name, op, sources, &types)?;
         Ok(Value::Dynamic(source))
+    }
+
+    /// The name of the input that a constant is.
+    fn name_of(&self, value: &Value) -> Option<&str> {
+        let Value::Constant(own) = value else {
+            return None;
+        };
+        let mut inputs = self.inputs.iter().flatten();
+        inputs.find_map(|(name, input)| match input {
+            Value::Constant(tensor) if Arc::ptr_eq(tensor, own) => Some(*name),
+            _ => None,
+        })
     }
 
     /// A value under other extents.
@@ -238,9 +355,9 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// A value that must be known, and is not.
+    /// A value that must be known, and is not: what it is computed from may be given.
     pub(super) fn unbound(&self, source: crate::Source, what: &str) -> ModelError {
-        match self.importer.input(source) {
+        match self.importer.input_behind(source) {
             Some((name, ty)) => ModelError::Unbound {
                 node: self.label.to_owned(),
                 what: what.to_owned(),
@@ -343,18 +460,30 @@ impl Lowering<'_, '_> {
         self.apply(op, self.label.to_owned())
     }
 
+    /// By constants with an operator of its own, by values as the lesser of the larger.
     fn clip(&mut self) -> Result<Value, ModelError> {
+        let float = self.ty(0)?.dtype == DType::F32;
+        let known = |i: usize| match self.optional(i) {
+            None => true,
+            Some(Value::Constant(tensor)) => tensor.len() == 1,
+            Some(Value::Dynamic(_)) => false,
+        };
+        if !(float && known(1) && known(2)) {
+            let mut found = self.value(0)?;
+            for (i, least) in [(1, false), (2, true)] {
+                if let Some(bound) = self.optional(i) {
+                    found = elementwise::extreme(self, &found, &bound, least)?;
+                }
+            }
+            return Ok(found);
+        }
         let bound = |i: usize, name: &'static str, none: f32| -> Result<f32, ModelError> {
             if let Some(value) = self.attributes.optional_float(name)? {
                 return Ok(value);
             }
             match self.optional(i) {
                 None => Ok(none),
-                Some(Value::Constant(t)) if t.len() == 1 => t
-                    .as_f32()
-                    .map(|v| v[0])
-                    .ok_or_else(|| self.fail(format!("{name} must be float, found {}", t.ty()))),
-                Some(_) => Err(self.fail(format!("{name} must be a constant scalar"))),
+                Some(_) => self.constant_float(i),
             }
         };
         let (min, max) = (
@@ -367,6 +496,19 @@ impl Lowering<'_, '_> {
             max_bits: canonical(max),
         };
         self.first_only(op)
+    }
+
+    /// The same bits as another type of the same size.
+    fn bit_cast(&mut self) -> Result<Value, ModelError> {
+        let value = self.value(0)?;
+        let number = self.attributes.int("to", 0)?;
+        let to = i32::try_from(number).ok().and_then(tensor::dtype);
+        let to = to.ok_or_else(|| self.fail(format!("element type {number} is not supported")))?;
+        let from = self.dtype(&value);
+        if from.size() != to.size() || to == DType::Bool {
+            return Err(self.fail(format!("{from:?} and {to:?} do not have the same bits")));
+        }
+        self.map(&[value], to, |_, x| x[0])
     }
 
     /// The operator applied to input 0 alone.
@@ -398,6 +540,7 @@ impl Lowering<'_, '_> {
     }
 
     fn softmax(&mut self) -> Result<Value, ModelError> {
+        self.no_bf16()?;
         self.some_inputs(1..=1)?;
         let ty = self.ty(0)?;
         let rank = ty.dims.len();
@@ -554,13 +697,23 @@ impl Lowering<'_, '_> {
         self.first_only(Op::Transpose { perm })
     }
 
-    fn dropout(&mut self) -> Result<Value, ModelError> {
+    fn dropout(&mut self, outputs: usize) -> Result<Vec<Value>, ModelError> {
         self.attributes.ignore(&["ratio", "seed", "is_test"]);
         match self.optional(2) {
-            None => self.value(0),
-            Some(Value::Constant(mode)) if mode.raw(0) == Some(0) => self.value(0),
-            Some(_) => Err(self.fail("training_mode must be absent or false")),
+            None => {}
+            Some(Value::Constant(mode)) if mode.raw(0) == Some(0) => {}
+            Some(Value::Dynamic(source)) => return Err(self.unbound(source, "training_mode")),
+            Some(_) => return Err(self.fail("training_mode must be absent or false")),
         }
+        // nothing is dropped
+        let value = self.value(0)?;
+        if outputs < 2 {
+            return Ok(vec![value]);
+        }
+        let kept = self.condition(&[], &[true])?;
+        let dims = self.dims(&value);
+        let mask = self.filled(&kept, &dims)?;
+        Ok(vec![value, mask])
     }
 
     fn constant(&mut self) -> Result<Value, ModelError> {

@@ -2,16 +2,31 @@
 //! types and shapes against the standard; what is not supported is refused by node and operator.
 
 mod activations;
+mod attention;
 mod attributes;
 mod budget;
+mod build;
+mod control;
+mod einsum;
 mod elementwise;
 mod folding;
 mod functions;
+mod indexing;
+mod integers;
+mod losses;
 mod lower;
 mod movement;
+mod pictures;
+mod pools;
 mod proto;
+mod quantized;
+mod recurrent;
 mod reductions;
+mod resize;
+mod sampling;
+mod signal;
 mod tensor;
+mod types;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,6 +42,10 @@ use proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 /// Metadata keys with this prefix become the `preprocess` and `labels` assets.
 const METADATA_PREFIX: &str = "gavel.";
+/// Graphs inside of nodes that are written out, turn by turn.
+const MAX_TURNS: usize = 1 << 14;
+/// Most nodes of a graph, loops written out.
+const MAX_NODES: usize = 1 << 18;
 
 /// How to read a file.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +53,8 @@ const METADATA_PREFIX: &str = "gavel.";
 pub struct ImportOptions {
     /// Values of symbolic dimensions by name. An unnamed or unbound leading dimension of an input is 1.
     pub dimensions: BTreeMap<String, u64>,
+    /// Shapes of inputs by name, for extents that the file leaves open.
+    pub shapes: BTreeMap<String, Vec<u64>>,
     /// Values of inputs by name: what shapes depend on is part of the model.
     pub values: BTreeMap<String, Tensor>,
     /// Where to commit.
@@ -119,6 +140,12 @@ struct Importer {
     /// Weights by the tensor that they are.
     weight_of: HashMap<*const Tensor, u32>,
     folding: folding::Folding,
+    /// Names of the graph that is being read, and what they stood for outside of it.
+    scope: HashMap<String, Option<Value>>,
+    /// Outputs that are not given, with the reason.
+    absent: HashMap<String, String>,
+    /// Graphs inside of nodes that may yet be written out.
+    turns: usize,
 }
 
 impl Importer {
@@ -127,11 +154,6 @@ impl Importer {
         graph: &GraphProto,
         options: &ImportOptions,
     ) -> Result<Importer, ModelError> {
-        if !graph.sparse_initializer.is_empty() {
-            return Err(ModelError::File(
-                "sparse initializers are not supported".into(),
-            ));
-        }
         let mut importer = Importer {
             opset,
             values: HashMap::new(),
@@ -139,14 +161,11 @@ impl Importer {
             weights: Vec::new(),
             weight_of: HashMap::new(),
             folding: folding::Folding::default(),
+            scope: HashMap::new(),
+            absent: HashMap::new(),
+            turns: MAX_TURNS,
         };
-        for proto in &graph.initializer {
-            let value = Value::Constant(Arc::new(tensor::tensor(proto)?));
-            importer.define(&proto.name, value, || ModelError::Tensor {
-                name: proto.name.clone(),
-                reason: "the name is used twice".into(),
-            })?;
-        }
+        importer.initializers(graph)?;
         // before IR version 4 initializers are listed among the inputs too
         let initializers: HashSet<&str> =
             graph.initializer.iter().map(|t| t.name.as_str()).collect();
@@ -172,25 +191,43 @@ impl Importer {
         Ok(importer)
     }
 
+    fn initializers(&mut self, graph: &GraphProto) -> Result<(), ModelError> {
+        if !graph.sparse_initializer.is_empty() {
+            return Err(ModelError::File(
+                "sparse initializers are not supported".into(),
+            ));
+        }
+        for proto in &graph.initializer {
+            let value = Value::Constant(Arc::new(tensor::tensor(proto)?));
+            self.define(&proto.name, value, || ModelError::Tensor {
+                name: proto.name.clone(),
+                reason: "the name is used twice".into(),
+            })?;
+        }
+        Ok(())
+    }
+
     fn define(
         &mut self,
         name: &str,
         value: Value,
         twice: impl FnOnce() -> ModelError,
     ) -> Result<(), ModelError> {
-        match self.values.insert(name.to_owned(), value) {
-            None => Ok(()),
-            Some(_) => Err(twice()),
+        if self.scope.contains_key(name) {
+            return Err(twice());
         }
+        let before = self.values.insert(name.to_owned(), value);
+        self.scope.insert(name.to_owned(), before);
+        self.absent.remove(name);
+        Ok(())
     }
 
-    fn run(mut self, proto: &GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
-        let read = names_read(proto);
+    /// Reads the nodes of a graph; `prefix` comes before their names.
+    fn nodes(&mut self, proto: &GraphProto, prefix: &str) -> Result<(), ModelError> {
         for (i, node) in proto.node.iter().enumerate() {
-            let label = if node.name.is_empty() {
-                format!("#{i}")
-            } else {
-                node.name.clone()
+            let label = match node.name.as_str() {
+                "" => format!("{prefix}#{i}"),
+                name => format!("{prefix}{name}"),
             };
             let fail = |reason: String| ModelError::Node {
                 node: label.clone(),
@@ -198,18 +235,15 @@ impl Importer {
                 reason,
             };
             let values = self.lower(node, &label)?;
-            if node.output.first().is_none_or(|o| o.is_empty()) {
+            if self.graph.nodes.len() > MAX_NODES {
+                return Err(fail(format!("the graph has more than {MAX_NODES} nodes")));
+            }
+            if node.output.iter().all(String::is_empty) {
                 return Err(fail("it has no output".into()));
             }
-            let beyond = node.output.iter().skip(values.len());
-            if let Some(extra) = beyond
-                .into_iter()
-                .find(|o| !o.is_empty() && read.contains(o.as_str()))
-            {
-                return Err(fail(format!(
-                    "its output {extra} is used; only the first {} are supported",
-                    values.len()
-                )));
+            for extra in node.output.iter().skip(values.len()) {
+                let reason = format!("output {extra} of {label} ({}) is not given", node.op_type);
+                self.absent.insert(extra.clone(), reason);
             }
             for (output, value) in node.output.iter().zip(values) {
                 if !output.is_empty() {
@@ -219,12 +253,71 @@ impl Importer {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What a graph inside of a node gives for the values of its inputs; it sees the names around it.
+    fn inner(
+        &mut self,
+        graph: &GraphProto,
+        given: Vec<Value>,
+        label: &str,
+    ) -> Result<Vec<Value>, ModelError> {
+        self.turns = self.turns.checked_sub(1).ok_or_else(|| {
+            ModelError::File(format!(
+                "its loops turn more than {MAX_TURNS} times; each turn is written out"
+            ))
+        })?;
+        let outer = std::mem::take(&mut self.scope);
+        let found = self.inner_values(graph, given, label);
+        for (name, before) in std::mem::replace(&mut self.scope, outer) {
+            match before {
+                Some(value) => self.values.insert(name, value),
+                None => self.values.remove(&name),
+            };
+        }
+        found
+    }
+
+    fn inner_values(
+        &mut self,
+        graph: &GraphProto,
+        given: Vec<Value>,
+        label: &str,
+    ) -> Result<Vec<Value>, ModelError> {
+        self.initializers(graph)?;
+        let inputs = graph.input.iter();
+        let inputs: Vec<&ValueInfo> = inputs
+            .filter(|input| !self.scope.contains_key(&input.name))
+            .collect();
+        if inputs.len() != given.len() {
+            return Err(ModelError::File(format!(
+                "the graph in {label} takes {} inputs, its node gives {}",
+                inputs.len(),
+                given.len()
+            )));
+        }
+        for (info, value) in inputs.into_iter().zip(given) {
+            self.define(&info.name, value, || {
+                boundary("input", info, "the name is used twice")
+            })?;
+        }
+        self.nodes(graph, &format!("{label}/"))?;
+        graph.output.iter().map(|info| self.output(info)).collect()
+    }
+
+    fn output(&self, info: &ValueInfo) -> Result<Value, ModelError> {
+        let value = self.values.get(&info.name).cloned();
+        value.ok_or_else(|| {
+            let reason = self.absent.get(&info.name).map(String::as_str);
+            boundary("output", info, reason.unwrap_or("nothing produces it"))
+        })
+    }
+
+    fn run(mut self, proto: &GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
+        self.nodes(proto, "")?;
         for info in &proto.output {
-            let value = self
-                .values
-                .get(&info.name)
-                .cloned()
-                .ok_or_else(|| boundary("output", info, "nothing produces it"))?;
+            let value = self.output(info)?;
             let source = match value {
                 Value::Dynamic(source @ Source::Node { .. }) => source,
                 // an output is always a node's, so that the trace shows it
@@ -258,10 +351,17 @@ impl Importer {
                 "" => None,
                 name => Some((
                     name,
-                    self.values.get(name).cloned().ok_or_else(|| ModelError::Node {
-                        node: label.to_owned(),
-                        op: node.op_type.clone(),
-                        reason: format!("input {name} is not produced before it (missing, unordered, or a cycle)"),
+                    self.values.get(name).cloned().ok_or_else(|| {
+                        let absent = self.absent.get(name).cloned();
+                        ModelError::Node {
+                            node: label.to_owned(),
+                            op: node.op_type.clone(),
+                            reason: absent.unwrap_or_else(|| {
+                                format!(
+                                    "input {name} is not produced before it (missing, unordered, or a cycle)"
+                                )
+                            }),
+                        }
                     })?,
                 )),
             });
@@ -269,12 +369,21 @@ impl Importer {
         lower::lower(self, node, label, &inputs)
     }
 
-    /// Name and type of an input of the graph.
-    fn input(&self, source: Source) -> Option<&(String, TensorType)> {
-        match source {
-            Source::Input(i) => self.graph.inputs.get(i as usize),
-            Source::Weight(_) | Source::Node { .. } => None,
+    /// Name and type of the first input of the graph that a value is computed from.
+    fn input_behind(&self, source: Source) -> Option<&(String, TensorType)> {
+        let mut first = None;
+        let (mut seen, mut rest) = (HashSet::new(), vec![source]);
+        while let Some(source) = rest.pop() {
+            match source {
+                Source::Input(i) => first = Some(first.map_or(i, |first: u32| first.min(i))),
+                Source::Node { node, .. } if seen.insert(node) => {
+                    let node = self.graph.nodes.get(node as usize);
+                    rest.extend(node.iter().flat_map(|node| &node.inputs));
+                }
+                Source::Weight(_) | Source::Node { .. } => {}
+            }
         }
+        self.graph.inputs.get(first? as usize)
     }
 
     fn type_of(&self, source: Source) -> &TensorType {
@@ -342,13 +451,6 @@ fn boundary(what: &'static str, info: &ValueInfo, reason: &str) -> ModelError {
     }
 }
 
-/// Names that a node or the graph's outputs read.
-fn names_read(graph: &GraphProto) -> HashSet<&str> {
-    let inputs = graph.node.iter().flat_map(|n| &n.input);
-    let outputs = graph.output.iter().map(|o| &o.name);
-    inputs.chain(outputs).map(String::as_str).collect()
-}
-
 fn input_type(info: &ValueInfo, options: &ImportOptions) -> Result<TensorType, ModelError> {
     let fail = |reason: String| ModelError::Boundary {
         what: "input",
@@ -366,10 +468,13 @@ fn input_type(info: &ValueInfo, options: &ImportOptions) -> Result<TensorType, M
             tensor::type_name(ty.elem_type)
         ))
     })?;
-    let shape = ty
-        .shape
-        .as_ref()
-        .ok_or_else(|| fail("its shape is not declared".into()))?;
+    let given = options.shapes.get(&info.name);
+    let shape = match (&ty.shape, given) {
+        (Some(shape), _) => shape,
+        (None, Some(given)) => return typed(info, dtype, given.clone()),
+        (None, None) => return Err(fail("its shape is not declared".into())),
+    };
+    let given = given.filter(|given| given.len() == shape.dim.len());
     let dims = shape
         .dim
         .iter()
@@ -379,18 +484,25 @@ fn input_type(info: &ValueInfo, options: &ImportOptions) -> Result<TensorType, M
             match (dim.dim_value, name.and_then(|n| options.dimensions.get(n))) {
                 (_, Some(&bound)) => Ok(bound),
                 (Some(value), None) if value > 0 => Ok(value as u64),
+                (_, None) if given.is_some() => Ok(given.map_or(0, |given| given[axis])),
                 (Some(0), None) if axis > 0 || shape.dim.len() == 1 => Ok(0),
                 // a batch of one: strangers' tasks are batched by the engine, not by the model
                 _ if axis == 0 => Ok(1),
                 _ => Err(fail(format!(
-                    "dimension {axis} ({}) has no value; bind it by name",
-                    name.unwrap_or("unnamed")
+                    "dimension {axis} ({}) has no value; bind it by name: MODEL@{}=128",
+                    name.unwrap_or("unnamed"),
+                    name.unwrap_or("NAME")
                 ))),
             }
         })
         .collect::<Result<Vec<_>, _>>()?;
+    typed(info, dtype, dims)
+}
+
+fn typed(info: &ValueInfo, dtype: DType, dims: Vec<u64>) -> Result<TensorType, ModelError> {
     let ty = TensorType::new(dtype, dims);
-    ty.elements().map_err(|e| fail(e.to_string()))?;
+    ty.elements()
+        .map_err(|e| boundary("input", info, &e.to_string()))?;
     Ok(ty)
 }
 

@@ -1,12 +1,10 @@
 //! ONNX operators that move elements, and constants that depend on shapes.
 
-use std::sync::Arc;
-
-use gavel_numerics::element::{Builder, Value as Word};
 use gavel_numerics::{Beyond, DType, Op, Tensor, ViewAxis};
 
 use super::Value;
 use super::lower::Lowering;
+use super::types;
 use crate::ModelError;
 
 /// What this module maps.
@@ -26,59 +24,32 @@ pub(super) const SUPPORTED: &[&str] = &[
     "Trilu",
 ];
 
-/// Values of a node of this kind; `None` where it is another kind.
+/// Values of a node of this kind.
 pub(super) fn lower(
     l: &mut Lowering<'_, '_>,
     op: &str,
     outputs: usize,
-) -> Result<Option<Vec<Value>>, ModelError> {
+) -> Result<Vec<Value>, ModelError> {
     let value = match op {
         "Slice" => slice(l)?,
         "Pad" => pad(l)?,
         "Expand" => expand(l)?,
         "Tile" => tile(l)?,
-        "Split" => return split(l, outputs).map(Some),
+        "Split" => return split(l, outputs),
         "Gather" => gather(l)?,
         "Shape" => shape(l)?,
         "Size" => size(l)?,
         "ConstantOfShape" => constant_of_shape(l)?,
         "DepthToSpace" | "SpaceToDepth" => depth_and_space(l, op == "DepthToSpace")?,
         "Trilu" => trilu(l)?,
-        "Range" => range(l)?,
-        _ => return Ok(None),
+        _ => range(l)?,
     };
-    Ok(Some(vec![value]))
-}
-
-/// A program on values.
-pub(super) fn mapped(
-    l: &mut Lowering<'_, '_>,
-    values: &[Value],
-    dtype: DType,
-    program: impl FnOnce(&mut Builder, &[Word]) -> Word,
-) -> Result<Value, ModelError> {
-    let mut p = Builder::new();
-    let inputs: Vec<Word> = (0..values.len()).map(|i| p.load(i as u8)).collect();
-    let element = program(&mut p, &inputs);
-    let code = p.finish(element).map_err(|e| l.fail(e.to_string()))?;
-    l.node(Op::Map { dtype, code }, values)
-}
-
-pub(super) fn axes_of(l: &Lowering<'_, '_>, value: &Value) -> Vec<ViewAxis> {
-    l.dims(value).iter().map(|&d| ViewAxis::whole(d)).collect()
-}
-
-pub(super) fn view(
-    l: &mut Lowering<'_, '_>,
-    value: &Value,
-    axes: Vec<ViewAxis>,
-) -> Result<Value, ModelError> {
-    l.node(Op::View { fill: 0, axes }, std::slice::from_ref(value))
+    Ok(vec![value])
 }
 
 fn slice(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let value = l.value(0)?;
-    let mut axes = axes_of(l, &value);
+    let mut axes = l.axes_of(&value);
     let rank = axes.len();
     let (starts, ends, which, steps) = if l.importer.opset < 10 {
         let ints = |name| l.attributes.ints(name).map(|v| v.map(<[i64]>::to_vec));
@@ -134,13 +105,13 @@ fn slice(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
             beyond: Beyond::Fill,
         };
     }
-    view(l, &value, axes)
+    l.view(&value, axes)
 }
 
 fn pad(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let value = l.value(0)?;
     let ty = l.ty(0)?;
-    let mut axes = axes_of(l, &value);
+    let mut axes = l.axes_of(&value);
     let rank = axes.len();
     let mode = l
         .attributes
@@ -164,7 +135,8 @@ fn pad(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         Some(Value::Constant(t)) if t.len() == 1 && t.dtype() == ty.dtype => {
             t.raw(0).unwrap_or_default()
         }
-        Some(_) => return Err(l.fail("the value must be a constant scalar of the input's type")),
+        Some(Value::Dynamic(source)) => return Err(l.unbound(source, "the value")),
+        Some(_) => return Err(l.fail("the value must be a scalar of the input's type")),
     };
     let which = which.unwrap_or_else(|| (0..rank as i64).collect());
     if pads.len() != 2 * which.len() {
@@ -233,13 +205,13 @@ fn expand(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
             };
         }
     }
-    view(l, &value, axes)
+    l.view(&value, axes)
 }
 
 fn tile(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let repeats = l.constant_ints(1, "repeats")?;
     let value = l.value(0)?;
-    let mut axes = axes_of(l, &value);
+    let mut axes = l.axes_of(&value);
     if repeats.len() != axes.len() {
         return Err(l.fail("repeats must have a number for each axis"));
     }
@@ -248,12 +220,12 @@ fn tile(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         axis.extent = axis.extent.saturating_mul(times);
         axis.beyond = Beyond::Wrap;
     }
-    view(l, &value, axes)
+    l.view(&value, axes)
 }
 
 fn split(l: &mut Lowering<'_, '_>, outputs: usize) -> Result<Vec<Value>, ModelError> {
     let value = l.value(0)?;
-    let whole = axes_of(l, &value);
+    let whole = l.axes_of(&value);
     let axis = l.axis(l.attributes.int("axis", 0)?, whole.len())? as usize;
     let len = whole[axis].extent;
     let count = l.attributes.optional_int("num_outputs")?;
@@ -281,7 +253,7 @@ fn split(l: &mut Lowering<'_, '_>, outputs: usize) -> Result<Vec<Value>, ModelEr
             ..ViewAxis::whole(0)
         };
         start += size;
-        parts.push(view(l, &value, axes)?);
+        parts.push(l.view(&value, axes)?);
     }
     Ok(parts)
 }
@@ -295,30 +267,10 @@ fn gather(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
 
 /// Integers of any type as i64.
 pub(super) fn as_i64(l: &mut Lowering<'_, '_>, value: &Value) -> Result<Value, ModelError> {
-    let bits = match l.dtype(value) {
-        DType::I64 => return Ok(value.clone()),
-        DType::I32 => 32,
-        DType::I8 => 8,
-        DType::U8 => 0,
-        found => return Err(l.fail(format!("integers were expected, found {found:?}"))),
-    };
-    mapped(
-        l,
-        std::slice::from_ref(value),
-        DType::I64,
-        |p, x| match bits {
-            0 => x[0],
-            bits => p.sign_extend(x[0], bits),
-        },
-    )
-}
-
-pub(super) fn constant(
-    l: &Lowering<'_, '_>,
-    tensor: Result<Tensor, gavel_numerics::NumericsError>,
-) -> Result<Value, ModelError> {
-    let tensor = tensor.map_err(|e| l.fail(e.to_string()))?;
-    Ok(Value::Constant(Arc::new(tensor)))
+    match l.dtype(value) {
+        dtype if types::is_integer(dtype) => l.cast(value, DType::I64),
+        found => Err(l.fail(format!("integers were expected, found {found:?}"))),
+    }
 }
 
 fn shape(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
@@ -331,12 +283,12 @@ fn shape(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let start = bound(l.attributes.int("start", 0)?);
     let end = bound(l.attributes.int("end", rank)?);
     let found = dims.get(start..end).unwrap_or_default().to_vec();
-    constant(l, Tensor::i64([found.len() as u64], found))
+    l.constant_of(Tensor::i64([found.len() as u64], found))
 }
 
 fn size(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let elements = l.ty(0)?.elements().map_err(|e| l.fail(e.to_string()))?;
-    constant(l, Tensor::i64([], vec![elements as i64]))
+    l.constant_of(Tensor::i64([], vec![elements as i64]))
 }
 
 fn constant_of_shape(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
@@ -359,8 +311,8 @@ fn constant_of_shape(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         });
     }
     let value = value.reshaped(vec![1; axes.len()]);
-    let value = constant(l, value)?;
-    view(l, &value, axes)
+    let value = l.constant_of(value)?;
+    l.view(&value, axes)
 }
 
 fn depth_and_space(l: &mut Lowering<'_, '_>, to_space: bool) -> Result<Value, ModelError> {
@@ -376,18 +328,26 @@ fn depth_and_space(l: &mut Lowering<'_, '_>, to_space: bool) -> Result<Value, Mo
     if !fits {
         return Err(l.fail(format!("blocks of {b} do not fit {:?}", [n, c, h, w])));
     }
-    let (split, perm, merged) = if !to_space {
+    let columns_first = match l.attributes.text("mode")?.as_deref().unwrap_or("DCR") {
+        "DCR" => false,
+        "CRD" => true,
+        other => return Err(l.fail(format!("mode {other:?} is not known"))),
+    };
+    let (split, perm, merged) = if to_space {
+        let c = c / (b * b);
+        let merged = vec![n, c, h * b, w * b];
+        match columns_first {
+            false => (vec![n, b, b, c, h, w], vec![0, 3, 4, 1, 5, 2], merged),
+            true => (vec![n, c, b, b, h, w], vec![0, 1, 4, 2, 5, 3], merged),
+        }
+    } else {
         let (h, w) = (h / b, w / b);
         let merged = vec![n, c * b * b, h, w];
-        (vec![n, c, h, b, w, b], vec![0, 3, 5, 1, 2, 4], merged)
-    } else {
-        let (c, mode) = (c / (b * b), l.attributes.text("mode")?);
-        let merged = vec![n, c, h * b, w * b];
-        match mode.as_deref().unwrap_or("DCR") {
-            "DCR" => (vec![n, b, b, c, h, w], vec![0, 3, 4, 1, 5, 2], merged),
-            "CRD" => (vec![n, c, b, b, h, w], vec![0, 1, 4, 2, 5, 3], merged),
-            other => return Err(l.fail(format!("mode {other:?} is not known"))),
-        }
+        let perm = match columns_first {
+            false => vec![0, 3, 5, 1, 2, 4],
+            true => vec![0, 1, 3, 5, 2, 4],
+        };
+        (vec![n, c, h, b, w, b], perm, merged)
     };
     let value = l.reshape_to(&value, split)?;
     let value = l.node(Op::Transpose { perm }, &[value])?;
@@ -420,8 +380,8 @@ fn trilu(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         .map(|(i, j)| kept(i, j).into())
         .collect();
     let ty = gavel_numerics::TensorType::new(DType::Bool, [rows, columns]);
-    let mask = constant(l, Tensor::from_raw(ty, &mask))?;
-    mapped(l, &[value, mask], dtype, |p, x| {
+    let mask = l.constant_of(Tensor::from_raw(ty, &mask))?;
+    l.map(&[value, mask], dtype, |p, x| {
         let zero = p.number(0);
         p.select(x[1], x[0], zero)
     })
@@ -431,16 +391,21 @@ fn trilu(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
 fn range(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let dtype = l.ty(0)?.dtype;
     let count = |n: f64| (n.is_finite() && (0.0..=16_777_216.0).contains(&n)).then_some(n as u64);
-    if dtype == DType::F32 {
+    if dtype == DType::F32 || types::is_narrow(dtype) {
         let mut numbers = [0.0f32; 3];
         for (i, number) in numbers.iter_mut().enumerate() {
-            *number = l.constant_float(i)?;
+            let found = l.constant_floats(i, "a bound")?;
+            *number = found
+                .first()
+                .copied()
+                .ok_or_else(|| l.fail("a bound is missing"))?;
         }
         let [start, limit, delta] = numbers;
         let n = ((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil();
         let n = count(n.max(0.0)).ok_or_else(|| l.fail("its length is out of range"))?;
         let values = (0..n).map(|i| start + i as f32 * delta).collect();
-        return constant(l, Tensor::f32([n], values));
+        let found = l.constant_of(Tensor::f32([n], values))?;
+        return l.cast(&found, dtype);
     }
     let mut numbers = [0i64; 3];
     for (i, number) in numbers.iter_mut().enumerate() {
@@ -464,9 +429,9 @@ fn range(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         .max(0.0);
     let n = count(n).ok_or_else(|| l.fail("its length is out of range"))?;
     let at = |i: u64| start.wrapping_add(delta.wrapping_mul(i as i64));
-    let found = constant(l, Tensor::i64([n], (0..n).map(at).collect()))?;
+    let found = l.constant_of(Tensor::i64([n], (0..n).map(at).collect()))?;
     match dtype {
         DType::I64 => Ok(found),
-        dtype => mapped(l, &[found], dtype, |_, x| x[0]),
+        dtype => l.map(&[found], dtype, |_, x| x[0]),
     }
 }

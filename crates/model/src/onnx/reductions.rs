@@ -1,12 +1,12 @@
 //! ONNX operators that reduce axes, and normalisations.
 
 use gavel_numerics::element::{Builder, Extra, Value as Word};
-use gavel_numerics::{DType, Op, Reduction, Tensor};
+use gavel_numerics::{DType, Op, Reduction};
 
 use super::Value;
 use super::functions as f;
 use super::lower::Lowering;
-use super::movement::{as_i64, axes_of, constant, mapped, view};
+use super::movement::as_i64;
 use crate::ModelError;
 
 /// What this module maps.
@@ -19,6 +19,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "LayerNormalization",
     "LogSoftmax",
     "LpNormalization",
+    "MeanVarianceNormalization",
     "RMSNormalization",
     "ReduceL1",
     "ReduceL2",
@@ -32,21 +33,21 @@ pub(super) const SUPPORTED: &[&str] = &[
     "ReduceSumSquare",
 ];
 
-/// Values of a node of this kind; `None` where it is another kind.
-pub(super) fn lower(l: &mut Lowering<'_, '_>, op: &str) -> Result<Option<Vec<Value>>, ModelError> {
+/// Values of a node of this kind.
+pub(super) fn lower(l: &mut Lowering<'_, '_>, op: &str) -> Result<Vec<Value>, ModelError> {
     let value = match op {
         "ArgMax" | "ArgMin" => arg_extreme(l, op == "ArgMin")?,
         "Hardmax" => hardmax(l)?,
         "LogSoftmax" => log_softmax(l)?,
-        "LayerNormalization" => return layer_norm(l).map(Some),
+        "LayerNormalization" => return layer_norm(l),
+        "MeanVarianceNormalization" => mean_variance(l)?,
         "RMSNormalization" => rms_norm(l)?,
         "GroupNormalization" => group_norm(l)?,
         "InstanceNormalization" => instance_norm(l)?,
         "LpNormalization" => lp_norm(l)?,
-        _ if op.starts_with("Reduce") && SUPPORTED.contains(&op) => reduce(l, op)?,
-        _ => return Ok(None),
+        _ => reduce(l, op)?,
     };
-    Ok(Some(vec![value]))
+    Ok(vec![value])
 }
 
 /// The axes of a reduction in order: attribute, or input 1.
@@ -74,7 +75,7 @@ fn reduced_axes(l: &Lowering<'_, '_>, rank: usize) -> Result<Vec<usize>, ModelEr
 }
 
 /// One element for all along `axes`, which keep extent 1.
-fn reduced(
+pub(super) fn reduced(
     l: &mut Lowering<'_, '_>,
     kind: Reduction,
     value: &Value,
@@ -132,14 +133,14 @@ fn reduce(l: &mut Lowering<'_, '_>, op: &str) -> Result<Value, ModelError> {
     }
     let value = match dtype {
         DType::F32 | DType::I64 => value,
-        DType::Bool => mapped(l, &[value], DType::I64, |_, x| x[0])?,
+        DType::Bool => l.map(&[value], DType::I64, |_, x| x[0])?,
         _ => as_i64(l, &value)?,
     };
     let one = std::slice::from_ref;
     let value = match op {
-        "ReduceL1" => mapped(l, one(&value), DType::F32, |p, x| f::abs(p, x[0]))?,
+        "ReduceL1" => l.map(one(&value), DType::F32, |p, x| f::abs(p, x[0]))?,
         "ReduceL2" | "ReduceSumSquare" => {
-            mapped(l, one(&value), DType::F32, |p, x| p.fmul(x[0], x[0]))?
+            l.map(one(&value), DType::F32, |p, x| p.fmul(x[0], x[0]))?
         }
         _ => value,
     };
@@ -149,13 +150,13 @@ fn reduce(l: &mut Lowering<'_, '_>, op: &str) -> Result<Value, ModelError> {
         "ReduceProd" => reduced(l, Reduction::Product, &value, &axes)?,
         "ReduceLogSumExp" => {
             let max = reduced(l, Reduction::Max, &value, &axes)?;
-            let powers = mapped(l, &[value, max.clone()], DType::F32, |p, x| {
+            let powers = l.map(&[value, max.clone()], DType::F32, |p, x| {
                 let shift = finite(p, x[1]);
                 let less = p.fsub(x[0], shift);
                 p.function(Extra::Exp, less)
             })?;
             let sum = reduced(l, Reduction::Sum, &powers, &axes)?;
-            mapped(l, &[sum, max], DType::F32, |p, x| {
+            l.map(&[sum, max], DType::F32, |p, x| {
                 let (log, shift) = (p.function(Extra::Log, x[0]), finite(p, x[1]));
                 p.fadd(log, shift)
             })?
@@ -165,18 +166,18 @@ fn reduce(l: &mut Lowering<'_, '_>, op: &str) -> Result<Value, ModelError> {
     let found = match op {
         "ReduceMean" => {
             let count = number_of(&dims, &axes);
-            mapped(l, &[found], DType::F32, |p, x| {
+            l.map(&[found], DType::F32, |p, x| {
                 let count = p.float(count);
                 p.fdiv(x[0], count)
             })?
         }
-        "ReduceL2" => mapped(l, &[found], DType::F32, |p, x| p.fsqrt(x[0]))?,
-        "ReduceLogSum" => mapped(l, &[found], DType::F32, |p, x| p.function(Extra::Log, x[0]))?,
+        "ReduceL2" => l.map(&[found], DType::F32, |p, x| p.fsqrt(x[0]))?,
+        "ReduceLogSum" => l.map(&[found], DType::F32, |p, x| p.function(Extra::Log, x[0]))?,
         _ => found,
     };
     let found = match dtype {
         DType::F32 | DType::I64 => found,
-        dtype => mapped(l, &[found], dtype, |_, x| x[0])?,
+        dtype => l.map(&[found], dtype, |_, x| x[0])?,
     };
     match keep {
         true => Ok(found),
@@ -196,13 +197,13 @@ fn arg_extreme(l: &mut Lowering<'_, '_>, least: bool) -> Result<Value, ModelErro
     let last = l.attributes.flag("select_last_index", false)?;
     let mut value = l.value(0)?;
     let keepdims = l.attributes.flag("keepdims", true)?;
-    let mut axes = axes_of(l, &value);
+    let mut axes = l.axes_of(&value);
     let axis = l.axis(l.attributes.int("axis", 0)?, axes.len())?;
     if l.dtype(&value) != DType::F32 {
         return Err(l.fail("it takes float"));
     }
     if least {
-        value = mapped(l, &[value], DType::F32, |p, x| f::negate(p, x[0]))?;
+        value = l.map(&[value], DType::F32, |p, x| f::negate(p, x[0]))?;
     }
     let op = Op::ArgMax { axis, keepdims };
     if !last {
@@ -211,9 +212,9 @@ fn arg_extreme(l: &mut Lowering<'_, '_>, least: bool) -> Result<Value, ModelErro
     let turned = &mut axes[axis as usize];
     let end = turned.extent.saturating_sub(1);
     (turned.start, turned.step) = (end as i64, -1);
-    let value = view(l, &value, axes)?;
+    let value = l.view(&value, axes)?;
     let found = l.node(op, &[value])?;
-    mapped(l, &[found], DType::I64, |p, x| {
+    l.map(&[found], DType::I64, |p, x| {
         let end = p.wide(end);
         p.sub(end, x[0])
     })
@@ -230,13 +231,19 @@ fn log_softmax(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     } else {
         (axis..dims.len()).collect()
     };
-    let max = reduced(l, Reduction::Max, &value, &axes)?;
-    let less = mapped(l, &[value, max], DType::F32, |p, x| p.fsub(x[0], x[1]))?;
-    let powers = mapped(l, std::slice::from_ref(&less), DType::F32, |p, x| {
-        p.function(Extra::Exp, x[0])
-    })?;
-    let sum = reduced(l, Reduction::Sum, &powers, &axes)?;
-    mapped(l, &[less, sum], DType::F32, |p, x| {
+    log_softmax_along(l, &value, &axes)
+}
+
+pub(super) fn log_softmax_along(
+    l: &mut Lowering<'_, '_>,
+    value: &Value,
+    axes: &[usize],
+) -> Result<Value, ModelError> {
+    let max = reduced(l, Reduction::Max, value, axes)?;
+    let less = l.floats(&[value, &max], |p, x| p.fsub(x[0], x[1]))?;
+    let powers = l.floats(&[&less], |p, x| p.function(Extra::Exp, x[0]))?;
+    let sum = reduced(l, Reduction::Sum, &powers, axes)?;
+    l.floats(&[&less, &sum], |p, x| {
         let log = p.function(Extra::Log, x[1]);
         p.fsub(x[0], log)
     })
@@ -255,21 +262,21 @@ struct Normal {
 fn mean(l: &mut Lowering<'_, '_>, value: &Value, axes: &[usize]) -> Result<Value, ModelError> {
     let count = number_of(&l.dims(value), axes);
     let sum = reduced(l, Reduction::Sum, value, axes)?;
-    mapped(l, &[sum], DType::F32, |p, x| {
+    l.map(&[sum], DType::F32, |p, x| {
         let count = p.float(count);
         p.fdiv(x[0], count)
     })
 }
 
 fn squares(l: &mut Lowering<'_, '_>, value: &Value) -> Result<Value, ModelError> {
-    mapped(l, std::slice::from_ref(value), DType::F32, |p, x| {
+    l.map(std::slice::from_ref(value), DType::F32, |p, x| {
         p.fmul(x[0], x[0])
     })
 }
 
 /// `1 / sqrt(x + epsilon)`
 fn inverse_root(l: &mut Lowering<'_, '_>, x: Value, epsilon: f32) -> Result<Value, ModelError> {
-    mapped(l, &[x], DType::F32, |p, x| {
+    l.map(&[x], DType::F32, |p, x| {
         let (epsilon, one) = (p.float(epsilon), p.float(1.0));
         let sum = p.fadd(x[0], epsilon);
         let root = p.fsqrt(sum);
@@ -278,7 +285,7 @@ fn inverse_root(l: &mut Lowering<'_, '_>, x: Value, epsilon: f32) -> Result<Valu
 }
 
 fn product(l: &mut Lowering<'_, '_>, a: Value, b: Value) -> Result<Value, ModelError> {
-    mapped(l, &[a, b], DType::F32, |p, x| p.fmul(x[0], x[1]))
+    l.map(&[a, b], DType::F32, |p, x| p.fmul(x[0], x[1]))
 }
 
 fn normalised(
@@ -288,7 +295,7 @@ fn normalised(
     epsilon: f32,
 ) -> Result<Normal, ModelError> {
     let centre = mean(l, value, axes)?;
-    let centred = mapped(l, &[value.clone(), centre.clone()], DType::F32, |p, x| {
+    let centred = l.map(&[value.clone(), centre.clone()], DType::F32, |p, x| {
         p.fsub(x[0], x[1])
     })?;
     let squares = squares(l, &centred)?;
@@ -309,7 +316,7 @@ fn scaled(
     bias: Option<Value>,
 ) -> Result<Value, ModelError> {
     match bias {
-        Some(bias) => mapped(l, &[normal, scale, bias], DType::F32, |p, x| {
+        Some(bias) => l.map(&[normal, scale, bias], DType::F32, |p, x| {
             p.fma(x[0], x[1], x[2])
         }),
         None => product(l, normal, scale),
@@ -376,35 +383,48 @@ fn group_norm(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     scaled(l, normal, scale, Some(bias))
 }
 
+/// `(x - mean) / (deviation + 1e-9)`
+fn mean_variance(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
+    let value = l.value(0)?;
+    let rank = l.dims(&value).len();
+    let axes = match l.attributes.ints("axes")? {
+        None => vec![0, 2, 3],
+        Some(axes) => axes.to_vec(),
+    };
+    let axes = axes.iter().map(|&axis| l.axis(axis, rank));
+    let axes: Vec<usize> = axes
+        .map(|axis| axis.map(|axis| axis as usize))
+        .collect::<Result<_, _>>()?;
+    let centre = mean(l, &value, &axes)?;
+    let centred = l.floats(&[&value, &centre], |p, x| p.fsub(x[0], x[1]))?;
+    let squares = squares(l, &centred)?;
+    let variance = mean(l, &squares, &axes)?;
+    l.floats(&[&centred, &variance], |p, x| {
+        let (root, epsilon) = (p.fsqrt(x[1]), p.float(1e-9));
+        let below = p.fadd(root, epsilon);
+        p.fdiv(x[0], below)
+    })
+}
+
 /// `x / norm`, and 0 where the norm is.
 fn lp_norm(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let value = l.value(0)?;
     let axis = l.axis(l.attributes.int("axis", -1)?, l.dims(&value).len())? as usize;
     let p = l.attributes.int("p", 2)?;
     let parts = match p {
-        1 => mapped(l, std::slice::from_ref(&value), DType::F32, |p, x| {
+        1 => l.map(std::slice::from_ref(&value), DType::F32, |p, x| {
             f::abs(p, x[0])
         })?,
         2 => squares(l, &value)?,
         other => return Err(l.fail(format!("p must be 1 or 2, found {other}"))),
     };
     let sum = reduced(l, Reduction::Sum, &parts, &[axis])?;
-    mapped(l, &[value, sum], DType::F32, |b, x| {
+    l.map(&[value, sum], DType::F32, |b, x| {
         let norm = if p == 2 { b.fsqrt(x[1]) } else { x[1] };
         let (found, zero) = (b.fdiv(x[0], norm), b.float(0.0));
         let none = b.equal(norm, zero);
         b.select(none, zero, found)
     })
-}
-
-/// Positions along an axis as a constant that broadcasts.
-fn positions(l: &Lowering<'_, '_>, dims: &[u64], axis: usize) -> Result<Value, ModelError> {
-    if dims[axis] > 1 << 24 {
-        return Err(l.fail(format!("an axis of {} is too large", dims[axis])));
-    }
-    let mut own = vec![1; dims.len()];
-    own[axis] = dims[axis];
-    constant(l, Tensor::i64(own, (0..dims[axis] as i64).collect()))
 }
 
 /// 1 where the first largest is.
@@ -422,8 +442,8 @@ fn hardmax(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         keepdims: true,
     };
     let found = l.node(op, &[value])?;
-    let place = positions(l, &dims, axis as usize)?;
-    mapped(l, &[place, found], DType::F32, |p, x| {
+    let place = l.positions(&dims, axis as usize)?;
+    l.map(&[place, found], DType::F32, |p, x| {
         let (one, zero) = (p.float(1.0), p.float(0.0));
         let here = p.equal(x[0], x[1]);
         p.select(here, one, zero)

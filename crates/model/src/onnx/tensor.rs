@@ -11,9 +11,16 @@ pub(super) fn dtype(elem_type: i32) -> Option<DType> {
         1 => Some(DType::F32),
         2 => Some(DType::U8),
         3 => Some(DType::I8),
+        4 => Some(DType::U16),
+        5 => Some(DType::I16),
         6 => Some(DType::I32),
         7 => Some(DType::I64),
         9 => Some(DType::Bool),
+        10 => Some(DType::F16),
+        11 => Some(DType::F64),
+        12 => Some(DType::U32),
+        13 => Some(DType::U64),
+        16 => Some(DType::BF16),
         _ => None,
     }
 }
@@ -38,6 +45,13 @@ pub(super) fn type_name(elem_type: i32) -> &'static str {
         14 => "complex64",
         15 => "complex128",
         16 => "bfloat16",
+        17 => "float8e4m3fn",
+        18 => "float8e4m3fnuz",
+        19 => "float8e5m2",
+        20 => "float8e5m2fnuz",
+        21 => "uint4",
+        22 => "int4",
+        23 => "float4e2m1",
         _ => "a type of a newer standard",
     }
 }
@@ -55,7 +69,7 @@ pub(super) fn tensor(proto: &TensorProto) -> Result<Tensor, ModelError> {
     }
     let dtype = dtype(proto.data_type).ok_or_else(|| {
         fail(format!(
-            "element type {} is not supported (float, int64, int32, uint8, int8, bool are)",
+            "element type {} is not supported (floats of 16, 32 and 64 bits, integers of 8 to 64 and bool are)",
             type_name(proto.data_type)
         ))
     })?;
@@ -81,7 +95,9 @@ pub(super) fn tensor(proto: &TensorProto) -> Result<Tensor, ModelError> {
     }
     let found = match dtype {
         DType::F32 => proto.float_data.len(),
+        DType::F64 => proto.double_data.len(),
         DType::I64 => proto.int64_data.len(),
+        DType::U32 | DType::U64 => proto.uint64_data.len(),
         _ => proto.int32_data.len(),
     };
     if found != elements {
@@ -90,17 +106,27 @@ pub(super) fn tensor(proto: &TensorProto) -> Result<Tensor, ModelError> {
         )));
     }
     let raw: Vec<u64> = match dtype {
-        DType::F32 => proto
-            .float_data
-            .iter()
-            .map(|x| x.to_bits().into())
-            .collect(),
-        DType::I64 => proto.int64_data.iter().map(|&x| x as u64).collect(),
+        DType::F32 => {
+            let values = proto.float_data.iter();
+            values.map(|x| x.to_bits().into()).collect()
+        }
+        DType::F64 => proto.double_data.iter().map(|x| x.to_bits()).collect(),
+        DType::I64 => proto.int64_data.iter().map(|x| x.cast_unsigned()).collect(),
+        DType::U64 => proto.uint64_data.clone(),
+        DType::U32 => {
+            if let Some(value) = proto.uint64_data.iter().find(|&&v| v > u32::MAX.into()) {
+                return Err(fail(format!("{value} is no {dtype:?}")));
+            }
+            proto.uint64_data.clone()
+        }
         _ => {
             let range = match dtype {
                 DType::U8 => 0..=255,
                 DType::I8 => -128..=127,
                 DType::Bool => 0..=1,
+                DType::I16 => i16::MIN.into()..=i16::MAX.into(),
+                // of narrow floats the bits
+                DType::U16 | DType::F16 | DType::BF16 => 0..=u16::MAX.into(),
                 _ => i32::MIN..=i32::MAX,
             };
             if let Some(value) = proto.int32_data.iter().find(|v| !range.contains(v)) {

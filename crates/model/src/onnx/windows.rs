@@ -1,212 +1,371 @@
-//! Convolutions and pooling over one or two spatial axes. One axis is two of which the first has extent 1.
+//! Convolutions over one to three spatial axes. One axis is two of which the first has extent 1; of three, the taps of the first
+//! become channels.
 
-use gavel_numerics::{Op, Window2d};
+use gavel_numerics::{Beyond, Op, ViewAxis, Window2d};
 
 use super::Value;
+use super::build::product;
 use super::lower::Lowering;
 use crate::ModelError;
 
-/// An input with two spatial axes, and whether it had one.
-struct Spatial {
-    value: Value,
-    flat: bool,
-    /// Extents of the two axes.
-    extents: [u64; 2],
+/// What this module maps.
+pub(super) const SUPPORTED: &[&str] = &["Conv", "ConvTranspose"];
+
+/// Values of a node of this kind.
+pub(super) fn lower(l: &mut Lowering<'_, '_>, op: &str) -> Result<Vec<Value>, ModelError> {
+    Ok(vec![match op {
+        "Conv" => conv(l)?,
+        _ => conv_transpose(l)?,
+    }])
 }
 
-impl Spatial {
-    fn of(l: &mut Lowering<'_, '_>) -> Result<Spatial, ModelError> {
-        let value = l.value(0)?;
-        match l.dims(&value)[..] {
-            [_, _, h, w] => Ok(Spatial {
-                value,
-                flat: false,
-                extents: [h, w],
-            }),
-            [n, c, w] => Ok(Spatial {
-                value: l.reshape_to(&value, vec![n, c, 1, w])?,
-                flat: true,
-                extents: [1, w],
-            }),
-            ref dims => Err(l.fail(format!(
-                "one or two spatial axes are supported (rank 3 or 4), found rank {}",
-                dims.len()
-            ))),
+/// How windows lie on an axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Along {
+    pub(super) extent: u64,
+    pub(super) kernel: u64,
+    pub(super) stride: u64,
+    pub(super) dilation: u64,
+    /// Padding before and behind.
+    pub(super) pads: [u64; 2],
+    /// Places behind the padding that a last window may reach into.
+    pub(super) beyond: u64,
+}
+
+impl Along {
+    /// Elements from the first tap to the last.
+    pub(super) fn reach(&self) -> u64 {
+        (self.kernel - 1) * self.dilation + 1
+    }
+
+    /// Windows.
+    pub(super) fn count(&self) -> u64 {
+        let padded = self.extent + self.pads[0] + self.pads[1] + self.beyond;
+        match padded.checked_sub(self.reach()) {
+            Some(room) => room / self.stride + 1,
+            None => 0,
         }
     }
 
-    /// A number for each spatial axis: of one axis, beside `first` for the axis that it has not.
-    fn pair(
-        &self,
-        l: &Lowering<'_, '_>,
-        name: &str,
-        ints: &[i64],
-        first: u32,
-    ) -> Result<[u32; 2], ModelError> {
-        match (l.small(name, ints)?[..].as_ref(), self.flat) {
-            ([a, b], false) => Ok([*a, *b]),
-            ([b], true) => Ok([first, *b]),
-            _ => Err(l.fail(format!(
-                "{name} must have a value for each spatial axis, found {ints:?}"
-            ))),
-        }
-    }
-
-    /// The attribute `name`, 1 where it is absent.
-    fn steps(&self, l: &Lowering<'_, '_>, name: &'static str) -> Result<[u32; 2], ModelError> {
-        match l.attributes.ints(name)? {
-            Some(ints) => self.pair(l, name, ints, 1),
-            None => Ok([1, 1]),
-        }
-    }
-
-    /// The window, `auto_pad` resolved.
-    fn window(&self, l: &Lowering<'_, '_>, kernel: [u32; 2]) -> Result<Window2d, ModelError> {
-        let (strides, dilations) = (self.steps(l, "strides")?, self.steps(l, "dilations")?);
-        if strides.contains(&0) || dilations.contains(&0) || kernel.contains(&0) {
-            return Err(l.fail("kernel, strides and dilations must be positive"));
-        }
-        let explicit = l.attributes.ints("pads")?;
-        let auto = l.attributes.text("auto_pad")?;
-        let auto = auto.unwrap_or_else(|| "NOTSET".into());
-        let mut window = Window2d {
-            kernel,
-            strides,
-            dilations,
-            pads: [0; 4],
+    /// Makes room for a last window that begins inside of the input, or before it.
+    pub(super) fn round_up(&mut self) {
+        let padded = self.extent + self.pads[0] + self.pads[1];
+        let Some(room) = padded.checked_sub(self.reach()) else {
+            return;
         };
-        match (auto.as_str(), explicit) {
-            ("NOTSET", None) | ("VALID", _) => {}
-            ("NOTSET", Some(ints)) if ints.len().is_multiple_of(2) => {
-                let (before, behind) = ints.split_at(ints.len() / 2);
-                let (before, behind) = (
-                    self.pair(l, "pads", before, 0)?,
-                    self.pair(l, "pads", behind, 0)?,
-                );
-                window.pads = [before[0], before[1], behind[0], behind[1]];
-            }
-            ("NOTSET", Some(ints)) => {
-                return Err(l.fail(format!("pads must be pairs, found {ints:?}")));
-            }
-            ("SAME_UPPER" | "SAME_LOWER", _) => {
-                for (axis, &extent) in self.extents.iter().enumerate() {
-                    let stride = u64::from(strides[axis]);
-                    let count = extent.div_ceil(stride).max(1);
-                    let total =
-                        ((count - 1) * stride + reach(&window, axis)).saturating_sub(extent);
-                    let total = u32::try_from(total);
-                    let total = total.map_err(|_| l.fail("its padding is too large"))?;
-                    let less = total / 2;
-                    let (before, behind) = if auto == "SAME_UPPER" {
-                        (less, total - less)
-                    } else {
-                        (total - less, less)
-                    };
-                    window.pads[axis] = before;
-                    window.pads[axis + 2] = behind;
-                }
-            }
-            (other, _) => return Err(l.fail(format!("auto_pad {other:?} is not known"))),
+        let last = room.div_ceil(self.stride) * self.stride;
+        if last < self.extent + self.pads[0] {
+            self.beyond = last - room;
         }
-        Ok(window)
     }
 
-    /// The operator on the input and others, with as many spatial axes as the input had.
-    fn apply(
-        &self,
-        l: &mut Lowering<'_, '_>,
-        op: Op,
-        others: Vec<Value>,
-    ) -> Result<Value, ModelError> {
-        let values = [vec![self.value.clone()], others].concat();
-        let found = l.node(op, &values)?;
-        match (self.flat, &l.dims(&found)[..]) {
-            (true, &[n, c, _, w]) => l.reshape_to(&found, vec![n, c, w]),
-            _ => Ok(found),
+    /// The elements under tap `tap` of each window.
+    pub(super) fn tap(&self, tap: u64) -> ViewAxis {
+        let at = (tap * self.dilation) as i64 - self.pads[0] as i64;
+        ViewAxis {
+            extent: self.count(),
+            start: at,
+            step: self.stride as i64,
+            beyond: Beyond::Fill,
         }
     }
 }
 
-/// Elements from the first tap of a window to the last.
-fn reach(window: &Window2d, axis: usize) -> u64 {
-    u64::from(window.kernel[axis] - 1) * u64::from(window.dilations[axis]) + 1
-}
-
-pub(super) fn conv(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
-    l.some_inputs(2..=3)?;
-    let spatial = Spatial::of(l)?;
-    let weight = l.value(1)?;
-    let (ty, dims) = (l.ty(1)?, l.dims(&weight));
-    let weight = match (&dims[..], spatial.flat) {
-        (&[m, c, k], true) => l.reshape_to(&weight, vec![m, c, 1, k])?,
-        _ => weight,
+/// The spatial axes of input 0 and the attributes of its windows, `auto_pad` resolved.
+pub(super) fn windows(
+    l: &mut Lowering<'_, '_>,
+    kernel: &[u64],
+) -> Result<(Value, Vec<Along>), ModelError> {
+    let value = l.value(0)?;
+    let dims = l.dims(&value);
+    let spatial = dims.len().saturating_sub(2);
+    if !(1..=3).contains(&spatial) || kernel.len() != spatial {
+        return Err(l.fail(format!(
+            "one to three spatial axes are supported, each with a kernel extent; found {dims:?} and {kernel:?}"
+        )));
+    }
+    let strides = positive(l, "strides", spatial)?;
+    let dilations = positive(l, "dilations", spatial)?;
+    let auto = l.attributes.text("auto_pad")?;
+    let auto = auto.unwrap_or_else(|| "NOTSET".into());
+    let pads = match l.attributes.ints("pads")? {
+        Some(pads) if auto == "NOTSET" => bounded(l, "pads", pads, 2 * spatial, 0)?,
+        _ => vec![0; 2 * spatial],
     };
-    let [_, _, kh, kw] = <[u64; 4]>::try_from(l.dims(&weight))
-        .map_err(|_| l.fail(format!("W must have the input's axes, found {ty}")))?;
-    let extent = |v: u64| u32::try_from(v).map_err(|_| l.fail(format!("W {ty} is too large")));
-    let kernel = [extent(kh)?, extent(kw)?];
+    let mut axes = Vec::with_capacity(spatial);
+    for i in 0..spatial {
+        let mut along = Along {
+            extent: dims[i + 2],
+            kernel: kernel[i],
+            stride: strides[i],
+            dilation: dilations[i],
+            pads: [pads[i], pads[i + spatial]],
+            beyond: 0,
+        };
+        if kernel[i] == 0 || kernel[i] > 1 << 16 {
+            return Err(l.fail(format!("a kernel of {kernel:?}")));
+        }
+        match auto.as_str() {
+            "NOTSET" | "VALID" => {}
+            "SAME_UPPER" | "SAME_LOWER" => {
+                let count = along.extent.div_ceil(along.stride).max(1);
+                let whole = (count - 1) * along.stride + along.reach();
+                let total = whole.saturating_sub(along.extent);
+                let (less, more) = (total / 2, total - total / 2);
+                along.pads = match auto.as_str() {
+                    "SAME_UPPER" => [less, more],
+                    _ => [more, less],
+                };
+            }
+            other => return Err(l.fail(format!("auto_pad {other:?} is not known"))),
+        }
+        axes.push(along);
+    }
+    Ok((value, axes))
+}
+
+/// An attribute of positive numbers, one for each spatial axis; 1 where it is absent.
+fn positive(
+    l: &Lowering<'_, '_>,
+    name: &'static str,
+    count: usize,
+) -> Result<Vec<u64>, ModelError> {
+    match l.attributes.ints(name)? {
+        Some(ints) => bounded(l, name, ints, count, 1),
+        None => Ok(vec![1; count]),
+    }
+}
+
+/// Numbers from `least` to what windows may have.
+pub(super) fn bounded(
+    l: &Lowering<'_, '_>,
+    name: &str,
+    ints: &[i64],
+    count: usize,
+    least: i64,
+) -> Result<Vec<u64>, ModelError> {
+    if ints.len() == count && ints.iter().all(|n| (least..=1 << 16).contains(n)) {
+        return Ok(ints.iter().map(|n| n.cast_unsigned()).collect());
+    }
+    Err(l.fail(format!(
+        "{name} must be {count} numbers from {least} to 65536, found {ints:?}"
+    )))
+}
+
+/// Extents of the kernel that a weight `[M, C, ..]` has.
+fn kernel_of(l: &Lowering<'_, '_>, weight: &Value) -> Result<Vec<u64>, ModelError> {
+    let dims = l.dims(weight);
+    let kernel = dims.get(2..).unwrap_or_default().to_vec();
     if let Some(declared) = l.attributes.ints("kernel_shape")?
-        && spatial.pair(l, "kernel_shape", declared, 1)? != kernel
+        && !declared
+            .iter()
+            .copied()
+            .eq(kernel.iter().map(|&k| k.cast_signed()))
     {
-        return Err(l.fail(format!("kernel_shape {declared:?} is not W's {kh}x{kw}")));
+        return Err(l.fail(format!("kernel_shape {declared:?} is not W's {kernel:?}")));
     }
-    let groups = u32::try_from(l.attributes.int("group", 1)?);
-    let groups = groups.map_err(|_| l.fail("group must be positive"))?;
-    let window = spatial.window(l, kernel)?;
-    let op = Op::Conv2d { window, groups };
-    if !spatial.flat {
-        return l.apply_to(3, op, l.label.to_owned());
-    }
-    let others = std::iter::once(weight).chain(l.optional(2)).collect();
-    spatial.apply(l, op, others)
+    Ok(kernel)
 }
 
-pub(super) fn pool(l: &mut Lowering<'_, '_>, max: bool) -> Result<Value, ModelError> {
-    l.some_inputs(1..=1)?;
-    let spatial = Spatial::of(l)?;
-    let kernel = l.attributes.ints("kernel_shape")?;
-    let kernel = kernel.ok_or_else(|| l.fail("kernel_shape is missing"))?;
-    let kernel = spatial.pair(l, "kernel_shape", kernel, 1)?;
-    let mut window = spatial.window(l, kernel)?;
-    let ceil = l.attributes.flag("ceil_mode", false)?;
-    let include_pad = !max && l.attributes.flag("count_include_pad", false)?;
-    if ceil {
-        for axis in 0..2 {
-            let more = beyond(&window, axis, spatial.extents[axis]);
-            if more > 0 && include_pad {
-                return Err(
-                    l.fail("ceil_mode that adds a window that counts padding is not supported")
-                );
-            }
-            let padding = u64::from(window.pads[axis + 2]) + more;
-            let padding = u32::try_from(padding);
-            window.pads[axis + 2] = padding.map_err(|_| l.fail("its padding is too large"))?;
-        }
-    }
-    if !max {
-        let op = Op::AveragePool2d {
-            window,
-            count_include_pad: include_pad,
-        };
-        return spatial.apply(l, op, Vec::new());
-    }
-    if l.attributes.int("storage_order", 0)? != 0 {
-        return Err(l.fail("storage_order 1 is not supported"));
-    }
-    spatial.apply(l, Op::MaxPool2d { window }, Vec::new())
+pub(super) fn groups(l: &Lowering<'_, '_>) -> Result<u32, ModelError> {
+    u32::try_from(l.attributes.int("group", 1)?)
+        .ok()
+        .filter(|&groups| groups > 0)
+        .ok_or_else(|| l.fail("group must be positive"))
 }
 
-/// Padding behind the end that makes room for a last window that begins inside of the input, or before it.
-fn beyond(window: &Window2d, axis: usize, extent: u64) -> u64 {
-    let (before, behind) = (window.pads[axis], window.pads[axis + 2]);
-    let padded = extent + u64::from(before) + u64::from(behind);
-    let (reach, stride) = (reach(window, axis), u64::from(window.strides[axis]));
-    let Some(room) = padded.checked_sub(reach) else {
-        return 0;
+fn conv(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
+    l.some_inputs(2..=3)?;
+    let weight = l.value(1)?;
+    let kernel = kernel_of(l, &weight)?;
+    let (value, axes) = windows(l, &kernel)?;
+    let groups = groups(l)?;
+    let bias = l.optional(2);
+    convolved(l, &value, &weight, bias.as_ref(), &axes, groups)
+}
+
+/// The window of two axes.
+pub(super) fn window_of(l: &Lowering<'_, '_>, axes: &[Along]) -> Result<Window2d, ModelError> {
+    let [a, b] = axes else {
+        return Err(l.fail("two spatial axes were expected"));
     };
-    let last = room.div_ceil(stride) * stride;
-    match last < extent + u64::from(before) {
-        true => last - room,
-        false => 0,
+    let small = |n: u64| u32::try_from(n).map_err(|_| l.fail("its padding is too large"));
+    Ok(Window2d {
+        kernel: [small(a.kernel)?, small(b.kernel)?],
+        strides: [small(a.stride)?, small(b.stride)?],
+        dilations: [small(a.dilation)?, small(b.dilation)?],
+        pads: [
+            small(a.pads[0])?,
+            small(b.pads[0])?,
+            small(a.pads[1] + a.beyond)?,
+            small(b.pads[1] + b.beyond)?,
+        ],
+    })
+}
+
+/// An axis that is not there.
+pub(super) const NONE: Along = Along {
+    extent: 1,
+    kernel: 1,
+    stride: 1,
+    dilation: 1,
+    pads: [0, 0],
+    beyond: 0,
+};
+
+/// `X [N, C, ..]` and `W [M, C / groups, ..]`.
+pub(super) fn convolved(
+    l: &mut Lowering<'_, '_>,
+    x: &Value,
+    weight: &Value,
+    bias: Option<&Value>,
+    axes: &[Along],
+    groups: u32,
+) -> Result<Value, ModelError> {
+    let (dims, own) = (l.dims(x), l.dims(weight));
+    if own.len() != dims.len() {
+        return Err(l.fail(format!("W must have the axes of the input, found {own:?}")));
     }
+    let flat = |dims: &[u64]| vec![dims[0], dims[1], 1, dims[2]];
+    match axes {
+        [along] => {
+            let (x, weight) = (
+                l.reshape_to(x, flat(&dims))?,
+                l.reshape_to(weight, flat(&own))?,
+            );
+            let found = convolved(l, &x, &weight, bias, &[NONE, *along], groups)?;
+            let [n, m, _, w] = <[u64; 4]>::try_from(l.dims(&found)).unwrap_or_default();
+            l.reshape_to(&found, vec![n, m, w])
+        }
+        [_, _] => {
+            let window = window_of(l, axes)?;
+            let mut values = vec![x.clone(), weight.clone()];
+            values.extend(bias.cloned());
+            l.node(Op::Conv2d { window, groups }, &values)
+        }
+        [depth, rest @ ..] => {
+            let mut taps = Vec::new();
+            for tap in 0..depth.kernel {
+                let mut view = l.axes_of(x);
+                view[2] = depth.tap(tap);
+                taps.push(l.view(x, view)?);
+            }
+            let (n, c, count) = (dims[0], dims[1], depth.count());
+            let stacked = l.stack(&taps, 2)?;
+            let moved = l.permuted(&stacked, &[0, 3, 1, 2, 4, 5])?;
+            let channels = c.saturating_mul(depth.kernel);
+            let planes = l.reshape_to(
+                &moved,
+                vec![n.saturating_mul(count), channels, dims[3], dims[4]],
+            )?;
+            let weight = l.reshape_to(
+                weight,
+                vec![own[0], own[1].saturating_mul(own[2]), own[3], own[4]],
+            )?;
+            let found = convolved(l, &planes, &weight, bias, rest, groups)?;
+            let [_, m, h, w] = <[u64; 4]>::try_from(l.dims(&found)).unwrap_or_default();
+            let found = l.reshape_to(&found, vec![n, count, m, h, w])?;
+            l.permuted(&found, &[0, 2, 1, 3, 4])
+        }
+        [] => Err(l.fail("it has no spatial axis")),
+    }
+}
+
+/// The convolution whose gradient it is named after: the input with zeros between its elements, under the kernel turned around.
+fn conv_transpose(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
+    l.some_inputs(2..=3)?;
+    let weight = l.value(1)?;
+    let kernel = kernel_of(l, &weight)?;
+    let auto = l.attributes.text("auto_pad")?;
+    let shape = l.attributes.ints("output_shape")?;
+    let more = l.attributes.ints("output_padding")?;
+    let spatial = kernel.len();
+    let more = match more {
+        Some(more) => bounded(l, "output_padding", more, spatial, 0)?,
+        None => vec![0; spatial],
+    };
+    let (x, mut axes) = windows(l, &kernel)?;
+    let groups = groups(l)?;
+    let upper = auto.as_deref() == Some("SAME_UPPER");
+    let same = upper || auto.as_deref() == Some("SAME_LOWER");
+    let mut margins = Vec::with_capacity(spatial);
+    for (i, along) in axes.iter_mut().enumerate() {
+        let whole = (along.extent.max(1) - 1) * along.stride + along.reach() + more[i];
+        let wanted = match shape {
+            Some(shape) => {
+                let shape = bounded(l, "output_shape", shape, spatial, 0)?;
+                Some(shape[i])
+            }
+            None => same.then_some(along.extent * along.stride),
+        };
+        if let Some(wanted) = wanted {
+            let total = whole.saturating_sub(wanted);
+            let (less, rest) = (total / 2, total - total / 2);
+            along.pads = if upper { [less, rest] } else { [rest, less] };
+        }
+        // what is cut off the ends of the whole
+        let border = along.reach() as i64 - 1;
+        let before = border - along.pads[0] as i64;
+        let size = (along.extent.max(1) - 1) as i64 * along.stride as i64 + 1;
+        let out = match wanted {
+            Some(wanted) => wanted as i64,
+            None => whole as i64 - along.pads[0] as i64 - along.pads[1] as i64,
+        };
+        let extent = out + border;
+        if out < 0 || size > 1 << 32 {
+            return Err(l.fail("its padding is larger than its output"));
+        }
+        margins.push((before, extent as u64));
+    }
+    let dims = l.dims(&x);
+    // zeros behind each element, then the margins
+    let mut spread = dims[..2].to_vec();
+    let mut view = vec![ViewAxis::whole(dims[0]), ViewAxis::whole(dims[1])];
+    let mut joined = dims[..2].to_vec();
+    for along in &axes {
+        spread.extend([along.extent, 1]);
+        view.extend([ViewAxis::whole(along.extent), ViewAxis::whole(along.stride)]);
+        joined.push(along.extent.saturating_mul(along.stride));
+    }
+    let value = l.reshape_to(&x, spread)?;
+    let value = l.view(&value, view)?;
+    let value = l.reshape_to(&value, joined)?;
+    let mut view = l.axes_of(&value);
+    for (i, &(before, extent)) in margins.iter().enumerate() {
+        view[i + 2].start = -before;
+        view[i + 2].extent = extent;
+    }
+    let value = l.view(&value, view)?;
+    let turned = turned_weight(l, &weight, groups)?;
+    for (along, &(_, extent)) in axes.iter_mut().zip(&margins) {
+        (along.extent, along.stride, along.pads) = (extent, 1, [0, 0]);
+    }
+    let bias = l.optional(2);
+    convolved(l, &value, &turned, bias.as_ref(), &axes, groups)
+}
+
+/// `W [C, M / groups, ..]` backwards as `[M, C / groups, ..]`.
+fn turned_weight(
+    l: &mut Lowering<'_, '_>,
+    weight: &Value,
+    groups: u32,
+) -> Result<Value, ModelError> {
+    let dims = l.dims(weight);
+    let groups = u64::from(groups);
+    let [c, per_group, kernel @ ..] = dims.as_slice() else {
+        return Err(l.fail("W must have channels"));
+    };
+    if !c.is_multiple_of(groups) {
+        return Err(l.fail(format!("{groups} groups of {c} channels")));
+    }
+    let mut view = l.axes_of(weight);
+    for axis in &mut view[2..] {
+        (axis.start, axis.step) = (axis.extent as i64 - 1, -1);
+    }
+    let turned = l.view(weight, view)?;
+    let taps = product(kernel);
+    let split = l.reshape_to(&turned, vec![groups, c / groups, *per_group, taps])?;
+    let moved = l.permuted(&split, &[0, 2, 1, 3])?;
+    let own = [&[groups.saturating_mul(*per_group), c / groups], kernel].concat();
+    l.reshape_to(&moved, own)
 }

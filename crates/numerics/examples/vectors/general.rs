@@ -1,8 +1,8 @@
-//! Vectors of Map, View, Reduce and Gather. What is expected is written out, or computed from the rules.
+//! Vectors of the operators that many of ONNX become: Map, View, Reduce, Gather, Scatter, TopK, Accumulate. What is expected is written out, or computed from the rules.
 
 use gavel_numerics::element::{Builder, Extra, Value as Word};
 use gavel_numerics::scalar::exp;
-use gavel_numerics::{Beyond, DType, NumericsError, Op, Reduction, ViewAxis};
+use gavel_numerics::{Beyond, Combine, DType, NumericsError, Op, Reduction, ViewAxis};
 use serde_json::Value;
 
 use super::case::{bits, floats, integers, operator, refused, row, tensor, values};
@@ -13,7 +13,16 @@ const NAN: f32 = f32::NAN;
 
 /// All of them.
 pub(crate) fn cases() -> Result<Vec<Value>, NumericsError> {
-    Ok([map()?, view(), reduce(), gather()].concat())
+    Ok([
+        map()?,
+        view(),
+        reduce(),
+        gather(),
+        scatter(),
+        top_k(),
+        accumulate(),
+    ]
+    .concat())
 }
 
 fn program(dtype: DType, write: impl FnOnce(&mut Builder) -> Word) -> Result<Op, NumericsError> {
@@ -309,6 +318,161 @@ fn gather() -> Vec<Value> {
             "an axis beyond",
             &Op::Gather { axis: 2 },
             &[data, integers(&[1], &[0])],
+        ),
+    ]
+}
+
+fn scatter() -> Vec<Value> {
+    let of = |combine, integers| Op::Scatter { combine, integers };
+    let data = floats(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let at = integers(&[3], &[2, 0, -1]);
+    let updates = floats(&[3, 2], &[10.0, NAN, -0.0, 7.0, 0.5, 6.5]);
+    let case = |name: &str, combine, found: &[f32]| {
+        let inputs = [data.clone(), at.clone(), updates.clone()];
+        operator(name, &of(combine, false), &inputs, floats(&[3, 2], found))
+    };
+    vec![
+        case(
+            "the last update of a row",
+            Combine::Replace,
+            &[-0.0, 7.0, 3.0, 4.0, 0.5, 6.5],
+        ),
+        case(
+            "updates added in turn",
+            Combine::Add,
+            &[1.0, 9.0, 3.0, 4.0, 15.5, NAN],
+        ),
+        case(
+            "multiplied",
+            Combine::Mul,
+            &[-0.0, 14.0, 3.0, 4.0, 25.0, NAN],
+        ),
+        case("the larger", Combine::Max, &[1.0, 7.0, 3.0, 4.0, 10.0, NAN]),
+        case("the lesser", Combine::Min, &[-0.0, 2.0, 3.0, 4.0, 0.5, NAN]),
+        operator(
+            "integers wrap; no row has the index",
+            &of(Combine::Add, true),
+            &[
+                integers(&[2], &[i64::MAX, 1]),
+                integers(&[4], &[0, 2, -3, i64::MIN]),
+                integers(&[4], &[1, 5, 5, 5]),
+            ],
+            integers(&[2], &[i64::MIN, 1]),
+        ),
+        operator(
+            "bytes",
+            &of(Combine::Replace, false),
+            &[
+                tensor(DType::U8, &[3], &[1, 2, 3]),
+                integers(&[1], &[1]),
+                tensor(DType::U8, &[1], &[9]),
+            ],
+            tensor(DType::U8, &[3], &[1, 9, 3]),
+        ),
+        refused(
+            "bytes added",
+            &of(Combine::Add, false),
+            &[
+                tensor(DType::U8, &[3], &[1, 2, 3]),
+                integers(&[1], &[1]),
+                tensor(DType::U8, &[1], &[9]),
+            ],
+        ),
+        refused(
+            "an update without an index",
+            &of(Combine::Add, false),
+            &[data, integers(&[2], &[0, 1]), updates],
+        ),
+    ]
+}
+
+fn top_k() -> Vec<Value> {
+    let of = |count, largest, integers| Op::TopK {
+        axis: 0,
+        count,
+        largest,
+        integers,
+    };
+    let x = row(&[1.0, NAN, -0.0, 0.0, -INF, NAN, 1.0]);
+    vec![
+        operator(
+            "largest first, NaN before all",
+            &of(7, true, false),
+            std::slice::from_ref(&x),
+            integers(&[7], &[1, 5, 0, 6, 2, 3, 4]),
+        ),
+        operator(
+            "least first, NaN behind all",
+            &of(4, false, false),
+            std::slice::from_ref(&x),
+            integers(&[4], &[4, 2, 3, 0]),
+        ),
+        operator(
+            "integers",
+            &of(3, true, true),
+            &[integers(&[4], &[i64::MIN, 5, -1, i64::MAX])],
+            integers(&[3], &[3, 1, 2]),
+        ),
+        operator(
+            "of columns",
+            &of(1, false, false),
+            &[floats(&[2, 2], &[3.0, 1.0, 2.0, 1.0])],
+            integers(&[1, 2], &[1, 0]),
+        ),
+        refused("more than there are", &of(8, true, false), &[x]),
+    ]
+}
+
+fn accumulate() -> Vec<Value> {
+    let of = |kind, axis, integers| Op::Accumulate {
+        kind,
+        axis,
+        integers,
+    };
+    let x = floats(&[3, 2], &[1e8, -0.0, 1.0, 2.0, -1e8, NAN]);
+    let case = |name: &str, kind, axis, found: &[f32]| {
+        operator(
+            name,
+            &of(kind, axis, false),
+            std::slice::from_ref(&x),
+            floats(&[3, 2], found),
+        )
+    };
+    vec![
+        case(
+            "sums one after the other",
+            Reduction::Sum,
+            0,
+            &[1e8, 0.0, 1e8, 2.0, 0.0, NAN],
+        ),
+        case(
+            "products along rows",
+            Reduction::Product,
+            1,
+            &[1e8, -0.0, 1.0, 2.0, -1e8, NAN],
+        ),
+        case(
+            "largest so far",
+            Reduction::Max,
+            0,
+            &[1e8, -0.0, 1e8, 2.0, 1e8, NAN],
+        ),
+        case(
+            "least so far",
+            Reduction::Min,
+            0,
+            &[1e8, -0.0, 1.0, -0.0, -1e8, NAN],
+        ),
+        operator(
+            "integers wrap",
+            &of(Reduction::Sum, 0, true),
+            &[integers(&[3], &[i64::MAX, 1, -5])],
+            integers(&[3], &[i64::MAX, i64::MIN, i64::MAX - 4]),
+        ),
+        refused(
+            "integers as numbers",
+            &of(Reduction::Sum, 0, false),
+            &[integers(&[1], &[1])],
         ),
     ]
 }

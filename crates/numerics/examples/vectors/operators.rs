@@ -172,14 +172,7 @@ pub(crate) fn max_pool() -> Vec<Value> {
 pub(crate) fn movement() -> Vec<Value> {
     let mut cases = Vec::new();
     let transpose = Op::Transpose { perm: vec![1, 0] };
-    let types = [
-        DType::F32,
-        DType::I64,
-        DType::I32,
-        DType::U8,
-        DType::Bool,
-        DType::I8,
-    ];
+    let types = DType::ALL;
     for dtype in types {
         // six elements; -0, subnormals and large integers among them
         let element = |i: u8| -> Vec<u8> {

@@ -6,12 +6,16 @@ use super::language;
 use super::map::map;
 use super::movement::{concat, transpose};
 use super::norm::{ChannelStats, batch_norm};
+use super::order::{
+    accumulate, accumulate_integers, combine_floats, combine_integers, key_of_float,
+    key_of_integer, replace, top_k,
+};
 use super::pool::{Pool, PoolShape, global_pool, pool2d};
 use super::reduce::{gather, reduce, reduce_integers};
 use super::softmax::{AxisShape, argmax, softmax};
 use super::view::view;
 use super::{ConvShape, Isa, Parallel, conv2d};
-use crate::{DType, Data, NumericsError, Op, Tensor, TensorType, ViewAxis};
+use crate::{Combine, DType, Data, NumericsError, Op, Tensor, TensorType, ViewAxis};
 
 /// Computes `op` on `inputs` (activations and weights alike, in positional order).
 ///
@@ -57,6 +61,27 @@ pub fn eval(
             Tensor::f32(ty.dims, out)
         }
         Op::Gather { axis } => run.gather(ty, *axis as usize),
+        Op::Scatter { combine, .. } => run.scatter(ty, *combine),
+        Op::TopK { axis, largest, .. } => {
+            let axis = AxisShape::new(&run.shape(0)?, *axis as usize);
+            let mut out = vec![0; run.len];
+            match run.input(0)?.as_i64() {
+                Some(x) => top_k(axis, *largest, x, key_of_integer, &mut out),
+                None => top_k(axis, *largest, run.f32(0)?, key_of_float, &mut out),
+            }
+            Tensor::i64(ty.dims, out)
+        }
+        Op::Accumulate { kind, axis, .. } => {
+            let axis = AxisShape::new(&run.shape(0)?, *axis as usize);
+            if let Some(x) = run.input(0)?.as_i64() {
+                let mut out = x.to_vec();
+                accumulate_integers(*kind, axis, &mut out);
+                return Tensor::i64(ty.dims, out);
+            }
+            let mut out = run.f32(0)?.to_vec();
+            accumulate(*kind, axis, &mut out);
+            Tensor::f32(ty.dims, out)
+        }
         Op::View { fill, axes } => run.view(ty, *fill, axes),
         Op::Map { dtype, code } => map(isa, par, code, inputs, TensorType::new(*dtype, ty.dims)),
         _ if op.id() > Op::Identity.id() => language::eval(isa, par, op, inputs),
@@ -67,23 +92,6 @@ pub fn eval(
 /// Extents as indices; the shape program has bounded their product.
 fn usizes(dims: &[u64]) -> Vec<usize> {
     dims.iter().map(|&d| d as usize).collect()
-}
-
-/// A tensor of the type `ty` with these elements.
-fn from_data(ty: TensorType, data: Data) -> Result<Tensor, NumericsError> {
-    match data {
-        Data::F32(values) => Tensor::f32(ty.dims, values),
-        Data::I64(values) => Tensor::i64(ty.dims, values),
-        Data::I32(values) => {
-            let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-            Tensor::from_le_bytes(ty, &bytes)
-        }
-        Data::U8(values) => Tensor::from_le_bytes(ty, &values),
-        Data::I8(values) => {
-            let bytes: Vec<u8> = values.iter().map(|&x| x as u8).collect();
-            Tensor::from_le_bytes(ty, &bytes)
-        }
-    }
 }
 
 /// One evaluation whose types are checked.
@@ -394,8 +402,11 @@ impl<'a> Run<'a> {
             Data::I32(x) => Data::I32(moved(self.par, &shape, &perm, x)),
             Data::U8(x) => Data::U8(moved(self.par, &shape, &perm, x).into()),
             Data::I8(x) => Data::I8(moved(self.par, &shape, &perm, x)),
+            Data::Bits16(x) => Data::Bits16(moved(self.par, &shape, &perm, x)),
+            Data::Bits32(x) => Data::Bits32(moved(self.par, &shape, &perm, x)),
+            Data::Bits64(x) => Data::Bits64(moved(self.par, &shape, &perm, x)),
         };
-        from_data(ty, data)
+        Tensor::from_data(ty, data)
     }
 
     fn gather(&self, ty: TensorType, axis: usize) -> Result<Tensor, NumericsError> {
@@ -414,8 +425,48 @@ impl<'a> Run<'a> {
             Data::I32(x) => Data::I32(gathered!(x)),
             Data::U8(x) => Data::U8(gathered!(x).into()),
             Data::I8(x) => Data::I8(gathered!(x)),
+            Data::Bits16(x) => Data::Bits16(gathered!(x)),
+            Data::Bits32(x) => Data::Bits32(gathered!(x)),
+            Data::Bits64(x) => Data::Bits64(gathered!(x)),
         };
-        from_data(ty, data)
+        Tensor::from_data(ty, data)
+    }
+
+    fn scatter(&self, ty: TensorType, combine: Combine) -> Result<Tensor, NumericsError> {
+        let rows = self.shape(0)?[0];
+        let width = self.len.checked_div(rows).unwrap_or(0);
+        let indices = self.input(1)?.as_i64().unwrap_or_default();
+        let (data, updates) = (self.input(0)?.data(), self.input(2)?.data());
+        macro_rules! replaced {
+            ($data:ident, $updates:ident) => {{
+                let mut out = $data.to_vec();
+                replace(rows, width, indices, &$updates[..], &mut out);
+                out
+            }};
+        }
+        let data = match (data, updates) {
+            (Data::F32(x), Data::F32(u)) if combine != Combine::Replace => {
+                let mut out = x.clone();
+                combine_floats(combine, rows, width, indices, u, &mut out);
+                Data::F32(out)
+            }
+            (Data::I64(x), Data::I64(u)) if combine != Combine::Replace => {
+                let mut out = x.clone();
+                combine_integers(combine, rows, width, indices, u, &mut out);
+                Data::I64(out)
+            }
+            (Data::F32(x), Data::F32(u)) => Data::F32(replaced!(x, u)),
+            (Data::I64(x), Data::I64(u)) => Data::I64(replaced!(x, u)),
+            (Data::I32(x), Data::I32(u)) => Data::I32(replaced!(x, u)),
+            (Data::U8(x), Data::U8(u)) => Data::U8(replaced!(x, u).into()),
+            (Data::I8(x), Data::I8(u)) => Data::I8(replaced!(x, u)),
+            (Data::Bits16(x), Data::Bits16(u)) => Data::Bits16(replaced!(x, u)),
+            (Data::Bits32(x), Data::Bits32(u)) => Data::Bits32(replaced!(x, u)),
+            (Data::Bits64(x), Data::Bits64(u)) => Data::Bits64(replaced!(x, u)),
+            // the shape program lets one element type pass
+            (data, _) => data.clone(),
+        };
+        Tensor::from_data(ty, data)
     }
 
     fn view(&self, ty: TensorType, fill: u64, axes: &[ViewAxis]) -> Result<Tensor, NumericsError> {
@@ -433,8 +484,11 @@ impl<'a> Run<'a> {
             Data::I32(x) => Data::I32(viewed!(x, fill as u32 as i32)),
             Data::U8(x) => Data::U8(viewed!(x, fill as u8).into()),
             Data::I8(x) => Data::I8(viewed!(x, fill as u8 as i8)),
+            Data::Bits16(x) => Data::Bits16(viewed!(x, fill as u16)),
+            Data::Bits32(x) => Data::Bits32(viewed!(x, fill as u32)),
+            Data::Bits64(x) => Data::Bits64(viewed!(x, fill)),
         };
-        from_data(ty, data)
+        Tensor::from_data(ty, data)
     }
 
     fn concat(&self, ty: TensorType, axis: usize) -> Result<Tensor, NumericsError> {
@@ -458,7 +512,10 @@ impl<'a> Run<'a> {
             Data::I32(_) => joined!(Data::I32),
             Data::U8(_) => joined!(Data::U8),
             Data::I8(_) => joined!(Data::I8),
+            Data::Bits16(_) => joined!(Data::Bits16),
+            Data::Bits32(_) => joined!(Data::Bits32),
+            Data::Bits64(_) => joined!(Data::Bits64),
         };
-        from_data(ty, data)
+        Tensor::from_data(ty, data)
     }
 }

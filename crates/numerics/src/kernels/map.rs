@@ -12,7 +12,7 @@ use crate::convert::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, f32_to_in
 use crate::element::{Action, Extra, Operands, SLOTS, Step, decode};
 use crate::program::Opcode;
 use crate::scalar::{canonical, log};
-use crate::{DType, NumericsError, Tensor, TensorType};
+use crate::{DType, Data, NumericsError, Tensor, TensorType};
 
 /// Elements of a block.
 const BLOCK: usize = 256;
@@ -64,6 +64,11 @@ pub(super) fn map(
         DType::U8 => Tensor::u8(ty.dims, filled!(|bits| bits as u8)),
         DType::Bool => Tensor::from_le_bytes(ty, &filled!(|bits| bits as u8 & 1)),
         DType::I8 => Tensor::from_le_bytes(ty, &filled!(|bits| bits as u8)),
+        DType::I16 | DType::U16 | DType::F16 | DType::BF16 => {
+            Tensor::from_data(ty, Data::Bits16(filled!(|bits| bits as u16)))
+        }
+        DType::U32 => Tensor::from_data(ty, Data::Bits32(filled!(|bits| bits as u32))),
+        DType::U64 | DType::F64 => Tensor::from_data(ty, Data::Bits64(filled!(|bits| bits))),
     }
 }
 

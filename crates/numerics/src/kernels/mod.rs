@@ -21,6 +21,7 @@ mod map;
 mod math;
 mod movement;
 mod norm;
+mod order;
 mod parallel;
 pub mod peak;
 mod planes;

@@ -48,7 +48,7 @@ impl<'a> Input<'a> {
 
     pub(super) fn kind(&self) -> Kind {
         match self.data {
-            Data::I64(_) => Kind::Wide,
+            Data::I64(_) | Data::Bits64(_) => Kind::Wide,
             _ => Kind::Narrow,
         }
     }
@@ -99,23 +99,27 @@ impl<'a> Input<'a> {
             Data::I32(values) => copied!(values, i32::cast_unsigned),
             Data::U8(values) => copied!(values, u32::from),
             Data::I8(values) => copied!(values, |x: i8| u32::from(x.cast_unsigned())),
+            Data::Bits16(values) => copied!(values, u32::from),
+            Data::Bits32(values) => copied!(values, |x| x),
             Data::I64(values) => copied!(values, |x: i64| x as u32),
+            Data::Bits64(values) => copied!(values, |x: u64| x as u32),
         }
     }
 
     /// The words, where they are wide.
     #[inline(always)]
     pub(super) fn wide(&self, first: usize, out: &mut [u64]) {
-        let Data::I64(values) = self.data else { return };
+        let values: &[u64] = match self.data {
+            Data::I64(values) => bytemuck::cast_slice(values),
+            Data::Bits64(values) => values,
+            _ => return,
+        };
         self.runs(first, out.len(), |range, at| {
             let out = &mut out[range];
             if self.same {
-                out.fill(values[at].cast_unsigned());
+                out.fill(values[at]);
             } else {
-                let values = &values[at..at + out.len()];
-                for (out, value) in out.iter_mut().zip(values) {
-                    *out = value.cast_unsigned();
-                }
+                out.copy_from_slice(&values[at..at + out.len()]);
             }
         });
     }

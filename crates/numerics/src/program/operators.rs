@@ -4,7 +4,7 @@ use super::asm::{Asm, INDEX, Reg, ZERO};
 use super::routines::{
     Axis, Spread, Window, broadcast_axis, c256, exp, first_largest, l32, maximum, sigmoid, tanh,
 };
-use super::{Instruction, Opcode, language, map, reduce, view};
+use super::{Instruction, Opcode, language, map, order, reduce, view};
 
 /// The instructions of operator `id`.
 pub(super) fn code(id: u16) -> Option<Vec<Instruction>> {
@@ -39,6 +39,9 @@ pub(super) fn code(id: u16) -> Option<Vec<Instruction>> {
         39 => view::code(),
         40 => reduce::reduce(),
         41 => reduce::gather(),
+        42 => order::scatter(),
+        43 => order::top_k(),
+        44 => order::accumulate(),
         _ => return language::code(id),
     })
 }

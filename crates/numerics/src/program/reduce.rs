@@ -5,11 +5,11 @@ use super::routines::{Axis, l32, maximum};
 use super::{Instruction, Opcode};
 use crate::Reduction;
 
-/// An axis, and where its elements for one of the output begin.
-struct Along {
-    axis: Axis,
-    base: Reg,
-    result: Reg,
+/// An axis, where its elements for one of the output begin, and what they come to.
+pub(super) struct Along {
+    pub(super) axis: Axis,
+    pub(super) base: Reg,
+    pub(super) result: Reg,
 }
 
 /// Word 0 is the axis, word 1 the kind, word 2 whether the elements are integers.
@@ -26,9 +26,14 @@ pub(super) fn reduce() -> Vec<Instruction> {
     let (kind, integers) = (p.attribute(ZERO, 1), p.attribute(ZERO, 2));
     let result = p.set(0);
     let along = Along { axis, base, result };
-    p.if_less(ZERO, integers, |p| of_integers(p, &along, kind));
-    p.if_equal(integers, ZERO, |p| of_floats(p, &along, kind));
+    reduction(&mut p, &along, kind, integers, true);
     p.end(result)
+}
+
+/// The elements along the axis as one; sums of f32 in order L32 (`lanes`) or one after the other.
+pub(super) fn reduction(p: &mut Asm, along: &Along, kind: Reg, integers: Reg, lanes: bool) {
+    p.if_less(ZERO, integers, |p| of_integers(p, along, kind));
+    p.if_equal(integers, ZERO, |p| of_floats(p, along, kind, lanes));
 }
 
 fn case(p: &mut Asm, kind: Reg, of: Reduction, body: impl FnOnce(&mut Asm)) {
@@ -38,9 +43,13 @@ fn case(p: &mut Asm, kind: Reg, of: Reduction, body: impl FnOnce(&mut Asm)) {
     });
 }
 
-fn of_floats(p: &mut Asm, along: &Along, kind: Reg) {
+fn of_floats(p: &mut Asm, along: &Along, kind: Reg, lanes: bool) {
     let Along { axis, base, result } = along;
     case(p, kind, Reduction::Sum, |p| {
+        if !lanes {
+            chain(p, along, |p, sum, x| p.update(sum, Opcode::FAdd, x));
+            return;
+        }
         let sum = l32(p, axis.len, |p, i| axis.load(p, *base, i));
         p.assign(*result, sum);
     });

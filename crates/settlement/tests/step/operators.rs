@@ -1,7 +1,9 @@
 //! Random applications of every operator: small shapes with every attribute drawn, sometimes larger than a chunk.
 
 use gavel_numerics::element::Step;
-use gavel_numerics::{Beyond, DType, Op, Reduction, Tensor, TensorType, ViewAxis, Window2d};
+use gavel_numerics::{
+    Beyond, Combine, DType, Op, Reduction, Tensor, TensorType, ViewAxis, Window2d,
+};
 
 use super::language;
 use super::operands::{Rng, Theme, floats};
@@ -121,6 +123,53 @@ pub(crate) fn draw(rng: &mut Rng, id: u16) -> (Op, Vec<Tensor>) {
             let indices = Tensor::i64(shape, indices.collect()).unwrap();
             let axis = axis as u32;
             (Op::Gather { axis }, vec![any_tensor(rng, &dims), indices])
+        }
+        42 => {
+            let rank = 1 + rng.below(3) as usize;
+            let dims = extents(rng, rank);
+            let combine = Combine::from_id(rng.below(5)).unwrap();
+            let replaces = combine == Combine::Replace;
+            let integers = !replaces && rng.below(2) == 0;
+            let dtype = match (replaces, integers) {
+                (true, _) => any_type(rng),
+                (false, true) => DType::I64,
+                (false, false) => DType::F32,
+            };
+            let count = rng.below(6);
+            let rows = dims[0];
+            let indices = (0..count).map(|_| rng.below(2 * rows + 3) as i64 - rows as i64 - 1);
+            let indices = Tensor::i64([count], indices.collect()).unwrap();
+            let data = of_type(rng, dtype, &dims);
+            let updates = of_type(rng, dtype, &[&[count], &dims[1..]].concat());
+            let op = Op::Scatter { combine, integers };
+            (op, vec![data, indices, updates])
+        }
+        43 | 44 => {
+            let rank = 1 + rng.below(3) as usize;
+            let (dims, axis) = (extents(rng, rank), rng.below(rank as u64) as u32);
+            let integers = rng.below(2) == 0;
+            let input = match integers {
+                true => of_type(rng, DType::I64, &dims),
+                false => tensor(rng, &dims),
+            };
+            let op = if id == 43 {
+                let count = 1 + rng.below(dims[axis as usize]);
+                let largest = rng.below(2) == 0;
+                Op::TopK {
+                    axis,
+                    count,
+                    largest,
+                    integers,
+                }
+            } else {
+                let kind = Reduction::from_id(rng.below(4)).unwrap();
+                Op::Accumulate {
+                    kind,
+                    axis,
+                    integers,
+                }
+            };
+            (op, vec![input])
         }
         _ => panic!("no operator has the id {id}"),
     }
@@ -277,15 +326,7 @@ pub(crate) fn tensor(rng: &mut Rng, dims: &[u64]) -> Tensor {
 }
 
 fn any_type(rng: &mut Rng) -> DType {
-    let all = [
-        DType::F32,
-        DType::I64,
-        DType::I32,
-        DType::U8,
-        DType::Bool,
-        DType::I8,
-    ];
-    all[rng.below(6) as usize]
+    DType::ALL[rng.below(DType::ALL.len() as u64) as usize]
 }
 
 fn any_tensor(rng: &mut Rng, dims: &[u64]) -> Tensor {
@@ -311,7 +352,7 @@ fn map(rng: &mut Rng) -> (Op, Vec<Tensor>) {
         [&[1, 2, 1], &[3, 1, 2], &[2, 2]],
     ];
     let shape = shapes[rng.below(4) as usize];
-    let mut dtype = || DTYPES[rng.below(6) as usize];
+    let mut dtype = || any_type(rng);
     let (output, types) = (dtype(), [dtype(), dtype(), dtype()]);
     let inputs = (0..3).map(|i| of_type(rng, types[i], shape[i])).collect();
     let mut code = Vec::new();
@@ -340,15 +381,6 @@ fn map(rng: &mut Rng) -> (Op, Vec<Tensor>) {
         inputs,
     )
 }
-
-const DTYPES: [DType; 6] = [
-    DType::F32,
-    DType::I64,
-    DType::I32,
-    DType::U8,
-    DType::Bool,
-    DType::I8,
-];
 
 /// Any bits of a type.
 fn of_type(rng: &mut Rng, dtype: DType, dims: &[u64]) -> Tensor {
