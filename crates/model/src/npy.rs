@@ -514,8 +514,8 @@ mod tests {
             ("{'descr': '<f4'}", "\"shape\" is missing"),
             ("{'descr': [('a', '<f4')], 'shape': (1,)}", "structured"),
             (
-                "{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}",
-                "<f8",
+                "{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}",
+                "<c8",
             ),
             (
                 "{'descr': '>f4', 'fortran_order': False, 'shape': (1,)}",

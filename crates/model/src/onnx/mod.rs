@@ -584,6 +584,10 @@ fn prune(graph: Graph, weights: Vec<Weight>) -> (Graph, Vec<Weight>) {
 }
 
 #[cfg(test)]
+mod control_tests;
+#[cfg(test)]
 mod operators_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod types_tests;
