@@ -80,6 +80,8 @@ pub(crate) enum ModelCommand {
     Id(ModelFile),
     /// Operators, shapes, weights, commit points
     Inspect(ModelFile),
+    /// Operators of ONNX that are read
+    Operators,
     /// Put a model into a network's registry, so that tasks can name it
     Register(RegisterArgs),
 }

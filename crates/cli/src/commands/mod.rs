@@ -36,6 +36,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
     match command {
         Command::Model(ModelCommand::Id(args)) => model::id(&args, out),
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args, out),
+        Command::Model(ModelCommand::Operators) => model::operators(out),
         Command::Model(ModelCommand::Register(args)) => register::run(args, out),
         Command::Run(args) => run::run(&args, out),
         Command::Chat(args) => chat::run(&args, out),

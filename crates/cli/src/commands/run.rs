@@ -1,5 +1,6 @@
 //! `gavel run MODEL INPUT`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -86,8 +87,13 @@ pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
             })
         })
         .collect();
+    let mut operators = BTreeMap::new();
+    for node in &model.graph().nodes {
+        *operators.entry(node.op.name()).or_insert(0u32) += 1;
+    }
     out.json(&json!({
         "model_id": model.model_id(),
+        "operators": operators,
         "prediction": prediction.as_ref().map(|p| p.class),
         "label": prediction.as_ref().and_then(|p| p.label.clone()),
         "scores": prediction.as_ref().map(|p| &p.scores),

@@ -307,7 +307,7 @@ fn tensor_scatter(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
 }
 
 /// Numbers as f32 or i64, in their order.
-fn comparable(l: &mut Lowering<'_, '_>, value: &Value) -> Result<Value, ModelError> {
+pub(super) fn comparable(l: &mut Lowering<'_, '_>, value: &Value) -> Result<Value, ModelError> {
     match l.dtype(value) {
         DType::F32 | DType::I64 => Ok(value.clone()),
         DType::U64 => l.map(std::slice::from_ref(value), DType::I64, |p, x| {

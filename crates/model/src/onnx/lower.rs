@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use gavel_numerics::{DType, Op, Tensor, TensorType};
 
 use super::attributes::Attributes;
+use super::build::product;
 use super::proto::NodeProto;
 use super::{
     Importer, Value, attention, control, einsum, elementwise, indexing, losses, movement, pictures,
@@ -513,30 +514,8 @@ impl Lowering<'_, '_> {
 
     /// The operator applied to input 0 alone.
     fn first_only(&mut self, op: Op) -> Result<Value, ModelError> {
-        let input = self
-            .inputs
-            .first()
-            .cloned()
-            .flatten()
-            .ok_or_else(|| self.fail("input 0 is missing"))?;
-        self.on(input.0, &input.1, op, self.label.to_owned())
-    }
-
-    fn on(
-        &mut self,
-        name: &str,
-        value: &Value,
-        op: Op,
-        label: String,
-    ) -> Result<Value, ModelError> {
-        let source = self.importer.source(name, value);
-        let ty = self.importer.type_of(source).clone();
-        Ok(Value::Dynamic(self.importer.push(
-            label,
-            op,
-            vec![source],
-            &[&ty],
-        )?))
+        let value = self.value(0)?;
+        self.node(op, &[value])
     }
 
     fn softmax(&mut self) -> Result<Value, ModelError> {
@@ -554,16 +533,10 @@ impl Lowering<'_, '_> {
         }
         // before opset 13 the axes from `axis` on are one
         let split = axis as usize;
-        let product = |dims: &[u64]| dims.iter().fold(1u64, |n, &d| n.saturating_mul(d));
         let flat = vec![product(&ty.dims[..split]), product(&ty.dims[split..])];
         let rows = self.first_only(Op::Reshape { dims: flat })?;
-        let soft = self.on("", &rows, Op::Softmax { axis: 1 }, self.label.to_owned())?;
-        self.on(
-            "",
-            &soft,
-            Op::Reshape { dims: ty.dims },
-            format!("{}/shape", self.label),
-        )
+        let soft = self.node(Op::Softmax { axis: 1 }, &[rows])?;
+        self.reshape_to(&soft, ty.dims)
     }
 
     fn batch_norm(&mut self) -> Result<Value, ModelError> {
@@ -578,19 +551,6 @@ impl Lowering<'_, '_> {
         self.plain(Op::BatchNorm { epsilon_bits }, 5)
     }
 
-    /// Input 0 under other extents: at import for constants.
-    fn reshaped(&mut self, dims: Vec<u64>) -> Result<Value, ModelError> {
-        match self.value(0)? {
-            Value::Constant(tensor) => {
-                let tensor = Tensor::clone(&tensor)
-                    .reshaped(dims)
-                    .map_err(|e| self.fail(e.to_string()))?;
-                Ok(Value::Constant(Arc::new(tensor)))
-            }
-            Value::Dynamic(_) => self.first_only(Op::Reshape { dims }),
-        }
-    }
-
     fn flatten(&mut self) -> Result<Value, ModelError> {
         self.some_inputs(1..=1)?;
         let ty = self.ty(0)?;
@@ -602,8 +562,9 @@ impl Lowering<'_, '_> {
         } else {
             self.axis(axis, rank)? as usize
         };
-        let product = |dims: &[u64]| dims.iter().fold(1u64, |n, &d| n.saturating_mul(d));
-        self.reshaped(vec![product(&ty.dims[..split]), product(&ty.dims[split..])])
+        self.first_only(Op::Reshape {
+            dims: vec![product(&ty.dims[..split]), product(&ty.dims[split..])],
+        })
     }
 
     fn reshape(&mut self) -> Result<Value, ModelError> {
@@ -640,7 +601,7 @@ impl Lowering<'_, '_> {
             }
             dims[i] = elements / known;
         }
-        self.reshaped(dims)
+        self.first_only(Op::Reshape { dims })
     }
 
     fn squeeze(&mut self, squeeze: bool) -> Result<Value, ModelError> {
@@ -684,7 +645,7 @@ impl Lowering<'_, '_> {
                 })
                 .collect::<Vec<_>>()
         };
-        self.reshaped(dims)
+        self.first_only(Op::Reshape { dims })
     }
 
     fn transpose(&mut self) -> Result<Value, ModelError> {

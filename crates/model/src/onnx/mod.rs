@@ -82,6 +82,11 @@ pub fn import(file: &[u8], options: &ImportOptions) -> Result<Model, ModelError>
     Model::build(graph, weights, assets(&proto), &options.commit)
 }
 
+/// Names of the operators of the standard that are read, in alphabetical order.
+pub fn operators() -> Vec<&'static str> {
+    lower::names()
+}
+
 fn opset(proto: &ModelProto) -> Result<i64, ModelError> {
     let version = proto
         .opset_import

@@ -5,6 +5,7 @@ use gavel_numerics::{DType, Op, Reduction};
 
 use super::Value;
 use super::functions as f;
+use super::indexing::comparable;
 use super::lower::Lowering;
 use super::movement::as_i64;
 use crate::ModelError;
@@ -200,7 +201,7 @@ fn arg_extreme(l: &mut Lowering<'_, '_>, least: bool) -> Result<Value, ModelErro
     let mut axes = l.axes_of(&value);
     let axis = l.axis(l.attributes.int("axis", 0)?, axes.len())?;
     if l.dtype(&value) != DType::F32 {
-        return Err(l.fail("it takes float"));
+        return arg_extreme_of_integers(l, &value, axis as usize, least, last, keepdims);
     }
     if least {
         value = l.map(&[value], DType::F32, |p, x| f::negate(p, x[0]))?;
@@ -218,6 +219,39 @@ fn arg_extreme(l: &mut Lowering<'_, '_>, least: bool) -> Result<Value, ModelErro
         let end = p.wide(end);
         p.sub(end, x[0])
     })
+}
+
+/// The same of integers, as the first in order.
+fn arg_extreme_of_integers(
+    l: &mut Lowering<'_, '_>,
+    value: &Value,
+    axis: usize,
+    least: bool,
+    last: bool,
+    keepdims: bool,
+) -> Result<Value, ModelError> {
+    let mut numbers = comparable(l, value)?;
+    let end = l.dims(value)[axis].saturating_sub(1);
+    if last {
+        numbers = l.turned(&numbers, axis)?;
+    }
+    let op = Op::TopK {
+        axis: axis as u32,
+        count: 1,
+        largest: !least,
+        integers: true,
+    };
+    let mut found = l.node(op, &[numbers])?;
+    if last {
+        found = l.map(&[found], DType::I64, |p, x| {
+            let end = p.wide(end);
+            p.sub(end, x[0])
+        })?;
+    }
+    match keepdims {
+        true => Ok(found),
+        false => l.at(&found, axis, 0),
+    }
 }
 
 fn log_softmax(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {

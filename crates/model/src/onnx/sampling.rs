@@ -201,7 +201,7 @@ impl Sampler<'_> {
 
     fn element_at(&self, l: &mut Lowering<'_, '_>, chosen: &[Value]) -> Result<Value, ModelError> {
         let lens: Vec<u64> = self.axes.iter().map(|along| along.len).collect();
-        let all = [&[self.first.clone()], chosen].concat();
+        let all = [std::slice::from_ref(&self.first), chosen].concat();
         let flat = l.map(&all, DType::I64, |p, x| {
             let (mut at, mut inside) = (p.number(0), p.number(1));
             for (&number, &len) in x[1..].iter().zip(&lens) {

@@ -1,8 +1,8 @@
-//! `gavel model id|inspect`
+//! `gavel model id|inspect|operators`
 
 mod language;
 
-use gavel_model::{Model, Source};
+use gavel_model::{Model, Source, onnx};
 use serde_json::{Value, json};
 
 use crate::args::ModelFile;
@@ -17,6 +17,22 @@ pub(crate) fn id(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
     };
     out.line(model.model_id().to_string());
     out.json(&json!({"model_id": model.model_id()}))?;
+    Ok(Exit::Done)
+}
+
+/// Names on a line.
+const COLUMNS: usize = 4;
+
+pub(crate) fn operators(out: Output) -> Result<Exit, Failure> {
+    let names = onnx::operators();
+    out.heading(&format!("{} operators of ONNX", names.len()));
+    let width = names.iter().map(|name| name.len()).max().unwrap_or(0) + 2;
+    for names in names.chunks(COLUMNS) {
+        let line: String = names.iter().map(|name| format!("{name:<width$}")).collect();
+        out.line(line.trim_end());
+    }
+    out.next("gavel model inspect YOUR.onnx");
+    out.json(&json!({"onnx": names}))?;
     Ok(Exit::Done)
 }
 
