@@ -272,7 +272,7 @@ fn general() -> Vec<OperatorRow> {
                 largest: true,
                 integers: false,
             },
-            vec![floats(&[1, 256])],
+            vec![floats(&[1, 64])],
         ),
         row(
             "Accumulate",
