@@ -91,6 +91,12 @@ impl Lowering<'_, '_> {
         tensor: Result<Tensor, NumericsError>,
     ) -> Result<Value, ModelError> {
         let tensor = tensor.map_err(|e| self.fail(e.to_string()))?;
+        let bytes = (tensor.len() * tensor.dtype().size()) as u64;
+        if !self.importer.folding.takes(bytes) {
+            return Err(
+                self.fail("the tables that the file's operators need are too large together")
+            );
+        }
         Ok(Value::Constant(std::sync::Arc::new(tensor)))
     }
 

@@ -151,6 +151,8 @@ struct Importer {
     absent: HashMap<String, String>,
     /// Graphs inside of nodes that may yet be written out.
     turns: usize,
+    /// Nodes of the file that were read, loops written out.
+    read: usize,
 }
 
 impl Importer {
@@ -169,6 +171,7 @@ impl Importer {
             scope: HashMap::new(),
             absent: HashMap::new(),
             turns: MAX_TURNS,
+            read: 0,
         };
         importer.initializers(graph)?;
         // before IR version 4 initializers are listed among the inputs too
@@ -239,8 +242,9 @@ impl Importer {
                 op: node.op_type.clone(),
                 reason,
             };
+            self.read += 1;
             let values = self.lower(node, &label)?;
-            if self.graph.nodes.len() > MAX_NODES {
+            if self.graph.nodes.len().max(self.read) > MAX_NODES {
                 return Err(fail(format!("the graph has more than {MAX_NODES} nodes")));
             }
             if node.output.iter().all(String::is_empty) {

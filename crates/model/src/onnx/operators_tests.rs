@@ -330,3 +330,25 @@ fn arithmetic_of_integers_is_that_of_the_standard() {
     assert_eq!(found[0].as_i64(), Some(&want[..]));
     assert_eq!(of("BitwiseXor", false), [7 ^ 2, -7 ^ 2, 7 ^ -2, -7 ^ -2]);
 }
+
+#[test]
+fn tables_that_operators_need_are_bounded_in_all() {
+    // each takes a table of positions as long as an axis
+    let mut nodes = Vec::new();
+    for i in 0..40 {
+        let mut hot = node("Hardmax", &["x"], &[&format!("y{i}")]);
+        hot.attribute.push(AttributeProto {
+            name: "axis".into(),
+            i: 0,
+            ..Default::default()
+        });
+        nodes.push(hot);
+    }
+    nodes.push(node("Sum", &["y0", "y39"], &["y"]));
+    let bytes = file(vec![io("x", 1, &[1 << 21, 1])], nodes, &["y"]);
+    let refused = import(&bytes, &ImportOptions::default()).unwrap_err();
+    assert!(
+        refused.to_string().contains("too large together"),
+        "{refused}"
+    );
+}
