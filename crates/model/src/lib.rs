@@ -7,12 +7,14 @@
 //! - [`onnx`]: import of ONNX files.
 //! - [`gguf`], [`safetensors`]: files of language models.
 //! - [`llama`]: language models of the Llama family.
+//! - [`diffusion`]: models that draw pictures, step by step.
 //! - [`preprocess`]: from a PNG to the model's input.
 //! - [`npy`]: NumPy's array files.
 //! - [`shipped`]: the models that come with the project.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod commit;
+pub mod diffusion;
 mod error;
 mod file;
 pub mod gguf;

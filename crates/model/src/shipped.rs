@@ -20,6 +20,10 @@ pub const MODELS: [(&str, &[u8]); 3] = [
     ),
 ];
 
+/// Names of the shipped models that draw ([`crate::diffusion`]) with their ONNX files.
+pub const DRAWING_MODELS: [(&str, &[u8]); 1] =
+    [("diffusion", include_bytes!("../../../models/shapes.onnx"))];
+
 /// Names of the shipped language models with their GGUF files.
 pub const LANGUAGE_MODELS: [(&str, &[u8]); 1] =
     [("llm", include_bytes!("../../../models/tales-q8_0.gguf"))];
@@ -60,13 +64,15 @@ pub const PICTURES: [(&str, u8, &[u8]); 6] = [
 
 /// The names of all shipped models.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    MODELS.iter().chain(&LANGUAGE_MODELS).map(|(name, _)| *name)
+    let all = MODELS.iter().chain(&DRAWING_MODELS).chain(&LANGUAGE_MODELS);
+    all.map(|(name, _)| *name)
 }
 
-/// The ONNX file of a shipped network.
+/// The ONNX file of a shipped network or model that draws.
 pub fn file(name: &str) -> Option<&'static [u8]> {
     MODELS
         .iter()
+        .chain(&DRAWING_MODELS)
         .find(|(n, _)| *n == name)
         .map(|(_, file)| *file)
 }
@@ -117,7 +123,7 @@ mod tests {
             load(name).unwrap();
         }
         let refused = load("absent").unwrap_err().to_string();
-        assert!(refused.ends_with("digits, digits-small, digits-mlp, llm"));
+        assert!(refused.ends_with("digits, digits-small, digits-mlp, diffusion, llm"));
         assert!(language("digits").is_err());
         let model = language("llm").unwrap();
         assert_eq!(model.config.vocabulary, 3072);

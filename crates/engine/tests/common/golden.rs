@@ -1,6 +1,7 @@
 //! The models and inputs whose trace roots are pinned for all machines.
 
 use gavel_engine::Engine;
+use gavel_model::diffusion::Diffusion;
 use gavel_model::onnx::{ImportOptions, import};
 use gavel_model::{CommitPolicy, Model, preprocess, shipped};
 use gavel_numerics::Tensor;
@@ -16,7 +17,7 @@ const SEVENTH: &[u8] = include_bytes!("../../../../models/images/digit-9-a.png")
 /// Somebody else's model.
 const FOREIGN: &[u8] = include_bytes!("../../../../models/foreign/opt-mnist.onnx");
 
-/// A model and seven inputs.
+/// A model and inputs: seven, where they are cheap.
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     pub(crate) model: Model,
@@ -40,6 +41,14 @@ pub(crate) fn families() -> Vec<Family> {
         .collect();
     let foreign = import(FOREIGN, &ImportOptions::default()).unwrap();
     families.push(on_pictures("opt-mnist", foreign));
+    let model = shipped::load("diffusion").unwrap();
+    let drawing = Diffusion::of(&model).unwrap();
+    let items = vec![drawing.task_inputs("a red circle on blue", 7).unwrap()];
+    families.push(Family {
+        name: "diffusion",
+        model,
+        items,
+    });
     // every kind of operator, special values
     let model = classifier(&CommitPolicy::After(vec![2, 5, 9, 14]));
     let items = (1..=7).map(|seed| inputs(&model, seed)).collect();

@@ -9,8 +9,8 @@ use super::build::product;
 use super::proto::NodeProto;
 use super::{
     Importer, Value, attention, control, einsum, elementwise, indexing, losses, movement, pictures,
-    pools, quantized, recurrent, reductions, resize, sampling, signal, tensor, types, unsupported,
-    windows,
+    pools, quantized, random, recurrent, reductions, resize, sampling, signal, tensor, types,
+    unsupported, windows,
 };
 use crate::ModelError;
 
@@ -57,6 +57,7 @@ const MODULES: &[(&[&str], Lower)] = &[
     (pictures::SUPPORTED, |l, op, _| pictures::lower(l, op)),
     (pools::SUPPORTED, pools::lower),
     (quantized::SUPPORTED, |l, op, _| quantized::lower(l, op)),
+    (random::SUPPORTED, |l, op, _| random::lower(l, op)),
     (recurrent::SUPPORTED, |l, op, _| recurrent::lower(l, op)),
     (reductions::SUPPORTED, |l, op, _| reductions::lower(l, op)),
     (resize::SUPPORTED, |l, op, _| resize::lower(l, op)),
@@ -67,6 +68,7 @@ const MODULES: &[(&[&str], Lower)] = &[
 
 /// Operators that take narrow floats as they are: the others compute with them as f32 and round what they give.
 const OF_ANY_FLOAT: &[&str] = &[
+    "Bernoulli",
     "BitCast",
     "Cast",
     "CastLike",
@@ -85,8 +87,13 @@ const OF_ANY_FLOAT: &[&str] = &[
     "Identity",
     "If",
     "Loop",
+    "Multinomial",
     "NonZero",
     "Pad",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
     "Range",
     "Reshape",
     "ReverseSequence",

@@ -20,6 +20,7 @@ mod pictures;
 mod pools;
 mod proto;
 mod quantized;
+pub(crate) mod random;
 mod recurrent;
 mod reductions;
 mod resize;
@@ -35,12 +36,14 @@ use std::sync::Arc;
 use gavel_numerics::{DType, Op, Tensor, TensorType};
 use prost::Message as _;
 
-use crate::{CommitPolicy, Graph, Model, ModelError, Node, Source, Weight};
+use crate::{CommitPolicy, Graph, Model, ModelError, Node, Source, Weight, diffusion};
+pub use random::SEED;
+
 use proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
 
 /// Oldest and newest opset of the default domain that the mappings were written against.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
-/// Metadata keys with this prefix become the `preprocess` and `labels` assets.
+/// Metadata keys with this prefix become assets: `labels`, `diffusion`, and what else there is `preprocess`.
 const METADATA_PREFIX: &str = "gavel.";
 /// Graphs inside of nodes that are written out, turn by turn.
 const MAX_TURNS: usize = 1 << 14;
@@ -79,7 +82,11 @@ pub fn import(file: &[u8], options: &ImportOptions) -> Result<Model, ModelError>
     }
     let importer = Importer::new(opset(&proto)?, graph, options)?;
     let (graph, weights) = importer.run(graph)?;
-    Model::build(graph, weights, assets(&proto), &options.commit)
+    let assets = assets(&proto);
+    match assets.contains_key(diffusion::ASSET) {
+        true => diffusion::model(graph, weights, assets, &options.commit),
+        false => Model::build(graph, weights, assets, &options.commit),
+    }
 }
 
 /// Names of the operators of the standard that are read, in alphabetical order.
@@ -106,7 +113,7 @@ fn opset(proto: &ModelProto) -> Result<i64, ModelError> {
     }
 }
 
-/// `gavel.*` metadata as assets: `preprocess` (key=value lines) and `labels`.
+/// `gavel.*` metadata as assets: `labels`, `diffusion`, and `preprocess` (key=value lines).
 fn assets(proto: &ModelProto) -> BTreeMap<String, Vec<u8>> {
     let entries: BTreeMap<&str, &str> = proto
         .metadata_props
@@ -116,8 +123,8 @@ fn assets(proto: &ModelProto) -> BTreeMap<String, Vec<u8>> {
     let mut assets = BTreeMap::new();
     let mut lines = String::new();
     for (key, value) in entries {
-        if key == "labels" {
-            assets.insert("labels".to_owned(), value.as_bytes().to_vec());
+        if key == "labels" || key == diffusion::ASSET {
+            assets.insert(key.to_owned(), value.as_bytes().to_vec());
         } else {
             lines.push_str(&format!("{key}={value}\n"));
         }
@@ -153,6 +160,8 @@ struct Importer {
     turns: usize,
     /// Nodes of the file that were read, loops written out.
     read: usize,
+    /// Streams of random numbers that nodes draw from.
+    streams: u64,
 }
 
 impl Importer {
@@ -172,6 +181,7 @@ impl Importer {
             absent: HashMap::new(),
             turns: MAX_TURNS,
             read: 0,
+            streams: 0,
         };
         importer.initializers(graph)?;
         // before IR version 4 initializers are listed among the inputs too
