@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use gavel_engine::lm::LanguageError;
 use gavel_engine::{Engine, EngineError, FineRun, Trace};
+use gavel_model::diffusion::Diffusion;
 use gavel_model::{Model, ModelError};
 use gavel_numerics::{NumericsError, Tensor};
 use gavel_trace::{CommitPoint, Digest, TraceError, live_root};
@@ -309,10 +310,14 @@ impl Executor for EngineExecutor {
         self.runs.get(key)
     }
 
-    /// A language model runs fast from a prompt; from any other state node by node, step for step.
+    /// A language model runs fast from a prompt; from any other state node by node, step for step. A model that draws is
+    /// asked in words, from the first step on.
     fn serves(&self, model_id: &Digest, inputs: &[Tensor]) -> bool {
-        let language = self.languages.get(model_id);
-        language.is_none_or(|language| language.task(inputs).is_some())
+        if let Some(language) = self.languages.get(model_id) {
+            return language.task(inputs).is_some();
+        }
+        let drawing = self.models.get(model_id).and_then(|m| Diffusion::of(m));
+        drawing.is_none_or(|drawing| drawing.task_of(inputs).is_some())
     }
 
     fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError> {

@@ -37,6 +37,7 @@ pub fn liar(fault: Fault, index: usize) -> String {
         Fault::SockPuppet => numbered(&["Sid", "Sally"], index),
         Fault::CheaperQuantisation => numbered(&["Quentin", "Quilla"], index),
         Fault::ChangedToken => numbered(&["Tamsin", "Toby"], index),
+        Fault::SkippedSteps => numbered(&["Skip", "Skye"], index),
     }
 }
 

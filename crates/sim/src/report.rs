@@ -77,8 +77,10 @@ pub struct ModelFacts {
     pub model_id: String,
     /// Operators of its step graph.
     pub operators: u32,
-    /// Commit points.
+    /// Commit points of a step.
     pub commit_points: u32,
+    /// Most steps of a run.
+    pub max_steps: u32,
 }
 
 /// Somebody in the arena.

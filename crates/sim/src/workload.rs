@@ -140,6 +140,7 @@ impl Workload {
             Fault::WrongTrace => &[Fault::WrongTrace],
             Fault::CheaperQuantisation => &[Fault::CheaperQuantisation],
             Fault::ChangedToken => &[Fault::ChangedToken],
+            Fault::SkippedSteps => &[Fault::SkippedSteps],
             // whoever is silent, challenges falsely or has a friend needs some lie; the simplest does
             _ => &[Fault::Weight],
         };
@@ -170,6 +171,7 @@ impl Workload {
     pub(crate) fn question(&self, name: &str) -> String {
         match self.verb {
             "shows" => format!("what does {name} show?"),
+            "is" => format!("draw {name}."),
             _ => format!("what is said to {name}?"),
         }
     }

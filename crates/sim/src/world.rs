@@ -398,6 +398,7 @@ impl World {
                 model_id: model.model_id().to_string(),
                 operators: model.header().node_count,
                 commit_points: model.header().commit_points,
+                max_steps: model.header().max_steps,
             },
             decimals: crate::DECIMALS,
             parties,

@@ -21,7 +21,7 @@ const SEGMENTS_KEPT: usize = 8;
 /// Computes like [`EngineExecutor`], with faults. The same seed gives the same lie on the same task, also
 /// after a restart.
 ///
-/// Faults of computation ([`Fault::Weight`], [`Fault::OneUlp`] and those of language models) give the run that a machine with that
+/// Faults of computation ([`Fault::Weight`], [`Fault::OneUlp`] and those of certain models) give the run that a machine with that
 /// fault would have, fine traces included: its owner can play a dispute to the end. Where the trace is
 /// made up ([`Fault::SmallerModel`], [`Fault::WrongTrace`]) the fine traces are made up to fold to it.
 /// Faults combine in the order of [`Fault::ALL`]; those that are not about results change nothing here.
@@ -125,6 +125,7 @@ impl FaultyExecutor {
             Fault::Weight,
             Fault::OneUlp,
             Fault::ChangedToken,
+            Fault::SkippedSteps,
         ] {
             if self.has(fault) {
                 deviation = deviation.with(fault, &self.honest, inputs, self.seed)?;

@@ -9,6 +9,7 @@ use gavel_trace::CommitPoint;
 
 use super::changed_token::ChangedToken;
 use super::one_ulp::OneUlp;
+use super::skipped_steps::SkippedSteps;
 use super::{Fault, cheaper_quantisation, weight};
 use crate::{EngineExecutor, ExecutorError};
 
@@ -25,10 +26,11 @@ pub(super) struct Deviation {
 }
 
 /// Something that a machine gets wrong.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum MachineError {
     Ulp(OneUlp),
     Token(ChangedToken),
+    Steps(SkippedSteps),
 }
 
 /// All that one machine gets wrong.
@@ -47,6 +49,7 @@ impl Errors {
             match error {
                 MachineError::Ulp(ulp) => f(ulp),
                 MachineError::Token(token) => f(token),
+                MachineError::Steps(steps) => f(steps),
             }
         }
     }
@@ -118,9 +121,10 @@ impl Deviation {
         inputs: &[Tensor],
         at: CommitPoint,
     ) -> Result<FineRun, ExecutorError> {
-        let live = self.live_before(honest, inputs, at)?;
         let mut errors = self.errors.clone();
         let engine = honest.engine();
+        let live = engine.live_before(&self.model, inputs, at, Some(&mut errors))?;
+        // the same machine goes on
         Ok(engine.fine_trace(&self.model, at, &live, Some(&mut errors))?)
     }
 
@@ -147,6 +151,8 @@ impl Deviation {
                 Fault::CheaperQuantisation => break,
                 Fault::ChangedToken => ChangedToken::draw(&self.model, inputs, steps, seed, index)
                     .map(|token| self.and(MachineError::Token(token))),
+                Fault::SkippedSteps => SkippedSteps::draw(&self.model, steps, seed, index)
+                    .map(|skipped| self.and(MachineError::Steps(skipped))),
                 _ => OneUlp::draw(&self.model, seed, index)
                     .map(|ulp| self.and(MachineError::Ulp(ulp))),
             };

@@ -12,6 +12,7 @@ mod falsify;
 pub mod lazy_auditor;
 pub mod lying_referee;
 pub mod one_ulp;
+mod skipped_steps;
 mod smaller_model;
 pub mod sock_puppet;
 pub mod weight;
@@ -51,11 +52,13 @@ pub enum Fault {
     CheaperQuantisation,
     /// The provider of a language model changes one token that it sampled, and goes on from there.
     ChangedToken,
+    /// The provider of a model that draws leaves denoising steps out.
+    SkippedSteps,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 13] = [
         Fault::Weight,
         Fault::OneUlp,
         Fault::SmallerModel,
@@ -68,14 +71,19 @@ impl Fault {
         Fault::SockPuppet,
         Fault::CheaperQuantisation,
         Fault::ChangedToken,
+        Fault::SkippedSteps,
     ];
 
-    /// Those that do not need a language model.
+    /// Those that need no model of a certain kind.
     pub fn of_any_model() -> impl Iterator<Item = Fault> {
-        let language = [Fault::CheaperQuantisation, Fault::ChangedToken];
         Fault::ALL
             .into_iter()
-            .filter(move |fault| !language.contains(fault))
+            .filter(|fault| !fault.is_of_language() && *fault != Fault::SkippedSteps)
+    }
+
+    /// Whether it needs a language model.
+    pub fn is_of_language(self) -> bool {
+        matches!(self, Fault::CheaperQuantisation | Fault::ChangedToken)
     }
 
     /// Its name on the command line.
@@ -93,6 +101,7 @@ impl Fault {
             Fault::SockPuppet => "sock-puppet",
             Fault::CheaperQuantisation => "cheaper-quantisation",
             Fault::ChangedToken => "changed-token",
+            Fault::SkippedSteps => "skipped-steps",
         }
     }
 
@@ -113,6 +122,7 @@ impl Fault {
                 "computes with a cheaper quantisation of the language model"
             }
             Fault::ChangedToken => "changes one token of the answer and goes on from there",
+            Fault::SkippedSteps => "leaves out every other denoising step of a picture",
         }
     }
 
@@ -131,6 +141,7 @@ impl Fault {
                 | Fault::WrongTrace
                 | Fault::CheaperQuantisation
                 | Fault::ChangedToken
+                | Fault::SkippedSteps
         )
     }
 }
