@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Ask a language model, with an answer that anybody can check
     Generate(GenerateArgs),
+    /// Draw a picture of a few words, with a result that anybody can check
+    GenerateImage(GenerateImageArgs),
     /// Talk with a language model
     Chat(ChatArgs),
     /// Judge a file offline: evidence of a dispute, a receipt, a saved answer
@@ -88,7 +90,7 @@ pub(crate) enum ModelCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelFile {
-    /// ONNX or GGUF file, folder of a language model, or the name of a shipped model: digits, digits-small, digits-mlp, llm
+    /// ONNX or GGUF file, folder of a language model, or the name of a shipped model: digits, digits-small, digits-mlp, diffusion, llm
     pub(crate) model: String,
     /// Tokens of a language model's context [default: what it was trained for, up to 8192]; part of its identity
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
@@ -101,9 +103,29 @@ pub(crate) struct RunArgs {
     pub(crate) model: String,
     /// PNG, .npy, or .npz (by input name)
     pub(crate) input: PathBuf,
+    /// Seed of a model that draws random numbers: its input `seed`
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// Write the first output as .npy, or all of them by name as .npz
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateImageArgs {
+    /// What to draw: a few words, or a class [default: nothing is said, and anything may come]
+    pub(crate) prompt: Vec<String>,
+    /// The noise that the picture is made from: the same seed gives the same picture, on any machine
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// ONNX denoiser with a scheduler, or the shipped model
+    #[arg(long, default_value = "diffusion")]
+    pub(crate) model: String,
+    /// Where the PNG is written
+    #[arg(long, short, value_name = "FILE", default_value = "picture.png")]
+    pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

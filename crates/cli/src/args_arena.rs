@@ -8,7 +8,7 @@ use gavel_node::Fault;
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// What somebody does wrong; may be given more than once [default: weight; "none" for an honest run]
+    /// What somebody does wrong; may be given more than once [default: weight, changed-token or skipped-steps, by the model; "none" for an honest run]
     #[arg(long = "fault", value_name = "KIND")]
     pub(crate) faults: Vec<FaultArg>,
     /// Everything random in the demo follows from this number
@@ -23,10 +23,11 @@ pub(crate) struct DemoArgs {
     /// How many providers stake (at least 5)
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..=32))]
     pub(crate) providers: u16,
-    /// Another model than the shipped digit classifier: your own ONNX file, `llm` (the shipped language model), or a GGUF file
+    /// Another model than the shipped digit classifier: your own ONNX file, `llm` (the shipped language model), `diffusion` (the
+    /// shipped model that draws), or a GGUF file
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// What a language model is asked; may be given more than once [default: three questions]
+    /// What a language model is asked, or what is drawn; may be given more than once [default: three questions, three pictures]
     #[arg(long = "prompt", value_name = "TEXT", conflicts_with = "images")]
     pub(crate) prompts: Vec<String>,
     /// Most tokens of an answer

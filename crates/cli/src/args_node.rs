@@ -111,8 +111,8 @@ pub(crate) enum TaskCommand {
         /// Model of the task: file, folder or name of a shipped model
         #[arg(long)]
         model: String,
-        /// Write the first output as .npy, or the answer of a language model as text
-        #[arg(long, value_name = "FILE.npy")]
+        /// Write the first output as .npy, the answer of a language model as text, or a picture as .png
+        #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
         /// Write what the provider signed, with inputs and outputs, for `gavel verify`
         #[arg(long, value_name = "FILE.json")]
@@ -137,7 +137,7 @@ pub(crate) enum TaskCommand {
 pub(crate) struct TaskPostArgs {
     /// Model file, folder of a language model, or the name of a shipped model
     pub(crate) model: String,
-    /// PNG, .npy, or .npz (by input name); a language model takes --prompt instead
+    /// PNG, .npy, or .npz (by input name); language models and models that draw take --prompt instead
     #[arg(conflicts_with_all = ["prompt", "system", "chat", "raw"])]
     pub(crate) input: Option<PathBuf>,
     #[command(flatten)]

@@ -88,7 +88,7 @@ pub(crate) fn end(report: &Report, out: Output) {
     if !report.disputes.is_empty() {
         out.heading("Disputes");
         for dispute in &report.disputes {
-            out.line(told(dispute));
+            out.line(told(dispute, report.model.max_steps > 1));
         }
     }
     out.heading("Who has what, in tokens");
@@ -134,7 +134,7 @@ fn wrongs(report: &Report, name: &str) -> Option<String> {
     Some(fault.name().to_owned())
 }
 
-fn told(dispute: &DisputeReport) -> String {
+fn told(dispute: &DisputeReport, has_steps: bool) -> String {
     let who = match dispute.by_audit {
         true => format!("auditor {}", dispute.challenger),
         false => dispute.challenger.clone(),
@@ -151,7 +151,12 @@ fn told(dispute: &DisputeReport) -> String {
                 (rounds, Some(_)) => format!(", the step in {rounds} more"),
                 (rounds, None) => format!(", {rounds} more on appeal"),
             };
-            format!("found {} in {} rounds{below}", found.name, dispute.rounds)
+            let step = match has_steps {
+                true => format!(" of step {}", found.step),
+                false => String::new(),
+            };
+            let name = &found.name;
+            format!("found {name}{step} in {} rounds{below}", dispute.rounds)
         }
         None => format!("ended after {} rounds ({})", dispute.rounds, dispute.reason),
     };

@@ -15,6 +15,7 @@ mod language;
 mod meter;
 mod network;
 mod output;
+mod picture;
 mod prediction;
 mod prompt;
 mod saved;

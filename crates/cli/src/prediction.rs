@@ -1,4 +1,4 @@
-//! What a run's outputs say: a class, or an answer.
+//! What a run's outputs say: a class, an answer, or a picture.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use gavel_numerics::Tensor;
 use serde_json::{Value, json};
 
 use crate::output::{GOOD, Output, harmless, paint};
+use crate::picture::Drawn;
 
 /// What outputs say to people.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,8 @@ pub(crate) enum Said {
     Class(String),
     /// The answer of a language model.
     Text(String),
+    /// The picture of a model that draws.
+    Picture(Box<Drawn>),
     /// Nothing: numbers.
     Nothing,
 }
@@ -29,6 +32,9 @@ impl Said {
             let answer = text.and_then(|text| text.answer(outputs));
             return answer.map_or(Said::Nothing, Said::Text);
         }
+        if let Some(drawn) = Drawn::of(model, outputs) {
+            return Said::Picture(Box::new(drawn));
+        }
         match Prediction::of(model, outputs) {
             Some(found) => Said::Class(found.name()),
             None => Said::Nothing,
@@ -40,19 +46,25 @@ impl Said {
         match self {
             Said::Class(name) => out.facts(&[("prediction", paint(GOOD, name))]),
             Said::Text(text) => out.line(format!("\n{}", harmless(text))),
+            Said::Picture(drawn) => {
+                out.facts(&[("picture", drawn.digest.to_string())]);
+                drawn.show(out);
+            }
             Said::Nothing => {}
         }
     }
 
-    /// For programs: `prediction` and `text`.
+    /// For programs: `prediction`, `text` and `picture_digest`.
     pub(crate) fn add_to(&self, object: &mut Value) {
-        let (class, text) = match self {
-            Said::Class(name) => (Some(name), None),
-            Said::Text(text) => (None, Some(text)),
-            Said::Nothing => (None, None),
+        let (class, text, picture) = match self {
+            Said::Class(name) => (Some(name), None, None),
+            Said::Text(text) => (None, Some(text), None),
+            Said::Picture(drawn) => (None, None, Some(drawn.digest)),
+            Said::Nothing => (None, None, None),
         };
         object["prediction"] = json!(class);
         object["text"] = json!(text);
+        object["picture_digest"] = json!(picture);
     }
 }
 
@@ -74,8 +86,14 @@ pub(crate) struct Prediction {
 
 impl Prediction {
     /// The prediction of a model with a single int64 output (the class), a single row of f32 scores, or
-    /// both; of several rows of scores none can be meant.
+    /// both; of several rows of scores none can be meant, and where there are other outputs the row is no scores: an encoder
+    /// gives a row for the text beside one for each token.
     pub(crate) fn of(model: &Model, outputs: &[Arc<Tensor>]) -> Option<Prediction> {
+        let known =
+            |t: &Arc<Tensor>| scores(t).is_some() || t.as_i64().is_some_and(|c| c.len() == 1);
+        if !outputs.iter().all(known) {
+            return None;
+        }
         let scores = outputs.iter().find_map(|t| scores(t));
         let named = outputs.iter().find_map(|t| match t.as_i64() {
             Some(&[class]) => u64::try_from(class).ok(),
@@ -171,6 +189,8 @@ mod tests {
     #[test]
     fn what_is_no_row_of_scores_is_no_prediction() {
         assert_eq!(of(vec![row(&[2, 2], &[0.0; 4])]), None);
+        let pooled = row(&[1, 2], &[0.5, 0.25]);
+        assert_eq!(of(vec![row(&[1, 3, 2], &[0.0; 6]), pooled]), None);
         assert_eq!(of(vec![row(&[1, 1], &[0.0])]), None);
         assert_eq!(of(vec![Tensor::i64([1], vec![-1]).unwrap()]), None);
     }

@@ -466,3 +466,39 @@ fn an_answer_from_the_market_is_the_one_that_everybody_gets_alone() {
         );
     }
 }
+
+#[test]
+fn a_picture_from_the_market_is_the_one_that_everybody_draws_alone() {
+    const MODEL: &str = "diffusion";
+    let dir = tempfile::tempdir().unwrap();
+    let (net, _chain, _) = network(dir.path(), &["ann", "rosa"]);
+    net.run(&["model", "register", MODEL, "--key", "deployer.json"]);
+    let serve = [
+        "provider", "run", "--model", MODEL, "--poll", "100", "--key", "ann.json",
+    ];
+    let ann = Running::start(net.command(&serve));
+    ann.wait_for("it serves", |e| e["event"] == "serving");
+    let post = ["task", "post", MODEL, "--key", "rosa.json", "--ramp", "60"];
+    let ask = ["--exec", "300", "--wait", "--seed", "7"];
+    let words = ["--prompt", "a red circle on blue"];
+    let rosa = Running::start(net.command(&[&post[..], &ask, &words].concat()));
+    let served = rosa.wait_for("the task is over", |e| e["state"].is_string());
+    assert_eq!(served["state"], "settled", "{served}");
+
+    let alone = ["generate-image", words[1], "--seed", "7"];
+    let alone = net.run(&[&alone[..], &["--output", "alone.png"]].concat());
+    assert_eq!(served["picture_digest"], alone["picture_digest"]);
+    assert_eq!(served["input_digest"], alone["input_digest"]);
+    assert_eq!(served["attempts"][0]["trace_root"], alone["trace_root"]);
+    let result = ["task", "result", "1", "--model", MODEL];
+    let files = ["--output", "settled.png", "--receipt", "receipt.json"];
+    let result = net.run(&[&result[..], &files].concat());
+    assert_eq!(result["picture_digest"], alone["picture_digest"]);
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(read("settled.png") == read("alone.png"));
+    let receipt = net.run(&["verify", "receipt.json", "--model", MODEL]);
+    assert_eq!(receipt["claim"], true);
+    let wrong = [&post[..], &["--prompt", "a fox"]].concat();
+    let refused = net.command(&wrong).output().unwrap();
+    assert!(text(&refused.stderr).contains("\"fox\" is no word"));
+}

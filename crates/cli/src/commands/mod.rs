@@ -11,6 +11,7 @@ mod chat;
 mod demo;
 mod dispute;
 mod generate;
+mod generate_image;
 mod key;
 mod model;
 mod party;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(&args, out),
         Command::Chat(args) => chat::run(&args, out),
         Command::Generate(args) => generate::run(&args, out),
+        Command::GenerateImage(args) => generate_image::run(&args, out),
         Command::Verify(args) => verify::run(&args, out),
         Command::Bench(BenchCommand::Isolate {
             faults,

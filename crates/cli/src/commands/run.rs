@@ -27,7 +27,13 @@ pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
     let instead = format!("gavel generate {name} --prompt TEXT");
     let (model, bound) = files::network_for(name, &instead, &args.input)?;
     let engine = engine(args.engine)?;
-    let inputs = files::inputs_beside(&model, &args.input, max_bytes(args.engine), &bound)?;
+    let inputs = files::inputs_beside(
+        &model,
+        &args.input,
+        max_bytes(args.engine),
+        &bound,
+        args.seed,
+    )?;
     let start = Instant::now();
     let result = engine.run(&model, &inputs).at(&args.model)?;
     let elapsed = start.elapsed();
@@ -67,12 +73,14 @@ pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
     if let Some(path) = &args.output {
         out.facts(&[("written", path.display().to_string())]);
     }
-    out.next(format!(
-        "GAVEL_ISA=scalar gavel run {} {}   {}",
-        args.model,
-        args.input.display(),
-        paint(DIM, "the same trace_root, by other instructions")
-    ));
+    let (name, input) = (&args.model, args.input.display());
+    out.next(match (&prediction, &args.output) {
+        (None, None) => format!("gavel run {name} {input} --output all.npz"),
+        _ => format!(
+            "GAVEL_ISA=scalar gavel run {name} {input}   {}",
+            paint(DIM, "the same trace_root, by other instructions")
+        ),
+    });
     let outputs: Vec<_> = model
         .graph()
         .outputs

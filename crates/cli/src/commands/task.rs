@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gavel_model::Model;
+use gavel_model::diffusion::Diffusion;
 use gavel_model::llama::task_inputs;
 use gavel_node::board::{Board, TaskEntry};
 use gavel_node::roles::{self, Order, OrderError, Requester, outputs_of};
@@ -22,6 +23,7 @@ use crate::files;
 use crate::language::signed;
 use crate::network::{TOKEN, block_on};
 use crate::output::Output;
+use crate::picture;
 use crate::prediction::{Said, speaks};
 use crate::prompt;
 
@@ -122,9 +124,13 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A picture or tensors, or what a language model is asked.
+/// A picture or tensors, or what a model is asked.
 fn inputs(args: &TaskPostArgs, model: &Model) -> Result<Vec<Tensor>, Failure> {
     let name = &args.model;
+    if let (None, Some(drawing)) = (&args.input, Diffusion::of(model)) {
+        let asked = prompt::question(&args.prompt)?;
+        return picture::inputs(name, &drawing, &asked, args.seed);
+    }
     match (&args.input, speaks(model)) {
         (Some(path), false) => files::inputs(model, path, MAX_INPUT_BYTES),
         (None, true) => {
@@ -264,13 +270,14 @@ async fn result(
     if let (Some(path), Some(tensor)) = (output, outputs.first()) {
         match &said {
             Said::Text(text) => files::write(path, text.as_bytes())?,
+            Said::Picture(drawn) => files::write(path, &drawn.png()?)?,
             _ => files::write(path, &gavel_model::npy::write_npy(tensor))?,
         }
         out.facts(&[("written", path.display().to_string())]);
     }
     let shapes: Vec<_> = outputs.iter().map(|t| t.ty().to_string()).collect();
     out.facts(&[("state", word(&state))]);
-    if !matches!(said, Said::Text(_)) {
+    if !matches!(said, Said::Text(_) | Said::Picture(_)) {
         out.facts(&[("output", shapes.join(", "))]);
     }
     said.show(out);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use gavel_model::Model;
 use gavel_model::npy::{NPY_MAGIC, NPZ_MAGIC, read_npy, read_npz};
+use gavel_model::onnx::SEED;
 use gavel_model::preprocess::png_to_input;
 use gavel_numerics::{Tensor, TensorType};
 
@@ -16,18 +17,26 @@ const PNG_MAGIC: &[u8] = b"\x89PNG";
 
 /// The model's inputs, in its order, from a PNG, `.npy` or `.npz` file.
 pub(crate) fn inputs(model: &Model, path: &Path, max_bytes: u64) -> Result<Vec<Tensor>, Failure> {
-    inputs_beside(model, path, max_bytes, &[])
+    inputs_beside(model, path, max_bytes, &[], None)
 }
 
-/// [`inputs`], where the file also has arrays that are part of the model already.
+/// [`inputs`], where the file also has arrays that are part of the model already, or the seed of what the model draws is said
+/// beside it.
 pub(crate) fn inputs_beside(
     model: &Model,
     path: &Path,
     max_bytes: u64,
     bound: &[(String, TensorType)],
+    seed: Option<u64>,
 ) -> Result<Vec<Tensor>, Failure> {
     let place = path.display();
-    let wanted = &model.graph().inputs;
+    let seed = seed.map(|seed| Tensor::i64([1], vec![seed.cast_signed()]));
+    let seed = seed.transpose().at("the seed")?;
+    let is_said = |(name, ty): &&(String, TensorType)| {
+        name == SEED && seed.as_ref().is_some_and(|seed| seed.ty() == ty)
+    };
+    let all = &model.graph().inputs;
+    let wanted: Vec<_> = all.iter().filter(|i| !is_said(i)).cloned().collect();
     let listed = wanted
         .iter()
         .map(|(name, ty)| format!("{name:?} {ty}"))
@@ -46,7 +55,7 @@ pub(crate) fn inputs_beside(
     let file = read(path, MAX_INPUT_BYTES, &expected)?;
     let fail =
         |e: &dyn std::fmt::Display| Failure::new(format!("{place}: {e}")).expected(&expected);
-    let named = if file.starts_with(PNG_MAGIC) {
+    let mut named = if file.starts_with(PNG_MAGIC) {
         let name = wanted
             .first()
             .map(|(name, _)| name.clone())
@@ -69,5 +78,8 @@ pub(crate) fn inputs_beside(
     } else {
         return Err(fail(&"neither PNG nor NumPy array"));
     };
+    if wanted.len() < all.len() {
+        named.extend(seed.map(|seed| (SEED.to_owned(), seed)));
+    }
     gavel_engine::bind(model, named).at(place)
 }

@@ -10,7 +10,7 @@ use gavel_numerics::Tensor;
 use gavel_numerics::kernels::SamplingParams;
 use gavel_sim::{Input, Workload};
 
-use super::short;
+use super::{quoted, short};
 use crate::args_arena::DemoArgs;
 use crate::failure::{Context as _, Failure};
 use crate::language::signed;
@@ -21,8 +21,6 @@ const PROMPTS: [&str; 3] = [
     "Once upon a time there was a miller who",
     "What did the old sailor see?",
 ];
-/// Characters of a question that are enough to know it by.
-const NAME: usize = 40;
 
 /// The model with the questions of the flags.
 pub(super) fn workload(args: &DemoArgs, name: &str, model: Model) -> Result<Workload, Failure> {
@@ -41,7 +39,7 @@ pub(super) fn workload(args: &DemoArgs, name: &str, model: Model) -> Result<Work
             ..SamplingParams::default()
         };
         Ok(Input {
-            name: named(prompt),
+            name: quoted(prompt),
             tensors: task_inputs(&model, &signed(&tokens), params).at(name)?,
             expected: None,
         })
@@ -54,16 +52,6 @@ pub(super) fn workload(args: &DemoArgs, name: &str, model: Model) -> Result<Work
     };
     let workload = Workload::new(short(Path::new(name)), model, inputs, Box::new(label));
     Ok(workload.at(name)?.that("says"))
-}
-
-/// A question as a name.
-fn named(prompt: &str) -> String {
-    let prompt = printable(prompt);
-    let mut name: String = prompt.chars().take(NAME).collect();
-    if name.len() < prompt.len() {
-        name.push('\u{2026}');
-    }
-    format!("\u{201c}{name}\u{201d}")
 }
 
 fn printable(text: &str) -> String {

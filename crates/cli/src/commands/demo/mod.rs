@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gavel_engine::EngineOptions;
+use gavel_model::diffusion::Diffusion;
 use gavel_model::preprocess::png_to_input;
 use gavel_model::{Model, shipped};
 use gavel_sim::{DemoOptions, Fault, Input, Scenario, Stages, Workload, run_world, run_world_in};
@@ -19,38 +20,24 @@ use crate::prediction::Prediction;
 use gavel_model::llama::TOKENIZER_ASSET;
 
 mod language;
+mod pictures;
 
 /// The model that is served by default.
 const MODEL: &str = "digits";
 /// Shipped pictures that are posted by default.
 const PICTURES: usize = 3;
+/// Characters of a question that are enough to know it by.
+const NAME: usize = 40;
 
 pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
     if let Some(folder) = &args.data_dir {
         unused(folder)?;
     }
     let workload = Arc::new(workload(args)?);
-    let speaks = workload.model().header().max_steps > 1;
-    let default = if speaks {
-        Fault::ChangedToken
-    } else {
-        Fault::Weight
-    };
-    let faults = faults(&args.faults, default)?;
-    let language = faults
-        .iter()
-        .find(|f| Fault::of_any_model().all(|any| any != **f));
-    if let Some(fault) = language.filter(|_| !speaks) {
-        return Err(
-            Failure::usage(format!("--fault {fault} is of language models"))
-                .hint(format!("gavel demo --model llm --fault {fault}")),
-        );
-    }
-    if speaks && faults.contains(&Fault::SmallerModel) {
-        return Err(
-            Failure::usage("there is no smaller language model to run instead")
-                .hint("gavel demo --model llm --fault cheaper-quantisation"),
-        );
+    let kind = Kind::of(workload.model());
+    let faults = faults(&args.faults, kind.fault())?;
+    if let Some(fault) = faults.iter().find(|fault| !kind.has(**fault)) {
+        return Err(kind.refuses(*fault));
     }
     let scenario = Scenario::demo(&DemoOptions {
         seed: args.seed,
@@ -70,6 +57,9 @@ pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
     }
     .at("the arena")?;
     console::end(&report, out);
+    if kind == Kind::Draws {
+        pictures::deliver(args, &workload, &report, out)?;
+    }
     if let Some(folder) = &args.data_dir {
         out.facts(&[(
             "kept",
@@ -80,14 +70,78 @@ pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<Exit, Failure> {
         )]);
     }
     out.facts(&[("ran for", time(start.elapsed()))]);
-    out.next(first_evidence(args).unwrap_or_else(|| match speaks {
-        true => language::next(&faults),
-        false => next(args, &faults),
+    out.next(first_evidence(args).unwrap_or_else(|| match kind {
+        Kind::Speaks => language::next(&faults),
+        Kind::Draws => pictures::next(args, &faults),
+        Kind::Classifies => next(args, &faults),
     }));
     out.json(&report)?;
     match report.holds() {
         true => Ok(Exit::Done),
         false => Ok(Exit::Failed),
+    }
+}
+
+/// What a model does, as far as the demo tells it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Classifies,
+    Speaks,
+    Draws,
+}
+
+impl Kind {
+    fn of(model: &Model) -> Kind {
+        match Diffusion::of(model) {
+            Some(_) => Kind::Draws,
+            None if model.header().max_steps > 1 => Kind::Speaks,
+            None => Kind::Classifies,
+        }
+    }
+
+    /// What is done wrong by default.
+    fn fault(self) -> Fault {
+        match self {
+            Kind::Classifies => Fault::Weight,
+            Kind::Speaks => Fault::ChangedToken,
+            Kind::Draws => Fault::SkippedSteps,
+        }
+    }
+
+    /// Why a fault cannot be that of such a model.
+    fn refuses(self, fault: Fault) -> Failure {
+        let (what, model, other) = match (fault, self) {
+            (Fault::SmallerModel, Kind::Draws) => (
+                "there is no smaller model that draws to run instead".to_owned(),
+                "diffusion",
+                Fault::SkippedSteps,
+            ),
+            (Fault::SmallerModel, _) => (
+                "there is no smaller language model to run instead".to_owned(),
+                "llm",
+                Fault::CheaperQuantisation,
+            ),
+            (Fault::SkippedSteps, _) => (
+                format!("--fault {fault} is of models that draw"),
+                "diffusion",
+                fault,
+            ),
+            _ => (
+                format!("--fault {fault} is of language models"),
+                "llm",
+                fault,
+            ),
+        };
+        Failure::usage(what).hint(format!("gavel demo --model {model} --fault {other}"))
+    }
+
+    /// Whether a fault can be that of such a model.
+    fn has(self, fault: Fault) -> bool {
+        match fault {
+            Fault::SmallerModel => self == Kind::Classifies,
+            Fault::SkippedSteps => self == Kind::Draws,
+            other => self == Kind::Speaks || !other.is_of_language(),
+        }
     }
 }
 
@@ -121,9 +175,13 @@ fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
     if model.assets().contains_key(TOKENIZER_ASSET) {
         return language::workload(args, name, model);
     }
+    if let Some(drawing) = Diffusion::of(&model) {
+        return pictures::workload(args, name, model, &drawing);
+    }
     if !args.prompts.is_empty() {
-        return Err(Failure::usage(format!("{name} takes no --prompt"))
-            .expected("a language model: the shipped llm, or a GGUF file"));
+        return Err(Failure::usage(format!("{name} takes no --prompt")).expected(
+            "a language model (the shipped llm, or a GGUF file) or one that draws (the shipped diffusion)",
+        ));
     }
     let max_bytes = EngineOptions::default().max_tensor_bytes;
     let inputs = match args.images.as_slice() {
@@ -166,6 +224,16 @@ fn default_inputs(model: &Model, name: &str, max_bytes: u64) -> Result<Vec<Input
         tensors: made_up_inputs(model, max_bytes)?,
         expected: None,
     }])
+}
+
+/// A question as a name.
+fn quoted(prompt: &str) -> String {
+    let prompt: String = prompt.chars().filter(|c| !c.is_control()).collect();
+    let mut name: String = prompt.chars().take(NAME).collect();
+    if name.len() < prompt.len() {
+        name.push('\u{2026}');
+    }
+    format!("\u{201c}{name}\u{201d}")
 }
 
 fn short(path: &Path) -> String {

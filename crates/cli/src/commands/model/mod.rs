@@ -2,6 +2,7 @@
 
 mod language;
 
+use gavel_model::diffusion::Diffusion;
 use gavel_model::{Model, Source, onnx};
 use serde_json::{Value, json};
 
@@ -70,6 +71,16 @@ pub(crate) fn inspect(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
             ),
         ),
     ]);
+    let drawing = Diffusion::of(&model);
+    if let Some(drawing) = &drawing {
+        let scheduler = drawing.scheduler();
+        let steps = format!("{}, {}", scheduler.steps(), printable(&scheduler.kind));
+        out.facts(&[("steps", steps)]);
+        for field in scheduler.vocabulary().lines() {
+            let field: String = field.chars().filter(|c| !c.is_control()).collect();
+            out.facts(&[("words", field)]);
+        }
+    }
     out.heading("Operators");
     out.table(
         &[
@@ -107,7 +118,10 @@ pub(crate) fn inspect(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
         });
         out.table(&["name", "size", "content"], rows.collect(), &[1]);
     }
-    out.next(format!("gavel run {name} PICTURE.png"));
+    out.next(match drawing {
+        Some(_) => format!("gavel generate-image WORDS --model {name}"),
+        None => format!("gavel run {name} PICTURE.png"),
+    });
     Ok(Exit::Done)
 }
 
@@ -309,6 +323,7 @@ fn as_json(model: &Model) -> Value {
         "numerics_version": header.numerics_version,
         "lowering_version": header.lowering_version,
         "work": header.work,
+        "max_steps": header.max_steps,
         "commit_points": header.commit_points,
         "weight_values": weight_values(model),
         "weight_bytes": weight_bytes(model),
