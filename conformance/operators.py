@@ -14,7 +14,8 @@ Written by `conformance/onnx_backend.py --table docs/reference/operators.md --wr
 - **types**: element types of inputs in tests that pass; more may be accepted.
 - **becomes**: operators of Gavel's table (`spec/numerics.md`) in the graphs of those tests. Map is an element program, View, Reduce and the like
   are data movement and reductions: what is defined by several is the graph of them. "Identity" alone is a constant that was computed at import.
-- **tests**: passed, of those with plain tensors, those that spell the operator out by others left out.
+- **tests**: passed, of those with plain tensors, those that spell the operator out by others left out. Random operators draw from the task's
+  seed, so that they cannot give the numbers of NumPy that the suite expects.
 
 """
 TAIL = """
