@@ -16,17 +16,17 @@ ROOT = HERE.parent
 DEFAULT_WORK = ROOT / "target" / "bench"
 
 
-def ensure_venv(venv: pathlib.Path) -> pathlib.Path:
-    """The environment's interpreter; made first where it is missing, which compiles llama.cpp for this machine."""
+def ensure_venv(venv: pathlib.Path, requirements: pathlib.Path = HERE / "requirements.txt") -> pathlib.Path:
+    """The environment's interpreter; made first where it is missing, which may compile llama.cpp for this machine."""
     python, marker = venv / "bin" / "python", venv / "requirements.txt"
-    wanted = (HERE / "requirements.txt").read_text()
+    wanted = requirements.read_text()
     if python.exists() and (not marker.exists() or marker.read_text() == wanted):
         return python  # one without our mark is somebody's own
-    print(f"building llama.cpp into {venv} (some minutes)", file=sys.stderr)
+    print(f"installing {requirements.name} into {venv} (some minutes)", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
     flags = "-DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    install += ["--no-binary", "llama-cpp-python", "--requirement", HERE / "requirements.txt"]
+    install += ["--no-binary", "llama-cpp-python", "--requirement", requirements]
     subprocess.run(install, check=True, env=os.environ | {"CMAKE_ARGS": flags})
     marker.write_text(wanted)
     return python

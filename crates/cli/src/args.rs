@@ -173,6 +173,8 @@ pub(crate) enum BenchCommand {
     },
     /// Tokens a second of a language model, beside what the machine can do
     Llm(BenchLlmArgs),
+    /// Time of a run, and where it goes operator by operator, beside what the machine can do
+    Onnx(BenchOnnxArgs),
     /// Gas of every action, and of a task and a dispute as a whole
     Gas,
     /// Share of a run that hashing takes
@@ -186,6 +188,23 @@ pub(crate) enum BenchCommand {
         #[command(flatten)]
         engine: EngineArgs,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchOnnxArgs {
+    /// ONNX file, or the name of a shipped model
+    pub(crate) model: String,
+    /// Inputs: NumPy file or archive [default: made up]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Write the outputs to this NumPy file or archive
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Runs to measure
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) runs: u32,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 /// Which chain, which deployment, which blobs.

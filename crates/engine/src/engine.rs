@@ -2,9 +2,10 @@
 
 use gavel_model::Model;
 use gavel_numerics::Tensor;
-use gavel_numerics::kernels::Isa;
+use gavel_numerics::kernels::{Isa, Parallel as _};
 
-use crate::pool::Pool;
+use crate::plan::Plans;
+use crate::team::Team;
 use crate::trace::RunOutput;
 use crate::{EngineError, NodeObserver, memory};
 
@@ -39,11 +40,12 @@ impl EngineOptions {
     }
 }
 
-/// Runs models. Holds threads and limits, no model and no state: one engine serves all.
+/// Runs models. Holds threads and limits, and of the models that ran last their packed weights; one engine serves all.
 pub struct Engine {
     pub(crate) isa: Isa,
-    pub(crate) pool: Pool,
+    pub(crate) team: Team,
     pub(crate) max_tensor_bytes: u64,
+    pub(crate) plans: Plans,
 }
 
 impl Engine {
@@ -56,11 +58,13 @@ impl Engine {
             Some(isa) => isa,
             None => Isa::from_env()?,
         };
-        let pool = Pool::new(options.threads)?;
+        let threads = options.threads;
+        let team = Team::new(threads).map_err(|source| EngineError::Threads { threads, source })?;
         Ok(Engine {
             isa,
-            pool,
+            team,
             max_tensor_bytes: options.max_tensor_bytes,
+            plans: Plans::default(),
         })
     }
 
@@ -71,7 +75,7 @@ impl Engine {
 
     /// The number of threads in use.
     pub fn threads(&self) -> usize {
-        self.pool.threads()
+        self.team.workers()
     }
 
     /// Whether a run of `model` and the fine trace of each of its segments stay within the memory bound. Known from

@@ -14,8 +14,8 @@ pub enum EngineError {
     Threads {
         /// Threads asked for.
         threads: usize,
-        /// What the thread pool said.
-        source: rayon::ThreadPoolBuildError,
+        /// What it said.
+        source: std::io::Error,
     },
     /// An input that the model does not have.
     #[error("the model has no input {name:?}; its inputs are {expected}")]

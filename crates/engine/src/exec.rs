@@ -1,4 +1,4 @@
-//! Runs nodes in canonical order over one or more items and keeps only what is still needed.
+//! Runs nodes in canonical order over one or more items and keeps only what is still needed: node by node, or by a plan.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,14 +11,9 @@ use gavel_numerics::kernels;
 use gavel_trace::Digest;
 
 use crate::clock::Stopwatch;
+use crate::plan::{Context, Plan, Value, Values};
+use crate::profile::StepTime;
 use crate::{Engine, EngineError, NodeObserver, batch, hash};
-
-/// A tensor and, once it was needed, its digest.
-#[derive(Clone)]
-struct Value {
-    tensor: Arc<Tensor>,
-    digest: Option<Digest>,
-}
 
 /// The values of one item that are still needed.
 struct Item {
@@ -40,15 +35,29 @@ impl Item {
     }
 }
 
+impl Values for Item {
+    fn get(&mut self, source: &Source) -> Option<&mut Value> {
+        self.slot(source)?.as_mut()
+    }
+
+    fn take(&mut self, source: &Source) -> Option<Value> {
+        self.slot(source)?.take()
+    }
+}
+
 /// A run in progress.
 pub(crate) struct Exec<'a> {
     engine: &'a Engine,
     model: &'a Model,
     items: Vec<Item>,
+    /// How the nodes are run where not one by one.
+    plan: Option<Arc<Plan>>,
     /// Per node: the values that nothing reads after it.
     dead_after: BTreeMap<usize, Vec<Source>>,
     /// Bytes of the values held, all items together.
     held: u64,
+    /// Time of each step, for whoever asks.
+    pub(crate) profile: Option<Vec<StepTime>>,
     /// Time spent in operators.
     pub(crate) compute: Duration,
     /// Time spent on digests.
@@ -79,10 +88,26 @@ impl<'a> Exec<'a> {
             engine,
             model,
             items: (0..items).map(|_| blank()).collect(),
+            plan: None,
             dead_after: last_uses(model, &range, keep),
             held: 0,
+            profile: None,
             compute: Duration::ZERO,
             hashing: Duration::ZERO,
+        }
+    }
+
+    /// A run over all nodes by a plan.
+    pub(crate) fn planned(
+        engine: &'a Engine,
+        model: &'a Model,
+        items: usize,
+        plan: Arc<Plan>,
+    ) -> Exec<'a> {
+        Exec {
+            plan: Some(plan),
+            // the plan knows
+            ..Exec::new(engine, model, items, 0..0, &[])
         }
     }
 
@@ -98,7 +123,7 @@ impl<'a> Exec<'a> {
         let slot = self.items.get_mut(item).and_then(|item| item.slot(source));
         let slot =
             slot.ok_or_else(|| EngineError::Model(format!("no value {}", describe(source))))?;
-        *slot = Some(Value { tensor, digest });
+        *slot = Some(Value::of(tensor, digest));
         self.held += bytes;
         Ok(())
     }
@@ -109,9 +134,48 @@ impl<'a> Exec<'a> {
         range: Range<usize>,
         observer: &mut Option<&mut dyn NodeObserver>,
     ) -> Result<(), EngineError> {
+        if let Some(plan) = self.plan.clone() {
+            return self.run_steps(range, &plan);
+        }
         for index in range {
             self.run_node(index, observer)?;
         }
+        Ok(())
+    }
+
+    /// The steps that end in `range`, item by item.
+    fn run_steps(&mut self, range: Range<usize>, plan: &Plan) -> Result<(), EngineError> {
+        let start = Stopwatch::start();
+        let context = Context {
+            isa: self.engine.isa,
+            par: &self.engine.team,
+            model: self.model,
+            plan,
+        };
+        for item in &mut self.items {
+            for index in range.clone() {
+                let Some(step) = plan.step(index) else {
+                    continue;
+                };
+                let begin = self.profile.as_ref().map(|_| Stopwatch::start());
+                let value = context.run(step, item)?;
+                if let (Some(profile), Some(begin)) = (&mut self.profile, begin) {
+                    profile.push(StepTime {
+                        nodes: step.nodes.clone(),
+                        time: begin.elapsed(),
+                    });
+                }
+                if let Some(slot) = item.nodes.get_mut(index) {
+                    *slot = Some(value);
+                }
+                for source in &step.dead {
+                    if let Some(value) = item.take(source) {
+                        plan.reuse(value);
+                    }
+                }
+            }
+        }
+        self.compute += start.elapsed();
         Ok(())
     }
 
@@ -136,8 +200,8 @@ impl<'a> Exec<'a> {
             .iter()
             .map(|s| matches!(s, Source::Weight(_)))
             .collect();
-        let (isa, pool) = (self.engine.isa, &self.engine.pool);
-        let eval = |inputs: &[&Tensor]| kernels::eval(isa, pool, &node.op, inputs);
+        let (isa, team) = (self.engine.isa, &self.engine.team);
+        let eval = |inputs: &[&Tensor]| kernels::eval(isa, team, &node.op, inputs);
         let outputs = batch::eval_items(&node.op, &weight, &operands, eval).map_err(|source| {
             EngineError::Node {
                 node: node.name.clone(),
@@ -155,7 +219,7 @@ impl<'a> Exec<'a> {
         for source in self.dead_after.get(&index).into_iter().flatten() {
             for item in &mut self.items {
                 if let Some(value) = item.slot(source).and_then(Option::take) {
-                    self.held = self.held.saturating_sub(byte_len(&value.tensor));
+                    self.held = self.held.saturating_sub(value.bytes());
                 }
             }
         }
@@ -195,17 +259,21 @@ impl<'a> Exec<'a> {
         item: usize,
         source: &Source,
     ) -> Result<(Arc<Tensor>, Option<Digest>), EngineError> {
-        let value = self
-            .items
-            .get_mut(item)
-            .and_then(|item| item.slot(source)?.as_ref());
-        let value = value.map(|value| (Arc::clone(&value.tensor), value.digest));
-        value.ok_or_else(|| {
+        let value = self.items.get_mut(item).and_then(|item| item.get(source));
+        let value = value.ok_or_else(|| {
             EngineError::Model(format!(
                 "{} is read before it is computed",
                 describe(source)
             ))
-        })
+        })?;
+        let tensor = match (value.as_tensor(), &self.plan) {
+            (Some(tensor), _) => tensor,
+            (None, Some(plan)) => plan
+                .tensor(&self.engine.team, value)
+                .map_err(|e| EngineError::Model(e.to_string()))?,
+            (None, None) => return Err(EngineError::Model("a value without a form".to_owned())),
+        };
+        Ok((tensor, value.digest))
     }
 
     fn check_memory(&self, index: usize) -> Result<(), EngineError> {
@@ -229,19 +297,11 @@ impl<'a> Exec<'a> {
     pub(crate) fn digests(&mut self, sources: &[Source]) -> Result<Vec<Vec<Digest>>, EngineError> {
         let start = Stopwatch::start();
         let mut missing = Vec::new();
-        for (i, item) in self.items.iter_mut().enumerate() {
+        for item in 0..self.items.len() {
             for source in sources {
-                match item.slot(source).and_then(|slot| slot.as_ref()) {
-                    Some(value) if value.digest.is_none() => {
-                        missing.push((i, *source, Arc::clone(&value.tensor)))
-                    }
-                    Some(_) => {}
-                    None => {
-                        return Err(EngineError::Model(format!(
-                            "live value {} is not there",
-                            describe(source)
-                        )));
-                    }
+                let (tensor, digest) = self.value_with_digest(item, source)?;
+                if digest.is_none() {
+                    missing.push((item, *source, tensor));
                 }
             }
         }
@@ -249,7 +309,7 @@ impl<'a> Exec<'a> {
             .iter()
             .map(|(_, _, tensor)| tensor.as_ref())
             .collect();
-        let found = hash::digests(&self.engine.pool, &tensors);
+        let found = hash::digests(&self.engine.team, &tensors);
         for ((item, source, _), digest) in missing.iter().zip(found) {
             if let Some(Some(value)) = self.items.get_mut(*item).and_then(|item| item.slot(source))
             {

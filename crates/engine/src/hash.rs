@@ -1,9 +1,10 @@
 //! Tensor digests, spread over the engine's threads.
 
 use gavel_numerics::Tensor;
+use gavel_numerics::kernels::Parallel as _;
 use gavel_trace::{CHUNK_BYTES, Digest, MerkleTree, TensorHeader, chunk_leaves, tensor_digest};
 
-use crate::pool::Pool;
+use crate::team::Team;
 
 /// Bytes below which hashing stays on the calling thread.
 const WORTH_SPLITTING_BYTES: usize = 1 << 16;
@@ -16,34 +17,34 @@ pub fn digest(tensor: &Tensor) -> Digest {
 }
 
 /// The digests of `tensors`, in order.
-pub(crate) fn digests(pool: &Pool, tensors: &[&Tensor]) -> Vec<Digest> {
+pub(crate) fn digests(team: &Team, tensors: &[&Tensor]) -> Vec<Digest> {
     let bytes = |tensor: &Tensor| tensor.len() * tensor.dtype().size();
     let total: usize = tensors.iter().map(|tensor| bytes(tensor)).sum();
-    if pool.threads() == 1 || total < WORTH_SPLITTING_BYTES {
+    if team.workers() == 1 || total < WORTH_SPLITTING_BYTES {
         return tensors.iter().map(|tensor| digest(tensor)).collect();
     }
     let (large, small): (Vec<usize>, Vec<usize>) =
         (0..tensors.len()).partition(|&i| bytes(tensors[i]) >= PARALLEL_BYTES);
     let mut found = vec![Digest::ZERO; tensors.len()];
-    for (&i, value) in small.iter().zip(pool.map(&small, |&i| digest(tensors[i]))) {
+    for (&i, value) in small.iter().zip(team.map(&small, |&i| digest(tensors[i]))) {
         found[i] = value;
     }
     for i in large {
-        found[i] = digest_in_parts(pool, tensors[i]);
+        found[i] = digest_in_parts(team, tensors[i]);
     }
     found
 }
 
 /// The digest of a large tensor: its chunk leaves in parts, the tree above them on one thread.
-fn digest_in_parts(pool: &Pool, tensor: &Tensor) -> Digest {
+fn digest_in_parts(team: &Team, tensor: &Tensor) -> Digest {
     let bytes = tensor.le_bytes();
     let part = bytes
         .len()
-        .div_ceil(pool.threads() * 4)
+        .div_ceil(team.workers() * 4)
         .next_multiple_of(CHUNK_BYTES)
         .max(CHUNK_BYTES);
     let parts: Vec<&[u8]> = bytes.chunks(part).collect();
-    let leaves = pool
+    let leaves = team
         .map(&parts, |part| chunk_leaves(part).collect::<Vec<_>>())
         .concat();
     let header = TensorHeader::new(tensor.dtype().id(), tensor.dims().to_vec());

@@ -20,9 +20,11 @@ mod hash;
 pub mod lm;
 mod memory;
 mod observer;
-mod pool;
+mod plan;
+mod profile;
 mod retrace;
 mod steps;
+mod team;
 mod trace;
 
 pub use binding::bind;
@@ -30,4 +32,5 @@ pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use hash::digest;
 pub use observer::NodeObserver;
+pub use profile::StepTime;
 pub use trace::{FineRun, RunOutput, Timing, Trace};

@@ -11,10 +11,9 @@ use crate::exec::last_uses;
 /// Whether a run of one item, and the fine trace of every segment, stay within `bound`. Both count: who
 /// can run a model and not retrace it loses its disputes.
 pub(crate) fn check(model: &Model, bound: u64) -> Result<(), EngineError> {
-    let graph = model.graph();
-    let inputs: Vec<Source> = (0..graph.inputs.len() as u32).map(Source::Input).collect();
-    let outputs: Vec<Source> = graph.outputs.iter().map(|(_, source)| *source).collect();
-    simulate(model, bound, &inputs, 0..graph.nodes.len(), &outputs)?;
+    let (inputs, outputs) = ends(model);
+    let nodes = model.graph().nodes.len();
+    simulate(model, bound, &inputs, 0..nodes, &outputs)?;
     let mut before = &inputs;
     for segment in model.segments() {
         let nodes = crate::exec::range(segment);
@@ -26,6 +25,21 @@ pub(crate) fn check(model: &Model, bound: u64) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Most bytes that a run of one item holds; more than there can be where that is not known.
+pub(crate) fn peak(model: &Model) -> u64 {
+    let (inputs, outputs) = ends(model);
+    let nodes = 0..model.graph().nodes.len();
+    simulate(model, u64::MAX - 1, &inputs, nodes, &outputs).unwrap_or(u64::MAX)
+}
+
+/// What is given, and what is kept.
+fn ends(model: &Model) -> (Vec<Source>, Vec<Source>) {
+    let graph = model.graph();
+    let inputs = (0..graph.inputs.len() as u32).map(Source::Input);
+    let outputs = graph.outputs.iter().map(|(_, source)| *source);
+    (inputs.collect(), outputs.collect())
+}
+
 /// The accounting of `Exec` without tensors: `given` is held from the start, `keep` to the end.
 fn simulate(
     model: &Model,
@@ -33,7 +47,7 @@ fn simulate(
     given: &[Source],
     nodes: Range<usize>,
     keep: &[Source],
-) -> Result<(), EngineError> {
+) -> Result<u64, EngineError> {
     let bytes = |source: Source| {
         let ty = model.type_of(source);
         ty.and_then(|ty| ty.byte_len().ok())
@@ -41,6 +55,7 @@ fn simulate(
     };
     let mut held: BTreeMap<Source, u64> = given.iter().map(|&s| (s, bytes(s))).collect();
     let mut total = held.values().fold(0u64, |sum, b| sum.saturating_add(*b));
+    let mut most = total;
     let dead_after = last_uses(model, &nodes, keep);
     for index in nodes {
         let own = Source::node(index as u32);
@@ -54,10 +69,11 @@ fn simulate(
                 bound,
             });
         }
+        most = most.max(total);
         held.insert(own, output);
         for source in dead_after.get(&index).into_iter().flatten() {
             total -= held.remove(source).unwrap_or(0);
         }
     }
-    Ok(())
+    Ok(most)
 }

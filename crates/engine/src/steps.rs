@@ -9,6 +9,7 @@ use gavel_trace::{Digest, Level1, live_root};
 
 use crate::clock::Stopwatch;
 use crate::exec::{Exec, range};
+use crate::plan::Plan;
 use crate::trace::{RunOutput, Timing, Trace};
 use crate::{Engine, EngineError, NodeObserver, binding, hash};
 
@@ -78,7 +79,7 @@ impl Engine {
         let mut input_digests = Vec::with_capacity(items.len());
         for state in &mut states {
             let tensors: Vec<&Tensor> = state.0.iter().map(|(tensor, _)| &**tensor).collect();
-            let digests = hash::digests(&self.pool, &tensors);
+            let digests = hash::digests(&self.team, &tensors);
             input_digests.push(live_root(height, &digests)?);
             for ((_, known), digest) in state.0.iter_mut().zip(digests) {
                 *known = Some(digest);
@@ -125,7 +126,16 @@ impl Engine {
         observer: &mut Option<&mut dyn NodeObserver>,
     ) -> Result<(Vec<State>, Duration, Duration), EngineError> {
         let (items, outputs) = (states.len(), output_sources(model));
-        let mut exec = Exec::new(self, model, items, 0..model.graph().nodes.len(), &outputs);
+        let plan = match observer {
+            // who looks at every node's output sees them computed one by one
+            Some(_) => None,
+            None => self.plan(model, items),
+        };
+        let nodes = 0..model.graph().nodes.len();
+        let mut exec = match plan {
+            Some(plan) => Exec::planned(self, model, items, plan),
+            None => Exec::new(self, model, items, nodes, &outputs),
+        };
         for (item, state) in states.into_iter().enumerate() {
             state.provide(&mut exec, item)?;
         }
@@ -139,6 +149,13 @@ impl Engine {
             .map(|item| state_after(&mut exec, item, &outputs))
             .collect::<Result<_, _>>()?;
         Ok((states, exec.compute, exec.hashing))
+    }
+
+    /// The plan of a model, unless so many items at once do not fit: then the node that is too much is found one by one.
+    fn plan(&self, model: &Model, items: usize) -> Option<Arc<Plan>> {
+        let plan = self.plans.of(self.isa, model);
+        let needed = plan.peak_bytes.checked_mul(items as u64)?;
+        (needed <= self.max_tensor_bytes).then_some(plan)
     }
 
     /// One step of one item, of which nothing is hashed.

@@ -1,19 +1,23 @@
 //! Where to commit: the cuts of the step graph into segments.
 //!
 //! Hashing costs time at every cut, and a segment is what a party re-runs when a dispute enters it.
-//! Of a few shares, the smallest is taken whose cuts cost at most 1 % of the run; small models, where even halves cost
-//! more, take quarters. Among the cuts that keep each segment within the share, those that hash
+//! Of a few shares, the smallest is taken whose cuts cost at most 1 % of the run; models where none is cheap enough take quarters,
+//! and small ones do not look beyond halves. Among the cuts that keep each segment within the share, those that hash
 //! fewest bytes are chosen (`spec/model.md`, section "Commit points").
 
 use crate::{Graph, Segment, Source};
 
 /// Nominal bytes hashed per second, and work units computed per second: their ratio decides.
-const HASH_BYTES_PER_SECOND: u128 = 2_000_000_000;
+const HASH_BYTES_PER_SECOND: u128 = 1_200_000_000;
 const WORK_PER_SECOND: u128 = 50_000_000_000;
-/// Segments take at most one part in this many of the work, the finest first.
-const SHARES: [u64; 4] = [16, 8, 4, 2];
-/// What is taken where none of them is cheap enough.
-const SHARE_OF_SMALL: u64 = 4;
+/// Segments take at most so many parts in 32 of the work, the finest first.
+const SHARES: [u64; 6] = [2, 4, 8, 16, 24, 31];
+/// As many of them are for small models too.
+const SHARES_OF_SMALL: usize = 4;
+/// Models of less work are small: the commitment's budget is for runs of 5 ms and more.
+const SMALL: u128 = WORK_PER_SECOND / 200;
+/// What is taken where none is cheap enough.
+const LAST_RESORT: u64 = 8;
 /// A tensor costs at least this many bytes of hashing: tree nodes and call overhead.
 const TENSOR_OVERHEAD_BYTES: u128 = 512;
 /// Above this many nodes cuts are looked for only within this distance.
@@ -114,16 +118,20 @@ fn cut(graph: &Graph, work: &[u64], uses: &LastUses) -> Vec<usize> {
     let costs = cut_costs(graph, uses);
     let heaviest = work.iter().copied().max().unwrap_or(1);
     let at_most = |share: u64| {
-        let limit = (total / u128::from(share)).max(u128::from(heaviest));
+        let limit = (total * u128::from(share) / 32).max(u128::from(heaviest));
         cheapest(work, &costs, limit)
     };
     // bytes / HASH <= total / WORK / 100
     let is_cheap = |bytes: u128| bytes * WORK_PER_SECOND * 100 <= total * HASH_BYTES_PER_SECOND;
-    let found = SHARES
-        .into_iter()
-        .map(at_most)
+    let shares = match total < SMALL {
+        true => &SHARES[..SHARES_OF_SMALL],
+        false => &SHARES[..],
+    };
+    let found = shares
+        .iter()
+        .map(|&share| at_most(share))
         .find(|(_, bytes)| is_cheap(*bytes));
-    let (mut chosen, _) = found.unwrap_or_else(|| at_most(SHARE_OF_SMALL));
+    let (mut chosen, _) = found.unwrap_or_else(|| at_most(LAST_RESORT));
     if chosen.is_empty() {
         chosen.push(count);
     }
@@ -218,7 +226,7 @@ mod tests {
     #[test]
     fn the_more_work_a_run_is_the_finer_it_is_cut_and_a_small_one_takes_quarters() {
         let graph = chain();
-        // two cuts cost 1 % of 5.0e8 work units, four of 1.005e9, eight of 2.01e9
+        // two cuts cost 1 % of 8.4e8 work units, four of 1.7e9, eight of 3.4e9
         for (total, count) in [
             (100_000_000, 4),
             (1_000_000_000, 2),

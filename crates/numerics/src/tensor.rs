@@ -185,6 +185,27 @@ impl Tensor {
         )
     }
 
+    /// A tensor of f32 that a kernel has computed: its NaNs are canonical already.
+    ///
+    /// # Errors
+    /// If the extents do not give the number of values.
+    pub fn of_canonical(
+        dims: impl Into<Vec<u64>>,
+        values: Vec<f32>,
+    ) -> Result<Tensor, NumericsError> {
+        debug_assert!(
+            values
+                .iter()
+                .all(|x| !x.is_nan() || x.to_bits() == crate::scalar::NAN_BITS),
+            "a NaN that is not canonical"
+        );
+        Tensor::checked(
+            TensorType::new(DType::F32, dims),
+            values.len(),
+            Data::F32(values),
+        )
+    }
+
     /// A tensor of i64.
     ///
     /// # Errors
@@ -326,6 +347,11 @@ impl Tensor {
     /// The elements.
     pub fn data(&self) -> &Data {
         &self.data
+    }
+
+    /// The elements, taken out.
+    pub fn into_data(self) -> Data {
+        self.data
     }
 
     /// Number of elements.

@@ -4,6 +4,7 @@ mod account;
 mod bench_gas;
 mod bench_isolate;
 mod bench_llm;
+mod bench_onnx;
 mod bench_trace;
 mod chain;
 mod challenge;
@@ -13,6 +14,7 @@ mod dispute;
 mod generate;
 mod generate_image;
 mod key;
+mod machine;
 mod model;
 mod party;
 mod provider;
@@ -51,6 +53,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
             engine,
         }) => bench_isolate::run(&model, faults, seed, engine, out),
         Command::Bench(BenchCommand::Llm(args)) => bench_llm::run(&args, out),
+        Command::Bench(BenchCommand::Onnx(args)) => bench_onnx::run(&args, out),
         Command::Bench(BenchCommand::Gas) => bench_gas::run(out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Sim(command) => sim::run(&command, out),

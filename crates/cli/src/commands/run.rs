@@ -120,7 +120,7 @@ pub(crate) fn run(args: &RunArgs, out: Output) -> Result<Exit, Failure> {
 }
 
 /// The first output, or all of them where the file's name ends in `.npz`.
-fn write(path: &Path, model: &Model, outputs: &[Arc<Tensor>]) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, model: &Model, outputs: &[Arc<Tensor>]) -> Result<(), Failure> {
     if path.extension().is_some_and(|e| e == "npz") {
         let names = model.graph().outputs.iter().map(|(name, _)| name.as_str());
         let named = names.zip(outputs.iter().map(Arc::as_ref));

@@ -18,9 +18,9 @@ use super::phases::{Phase, Phases};
 use super::record::Recorder;
 use super::sample::Watch;
 use super::sequence::{Sequence, SequenceOptions, kv_shape};
-use super::team::Team;
 use super::weights::Weights;
 use crate::clock::Stopwatch;
+use crate::team::Team;
 use crate::trace::{RunOutput, Trace};
 
 /// How a language model is run. None of it changes a bit of any result.
@@ -94,7 +94,9 @@ impl LanguageEngine {
         let plan = Arc::new(LivePlan::new(&model)?);
         let kv = kv_shape(config);
         let shape = RowsShape::new(DType::F32.id(), config.context.into(), kv.row_len() as u64)?;
-        let team = Team::new(options.threads)?;
+        let threads = options.threads;
+        let team =
+            Team::new(threads).map_err(|source| LanguageError::Threads { threads, source })?;
         let weights = Weights::pack(&model, &team, progress)?;
         Ok(LanguageEngine {
             isa,

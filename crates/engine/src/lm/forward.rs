@@ -17,8 +17,8 @@ use super::LanguageError;
 use super::phases::{Phase, Phases};
 use super::products::{Job, Spare};
 use super::sequence::{Sequence, kv_shape};
-use super::team::Team;
 use super::weights::{Inputs, Layer, Product, Weights};
+use crate::team::Team;
 
 /// What a pass reads and never changes.
 pub(crate) struct Core<'a> {

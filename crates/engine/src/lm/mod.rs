@@ -21,7 +21,6 @@ mod record;
 mod sample;
 mod schedule;
 mod sequence;
-mod team;
 mod weights;
 
 pub use engine::{Advance, LanguageEngine, LanguageOptions};

@@ -14,7 +14,7 @@ use gavel_trace::{
 
 use super::LanguageError;
 use super::live::{Live, LivePlan};
-use super::team::Team;
+use crate::team::Team;
 
 /// Rows of a task: enough to hash side by side, few enough to share among threads.
 const ROWS: usize = 16;

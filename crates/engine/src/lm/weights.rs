@@ -9,7 +9,7 @@ use gavel_numerics::kernels::{Activations, PackedMatrix, dequantise};
 use gavel_numerics::{Tensor, WeightFormat};
 
 use super::LanguageError;
-use super::team::Team;
+use crate::team::Team;
 
 /// A matrix, and what is added to a product with it.
 pub(crate) struct Product {

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::fused::{RowTile, row_tile};
 use super::simd::{Kernel, Simd};
 use super::tile::{TileJob, tile};
 use crate::scalar::{GOLDEN, LOG_LOW, LOG_SHIFT, MIX, UNIFORM_STEP};
@@ -144,6 +145,26 @@ impl Simd for Avx2 {
             let odd = _mm256_or_si256(_mm256_slli_epi32::<1>(k), _mm256_set1_epi32(1));
             _mm256_mul_ps(_mm256_cvtepi32_ps(odd), _mm256_set1_ps(UNIFORM_STEP))
         })
+    }
+    #[inline(always)]
+    unsafe fn row_tile(self, rows: usize, vecs: usize, job: &RowTile<'_>) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe {
+            match (rows, vecs) {
+                (2, 2) => row_tile::<Self, 2, 2>(self, job),
+                (3, 2) => row_tile::<Self, 3, 2>(self, job),
+                (4, 2) => row_tile::<Self, 4, 2>(self, job),
+                (5, 2) => row_tile::<Self, 5, 2>(self, job),
+                (6, 2) => row_tile::<Self, 6, 2>(self, job),
+                (1, 1) => row_tile::<Self, 1, 1>(self, job),
+                (2, 1) => row_tile::<Self, 2, 1>(self, job),
+                (3, 1) => row_tile::<Self, 3, 1>(self, job),
+                (4, 1) => row_tile::<Self, 4, 1>(self, job),
+                (5, 1) => row_tile::<Self, 5, 1>(self, job),
+                (6, 1) => row_tile::<Self, 6, 1>(self, job),
+                _ => row_tile::<Self, 1, 2>(self, job),
+            }
+        }
     }
     #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::fused::{RowTile, row_tile};
 use super::simd::{Kernel, Simd};
 use super::tile::{TileJob, tile};
 use crate::scalar::{GOLDEN, LOG_LOW, LOG_SHIFT, MIX, UNIFORM_STEP};
@@ -54,6 +55,62 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m512) {
         forward!(_mm512_storeu_ps(p, v))
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, count: usize) -> __m512 {
+        match count >= Self::LANES {
+            true => forward!(_mm512_loadu_ps(p)),
+            false => forward!(_mm512_maskz_loadu_ps(first_lanes(count), p)),
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, v: __m512, count: usize) {
+        match count >= Self::LANES {
+            true => forward!(_mm512_storeu_ps(p, v)),
+            false => forward!(_mm512_mask_storeu_ps(p, first_lanes(count), v)),
+        }
+    }
+    /// Left to itself the compiler loads all rows first, and has no registers left for the sums.
+    #[inline(always)]
+    unsafe fn fma_rows<const MR: usize, const NV: usize>(
+        self,
+        acc: &mut [[__m512; NV]; MR],
+        a: *const f32,
+        step: usize,
+        columns: &[__m512; NV],
+    ) {
+        if NV != 2 {
+            for (i, row) in acc.iter_mut().enumerate() {
+                // SAFETY: the caller's promise.
+                let x = self.splat(unsafe { *a.add(i * step) });
+                for (t, &column) in row.iter_mut().zip(columns) {
+                    *t = self.fma(x, column, *t);
+                }
+            }
+            return;
+        }
+        let step = step * size_of::<f32>();
+        // addresses have room for once and twice a step
+        let from = a.wrapping_byte_sub(step);
+        let columns = [columns[0], columns[1]];
+        // written out: the compiler does not unroll a loop as long as this
+        macro_rules! rows {
+            ($($i:literal)*) => {
+                $(if $i < MR {
+                    let from = from.wrapping_byte_add($i / 2 * 2 * step);
+                    let sums = [acc[$i][0], acc[$i][1]];
+                    // SAFETY: the caller's promise; `self` proves that the CPU has the instructions.
+                    let sums = unsafe {
+                        match $i % 2 {
+                            0 => fma_row(sums, columns, from, step),
+                            _ => fma_next_row(sums, columns, from, step),
+                        }
+                    };
+                    (acc[$i][0], acc[$i][1]) = (sums[0], sums[1]);
+                })*
+            };
+        }
+        rows!(0 1 2 3 4 5 6 7 8 9 10 11);
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
@@ -152,6 +209,38 @@ impl Simd for Avx512 {
         })
     }
     #[inline(always)]
+    unsafe fn row_tile(self, rows: usize, vecs: usize, job: &RowTile<'_>) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe {
+            match (rows, vecs) {
+                (2, 2) => row_tile::<Self, 2, 2>(self, job),
+                (3, 2) => row_tile::<Self, 3, 2>(self, job),
+                (4, 2) => row_tile::<Self, 4, 2>(self, job),
+                (5, 2) => row_tile::<Self, 5, 2>(self, job),
+                (6, 2) => row_tile::<Self, 6, 2>(self, job),
+                (7, 2) => row_tile::<Self, 7, 2>(self, job),
+                (8, 2) => row_tile::<Self, 8, 2>(self, job),
+                (9, 2) => row_tile::<Self, 9, 2>(self, job),
+                (10, 2) => row_tile::<Self, 10, 2>(self, job),
+                (11, 2) => row_tile::<Self, 11, 2>(self, job),
+                (12, 2) => row_tile::<Self, 12, 2>(self, job),
+                (1, 1) => row_tile::<Self, 1, 1>(self, job),
+                (2, 1) => row_tile::<Self, 2, 1>(self, job),
+                (3, 1) => row_tile::<Self, 3, 1>(self, job),
+                (4, 1) => row_tile::<Self, 4, 1>(self, job),
+                (5, 1) => row_tile::<Self, 5, 1>(self, job),
+                (6, 1) => row_tile::<Self, 6, 1>(self, job),
+                (7, 1) => row_tile::<Self, 7, 1>(self, job),
+                (8, 1) => row_tile::<Self, 8, 1>(self, job),
+                (9, 1) => row_tile::<Self, 9, 1>(self, job),
+                (10, 1) => row_tile::<Self, 10, 1>(self, job),
+                (11, 1) => row_tile::<Self, 11, 1>(self, job),
+                (12, 1) => row_tile::<Self, 12, 1>(self, job),
+                _ => row_tile::<Self, 1, 2>(self, job),
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {
         // SAFETY: the caller's promise is the callee's.
         unsafe {
@@ -163,6 +252,58 @@ impl Simd for Avx512 {
             }
         }
     }
+}
+
+macro_rules! fma_row {
+    ($(#[$doc:meta])* $name:ident, $address:literal) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// The element is readable.
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn $name(
+            [mut s0, mut s1]: [__m512; 2],
+            [c0, c1]: [__m512; 2],
+            from: *const f32,
+            step: usize,
+        ) -> [__m512; 2] {
+            // SAFETY: reads the element, which the caller promises, and computes in registers.
+            unsafe {
+                std::arch::asm!(
+                    concat!("vbroadcastss {x}, dword ptr [", $address, "]"),
+                    "vfmadd231ps {s0}, {x}, {c0}",
+                    "vfmadd231ps {s1}, {x}, {c1}",
+                    x = out(zmm_reg) _,
+                    s0 = inout(zmm_reg) s0,
+                    s1 = inout(zmm_reg) s1,
+                    c0 = in(zmm_reg) c0,
+                    c1 = in(zmm_reg) c1,
+                    from = in(reg) from,
+                    step = in(reg) step,
+                    options(pure, readonly, nostack, preserves_flags),
+                );
+            }
+            [s0, s1]
+        }
+    };
+}
+
+fma_row!(
+    /// Adds the products of the element a step (in bytes) behind `from` and two vectors.
+    fma_row,
+    "{from} + {step}"
+);
+fma_row!(
+    /// As [`fma_row`], two steps behind.
+    fma_next_row,
+    "{from} + 2 * {step}"
+);
+
+/// A mask of the first `count` lanes, of which there are fewer than 16.
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    (1 << count) - 1
 }
 
 /// The upper 23 bits of `mix(counter + i * GOLDEN)` for i from 0 to 7.

@@ -78,10 +78,10 @@ macro_rules! map {
 }
 
 map!(
-    /// `max(x, +0)`: what is not above zero is +0, but for NaN.
+    /// `max(x, +0)`: the larger of both, NaN and -0 being `x`; the sum makes -0 into +0.
     Relu, Map1, |self, s, x| {
         let zero = s.splat(0.0);
-        s.select(s.lt(zero, x), x, s.select(s.is_nan(x), x, zero))
+        s.add(s.greater(zero, x), zero)
     }
 );
 map!(Sigmoid, Map1, |self, s, x| math::sigmoid(s, x));
@@ -92,13 +92,39 @@ map!(Sub, Map2, |self, s, x, y| s.sub(x, y));
 map!(Mul, Map2, |self, s, x, y| s.mul(x, y));
 map!(Div, Map2, |self, s, x, y| s.div(x, y));
 
+/// `min(max(x, low), high)`
 #[derive(Clone, Copy)]
-struct Clip(f32, f32);
+pub(super) struct Clip {
+    low: f32,
+    high: f32,
+    /// What makes -0 into +0 where `low` is +0, and changes nothing elsewhere; none where bounds need more care.
+    zero: Option<f32>,
+}
+
+impl Clip {
+    pub(super) fn new(low: f32, high: f32) -> Clip {
+        let plain = !low.is_nan() && !high.is_nan() && high.to_bits() != (-0.0f32).to_bits();
+        let zero = match low.to_bits() {
+            0 => 0.0,
+            _ => -0.0,
+        };
+        Clip {
+            low,
+            high,
+            zero: plain.then_some(zero),
+        }
+    }
+}
 
 impl Map1 for Clip {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
-        math::min(s, math::max(s, x, s.splat(self.0)), s.splat(self.1))
+        let (low, high) = (s.splat(self.low), s.splat(self.high));
+        match self.zero {
+            // a comparison with NaN is false and leaves it; of equal numbers only zeros differ
+            Some(zero) => s.lesser(high, s.add(s.greater(low, x), s.splat(zero))),
+            None => math::min(s, math::max(s, x, low), high),
+        }
     }
 }
 
@@ -109,7 +135,7 @@ impl Kernel for UnaryPart<'_> {
     fn run<S: Simd>(self, s: S) {
         match self.f {
             Unary::Relu => map1(s, self.x, self.out, Relu),
-            Unary::Clip(lo, hi) => map1(s, self.x, self.out, Clip(lo, hi)),
+            Unary::Clip(lo, hi) => map1(s, self.x, self.out, Clip::new(lo, hi)),
             Unary::Sigmoid => map1(s, self.x, self.out, Sigmoid),
             Unary::Tanh => map1(s, self.x, self.out, Tanh),
             Unary::Exp => map1(s, self.x, self.out, Exp),

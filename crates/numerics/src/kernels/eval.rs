@@ -85,7 +85,7 @@ pub fn eval(
         Op::View { fill, axes } => run.view(ty, *fill, axes),
         Op::Map { dtype, code } => map(isa, par, code, inputs, TensorType::new(*dtype, ty.dims)),
         _ if op.id() > Op::Identity.id() => language::eval(isa, par, op, inputs),
-        _ => Tensor::f32(ty.dims, run.floats()?),
+        _ => Tensor::of_canonical(ty.dims, run.floats()?),
     }
 }
 

@@ -11,6 +11,7 @@ mod broadcast;
 mod conv;
 mod elementwise;
 mod eval;
+pub mod fused;
 mod gemm;
 mod isa;
 mod kv;

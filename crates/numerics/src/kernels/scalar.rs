@@ -3,6 +3,7 @@
 //! `f32::mul_add` is one instruction where the target has a fused multiply-add (aarch64), and an
 //! exact library call elsewhere (baseline x86-64, wasm32): slower, same bits.
 
+use super::fused::{RowTile, row_tile};
 use super::simd::Simd;
 use super::tile::{TileJob, tile};
 use crate::scalar::{LOG_LOW, LOG_SHIFT};
@@ -117,6 +118,22 @@ impl Simd for Scalar {
     #[inline(always)]
     fn any(self, m: [bool; LANES]) -> bool {
         m[0] | m[1] | m[2] | m[3]
+    }
+    #[inline(always)]
+    unsafe fn row_tile(self, rows: usize, vecs: usize, job: &RowTile<'_>) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe {
+            match (rows, vecs) {
+                (2, 2) => row_tile::<Self, 2, 2>(self, job),
+                (3, 2) => row_tile::<Self, 3, 2>(self, job),
+                (4, 2) => row_tile::<Self, 4, 2>(self, job),
+                (1, 1) => row_tile::<Self, 1, 1>(self, job),
+                (2, 1) => row_tile::<Self, 2, 1>(self, job),
+                (3, 1) => row_tile::<Self, 3, 1>(self, job),
+                (4, 1) => row_tile::<Self, 4, 1>(self, job),
+                _ => row_tile::<Self, 1, 2>(self, job),
+            }
+        }
     }
     #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {

@@ -95,6 +95,69 @@ pub(super) trait Simd: Copy {
         unsafe { self.load(lanes.as_ptr()) }
     }
 
+    /// The first `count` of `LANES` values, at most all; absent lanes are 0.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, count: usize) -> Self::F {
+        if count >= Self::LANES {
+            // SAFETY: the caller's promise.
+            return unsafe { self.load(p) };
+        }
+        let mut buffer = [0.0f32; super::lanes::MAX_LANES];
+        // SAFETY: the caller's promise; LANES <= MAX_LANES.
+        unsafe {
+            std::ptr::copy_nonoverlapping(p, buffer.as_mut_ptr(), count);
+            self.load(buffer.as_ptr())
+        }
+    }
+
+    /// Stores the first `count` lanes, at most all.
+    ///
+    /// # Safety
+    /// They are writable.
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, v: Self::F, count: usize) {
+        if count >= Self::LANES {
+            // SAFETY: the caller's promise.
+            return unsafe { self.store(p, v) };
+        }
+        let mut buffer = [0.0f32; super::lanes::MAX_LANES];
+        // SAFETY: LANES <= MAX_LANES; the caller's promise.
+        unsafe {
+            self.store(buffer.as_mut_ptr(), v);
+            std::ptr::copy_nonoverlapping(buffer.as_ptr(), p, count);
+        }
+    }
+
+    /// `acc[i][v] = a[i * step] * columns[v] + acc[i][v]`, rounded once.
+    ///
+    /// # Safety
+    /// `a[i * step]` is readable for `i < MR`.
+    #[inline(always)]
+    unsafe fn fma_rows<const MR: usize, const NV: usize>(
+        self,
+        acc: &mut [[Self::F; NV]; MR],
+        a: *const f32,
+        step: usize,
+        columns: &[Self::F; NV],
+    ) {
+        for (i, row) in acc.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            let x = self.splat(unsafe { *a.add(i * step) });
+            for (t, &column) in row.iter_mut().zip(columns) {
+                *t = self.fma(x, column, *t);
+            }
+        }
+    }
+
+    /// One register tile of a product with packed columns: 1 to `TILE_ROWS` rows, and `TILE_VECS` vectors of columns or one.
+    ///
+    /// # Safety
+    /// As [`super::fused::row_tile`].
+    unsafe fn row_tile(self, rows: usize, vecs: usize, job: &super::fused::RowTile<'_>);
+
     /// One register tile of the matrix product: `rows` is `TILE_ROWS`, 4, 2 or 1.
     ///
     /// # Safety

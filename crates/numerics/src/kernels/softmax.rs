@@ -97,6 +97,13 @@ impl Kernel for SoftmaxPart<'_> {
             .chunks_exact(len * inner)
             .zip(self.out.chunks_exact_mut(len * inner))
         {
+            if inner == 1 {
+                let max = math::max_of(s, x);
+                map1(s, x, weights, ExpMinus(max));
+                let sum = sum32(s, weights);
+                map2(s, Operand::Each(weights), Operand::Same(sum), out, Quotient);
+                continue;
+            }
             for i in 0..inner {
                 for (to, from) in row.iter_mut().zip(x[i..].iter().step_by(inner)) {
                     *to = *from;

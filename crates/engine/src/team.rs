@@ -5,14 +5,13 @@
 //! part, never for one that the operating system has not let run. Idle helpers yield, then sleep.
 
 use std::cell::UnsafeCell;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use gavel_numerics::kernels::Parallel;
-
-use super::LanguageError;
 
 /// Looks at the state before a helper yields its processor, and yields before it sleeps: about 20 µs and, on an idle
 /// machine, a millisecond.
@@ -62,7 +61,10 @@ pub(crate) struct Team {
 
 impl Team {
     /// `threads` threads; 0 means one per CPU.
-    pub(crate) fn new(threads: usize) -> Result<Team, LanguageError> {
+    ///
+    /// # Errors
+    /// The operating system refuses a thread.
+    pub(crate) fn new(threads: usize) -> io::Result<Team> {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n.min(INSIDE),
@@ -89,12 +91,21 @@ impl Team {
         for i in 1..threads {
             let shared = Arc::clone(&team.shared);
             let helper = std::thread::Builder::new()
-                .name(format!("gavel-lm-{i}"))
-                .spawn(move || shared.help())
-                .map_err(|source| LanguageError::Threads { threads, source })?;
+                .name(format!("gavel-engine-{i}"))
+                .spawn(move || shared.help())?;
             team.helpers.push(helper);
         }
         Ok(team)
+    }
+
+    /// `f` over `items`, results in order.
+    pub(crate) fn map<T: Sync, R: Send>(&self, items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+        if items.len() <= 1 || self.helpers.is_empty() {
+            return items.iter().map(f).collect();
+        }
+        let mut pairs: Vec<(&T, Option<R>)> = items.iter().map(|item| (item, None)).collect();
+        self.each(&mut pairs, |(item, found)| *found = Some(f(item)));
+        pairs.into_iter().filter_map(|(_, found)| found).collect()
     }
 
     /// Calls `f` once for every item, on any threads.

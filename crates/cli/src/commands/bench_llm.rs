@@ -1,7 +1,5 @@
 //! `gavel bench llm`: how fast a language model is read and answered, beside what the machine can do.
 
-mod machine;
-
 use std::time::{Duration, Instant};
 
 use gavel_engine::Timing;
@@ -11,11 +9,11 @@ use gavel_numerics::WeightFormat;
 use gavel_numerics::kernels::SamplingParams;
 use serde_json::{Value, json};
 
+use super::machine::{Limits, cpu_time, peak_rss_bytes};
 use crate::args_language::BenchLlmArgs;
 use crate::failure::{Exit, Failure};
 use crate::language::{Session, rate};
 use crate::output::{DIM, Output, count, paint, time};
-use machine::{Limits, cpu_time, peak_rss_bytes};
 
 /// Tokens that warm up.
 const WARM: usize = 32;

@@ -12,18 +12,18 @@ const LOOK: Duration = Duration::from_millis(30);
 const LOOKS: usize = 5;
 
 /// Limits of so many threads together, in the words that kernels use.
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Bytes read from memory a second.
-    pub(super) read: f64,
+    pub(crate) read: f64,
     /// Multiplications and additions of bytes a second.
-    pub(super) int8: f64,
+    pub(crate) int8: f64,
     /// Multiplications and additions of f32 a second.
-    pub(super) float: f64,
+    pub(crate) float: f64,
 }
 
 impl Limits {
     /// Measures them. Takes memory: look at [`peak_rss_bytes`] before.
-    pub(super) fn measure(isa: Isa, threads: usize) -> Limits {
+    pub(crate) fn measure(isa: Isa, threads: usize) -> Limits {
         // on huge pages where there are any, as weights are
         let mut memory = Storage::new(COLD);
         memory.bytes_mut().fill(1);
@@ -75,19 +75,19 @@ fn together(threads: usize, part: &(dyn Fn(usize) + Sync)) -> f64 {
 
 /// CPU time of all threads of this process so far.
 #[cfg(unix)]
-pub(super) fn cpu_time() -> Option<Duration> {
+pub(crate) fn cpu_time() -> Option<Duration> {
     use rustix::time::{ClockId, clock_gettime};
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()
 }
 
 /// CPU time of all threads of this process so far.
 #[cfg(not(unix))]
-pub(super) fn cpu_time() -> Option<Duration> {
+pub(crate) fn cpu_time() -> Option<Duration> {
     None
 }
 
 /// Most memory that this process has had so far, mapped files included, where the system says.
-pub(super) fn peak_rss_bytes() -> Option<u64> {
+pub(crate) fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

@@ -1,0 +1,171 @@
+//! Values of a run: tensors, and images with channels last.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gavel_numerics::kernels::Parallel;
+use gavel_numerics::kernels::fused::{ImageShape, from_planes, to_planes};
+use gavel_numerics::{Data, NumericsError, Tensor};
+use gavel_trace::Digest;
+
+/// An image with channels last.
+pub(crate) struct Image {
+    pub(super) shape: ImageShape,
+    pub(super) values: Vec<f32>,
+}
+
+impl Image {
+    /// As a tensor `[1, channels, height, width]`.
+    fn to_tensor(&self, par: &dyn Parallel, spare: &Spare) -> Result<Tensor, NumericsError> {
+        let shape = &self.shape;
+        let mut planes = spare.values(shape.pixels() * shape.channels);
+        to_planes(par, &self.values, shape, &mut planes);
+        let dims = [1, shape.channels, shape.height, shape.width];
+        Tensor::of_canonical(dims.map(|d| d as u64), planes)
+    }
+}
+
+/// A value in one form or both, and its digest once that was needed.
+#[derive(Clone, Default)]
+pub(crate) struct Value {
+    tensor: Option<Arc<Tensor>>,
+    image: Option<Arc<Image>>,
+    pub(crate) digest: Option<Digest>,
+}
+
+impl Value {
+    /// A tensor, with its digest if that is known.
+    pub(crate) fn of(tensor: Arc<Tensor>, digest: Option<Digest>) -> Value {
+        Value {
+            tensor: Some(tensor),
+            image: None,
+            digest,
+        }
+    }
+
+    pub(super) fn of_image(image: Image) -> Value {
+        Value {
+            image: Some(Arc::new(image)),
+            ..Value::default()
+        }
+    }
+
+    /// The tensor, where it is there as one.
+    pub(crate) fn as_tensor(&self) -> Option<Arc<Tensor>> {
+        self.tensor.clone()
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        let tensor = self
+            .tensor
+            .as_ref()
+            .map_or(0, |t| t.len() * t.dtype().size());
+        let image = (self.image.as_ref()).map_or(0, |i| i.values.len() * size_of::<f32>());
+        (tensor + image) as u64
+    }
+
+    /// As a tensor, which is kept.
+    pub(super) fn tensor(
+        &mut self,
+        par: &dyn Parallel,
+        spare: &Spare,
+    ) -> Result<Arc<Tensor>, NumericsError> {
+        if let Some(tensor) = &self.tensor {
+            return Ok(Arc::clone(tensor));
+        }
+        let tensor = match &self.image {
+            Some(image) => Arc::new(image.to_tensor(par, spare)?),
+            // a value has a form
+            None => Arc::new(Tensor::f32([0u64], Vec::new())?),
+        };
+        self.tensor = Some(Arc::clone(&tensor));
+        Ok(tensor)
+    }
+
+    /// Its tensor, which is copied where somebody else holds it.
+    pub(super) fn into_tensor(self) -> Option<Tensor> {
+        Some(Arc::unwrap_or_clone(self.tensor?))
+    }
+
+    /// As an image of this shape, which is kept.
+    pub(super) fn image(
+        &mut self,
+        par: &dyn Parallel,
+        spare: &Spare,
+        shape: &ImageShape,
+    ) -> Option<Arc<Image>> {
+        if let Some(image) = self.image.as_ref().filter(|image| image.shape == *shape) {
+            return Some(Arc::clone(image));
+        }
+        let tensor = self.tensor(par, spare).ok()?;
+        let mut image = spare.image(*shape);
+        from_planes(par, tensor.as_f32()?, shape, &mut image.values);
+        let image = Arc::new(image);
+        self.image = Some(Arc::clone(&image));
+        Some(image)
+    }
+}
+
+/// Memory that was used before, to be used again: asking the system for new pages costs more than many operators.
+#[derive(Default)]
+pub(crate) struct Spare(Mutex<Vec<Vec<f32>>>);
+
+/// Buffers that are kept, and the largest of them.
+const KEPT: usize = 32;
+const LARGEST: usize = 8 << 20;
+
+impl Spare {
+    /// `len` values of arbitrary content.
+    pub(super) fn values(&self, len: usize) -> Vec<f32> {
+        let mut buffer = self.at_least(len);
+        buffer.truncate(len);
+        buffer
+    }
+
+    /// `len` values of arbitrary content, or more.
+    fn at_least(&self, len: usize) -> Vec<f32> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // the smallest that is large enough, and not far too large
+        let fits = |buffer: &Vec<f32>| buffer.capacity() >= len && buffer.capacity() / 2 <= len;
+        let found = (0..spare.len())
+            .filter(|&i| fits(&spare[i]))
+            .min_by_key(|&i| spare[i].capacity());
+        let found = found.map(|i| spare.swap_remove(i));
+        drop(spare);
+        let mut buffer = found.unwrap_or_default();
+        if buffer.len() < len {
+            buffer.resize(len, 0.0);
+        }
+        buffer
+    }
+
+    /// An image of arbitrary content in a border of zeros.
+    pub(super) fn image(&self, shape: ImageShape) -> Image {
+        let mut values = self.at_least(shape.values());
+        shape.clear_border(&mut values);
+        Image { shape, values }
+    }
+
+    fn give(&self, buffer: Vec<f32>) {
+        if buffer.capacity() > LARGEST {
+            return;
+        }
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() == KEPT {
+            spare.remove(0);
+        }
+        spare.push(buffer);
+    }
+
+    /// Takes the memory of a value that nobody else holds.
+    pub(super) fn take_back(&self, value: Value) {
+        if let Some(image) = value.image.and_then(Arc::into_inner) {
+            self.give(image.values);
+        }
+        if let Some(tensor) = value.tensor.and_then(Arc::into_inner)
+            && let Data::F32(values) = tensor.into_data()
+        {
+            self.give(values);
+        }
+    }
+}

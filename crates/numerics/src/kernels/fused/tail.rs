@@ -1,0 +1,238 @@
+//! What is done to the elements of an output before they are stored.
+
+use super::super::elementwise::{Add, Clip, Div, Mul, Relu, Sigmoid};
+use super::super::lanes::{Map1, Map2};
+use super::super::math;
+use super::super::simd::Simd;
+use super::erf::Erf;
+use super::rows::Rows;
+
+/// Factor and addend of each column: `fma(x, factor, addend)`.
+#[derive(Clone, Debug)]
+pub struct Affine {
+    /// Factors.
+    pub factor: Vec<f32>,
+    /// Addends.
+    pub addend: Vec<f32>,
+}
+
+impl Affine {
+    /// Batch normalisation (`spec/numerics.md`, 18) of channels with these statistics.
+    pub fn normal(stats: super::super::ChannelStats<'_>) -> Affine {
+        let channels = stats.scale.iter().zip(stats.bias).zip(stats.mean);
+        let (factor, addend) = channels
+            .zip(stats.var)
+            .map(|(((scale, bias), mean), var)| {
+                let factor = scale / (var + stats.epsilon).sqrt();
+                (factor, (-mean).mul_add(factor, *bias))
+            })
+            .unzip();
+        Affine { factor, addend }
+    }
+}
+
+/// An operator on each element `x` of an output, in row `i` and column `j`.
+#[derive(Clone, Copy, Debug)]
+pub enum Tail<'a> {
+    /// `max(x, +0)`
+    Relu,
+    /// `min(max(x, low), high)`
+    Clip(f32, f32),
+    /// `x * sigmoid(x)`
+    Silu,
+    /// The logistic function.
+    Sigmoid,
+    /// `x * (erf(x / divisor) + addend)`
+    ErfGate {
+        /// Of the argument.
+        divisor: f32,
+        /// To the function.
+        addend: f32,
+    },
+    /// `x * factor`
+    Scale(f32),
+    /// `x / divisor`
+    Divide(f32),
+    /// `x + other[i, j]`
+    Add(Rows<'a>),
+    /// `x * other[i, j]`
+    Mul(Rows<'a>),
+    /// `x + columns[j]`
+    AddColumns(&'a [f32]),
+    /// `x * columns[j]`
+    MulColumns(&'a [f32]),
+    /// `fma(x, factor[j], addend[j])`
+    Affine(&'a Affine),
+}
+
+impl Tail<'_> {
+    /// Whether it takes few instructions: products do nothing else to their tiles.
+    pub fn is_simple(&self) -> bool {
+        !matches!(self, Tail::Silu | Tail::Sigmoid | Tail::ErfGate { .. })
+    }
+
+    /// The operator for the rows from row `first` of a matrix.
+    pub fn rows_from(&self, first: usize) -> Self {
+        let from = |rows: &Rows<'_>| {
+            let mut map = rows.map;
+            map.first = rows.map.at(first);
+            map
+        };
+        match self {
+            Tail::Add(rows) => Tail::Add(Rows {
+                map: from(rows),
+                ..*rows
+            }),
+            Tail::Mul(rows) => Tail::Mul(Rows {
+                map: from(rows),
+                ..*rows
+            }),
+            other => *other,
+        }
+    }
+
+    /// Whether it covers `rows` rows of `n` columns.
+    pub(super) fn covers(&self, rows: usize, n: usize) -> bool {
+        match self {
+            Tail::Relu | Tail::Clip(..) | Tail::Silu | Tail::Sigmoid => true,
+            Tail::ErfGate { .. } | Tail::Scale(_) | Tail::Divide(_) => true,
+            Tail::Add(other) | Tail::Mul(other) => other.map.fits(rows, n, other.values.len()),
+            Tail::AddColumns(columns) | Tail::MulColumns(columns) => columns.len() >= n,
+            Tail::Affine(affine) => affine.factor.len() >= n && affine.addend.len() >= n,
+        }
+    }
+}
+
+/// A part of an output: the vectors of `MR` rows from column `column`, of which only `count` are there.
+pub(super) struct Block<S: Simd, const MR: usize, const NV: usize> {
+    pub(super) values: [[S::F; NV]; MR],
+    pub(super) row: usize,
+    pub(super) column: usize,
+    pub(super) count: usize,
+}
+
+impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
+    /// Does `tail` to all elements, one operator after the other. A NaN need not be canonical afterwards.
+    ///
+    /// # Safety
+    /// Each operator covers these rows and `column + count` columns ([`Tail::covers`]), and is simple unless `MR` is 1.
+    #[inline(always)]
+    pub(super) unsafe fn apply(&mut self, s: S, tail: &[Tail<'_>]) {
+        for tail in tail {
+            match tail {
+                Tail::Relu => self.each(s, Relu),
+                Tail::Clip(low, high) => self.each(s, Clip::new(*low, *high)),
+                // long code, not for every size of a tile
+                Tail::Silu if MR == 1 => self.each(s, Silu),
+                Tail::Sigmoid if MR == 1 => self.each(s, Sigmoid),
+                Tail::ErfGate { divisor, addend } if MR == 1 => {
+                    self.each(s, ErfGate(*divisor, *addend));
+                }
+                Tail::Silu | Tail::Sigmoid | Tail::ErfGate { .. } => {}
+                Tail::Scale(factor) => self.with_columns(s, [s.splat(*factor); NV], Mul),
+                Tail::Divide(divisor) => self.with_columns(s, [s.splat(*divisor); NV], Div),
+                // SAFETY: the caller's promise.
+                Tail::Add(other) => unsafe { self.with_rows(s, other, Add) },
+                // SAFETY: the caller's promise.
+                Tail::Mul(other) => unsafe { self.with_rows(s, other, Mul) },
+                Tail::AddColumns(columns) => {
+                    // SAFETY: the caller's promise.
+                    let columns = unsafe { self.columns(s, columns) };
+                    self.with_columns(s, columns, Add);
+                }
+                Tail::MulColumns(columns) => {
+                    // SAFETY: the caller's promise.
+                    let columns = unsafe { self.columns(s, columns) };
+                    self.with_columns(s, columns, Mul);
+                }
+                Tail::Affine(affine) => {
+                    // SAFETY: the caller's promise.
+                    let (factor, addend) = unsafe {
+                        (
+                            self.columns(s, &affine.factor),
+                            self.columns(s, &affine.addend),
+                        )
+                    };
+                    for row in &mut self.values {
+                        for ((x, k), c) in row.iter_mut().zip(factor).zip(addend) {
+                            *x = s.fma(*x, k, c);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn each(&mut self, s: S, f: impl Map1) {
+        for row in &mut self.values {
+            for x in row {
+                *x = f.apply(s, *x);
+            }
+        }
+    }
+
+    /// # Safety
+    /// The rows and columns are there.
+    #[inline(always)]
+    unsafe fn with_rows(&mut self, s: S, other: &Rows<'_>, f: impl Map2) {
+        for (i, row) in self.values.iter_mut().enumerate() {
+            let from = other.pointer(self.row + i).wrapping_add(self.column);
+            for (v, x) in row.iter_mut().enumerate() {
+                let count = self.count.saturating_sub(v * S::LANES);
+                // SAFETY: `count` values are there by the caller's promise.
+                let y = unsafe { s.load_first(from.wrapping_add(v * S::LANES), count) };
+                *x = f.apply(s, *x, y);
+            }
+        }
+    }
+
+    /// The vectors of one value for each column.
+    ///
+    /// # Safety
+    /// The columns are there.
+    #[inline(always)]
+    pub(super) unsafe fn columns(&self, s: S, columns: &[f32]) -> [S::F; NV] {
+        let from = columns.as_ptr().wrapping_add(self.column);
+        let mut found = [s.splat(0.0); NV];
+        for (v, found) in found.iter_mut().enumerate() {
+            let count = self.count.saturating_sub(v * S::LANES);
+            // SAFETY: `count` values are there by the caller's promise.
+            *found = unsafe { s.load_first(from.wrapping_add(v * S::LANES), count) };
+        }
+        found
+    }
+
+    /// `f` of each element and the value of its column.
+    #[inline(always)]
+    pub(super) fn with_columns(&mut self, s: S, columns: [S::F; NV], f: impl Map2) {
+        for row in &mut self.values {
+            for (x, y) in row.iter_mut().zip(columns) {
+                *x = f.apply(s, *x, y);
+            }
+        }
+    }
+}
+
+/// `x * sigmoid(x)`
+#[derive(Clone, Copy)]
+struct Silu;
+
+impl Map1 for Silu {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
+        s.mul(x, math::sigmoid(s, x))
+    }
+}
+
+/// `x * (erf(x / divisor) + addend)`
+#[derive(Clone, Copy)]
+struct ErfGate(f32, f32);
+
+impl Map1 for ErfGate {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
+        let erf = Erf.apply(s, s.div(x, s.splat(self.0)));
+        s.mul(x, s.add(erf, s.splat(self.1)))
+    }
+}
