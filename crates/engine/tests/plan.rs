@@ -86,7 +86,10 @@ fn norm(b: &mut Builder, x: Source, affine: Option<(Source, Source)>) -> Source 
     let inverse = b.node(inverse, &[variance]);
     let normal = b.node(map(2, |p, x| p.fmul(x[0], x[1])), &[centred, inverse]);
     match affine {
-        Some((scale, bias)) => b.node(map(3, |p, x| p.fma(x[0], x[1], x[2])), &[normal, scale, bias]),
+        Some((scale, bias)) => b.node(
+            map(3, |p, x| p.fma(x[0], x[1], x[2])),
+            &[normal, scale, bias],
+        ),
         None => normal,
     }
 }
@@ -104,7 +107,11 @@ fn grow_image(b: &mut Builder, draw: &mut Draw, values: &mut Vec<Source>) {
     let [_, c, h, w] = d[..] else { return };
     let y = match draw.below(13) {
         0..=2 => {
-            let k = if h > 2 && w > 2 { draw.one_of(&[1, 3]) } else { 1 };
+            let k = if h > 2 && w > 2 {
+                draw.one_of(&[1, 3])
+            } else {
+                1
+            };
             let (stride, pad) = (draw.one_of(&[1, 1, 2]), draw.below(u64::from(k)) as u32);
             let filters = draw.one_of(&[1, 5, 16, 24, 33, 40]);
             let weights = b.weight(&[filters, c, k.into(), k.into()]);
@@ -129,12 +136,17 @@ fn grow_image(b: &mut Builder, draw: &mut Draw, values: &mut Vec<Source>) {
         }
         4 => b.node(Op::Relu, &[x]),
         5 => {
-            let (low, high) = draw.one_of(&[(0.0f32, 0.5f32), (-0.0, 1.0), (-0.5, -0.0), (0.5, 0.0)]);
+            let (low, high) =
+                draw.one_of(&[(0.0f32, 0.5f32), (-0.0, 1.0), (-0.5, -0.0), (0.5, 0.0)]);
             let (min_bits, max_bits) = (low.to_bits(), high.to_bits());
             b.node(Op::Clip { min_bits, max_bits }, &[x])
         }
         6 => {
-            let alike: Vec<Source> = values.iter().copied().filter(|&y| dims(b, y) == d).collect();
+            let alike: Vec<Source> = values
+                .iter()
+                .copied()
+                .filter(|&y| dims(b, y) == d)
+                .collect();
             let other = draw.one_of(&alike);
             match draw.below(2) {
                 0 => b.node(Op::Add, &[x, other]),
@@ -158,7 +170,13 @@ fn grow_image(b: &mut Builder, draw: &mut Draw, values: &mut Vec<Source>) {
             let count_include_pad = draw.below(2) == 1;
             match draw.below(2) {
                 0 => b.node(Op::MaxPool2d { window }, &[x]),
-                _ => b.node(Op::AveragePool2d { window, count_include_pad }, &[x]),
+                _ => b.node(
+                    Op::AveragePool2d {
+                        window,
+                        count_include_pad,
+                    },
+                    &[x],
+                ),
             }
         }
         10 => {
@@ -205,7 +223,9 @@ fn attention_on(b: &mut Builder, x: Source) -> Source {
     let d = dims(b, x);
     let (c, pixels) = (d[1], d[2] * d[3]);
     let flat = reshape(b, x, &[1, c, pixels]);
-    let turn = Op::Transpose { perm: vec![0, 2, 1] };
+    let turn = Op::Transpose {
+        perm: vec![0, 2, 1],
+    };
     let rows = b.node(turn.clone(), &[flat]);
     let w = b.weight(&[c, c]);
     let rows = b.node(Op::MatMul, &[rows, w]);
@@ -242,14 +262,20 @@ fn grow_rows(b: &mut Builder, draw: &mut Draw, values: &mut Vec<Source>) {
             b.node(Op::Mul, &[product, root])
         }
         4 => {
-            let alike: Vec<Source> = values.iter().copied().filter(|&y| dims(b, y) == d).collect();
+            let alike: Vec<Source> = values
+                .iter()
+                .copied()
+                .filter(|&y| dims(b, y) == d)
+                .collect();
             let other = draw.one_of(&alike);
             b.node(Op::Add, &[x, other])
         }
         5 if n.is_multiple_of(16) => {
             // heads, scores with a mask, softmax, values
             let heads = reshape(b, x, &[1, rows, n / 16, 16]);
-            let perm = |perm: [u32; 4]| Op::Transpose { perm: perm.to_vec() };
+            let perm = |perm: [u32; 4]| Op::Transpose {
+                perm: perm.to_vec(),
+            };
             let query = b.node(perm([0, 2, 1, 3]), &[heads]);
             let key = b.node(perm([0, 2, 3, 1]), &[heads]);
             let scale = b.weight(&[]);
@@ -381,13 +407,21 @@ fn deep_convolutions_give_the_bits_of_the_reference_interpreter() {
     let mut b = Builder::new(&[("x", &[1, 260, 3, 7])]);
     let (w, bias) = (b.weight(&[18, 260, 3, 3]), b.weight(&[18]));
     let window = window(3, 1, 1);
-    let y = b.node(Op::Conv2d { window, groups: 1 }, &[Source::Input(0), w, bias]);
+    let y = b.node(
+        Op::Conv2d { window, groups: 1 },
+        &[Source::Input(0), w, bias],
+    );
     let y = b.node(Op::Relu, &[y]);
     let model = b.build(&[y], &CommitPolicy::CostModel);
     let inputs = inputs(&model, 3);
     let wanted = by_interpreter(&model, &inputs);
     for engine in engines() {
         let run = engine.run(&model, &inputs).unwrap();
-        assert!(*run.outputs[0] == wanted[0], "{:?} x{}", engine.isa(), engine.threads());
+        assert!(
+            *run.outputs[0] == wanted[0],
+            "{:?} x{}",
+            engine.isa(),
+            engine.threads()
+        );
     }
 }
