@@ -149,6 +149,19 @@ fn the_cost_of_the_trace_is_measured() {
 }
 
 #[test]
+fn where_the_time_of_a_run_goes_is_measured() {
+    let object = json(&["bench", "onnx", "digits", "--runs", "3"]);
+    assert_eq!(object["run_ms"].as_array().unwrap().len(), 3);
+    let profile = object["profile"].as_array().unwrap();
+    let sum = |key: &str| -> f64 { profile.iter().map(|kind| kind[key].as_f64().unwrap()).sum() };
+    assert!((sum("share") - 1.0).abs() < 1e-6);
+    assert!(sum("operations") > 0.0 && sum("bytes") > 0.0);
+    for key in ["fma_per_second", "read_bytes_per_second"] {
+        assert!(object[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+}
+
+#[test]
 fn every_fault_of_one_ulp_is_isolated_to_its_operator() {
     for model in ["digits", "digits-mlp"] {
         let object = json(&[

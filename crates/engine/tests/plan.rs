@@ -11,6 +11,7 @@ use gavel_numerics::element::{Builder as Program, Value};
 use gavel_numerics::kernels::Isa;
 use gavel_numerics::kernels::fused::erf_program;
 use gavel_numerics::{Beyond, DType, Op, Reduction, Tensor, ViewAxis, Window2d, reference};
+use gavel_trace::CommitPoint;
 
 /// Numbers that are drawn: SplitMix64.
 struct Draw(u64);
@@ -424,4 +425,50 @@ fn deep_convolutions_give_the_bits_of_the_reference_interpreter() {
             engine.threads()
         );
     }
+}
+
+/// What a watcher does who runs by the plan: the first commit point that differs, and in its segment the first operator.
+#[test]
+fn a_fault_of_one_ulp_in_any_operator_is_isolated_exactly() {
+    let engine = Engine::new(EngineOptions {
+        threads: 2,
+        ..EngineOptions::default()
+    })
+    .unwrap();
+    let mut isolated = 0;
+    for seed in 100..140 {
+        let (model, mut draw) = (random_model(seed), Draw(seed));
+        let inputs = inputs(&model, seed + 1);
+        let honest = engine.run(&model, &inputs).unwrap();
+        let wrong = draw.below(model.graph().nodes.len() as u64) as usize;
+        let mut fault = |node: usize, output: &mut Tensor| {
+            if node == wrong
+                && let Some(x) = output.as_f32_mut().and_then(|all| all.last_mut())
+                && x.is_finite()
+            {
+                *x = f32::from_bits(x.to_bits() ^ 1);
+            }
+        };
+        let faulty = engine.run_observed(&model, &inputs, &mut fault).unwrap();
+        let pairs = honest.trace.leaves().iter().zip(faulty.trace.leaves());
+        // what nothing reads, or rounds away, changes nothing that is committed
+        let Some(segment) = pairs.into_iter().position(|(a, b)| a != b) else {
+            continue;
+        };
+        let at = CommitPoint {
+            step: 0,
+            segment: segment as u32,
+        };
+        let live = engine.live_before(&model, &inputs, at, None).unwrap();
+        let ours = engine.fine_trace(&model, at, &live, None).unwrap();
+        let theirs = engine
+            .fine_trace(&model, at, &live, Some(&mut fault))
+            .unwrap();
+        let pairs = ours.tensors.iter().zip(&theirs.tensors);
+        let first = pairs.into_iter().position(|(a, b)| a != b).unwrap();
+        let found = model.segments()[segment].first_node as usize + first;
+        assert_eq!(found, wrong, "{seed}");
+        isolated += 1;
+    }
+    assert!(isolated > 20, "{isolated}");
 }

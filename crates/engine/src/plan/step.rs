@@ -367,7 +367,6 @@ impl Context<'_> {
                 depthwise(self.isa, self.par, &job, &out);
             }
         }
-        drop(out);
         Ok(Value::of_image(image))
     }
 
@@ -400,7 +399,6 @@ impl Context<'_> {
         let mut values = self.plan.spare.values(matrix.rows * n);
         let out = MutRows::new(&mut values, RowMap::matrix(n), matrix.rows, n);
         rows_product(self.isa, self.par, &product, &out);
-        drop(out);
         self.computed(node, values)
     }
 
@@ -425,7 +423,6 @@ impl Context<'_> {
         let (of, from) = ((job.pool, job.window), (&x.values[..], &x.shape));
         let extents = [shape.height, shape.width];
         pool_image(self.isa, self.par, of, from, extents, &out);
-        drop(out);
         Ok(Value::of_image(image))
     }
 
@@ -477,7 +474,6 @@ impl Context<'_> {
         let mut found = self.plan.spare.values(rows * n);
         let out = MutRows::new(&mut found, RowMap::matrix(n), rows, n);
         pointwise(self.isa, self.par, x.rows(), &tail, &out);
-        drop(out);
         self.computed(node, found)
     }
 
@@ -575,7 +571,6 @@ impl Context<'_> {
         let (pixels, channels) = (shape.pixels(), shape.channels);
         let out = MutRows::new(&mut image.values, shape.rows(), pixels, channels);
         pointwise(self.isa, self.par, x, tail, &out);
-        drop(out);
         Value::of_image(image)
     }
 
@@ -591,7 +586,6 @@ impl Context<'_> {
         let mut found = self.plan.spare.values(pixels * channels);
         let out = MutRows::new(&mut found, RowMap::matrix(channels), pixels, channels);
         pointwise(self.isa, self.par, x.rows(), &[], &out);
-        drop(out);
         self.computed(node, found)
     }
 
@@ -646,7 +640,6 @@ impl Context<'_> {
             let x = Held::Image(self.image(node, part, own, values)?);
             let out = MutRows::new(&mut image.values, map, shape.pixels(), own.channels);
             pointwise(self.isa, self.par, x.rows(), &[], &out);
-            drop(out);
             map.first += own.channels;
         }
         Ok(Value::of_image(image))
