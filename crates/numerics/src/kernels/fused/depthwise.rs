@@ -68,7 +68,9 @@ pub fn depthwise(isa: Isa, par: &dyn Parallel, job: &Depthwise<'_>, out: &MutRow
     let (rows, channels) = (out.count, job.weights.channels);
     let furthest = job.taps.iter().max().copied().unwrap_or(0);
     assert!(
-        job.taps.len() == job.weights.taps && out.len == channels,
+        job.taps.len() == job.weights.taps
+            && out.len == channels
+            && job.x.map.width == out.map.width,
         "extents of a convolution"
     );
     assert!(
@@ -119,20 +121,22 @@ impl Kernel for Part<'_> {
                 line * self.width,
                 self.out.count.min((line + 1) * self.width),
             );
+            // rows of a line are a step apart: finding a line takes divisions
+            let line = (self.job.x.pointer(first), self.out.pointer(first));
             let mut c = 0;
             while c < channels {
                 let count = S::LANES.min(channels - c);
-                let mut row = first;
-                while row + PIXELS <= end {
-                    self.tile::<S, PIXELS>(s, row, c, count);
+                let mut row = 0;
+                while row + PIXELS <= end - first {
+                    self.tile::<S, PIXELS>(s, line, [first, row], c, count);
                     row += PIXELS;
                 }
-                if row + 4 <= end {
-                    self.tile::<S, 4>(s, row, c, count);
+                if row + 4 <= end - first {
+                    self.tile::<S, 4>(s, line, [first, row], c, count);
                     row += 4;
                 }
-                while row < end {
-                    self.tile::<S, 1>(s, row, c, count);
+                while row < end - first {
+                    self.tile::<S, 1>(s, line, [first, row], c, count);
                     row += 1;
                 }
                 c += count;
@@ -142,12 +146,20 @@ impl Kernel for Part<'_> {
 }
 
 impl Part<'_> {
+    /// `P` rows from row `row` of the line whose first row is `first`, which begins at `line` in what is read and written.
     #[inline(always)]
-    fn tile<S: Simd, const P: usize>(&self, s: S, row: usize, channel: usize, count: usize) {
+    fn tile<S: Simd, const P: usize>(
+        &self,
+        s: S,
+        line: (*const f32, *mut f32),
+        [first, row]: [usize; 2],
+        channel: usize,
+        count: usize,
+    ) {
         let Part { job, out, .. } = *self;
         let mut from = [std::ptr::null::<f32>(); P];
         for (i, from) in from.iter_mut().enumerate() {
-            *from = job.x.pointer(row + i).wrapping_add(channel);
+            *from = line.0.wrapping_add((row + i) * job.x.map.step + channel);
         }
         let mut sums = [[s.splat(0.0); 1]; P];
         let mut weights = job.weights.values.as_ptr().wrapping_add(channel);
@@ -174,7 +186,7 @@ impl Part<'_> {
         }
         let mut block = Block::<S, P, 1> {
             values: sums,
-            row,
+            row: first + row,
             column: channel,
             count,
         };
@@ -185,9 +197,9 @@ impl Part<'_> {
                 block.with_columns(s, bias, Add);
             }
             block.apply(s, job.tail);
-            for i in 0..P {
-                let to = out.pointer(row + i).wrapping_add(channel);
-                s.store_first(to, s.canonical(block.values[i][0]), count);
+            for (i, value) in block.values.iter().enumerate() {
+                let to = line.1.wrapping_add((row + i) * out.map.step + channel);
+                s.store_first(to, s.canonical(value[0]), count);
             }
         }
     }

@@ -210,7 +210,7 @@ impl Kernel for Part<'_> {
             // blocks, and strips in them, of about the same number of rows
             let mut rows = left.div_ceil(left.div_ceil(block));
             if block == S::TILE_ROWS {
-                rows = strip(product.x.map.width, first, self.rows.end, S::TILE_ROWS);
+                rows = even(self.line(first).min(left), S::TILE_ROWS);
             }
             for panel in self.panels.clone() {
                 for part in 0..parts.max(1) {
@@ -230,14 +230,20 @@ impl Kernel for Part<'_> {
     }
 }
 
-/// Rows of the next strip: at most `most`, of one line, the strips of a line of about the same number of rows.
+/// Rows of the next strip of `left`: at most `most`, strips of about the same number of rows.
 #[inline(always)]
-fn strip(width: usize, first: usize, end: usize, most: usize) -> usize {
-    let left = (width - first % width).min(end - first);
+fn even(left: usize, most: usize) -> usize {
     left.div_ceil(left.div_ceil(most))
 }
 
 impl Part<'_> {
+    /// Rows from row `i` to the end of its line, in what is read and in what is written.
+    #[inline(always)]
+    fn line(&self, i: usize) -> usize {
+        let read = self.product.x.map.left_of_line(i);
+        self.out.map.left_of_line(i).min(read)
+    }
+
     /// The weights of a part of the depth of a panel, where they are packed.
     #[inline(always)]
     fn weights<S: Simd>(&self, panel: usize, part: usize) -> &[f32] {
@@ -293,15 +299,18 @@ impl Part<'_> {
         };
         let mut asked = 0;
         while job.row < rows.end {
-            let count = strip(product.x.map.width, job.row, rows.end, S::TILE_ROWS);
+            let left = rows.end - job.row;
+            let count = even(self.line(job.row).min(left), S::TILE_ROWS);
             // each tile its share of the lines
             let done = job.row + count - rows.start;
             let until = (soon.len() / LINE * done / rows.len()).max(asked);
             (job.soon, job.lines) = (soon.as_ptr().wrapping_add(asked * LINE), until - asked);
             asked = until;
             job.a = product.x.pointer(job.row).wrapping_add(a_first);
+            // rows of a line are a step apart: finding a line takes divisions
+            let (first, step) = (out.pointer(job.row), out.map.step);
             for (i, c) in job.c[..count].iter_mut().enumerate() {
-                *c = out.pointer(job.row + i).wrapping_add(column);
+                *c = first.wrapping_add(i * step + column);
             }
             // SAFETY: `rows_product` has checked rows, taps, bias, tail and columns, and rows of one line are `step` apart;
             // parts are of different rows or panels, and rows of the output are disjoint.

@@ -35,6 +35,15 @@ impl RowMap {
         }
     }
 
+    /// Rows from row `i` to the end of its line.
+    #[inline(always)]
+    pub(super) fn left_of_line(&self, i: usize) -> usize {
+        match i < self.width {
+            true => self.width - i,
+            false => self.width - i % self.width,
+        }
+    }
+
     /// The end of the values of `rows` rows that reach `reach` values beyond their beginnings; `None` where there are none, or
     /// a number is too large.
     fn end(&self, rows: usize, reach: usize) -> Option<usize> {

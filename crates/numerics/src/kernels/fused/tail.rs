@@ -176,8 +176,14 @@ impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
     /// The rows and columns are there.
     #[inline(always)]
     unsafe fn with_rows(&mut self, s: S, other: &Rows<'_>, f: impl Map2) {
+        let first = other.pointer(self.row).wrapping_add(self.column);
+        let of_one_line = MR <= other.map.left_of_line(self.row);
         for (i, row) in self.values.iter_mut().enumerate() {
-            let from = other.pointer(self.row + i).wrapping_add(self.column);
+            // rows of a line are a step apart: finding a line takes divisions
+            let from = match of_one_line {
+                true => first.wrapping_add(i * other.map.step),
+                false => other.pointer(self.row + i).wrapping_add(self.column),
+            };
             for (v, x) in row.iter_mut().enumerate() {
                 let count = self.count.saturating_sub(v * S::LANES);
                 // SAFETY: `count` values are there by the caller's promise.
