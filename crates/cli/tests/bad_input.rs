@@ -258,8 +258,8 @@ fn arrays_of_other_types_shapes_and_sizes_are_refused() {
             &["expected F32[1x1x8x8], found I32[1x1x8x8]"],
         ),
         (
-            npy(&header("<f8", "(1, 1, 8, 8)"), &[0; 512]),
-            &["<f8", "<f4"],
+            npy(&header("<c8", "(1, 1, 8, 8)"), &[0; 512]),
+            &["<c8", "<f4"],
         ),
         (
             npy(&header("<f4", "(1, 1, 8, 8)"), &[0; 255]),
@@ -314,7 +314,7 @@ fn archives_that_unpack_to_more_than_the_model_wants_are_refused() {
 fn what_is_no_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("empty"), []).unwrap();
-    let model = "or the name of a shipped model (digits, digits-small, digits-mlp, llm)";
+    let model = "or the name of a shipped model (digits, digits-small, digits-mlp, diffusion, llm)";
     let input = "expected a PNG, .npy or .npz file";
     refused(
         dir.path(),

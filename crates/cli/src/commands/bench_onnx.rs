@@ -29,7 +29,7 @@ pub(crate) fn run(args: &BenchOnnxArgs, out: Output) -> Result<Exit, Failure> {
     let (model, inputs) = match &args.input {
         Some(input) => {
             let (model, bound) = files::network_for(name, &instead, input)?;
-            let inputs = files::inputs_beside(&model, input, bytes, &bound)?;
+            let inputs = files::inputs_beside(&model, input, bytes, &bound, None)?;
             (model, inputs)
         }
         None => {
