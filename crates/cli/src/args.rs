@@ -200,6 +200,9 @@ pub(crate) struct BenchOnnxArgs {
     /// Write the outputs to this NumPy file or archive
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Every step by itself, in order, in place of sums by operator
+    #[arg(long)]
+    pub(crate) by_node: bool,
     /// Runs to measure
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) runs: u32,

@@ -48,7 +48,11 @@ pub(crate) fn run(args: &BenchOnnxArgs, out: Output) -> Result<Exit, Failure> {
     let report = Report {
         rss: peak_rss_bytes(),
         limits: Limits::measure(engine.isa(), engine.threads()),
-        kinds: kinds(&model, &steps),
+        kinds: match args.by_node {
+            true => each(&model, &steps),
+            false => kinds(&model, &steps),
+        },
+        rows: if args.by_node { usize::MAX } else { ROWS },
         engine: &engine,
         model: &model,
         runs,
@@ -122,18 +126,36 @@ fn kinds(model: &Model, steps: &[StepTime]) -> Vec<(String, Kind)> {
     let mut kinds: BTreeMap<String, Kind> = BTreeMap::new();
     for step in steps {
         let kind = kinds.entry(name_of(model, &step.nodes)).or_default();
-        kind.steps += 1;
-        kind.time += step.time;
-        kind.operations += step
-            .nodes
-            .iter()
-            .map(|&node| operations(model, node))
-            .sum::<f64>();
-        kind.bytes += bytes(model, &step.nodes);
+        kind.add(model, step);
     }
     let mut kinds: Vec<(String, Kind)> = kinds.into_iter().collect();
     kinds.sort_by_key(|(_, kind)| std::cmp::Reverse(kind.time));
     kinds
+}
+
+impl Kind {
+    fn add(&mut self, model: &Model, step: &StepTime) {
+        self.steps += 1;
+        self.time += step.time;
+        let nodes = step.nodes.iter();
+        self.operations += nodes.map(|&node| operations(model, node)).sum::<f64>();
+        self.bytes += bytes(model, &step.nodes);
+    }
+}
+
+/// Each step as a kind of its own, called by its last node and what it makes.
+fn each(model: &Model, steps: &[StepTime]) -> Vec<(String, Kind)> {
+    let named = |step: &StepTime| {
+        let mut kind = Kind::default();
+        kind.add(model, step);
+        let last = step.nodes.last().and_then(|&last| {
+            let node = model.graph().nodes.get(last)?;
+            Some(format!("{last} {}", node.output))
+        });
+        let name = name_of(model, &step.nodes);
+        (format!("{} {name}", last.unwrap_or_default()), kind)
+    };
+    steps.iter().map(named).collect()
 }
 
 /// Operators of a step, repeated ones once.
@@ -198,6 +220,8 @@ struct Report<'a> {
     model: &'a Model,
     runs: Vec<Run>,
     kinds: Vec<(String, Kind)>,
+    /// Rows of the table.
+    rows: usize,
     rss: Option<u64>,
     limits: Limits,
 }
@@ -250,7 +274,7 @@ impl Report<'_> {
         ]);
         out.line("");
         let all = self.all_steps().as_secs_f64().max(f64::MIN_POSITIVE);
-        let rows = self.kinds.iter().take(ROWS).map(|(name, kind)| {
+        let rows = self.kinds.iter().take(self.rows).map(|(name, kind)| {
             let seconds = kind.time.as_secs_f64().max(f64::MIN_POSITIVE);
             vec![
                 name.clone(),
