@@ -11,6 +11,11 @@ pub trait NodeObserver {
     /// The nodes seen from now on are those of step `step` of a run, from 0.
     fn begin_step(&mut self, _step: u32) {}
 
+    /// Whether it looks at nodes. Who waits for steps alone does not keep nodes from being computed together.
+    fn sees_nodes(&self) -> bool {
+        true
+    }
+
     /// Node `node` (canonical index) of batch item `item` has produced `output`.
     fn after_node(&mut self, item: usize, node: usize, output: &mut Tensor);
 }

@@ -126,16 +126,7 @@ impl Engine {
         observer: &mut Option<&mut dyn NodeObserver>,
     ) -> Result<(Vec<State>, Duration, Duration), EngineError> {
         let (items, outputs) = (states.len(), output_sources(model));
-        let plan = match observer {
-            // who looks at every node's output sees them computed one by one
-            Some(_) => None,
-            None => self.plan(model, items),
-        };
-        let nodes = 0..model.graph().nodes.len();
-        let mut exec = match plan {
-            Some(plan) => Exec::planned(self, model, items, plan),
-            None => Exec::new(self, model, items, nodes, &outputs),
-        };
+        let mut exec = self.exec(model, items, observer, &outputs);
         for (item, state) in states.into_iter().enumerate() {
             state.provide(&mut exec, item)?;
         }
@@ -149,6 +140,26 @@ impl Engine {
             .map(|item| state_after(&mut exec, item, &outputs))
             .collect::<Result<_, _>>()?;
         Ok((states, exec.compute, exec.hashing))
+    }
+
+    /// A run over all nodes: by a plan, or one by one for whoever looks at every node's output.
+    fn exec<'a>(
+        &'a self,
+        model: &'a Model,
+        items: usize,
+        observer: &Option<&mut dyn NodeObserver>,
+        outputs: &[Source],
+    ) -> Exec<'a> {
+        let sees_nodes = observer.as_ref().is_some_and(|o| o.sees_nodes());
+        let plan = match sees_nodes {
+            true => None,
+            false => self.plan(model, items),
+        };
+        let nodes = 0..model.graph().nodes.len();
+        match plan {
+            Some(plan) => Exec::planned(self, model, items, plan),
+            None => Exec::new(self, model, items, nodes, outputs),
+        }
     }
 
     /// The plan of a model, unless so many items at once do not fit: then the node that is too much is found one by one.
@@ -166,7 +177,7 @@ impl Engine {
         observer: &mut Option<&mut dyn NodeObserver>,
     ) -> Result<State, EngineError> {
         let (outputs, nodes) = (output_sources(model), model.graph().nodes.len());
-        let mut exec = Exec::new(self, model, 1, 0..nodes, &outputs);
+        let mut exec = self.exec(model, 1, observer, &outputs);
         state.provide(&mut exec, 0)?;
         exec.run(0..nodes, observer)?;
         state_after(&mut exec, 0, &outputs)

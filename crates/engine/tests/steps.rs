@@ -202,3 +202,32 @@ fn an_observer_knows_the_step() {
         .unwrap();
     assert_eq!(fine.trace.live_root(), other.trace.leaves()[4 * points - 1]);
 }
+
+/// Counts steps, and looks at no node.
+#[derive(Default)]
+struct Steps(Vec<u32>);
+
+impl NodeObserver for Steps {
+    fn begin_step(&mut self, step: u32) {
+        self.0.push(step);
+    }
+
+    fn sees_nodes(&self) -> bool {
+        false
+    }
+
+    fn after_node(&mut self, _item: usize, _node: usize, _output: &mut Tensor) {
+        panic!("it sees no nodes");
+    }
+}
+
+#[test]
+fn who_waits_for_steps_alone_sees_all_of_them() {
+    let made = language_model();
+    let (model, inputs, engine) = (&made.model, inputs(&made.model, 4), engine());
+    let honest = engine.run(model, &inputs).unwrap();
+    let mut steps = Steps::default();
+    let seen = engine.run_observed(model, &inputs, &mut steps).unwrap();
+    assert_eq!(seen.trace, honest.trace);
+    assert!(steps.0.iter().copied().eq(0..seen.trace.commitment().steps));
+}

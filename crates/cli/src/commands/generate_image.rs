@@ -26,6 +26,10 @@ impl NodeObserver for Steps {
         self.meter.show(step.into(), self.of.into());
     }
 
+    fn sees_nodes(&self) -> bool {
+        false
+    }
+
     fn after_node(&mut self, _item: usize, _node: usize, _output: &mut Tensor) {}
 }
 
