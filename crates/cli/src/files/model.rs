@@ -5,11 +5,12 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use gavel_engine::EngineOptions;
 use gavel_model::gguf::Gguf;
 use gavel_model::llama::{self, LanguageModel};
 use gavel_model::npy::{npz_types, read_npz_one};
-use gavel_model::onnx::{self, import};
+use gavel_model::onnx::{self, import_shared};
 use gavel_model::{Hashing, Model, ModelError, Progress, shipped};
 use gavel_numerics::TensorType;
 use gavel_numerics::kernels::Parallel;
@@ -208,7 +209,7 @@ fn identified(
 /// The ONNX model behind a name.
 fn onnx_model(name: &str) -> Result<Model, Failure> {
     let (file, options) = onnx_file(name)?;
-    import(&file, &options).map_err(refused(name))
+    import_shared(file, &options).map_err(refused(name))
 }
 
 /// A name, and the dimensions that stand behind its `@`: `bert.onnx@batch=1,sequence=128`.
@@ -224,11 +225,11 @@ fn with_dimensions(name: &str) -> (&str, BTreeMap<String, u64>) {
     dimensions.unwrap_or((name, BTreeMap::new()))
 }
 
-fn onnx_file(name: &str) -> Result<(Vec<u8>, onnx::ImportOptions), Failure> {
+fn onnx_file(name: &str) -> Result<(Bytes, onnx::ImportOptions), Failure> {
     let (name, dimensions) = with_dimensions(name);
     let file = match shipped::file(name) {
-        Some(file) => file.to_vec(),
-        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words())?,
+        Some(file) => Bytes::from_static(file),
+        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words())?.into(),
     };
     let mut options = onnx::ImportOptions::default();
     options.dimensions = dimensions;
@@ -256,7 +257,7 @@ pub(crate) fn network_for(
         .map(|(name, ty)| (name, ty.dims))
         .collect();
     loop {
-        let (input_name, ty) = match import(&file, &options) {
+        let (input_name, ty) = match import_shared(file.clone(), &options) {
             Ok(model) => return Ok((model, bound)),
             Err(ModelError::Unbound { input, ty, .. })
                 if !options.values.contains_key(&input)

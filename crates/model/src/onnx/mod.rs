@@ -33,6 +33,7 @@ mod windows;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gavel_numerics::{DType, Op, Tensor, TensorType};
 use prost::Message as _;
 
@@ -69,7 +70,15 @@ pub struct ImportOptions {
 /// # Errors
 /// What is malformed or not supported, with the node, tensor or dimension it concerns.
 pub fn import(file: &[u8], options: &ImportOptions) -> Result<Model, ModelError> {
-    budget::check(file)?;
+    import_shared(Bytes::copy_from_slice(file), options)
+}
+
+/// [`import`] of bytes that are not copied.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_shared(file: Bytes, options: &ImportOptions) -> Result<Model, ModelError> {
+    budget::check(&file)?;
     let proto = ModelProto::decode(file)?;
     let graph = proto
         .graph

@@ -219,3 +219,12 @@ fn what_narrow_floats_give_is_rounded_to_their_type() {
     let refused = import(&bytes, &ImportOptions::default()).unwrap_err();
     assert!(refused.to_string().contains("bfloat16"), "{refused}");
 }
+
+#[test]
+fn digests_know_the_size_of_every_type() {
+    for dtype in DType::ALL {
+        let header = gavel_trace::TensorHeader::new(dtype.id(), vec![3]).unwrap();
+        assert_eq!(header.element_bytes(), Ok(dtype.size() as u64), "{dtype:?}");
+    }
+    assert!(gavel_trace::TensorHeader::new(DType::ALL.len() as u8 + 1, vec![3]).is_err());
+}
