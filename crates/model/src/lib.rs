@@ -28,6 +28,8 @@ mod open;
 pub mod preprocess;
 pub mod safetensors;
 pub mod shipped;
+#[cfg(test)]
+mod test_run;
 
 pub use commit::CommitPolicy;
 pub use error::ModelError;

@@ -16,6 +16,7 @@ pub mod batch;
 pub mod blocks;
 pub mod convert;
 pub mod element;
+pub mod erf;
 mod error;
 mod identity;
 pub mod kernels;

@@ -8,10 +8,10 @@ use gavel_numerics::kernels::{Isa, Pool};
 use gavel_numerics::{Op, Window2d};
 
 use super::graph::{Readers, node_of};
-use super::patterns::{gate, group_norm, norm};
-use super::step::{
+use super::job::{
     Action, Batched, Convolution, Kernel, Matrix, NormImage, NormRows, Pointwise, Pooling,
 };
+use super::patterns::{gate, group_norm, norm};
 use super::tail::{After, Columns, absorb, operator};
 use super::value::Spare;
 use super::{Plan, Step};

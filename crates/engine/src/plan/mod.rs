@@ -7,6 +7,7 @@
 mod build;
 mod cache;
 mod graph;
+mod job;
 mod patterns;
 mod step;
 mod tail;
@@ -23,7 +24,7 @@ use gavel_numerics::kernels::fused::ImageShape;
 use gavel_numerics::kernels::{Isa, Parallel};
 use gavel_numerics::{NumericsError, Tensor};
 
-use step::Action;
+use job::Action;
 use value::Spare;
 
 /// Nodes that are computed together.

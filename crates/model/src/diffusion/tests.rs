@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use gavel_numerics::{DType, Op, reference, scalar};
+use gavel_numerics::{DType, Op, scalar};
 
 use super::*;
-use crate::{Node, shipped};
+use crate::{Node, shipped, test_run};
 
 const SCHEDULER: &str = r#"{
     "kind": "test", "pixels": {"scale": 127.5, "offset": 127.5},
@@ -72,25 +72,8 @@ fn built(change: impl FnOnce(&mut Graph), scheduler: &str) -> Result<Model, Mode
 
 /// All nodes of a step, and its outputs.
 fn step(model: &Model, inputs: &[Tensor]) -> (Vec<Tensor>, Vec<Tensor>) {
-    let graph = model.graph();
-    let mut values: Vec<Tensor> = Vec::new();
-    for node in &graph.nodes {
-        let operands: Vec<&Tensor> = node
-            .inputs
-            .iter()
-            .map(|&source| match source {
-                Source::Input(i) => &inputs[i as usize],
-                Source::Weight(i) => &*model.weights()[i as usize].tensor,
-                Source::Node { node, .. } => &values[node as usize],
-            })
-            .collect();
-        values.push(reference::eval(&node.op, &operands).unwrap());
-    }
-    let outputs = graph.outputs.iter().map(|(_, source)| match source {
-        Source::Node { node, .. } => values[*node as usize].clone(),
-        _ => unreachable!(),
-    });
-    let outputs = outputs.collect();
+    let values = test_run::values(model, inputs);
+    let outputs = test_run::outputs(model, &values);
     (values, outputs)
 }
 

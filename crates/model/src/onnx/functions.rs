@@ -1,28 +1,9 @@
 //! Functions of f32 as element programs: what `spec/model.md`, "Element-wise operators", says of each.
 
 use gavel_numerics::element::{Builder, Extra, Value};
+pub(super) use gavel_numerics::erf::erf;
 
 /// Polynomials by their coefficients, of `z^0` first.
-const ERF: [u32; 7] = [
-    0x3f90_6eba,
-    0xbec0_939f,
-    0x3de7_167c,
-    0xbcdb_fc86,
-    0x3baa_02d9,
-    0xba51_fb7e,
-    0x38a4_b514,
-];
-const LOG_ERFC: [u32; 9] = [
-    0x3998_94c5,
-    0xbf90_a7c3,
-    0xbf21_cba2,
-    0xbde1_185a,
-    0x3cd7_acd1,
-    0xbb9a_eab9,
-    0x3a1a_b7dd,
-    0xb83d_fe75,
-    0x35d6_b95e,
-];
 const SIN: [u32; 4] = [0xbe2a_aaab, 0x3c08_888d, 0xb950_1055, 0x3638_9548];
 /// 1/24, -1/720, 1/40320
 const COS: [u32; 3] = [0x3d2a_aaab, 0xbab6_0b61, 0x37d0_0d01];
@@ -156,23 +137,6 @@ pub(super) fn softplus(p: &mut Builder, x: Value) -> Value {
     let above = log(p, sum);
     let base = p.fmax(x, zero);
     p.fadd(base, above)
-}
-
-pub(super) fn erf(p: &mut Builder, x: Value) -> Value {
-    let (a, one) = (abs(p, x), p.float(1.0));
-    let z = p.fmul(a, a);
-    let small = horner(p, z, &ERF);
-    let small = p.fmul(small, a);
-    let four = p.float(4.0);
-    let bounded = p.fmin(a, four);
-    let exponent = horner(p, bounded, &LOG_ERFC);
-    let tail = exp(p, exponent);
-    let large = p.fsub(one, tail);
-    let is_small = p.fless(a, one);
-    let magnitude = p.select(is_small, small, large);
-    let found = with_sign(p, magnitude, x);
-    let nan = is_nan(p, x);
-    p.select(nan, x, found)
 }
 
 /// Arguments beyond some 10^5 lose accuracy: a multiple of `pi/2` is taken off in three parts of f32.

@@ -365,9 +365,7 @@ fn trilu(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let [.., rows, columns] = dims[..] else {
         return Err(l.fail("its input must be matrices"));
     };
-    if rows.saturating_mul(columns) > 1 << 24 {
-        return Err(l.fail(format!("matrices of {rows}x{columns} are too large")));
-    }
+    l.made_up(rows.saturating_mul(columns))?;
     let kept = |i: u64, j: u64| {
         let diagonal = i128::from(j) - i128::from(i);
         match upper {
@@ -375,12 +373,11 @@ fn trilu(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
             false => diagonal <= i128::from(k),
         }
     };
-    let mask: Vec<u64> = (0..rows)
+    let mask: Vec<bool> = (0..rows)
         .flat_map(|i| (0..columns).map(move |j| (i, j)))
-        .map(|(i, j)| kept(i, j).into())
+        .map(|(i, j)| kept(i, j))
         .collect();
-    let ty = gavel_numerics::TensorType::new(DType::Bool, [rows, columns]);
-    let mask = l.constant_of(Tensor::from_raw(ty, &mask))?;
+    let mask = l.condition(&[rows, columns], &mask)?;
     l.map(&[value, mask], dtype, |p, x| {
         let zero = p.number(0);
         p.select(x[1], x[0], zero)

@@ -2,11 +2,12 @@
 
 use std::f64::consts::PI;
 
-use gavel_numerics::{Tensor, reference};
+use gavel_numerics::Tensor;
 use prost::Message as _;
 
 use super::proto::*;
 use super::*;
+use crate::test_run;
 
 pub(super) fn io(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfo {
     let dim = dims.iter().map(|&d| DimProto {
@@ -49,25 +50,7 @@ pub(super) fn file(inputs: Vec<ValueInfo>, nodes: Vec<NodeProto>, outputs: &[&st
 
 /// The outputs of a graph, node by node.
 pub(super) fn run(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
-    let graph = model.graph();
-    let mut values: Vec<Tensor> = Vec::new();
-    for node in &graph.nodes {
-        let operands: Vec<&Tensor> = node
-            .inputs
-            .iter()
-            .map(|&source| match source {
-                Source::Input(i) => &inputs[i as usize],
-                Source::Weight(i) => &*model.weights()[i as usize].tensor,
-                Source::Node { node, .. } => &values[node as usize],
-            })
-            .collect();
-        values.push(reference::eval(&node.op, &operands).unwrap());
-    }
-    let outputs = graph.outputs.iter().map(|(_, source)| match source {
-        Source::Node { node, .. } => values[*node as usize].clone(),
-        _ => unreachable!(),
-    });
-    outputs.collect()
+    test_run::outputs(model, &test_run::values(model, inputs))
 }
 
 /// One operator of floats on values.
