@@ -20,6 +20,7 @@ mod hash;
 pub mod lm;
 mod memory;
 mod observer;
+mod place;
 mod plan;
 mod profile;
 mod retrace;

@@ -13,6 +13,8 @@ use std::thread::JoinHandle;
 
 use gavel_numerics::kernels::Parallel;
 
+use crate::place;
+
 /// Looks at the state before a helper yields its processor, and yields before it sleeps: about 20 µs and, on an idle
 /// machine, a millisecond.
 const SPINS: u32 = 1 << 9;
@@ -41,6 +43,8 @@ struct Shared {
     panicked: AtomicBool,
     quit: AtomicBool,
     sleepers: AtomicUsize,
+    /// The processor of who called last.
+    caller: AtomicUsize,
     bed: Mutex<()>,
     wake: Condvar,
 }
@@ -80,6 +84,7 @@ impl Team {
             panicked: AtomicBool::new(false),
             quit: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
+            caller: AtomicUsize::new(usize::MAX),
             bed: Mutex::new(()),
             wake: Condvar::new(),
         });
@@ -144,6 +149,8 @@ impl Parallel for Team {
         let part: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(part) };
         // SAFETY: no helper is inside, and none may enter before the state says so.
         unsafe { *shared.job.get() = Job { part, parts } };
+        let here = place::here().unwrap_or(usize::MAX);
+        shared.caller.store(here, Ordering::Relaxed);
         shared.next.0.store(0, Ordering::Relaxed);
         shared.panicked.store(false, Ordering::Relaxed);
         let number = (shared.state.0.load(Ordering::Relaxed) / NUMBER).wrapping_add(1);
@@ -233,6 +240,9 @@ impl Shared {
                 looks = match looks < SPINS + YIELDS {
                     true => {
                         pause(&mut looks);
+                        if looks >= SPINS {
+                            place::leave(self.caller.load(Ordering::Relaxed));
+                        }
                         looks
                     }
                     false => {

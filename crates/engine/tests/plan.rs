@@ -130,8 +130,9 @@ fn grow_image(b: &mut Builder, draw: &mut Draw, values: &mut Vec<Source>) {
             b.node(Op::Conv2d { window, groups }, &operands)
         }
         3 => {
-            let weights = b.weight(&[c, 1, 3, 3]);
-            let window = window(3, draw.one_of(&[1, 2]), 1);
+            let k = draw.one_of(&[3u32, 5]);
+            let weights = b.weight(&[c, 1, k.into(), k.into()]);
+            let window = window(k, draw.one_of(&[1, 2]), k / 2);
             let groups = c as u32;
             b.node(Op::Conv2d { window, groups }, &[x, weights])
         }
@@ -414,17 +415,67 @@ fn deep_convolutions_give_the_bits_of_the_reference_interpreter() {
     );
     let y = b.node(Op::Relu, &[y]);
     let model = b.build(&[y], &CommitPolicy::CostModel);
-    let inputs = inputs(&model, 3);
-    let wanted = by_interpreter(&model, &inputs);
+    agrees(&model, &inputs(&model, 3));
+}
+
+/// Runs a model on every engine, and compares with the reference interpreter.
+fn agrees(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
+    let wanted = by_interpreter(model, inputs);
     for engine in engines() {
-        let run = engine.run(&model, &inputs).unwrap();
-        assert!(
-            *run.outputs[0] == wanted[0],
-            "{:?} x{}",
-            engine.isa(),
-            engine.threads()
-        );
+        let run = engine.run(model, inputs).unwrap();
+        let at = format!("{:?} x{}", engine.isa(), engine.threads());
+        for (found, wanted) in run.outputs.iter().zip(&wanted) {
+            assert!(**found == *wanted, "{at}");
+        }
     }
+    wanted
+}
+
+/// Groups of channels that lie across lines of memory, in images wide enough for whole squares to be turned, and in those
+/// whose pixels are a line of memory further apart than they are long.
+#[test]
+fn normalisations_of_wide_images_give_the_bits_of_the_reference_interpreter() {
+    for (c, groups, h, w) in [
+        (48, 8, 3, 37),
+        (20, 5, 2, 16),
+        (64, 2, 2, 32),
+        (256, 32, 2, 18),
+    ] {
+        let mut b = Builder::new(&[("x", &[1, c, h, w])]);
+        let x = b.node(Op::Relu, &[Source::Input(0)]);
+        let rows = reshape(&mut b, x, &[1, groups, c / groups * h * w]);
+        let normal = norm(&mut b, rows, None);
+        let normal = reshape(&mut b, normal, &[1, c, h, w]);
+        let scale = b.weight(&[c, 1, 1]);
+        let y = b.node(Op::Mul, &[normal, scale]);
+        let taps = b.weight(&[c, 1, 3, 3]);
+        let (window, groups) = (window(3, 1, 1), c as u32);
+        let y = b.node(Op::Conv2d { window, groups }, &[y, taps]);
+        let weights = b.weight(&[17, c, 1, 1]);
+        let (window, groups) = (common::window(1, 2, 0), 1);
+        let y = b.node(Op::Conv2d { window, groups }, &[y, weights]);
+        let model = b.build(&[y], &CommitPolicy::CostModel);
+        agrees(&model, &inputs(&model, c));
+    }
+}
+
+/// A NaN has one representation however it came about: in a tile's sums, or in what follows them.
+#[test]
+fn products_of_infinities_store_the_canonical_nan() {
+    let mut b = Builder::new(&[("x", &[1, 20, 33])]);
+    let (w, bias) = (b.weight(&[33, 32]), b.weight(&[32]));
+    let y = b.node(Op::MatMul, &[Source::Input(0), w]);
+    let y = b.node(Op::Add, &[y, bias]);
+    let y = b.node(Op::Relu, &[y]);
+    let other = b.weight(&[33, 32]);
+    let z = b.node(Op::MatMul, &[Source::Input(0), other]);
+    let z = b.node(Op::Add, &[y, z]);
+    let model = b.build(&[y, z], &CommitPolicy::CostModel);
+    let mut x = common::values(20 * 33, 5);
+    (x[40], x[50], x[300]) = (f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY);
+    let outputs = agrees(&model, &[Tensor::f32([1u64, 20, 33], x).unwrap()]);
+    let nans = outputs[0].as_f32().unwrap().iter().filter(|x| x.is_nan());
+    assert!(nans.count() > 0);
 }
 
 /// What a watcher does who runs by the plan: the first commit point that differs, and in its segment the first operator.

@@ -54,7 +54,7 @@ impl Convolution {
         for c in 0..channels {
             for ky in 0..kh {
                 let line = ky * dh * self.shape.line();
-                taps.extend((0..kw).map(|kx| line + kx * dw * self.shape.channels + c));
+                taps.extend((0..kw).map(|kx| line + kx * dw * self.shape.step() + c));
             }
         }
         taps
@@ -76,10 +76,10 @@ impl Convolution {
         let [sh, sw] = self.window.strides.map(|s| s as usize);
         let (shape, line) = (&self.shape, self.shape.line());
         RowMap {
-            first: (shape.border[0] - top) * line + (shape.border[1] - left) * shape.channels,
+            first: (shape.border[0] - top) * line + (shape.border[1] - left) * shape.step(),
             width,
             line: sh * line,
-            step: sw * shape.channels,
+            step: sw * shape.step(),
         }
     }
 }

@@ -192,11 +192,12 @@ impl Context<'_> {
     ) -> Result<Value, EngineError> {
         if step.dead.contains(&source) {
             self.tensor(&source, values)?;
-            let tensor = values.take(&source).and_then(Value::into_tensor);
-            let tensor = tensor.ok_or_else(|| self.broken(node))?;
-            let tensor = tensor.reshaped(self.dims(node));
-            let tensor = tensor.map_err(|source| self.refused(node, source))?;
-            return Ok(Value::of(Arc::new(tensor), None));
+            let value = values.take(&source).and_then(|value| {
+                value.map_tensor(|tensor| {
+                    (tensor.reshaped(self.dims(node))).map_err(|source| self.refused(node, source))
+                })
+            });
+            return value.ok_or_else(|| self.broken(node))?;
         }
         self.node(node, values)
     }
@@ -286,7 +287,7 @@ impl Context<'_> {
     fn computed(&self, node: usize, values: Vec<f32>) -> Result<Value, EngineError> {
         let tensor = Tensor::of_canonical(self.dims(node), values);
         let tensor = tensor.map_err(|source| self.refused(node, source))?;
-        Ok(Value::of(Arc::new(tensor), None))
+        Ok(Value::of_pooled(tensor))
     }
 
     fn pool(
@@ -498,7 +499,7 @@ impl Context<'_> {
                 first: shape.at(y, x0),
                 width: own.width,
                 line: down * shape.line(),
-                step: across * shape.channels,
+                step: across * shape.step(),
             };
             let out = MutRows::new(&mut image.values, map, own.pixels(), own.channels);
             pointwise(self.isa, self.par, x.rows(), &[], &out);

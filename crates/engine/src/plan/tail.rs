@@ -64,6 +64,15 @@ impl After {
     }
 }
 
+/// The quotient by a constant; the product with its inverse where that is the same number before both are rounded.
+fn divided_by(divisor: f32) -> After {
+    let inverse = 1.0 / divisor;
+    match divisor.to_bits() << 9 == 0 && divisor.is_normal() && inverse.is_normal() {
+        true => After::Scale(inverse),
+        false => After::Divide(divisor),
+    }
+}
+
 /// How the columns of a tail lie in a value: channels of an image `[1, c, h, w]`, or the last axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Columns {
@@ -143,7 +152,7 @@ pub(super) fn operator(
                 None => After::MulColumns(columns.spread(readers, other, dims)?),
             },
         },
-        Op::Div if first => After::Divide(readers.scalar(other()?)?),
+        Op::Div if first => divided_by(readers.scalar(other()?)?),
         Op::Map {
             dtype: DType::F32,
             code,
@@ -204,3 +213,45 @@ pub(super) fn absorb(
 
 /// Most operators of a tail.
 const MOST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quotient_becomes_a_product_only_where_no_bit_changes() {
+        for divisor in [
+            8.0f32,
+            -0.25,
+            1.0,
+            f32::MIN_POSITIVE,
+            3.0,
+            0.0,
+            f32::NAN,
+            f32::INFINITY,
+        ] {
+            let found = divided_by(divisor);
+            let exact = divisor.is_normal() && divisor.abs().log2().fract() == 0.0;
+            assert_eq!(matches!(found, After::Scale(_)), exact, "{divisor}");
+            let values = [
+                1.0f32,
+                -3.7e-39,
+                1.5e38,
+                0.1,
+                -0.0,
+                f32::from_bits(1),
+                f32::INFINITY,
+            ];
+            for x in values {
+                let scaled = match found {
+                    After::Scale(factor) => x * factor,
+                    _ => x / divisor,
+                };
+                let wanted = x / divisor;
+                assert!(scaled.to_bits() == wanted.to_bits() || scaled.is_nan() && wanted.is_nan());
+            }
+        }
+        // an inverse of 2^127 is not a normal number
+        assert!(matches!(divided_by(2f32.powi(127)), After::Divide(_)));
+    }
+}

@@ -28,6 +28,8 @@ impl Image {
 #[derive(Clone, Default)]
 pub(crate) struct Value {
     tensor: Option<Arc<Tensor>>,
+    /// Whether the memory of the tensor came from [`Spare`].
+    pooled: bool,
     image: Option<Arc<Image>>,
     pub(crate) digest: Option<Digest>,
 }
@@ -37,8 +39,17 @@ impl Value {
     pub(crate) fn of(tensor: Arc<Tensor>, digest: Option<Digest>) -> Value {
         Value {
             tensor: Some(tensor),
-            image: None,
             digest,
+            ..Value::default()
+        }
+    }
+
+    /// A tensor in memory from [`Spare`].
+    pub(super) fn of_pooled(tensor: Tensor) -> Value {
+        Value {
+            tensor: Some(Arc::new(tensor)),
+            pooled: true,
+            ..Value::default()
         }
     }
 
@@ -78,13 +89,22 @@ impl Value {
             // a value has a form
             None => Arc::new(Tensor::f32([0u64], Vec::new())?),
         };
+        self.pooled = true;
         self.tensor = Some(Arc::clone(&tensor));
         Ok(tensor)
     }
 
-    /// Its tensor, which is copied where somebody else holds it.
-    pub(super) fn into_tensor(self) -> Option<Tensor> {
-        Some(Arc::unwrap_or_clone(self.tensor?))
+    /// Its tensor as another, without a copy where nobody else holds it.
+    pub(super) fn map_tensor<E>(
+        self,
+        f: impl FnOnce(Tensor) -> Result<Tensor, E>,
+    ) -> Option<Result<Value, E>> {
+        let (tensor, pooled) = (Arc::unwrap_or_clone(self.tensor?), self.pooled);
+        Some(f(tensor).map(|tensor| Value {
+            tensor: Some(Arc::new(tensor)),
+            pooled,
+            ..Value::default()
+        }))
     }
 
     /// As an image of this shape, which is kept.
@@ -106,13 +126,17 @@ impl Value {
     }
 }
 
-/// Memory that was used before, to be used again: asking the system for new pages costs more than many operators.
+/// Memory that was used before, to be used again: asking the system for new pages costs more than many operators, and caches
+/// still hold what was used last.
 #[derive(Default)]
 pub(crate) struct Spare(Mutex<Vec<Vec<f32>>>);
 
-/// Buffers that are kept, and the largest of them.
+/// Buffers that are kept.
 const KEPT: usize = 32;
-const LARGEST: usize = 8 << 20;
+/// Values of a buffer that is worth keeping, and of one that is not too large for that.
+const WORTH: std::ops::RangeInclusive<usize> = 1 << 14..=8 << 20;
+/// How many times larger than needed a buffer may be.
+const ROOM: usize = 8;
 
 impl Spare {
     /// `len` values of arbitrary content.
@@ -124,15 +148,19 @@ impl Spare {
 
     /// `len` values of arbitrary content, or more.
     fn at_least(&self, len: usize) -> Vec<f32> {
+        if !WORTH.contains(&len) {
+            return vec![0.0; len];
+        }
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // the smallest that is large enough, and not far too large
-        let fits = |buffer: &Vec<f32>| buffer.capacity() >= len && buffer.capacity() / 2 <= len;
-        let found = (0..spare.len())
-            .filter(|&i| fits(&spare[i]))
-            .min_by_key(|&i| spare[i].capacity());
-        let found = found.map(|i| spare.swap_remove(i));
+        let fits = |have: usize| have >= len && have / ROOM <= len;
+        // one that need not be filled up is better
+        let found = (spare.iter().rposition(|buffer| fits(buffer.len())))
+            .or_else(|| spare.iter().rposition(|buffer| fits(buffer.capacity())));
+        let found = found.map(|i| spare.remove(i));
         drop(spare);
-        let mut buffer = found.unwrap_or_default();
+        let Some(mut buffer) = found else {
+            return vec![0.0; len];
+        };
         if buffer.len() < len {
             buffer.resize(len, 0.0);
         }
@@ -147,7 +175,7 @@ impl Spare {
     }
 
     fn give(&self, buffer: Vec<f32>) {
-        if buffer.capacity() > LARGEST {
+        if !WORTH.contains(&buffer.capacity()) {
             return;
         }
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +190,8 @@ impl Spare {
         if let Some(image) = value.image.and_then(Arc::into_inner) {
             self.give(image.values);
         }
-        if let Some(tensor) = value.tensor.and_then(Arc::into_inner)
+        if value.pooled
+            && let Some(tensor) = value.tensor.and_then(Arc::into_inner)
             && let Data::F32(values) = tensor.into_data()
         {
             self.give(values);

@@ -28,6 +28,17 @@ pub(super) fn run<K: Kernel>(token: Avx2, kernel: K) -> K::Out {
     unsafe { with_features(token, kernel) }
 }
 
+/// [`row_tile`] as a function of its own for each size: all of them in the driver's would share its registers.
+///
+/// # Safety
+/// As [`row_tile`]; the token proves the instructions.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile_of<const MR: usize, const NV: usize>(token: Avx2, job: &RowTile<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { row_tile::<Avx2, MR, NV>(token, job) }
+}
+
 /// Forwards to intrinsics.
 macro_rules! forward {
     ($e:expr) => {
@@ -55,6 +66,31 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m256) {
         forward!(_mm256_storeu_ps(p, v))
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: the caller's promise; `self` proves that the CPU has the instructions.
+        unsafe {
+            let mut quads = [_mm256_setzero_ps(); 8];
+            for q in 0..2 {
+                let row = |r: usize| _mm256_loadu_ps(from.add((4 * q + r) * from_step));
+                let (a, b) = (row(0), row(1));
+                let (c, d) = (row(2), row(3));
+                let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                let (low2, high2) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+                // columns n and 4 + n of rows 4q .. 4q + 3
+                quads[q] = _mm256_shuffle_ps::<0b01_00_01_00>(low, low2);
+                quads[2 + q] = _mm256_shuffle_ps::<0b11_10_11_10>(low, low2);
+                quads[4 + q] = _mm256_shuffle_ps::<0b01_00_01_00>(high, high2);
+                quads[6 + q] = _mm256_shuffle_ps::<0b11_10_11_10>(high, high2);
+            }
+            for n in 0..4 {
+                let (a, b) = (quads[2 * n], quads[2 * n + 1]);
+                let store = |column: usize, x| _mm256_storeu_ps(to.add(column * to_step), x);
+                store(n, _mm256_permute2f128_ps::<0x20>(a, b));
+                store(4 + n, _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+        }
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
@@ -85,6 +121,14 @@ impl Simd for Avx2 {
         forward!(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a))
     }
     #[inline(always)]
+    fn either_nan(self, a: __m256, b: __m256) -> __m256 {
+        forward!(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, b))
+    }
+    #[inline(always)]
+    fn mask_or(self, a: __m256, b: __m256) -> __m256 {
+        forward!(_mm256_or_ps(a, b))
+    }
+    #[inline(always)]
     fn select(self, mask: __m256, yes: __m256, no: __m256) -> __m256 {
         forward!(_mm256_blendv_ps(no, yes, mask))
     }
@@ -107,6 +151,17 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn prefetch(self, p: *const f32) {
         forward!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
+    }
+    #[inline(always)]
+    fn prefetch_near(self, p: *const f32) {
+        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+    }
+    #[inline(always)]
+    fn prefetch_write(self, p: *mut f32) {
+        // the intrinsic needs a feature to be enabled that this one does not imply; where the CPU lacks it, it does nothing
+        forward!(
+            std::arch::asm!("prefetchw [{p}]", p = in(reg) p, options(nostack, preserves_flags))
+        )
     }
     #[inline(always)]
     fn exp2_integral(self, n: __m256) -> __m256 {
@@ -151,18 +206,18 @@ impl Simd for Avx2 {
         // SAFETY: the caller's promise is the callee's.
         unsafe {
             match (rows, vecs) {
-                (2, 2) => row_tile::<Self, 2, 2>(self, job),
-                (3, 2) => row_tile::<Self, 3, 2>(self, job),
-                (4, 2) => row_tile::<Self, 4, 2>(self, job),
-                (5, 2) => row_tile::<Self, 5, 2>(self, job),
-                (6, 2) => row_tile::<Self, 6, 2>(self, job),
-                (1, 1) => row_tile::<Self, 1, 1>(self, job),
-                (2, 1) => row_tile::<Self, 2, 1>(self, job),
-                (3, 1) => row_tile::<Self, 3, 1>(self, job),
-                (4, 1) => row_tile::<Self, 4, 1>(self, job),
-                (5, 1) => row_tile::<Self, 5, 1>(self, job),
-                (6, 1) => row_tile::<Self, 6, 1>(self, job),
-                _ => row_tile::<Self, 1, 2>(self, job),
+                (2, 2) => tile_of::<2, 2>(self, job),
+                (3, 2) => tile_of::<3, 2>(self, job),
+                (4, 2) => tile_of::<4, 2>(self, job),
+                (5, 2) => tile_of::<5, 2>(self, job),
+                (6, 2) => tile_of::<6, 2>(self, job),
+                (1, 1) => tile_of::<1, 1>(self, job),
+                (2, 1) => tile_of::<2, 1>(self, job),
+                (3, 1) => tile_of::<3, 1>(self, job),
+                (4, 1) => tile_of::<4, 1>(self, job),
+                (5, 1) => tile_of::<5, 1>(self, job),
+                (6, 1) => tile_of::<6, 1>(self, job),
+                _ => tile_of::<1, 2>(self, job),
             }
         }
     }

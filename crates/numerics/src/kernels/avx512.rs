@@ -28,6 +28,17 @@ pub(super) fn run<K: Kernel>(token: Avx512, kernel: K) -> K::Out {
     unsafe { with_features(token, kernel) }
 }
 
+/// [`row_tile`] as a function of its own for each size: all of them in the driver's would share its registers.
+///
+/// # Safety
+/// As [`row_tile`]; the token proves the instructions.
+#[inline(never)]
+#[target_feature(enable = "avx512f")]
+unsafe fn tile_of<const MR: usize, const NV: usize>(token: Avx512, job: &RowTile<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { row_tile::<Avx512, MR, NV>(token, job) }
+}
+
 /// Forwards to intrinsics.
 macro_rules! forward {
     ($e:expr) => {
@@ -68,6 +79,42 @@ impl Simd for Avx512 {
         match count >= Self::LANES {
             true => forward!(_mm512_storeu_ps(p, v)),
             false => forward!(_mm512_mask_storeu_ps(p, first_lanes(count), v)),
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: the caller's promise; `self` proves that the CPU has the instructions.
+        unsafe {
+            let mut quads = [_mm512_setzero_ps(); 16];
+            for q in 0..4 {
+                let row = |r: usize| _mm512_loadu_ps(from.add((4 * q + r) * from_step));
+                // columns 0 1 4 5 ... and 2 3 6 7 ... of pairs of rows
+                let (a, b) = (row(0), row(1));
+                let (c, d) = (row(2), row(3));
+                let (low, high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (low2, high2) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let pair = |x, y| (_mm512_castps_pd(x), _mm512_castps_pd(y));
+                let (x, y) = pair(low, low2);
+                let (z, w) = pair(high, high2);
+                // by fours: column 4i + n of rows 4q .. 4q + 3
+                quads[q] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+                quads[4 + q] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+                quads[8 + q] = _mm512_castpd_ps(_mm512_unpacklo_pd(z, w));
+                quads[12 + q] = _mm512_castpd_ps(_mm512_unpackhi_pd(z, w));
+            }
+            for n in 0..4 {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|q| quads[4 * n + q]);
+                // columns n and 8 + n, 4 + n and 12 + n of eight rows
+                let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+                let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b);
+                let even2 = _mm512_shuffle_f32x4::<0b10_00_10_00>(c, d);
+                let odd2 = _mm512_shuffle_f32x4::<0b11_01_11_01>(c, d);
+                let store = |column: usize, x| _mm512_storeu_ps(to.add(column * to_step), x);
+                store(n, _mm512_shuffle_f32x4::<0b10_00_10_00>(even, even2));
+                store(8 + n, _mm512_shuffle_f32x4::<0b11_01_11_01>(even, even2));
+                store(4 + n, _mm512_shuffle_f32x4::<0b10_00_10_00>(odd, odd2));
+                store(12 + n, _mm512_shuffle_f32x4::<0b11_01_11_01>(odd, odd2));
+            }
         }
     }
     /// Left to itself the compiler loads all rows first, and has no registers left for the sums.
@@ -141,6 +188,14 @@ impl Simd for Avx512 {
         forward!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a))
     }
     #[inline(always)]
+    fn either_nan(self, a: __m512, b: __m512) -> __mmask16 {
+        forward!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b))
+    }
+    #[inline(always)]
+    fn mask_or(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+    #[inline(always)]
     fn select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
         forward!(_mm512_mask_blend_ps(mask, no, yes))
     }
@@ -173,6 +228,17 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn prefetch(self, p: *const f32) {
         forward!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
+    }
+    #[inline(always)]
+    fn prefetch_near(self, p: *const f32) {
+        forward!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+    }
+    #[inline(always)]
+    fn prefetch_write(self, p: *mut f32) {
+        // the intrinsic needs a feature to be enabled that this one does not imply; where the CPU lacks it, it does nothing
+        forward!(
+            std::arch::asm!("prefetchw [{p}]", p = in(reg) p, options(nostack, preserves_flags))
+        )
     }
     #[inline(always)]
     fn exp2_integral(self, n: __m512) -> __m512 {
@@ -213,30 +279,30 @@ impl Simd for Avx512 {
         // SAFETY: the caller's promise is the callee's.
         unsafe {
             match (rows, vecs) {
-                (2, 2) => row_tile::<Self, 2, 2>(self, job),
-                (3, 2) => row_tile::<Self, 3, 2>(self, job),
-                (4, 2) => row_tile::<Self, 4, 2>(self, job),
-                (5, 2) => row_tile::<Self, 5, 2>(self, job),
-                (6, 2) => row_tile::<Self, 6, 2>(self, job),
-                (7, 2) => row_tile::<Self, 7, 2>(self, job),
-                (8, 2) => row_tile::<Self, 8, 2>(self, job),
-                (9, 2) => row_tile::<Self, 9, 2>(self, job),
-                (10, 2) => row_tile::<Self, 10, 2>(self, job),
-                (11, 2) => row_tile::<Self, 11, 2>(self, job),
-                (12, 2) => row_tile::<Self, 12, 2>(self, job),
-                (1, 1) => row_tile::<Self, 1, 1>(self, job),
-                (2, 1) => row_tile::<Self, 2, 1>(self, job),
-                (3, 1) => row_tile::<Self, 3, 1>(self, job),
-                (4, 1) => row_tile::<Self, 4, 1>(self, job),
-                (5, 1) => row_tile::<Self, 5, 1>(self, job),
-                (6, 1) => row_tile::<Self, 6, 1>(self, job),
-                (7, 1) => row_tile::<Self, 7, 1>(self, job),
-                (8, 1) => row_tile::<Self, 8, 1>(self, job),
-                (9, 1) => row_tile::<Self, 9, 1>(self, job),
-                (10, 1) => row_tile::<Self, 10, 1>(self, job),
-                (11, 1) => row_tile::<Self, 11, 1>(self, job),
-                (12, 1) => row_tile::<Self, 12, 1>(self, job),
-                _ => row_tile::<Self, 1, 2>(self, job),
+                (2, 2) => tile_of::<2, 2>(self, job),
+                (3, 2) => tile_of::<3, 2>(self, job),
+                (4, 2) => tile_of::<4, 2>(self, job),
+                (5, 2) => tile_of::<5, 2>(self, job),
+                (6, 2) => tile_of::<6, 2>(self, job),
+                (7, 2) => tile_of::<7, 2>(self, job),
+                (8, 2) => tile_of::<8, 2>(self, job),
+                (9, 2) => tile_of::<9, 2>(self, job),
+                (10, 2) => tile_of::<10, 2>(self, job),
+                (11, 2) => tile_of::<11, 2>(self, job),
+                (12, 2) => tile_of::<12, 2>(self, job),
+                (1, 1) => tile_of::<1, 1>(self, job),
+                (2, 1) => tile_of::<2, 1>(self, job),
+                (3, 1) => tile_of::<3, 1>(self, job),
+                (4, 1) => tile_of::<4, 1>(self, job),
+                (5, 1) => tile_of::<5, 1>(self, job),
+                (6, 1) => tile_of::<6, 1>(self, job),
+                (7, 1) => tile_of::<7, 1>(self, job),
+                (8, 1) => tile_of::<8, 1>(self, job),
+                (9, 1) => tile_of::<9, 1>(self, job),
+                (10, 1) => tile_of::<10, 1>(self, job),
+                (11, 1) => tile_of::<11, 1>(self, job),
+                (12, 1) => tile_of::<12, 1>(self, job),
+                _ => tile_of::<1, 2>(self, job),
             }
         }
     }

@@ -95,35 +95,56 @@ map!(Div, Map2, |self, s, x, y| s.div(x, y));
 /// `min(max(x, low), high)`
 #[derive(Clone, Copy)]
 pub(super) struct Clip {
+    bounds: Bounds,
+    /// Whether [`Bounds`] are enough.
+    plain: bool,
+}
+
+/// Bounds that are no NaN, the upper one not -0.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
     low: f32,
     high: f32,
-    /// What makes -0 into +0 where `low` is +0, and changes nothing elsewhere; none where bounds need more care.
-    zero: Option<f32>,
+    /// What makes -0 into +0 where `low` is +0, and changes nothing elsewhere.
+    zero: f32,
 }
 
 impl Clip {
     pub(super) fn new(low: f32, high: f32) -> Clip {
-        let plain = !low.is_nan() && !high.is_nan() && high.to_bits() != (-0.0f32).to_bits();
         let zero = match low.to_bits() {
             0 => 0.0,
             _ => -0.0,
         };
         Clip {
-            low,
-            high,
-            zero: plain.then_some(zero),
+            bounds: Bounds { low, high, zero },
+            plain: !low.is_nan() && !high.is_nan() && high.to_bits() != (-0.0f32).to_bits(),
         }
+    }
+
+    /// The bounds, where they are all there is to it.
+    pub(super) fn plain(self) -> Option<Bounds> {
+        self.plain.then_some(self.bounds)
+    }
+}
+
+impl Map1 for Bounds {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
+        // a comparison with NaN is false and leaves it; of equal numbers only zeros differ
+        let low = s.add(s.greater(s.splat(self.low), x), s.splat(self.zero));
+        s.lesser(s.splat(self.high), low)
     }
 }
 
 impl Map1 for Clip {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: S::F) -> S::F {
-        let (low, high) = (s.splat(self.low), s.splat(self.high));
-        match self.zero {
-            // a comparison with NaN is false and leaves it; of equal numbers only zeros differ
-            Some(zero) => s.lesser(high, s.add(s.greater(low, x), s.splat(zero))),
-            None => math::min(s, math::max(s, x, low), high),
+        match self.plain {
+            true => self.bounds.apply(s, x),
+            false => {
+                let Bounds { low, high, .. } = self.bounds;
+                math::min(s, math::max(s, x, s.splat(low)), s.splat(high))
+            }
         }
     }
 }

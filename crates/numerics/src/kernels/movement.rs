@@ -37,6 +37,12 @@ pub fn transpose<T: Copy + Send + Sync>(
     }
     let (run, step) = axes.pop().unwrap_or((1, 1));
     let shared = SharedOut::new(out);
+    if let Some(&(rows, 1)) = axes.last()
+        && step != 1
+    {
+        axes.pop();
+        return turn(par, [rows, run], step, &axes, input, &shared);
+    }
     split(
         par,
         input.len() / run,
@@ -60,6 +66,47 @@ pub fn transpose<T: Copy + Send + Sync>(
             }
         },
     );
+}
+
+/// Rows and columns of a matrix that are turned together: a line of memory is then read once, not once for each of its values.
+const SQUARE: usize = 16;
+
+/// Turns matrices whose rows become columns: output `[axes.., rows, columns]`, input steps 1 along `rows` and `step` along
+/// `columns`.
+fn turn<T: Copy + Send + Sync>(
+    par: &dyn Parallel,
+    [rows, columns]: [usize; 2],
+    step: usize,
+    axes: &[(usize, usize)],
+    input: &[T],
+    out: &SharedOut<'_, T>,
+) {
+    let strips = rows.div_ceil(SQUARE);
+    let matrices = input.len() / (rows * columns);
+    let grain = (1 << 13) / (SQUARE * columns) + 1;
+    split(par, matrices * strips, grain, &|start, end| {
+        for index in start..end {
+            let (matrix, strip) = (index / strips, index % strips);
+            let (mut rest, mut from) = (matrix, strip * SQUARE);
+            for &(extent, stride) in axes.iter().rev() {
+                from += rest % extent * stride;
+                rest /= extent;
+            }
+            let count = SQUARE.min(rows - strip * SQUARE);
+            let first = (matrix * rows + strip * SQUARE) * columns;
+            // SAFETY: rows of a matrix belong to one part alone.
+            let to = unsafe { out.slice(first, count * columns) };
+            for c in (0..columns).step_by(SQUARE) {
+                let beside = SQUARE.min(columns - c);
+                for (r, to) in to.chunks_exact_mut(columns).enumerate() {
+                    let from = input[from + r + c * step..].iter().step_by(step);
+                    for (to, from) in to[c..c + beside].iter_mut().zip(from) {
+                        *to = *from;
+                    }
+                }
+            }
+        }
+    });
 }
 
 /// Concatenates along one axis: input `i` is `outer` blocks of `blocks[i]` elements.
@@ -94,6 +141,7 @@ mod tests {
             [1, 0, 3, 2],
             [0, 3, 1, 2],
             [2, 3, 0, 1],
+            [1, 3, 0, 2],
         ] {
             let mut out = vec![0u16; 30];
             transpose(&Sequential, &shape, &perm, &input, &mut out);

@@ -116,6 +116,14 @@ impl Simd for Scalar {
         )
     }
     #[inline(always)]
+    fn either_nan(self, a: Lanes, b: Lanes) -> [bool; LANES] {
+        self.mask_or(self.is_nan(a), self.is_nan(b))
+    }
+    #[inline(always)]
+    fn mask_or(self, a: [bool; LANES], b: [bool; LANES]) -> [bool; LANES] {
+        [a[0] | b[0], a[1] | b[1], a[2] | b[2], a[3] | b[3]]
+    }
+    #[inline(always)]
     fn any(self, m: [bool; LANES]) -> bool {
         m[0] | m[1] | m[2] | m[3]
     }

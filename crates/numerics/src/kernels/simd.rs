@@ -53,6 +53,10 @@ pub(super) trait Simd: Copy {
     fn lt(self, a: Self::F, b: Self::F) -> Self::Mask;
     /// `a` is NaN.
     fn is_nan(self, a: Self::F) -> Self::Mask;
+    /// `a` or `b` is NaN.
+    fn either_nan(self, a: Self::F, b: Self::F) -> Self::Mask;
+    /// Either mask.
+    fn mask_or(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// `mask ? yes : no`
     fn select(self, mask: Self::Mask, yes: Self::F, no: Self::F) -> Self::F;
     /// Bitwise and of the representations.
@@ -79,6 +83,12 @@ pub(super) trait Simd: Copy {
     /// Asks the second cache for the line at `p`, which need not be readable.
     #[inline(always)]
     fn prefetch(self, _p: *const f32) {}
+    /// Asks the first cache for the line at `p`, which is read soon and need not be readable.
+    #[inline(always)]
+    fn prefetch_near(self, _p: *const f32) {}
+    /// Asks the first cache for the line at `p` to write to it, which need not be possible.
+    #[inline(always)]
+    fn prefetch_write(self, _p: *mut f32) {}
     /// `(k, m)` with `x = 2^k * m` and `sqrt(1/2) <= m < sqrt(2)` for a normal positive x; unspecified elsewhere.
     fn split_exponent(self, x: Self::F) -> (Self::F, Self::F);
     /// Whether the mask holds in any lane.
@@ -128,6 +138,20 @@ pub(super) trait Simd: Copy {
         unsafe {
             self.store(buffer.as_mut_ptr(), v);
             std::ptr::copy_nonoverlapping(buffer.as_ptr(), p, count);
+        }
+    }
+
+    /// Turns a block of `LANES x LANES` values: `to[c * to_step + r] = from[r * from_step + c]`.
+    ///
+    /// # Safety
+    /// Its rows are readable and writable.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        for c in 0..Self::LANES {
+            for r in 0..Self::LANES {
+                // SAFETY: the caller's promise.
+                unsafe { *to.add(c * to_step + r) = *from.add(r * from_step + c) };
+            }
         }
     }
 

@@ -8,9 +8,6 @@ use super::super::simd::{Kernel, Simd};
 use super::rows::{MutRows, Rows};
 use super::tail::{Block, Tail};
 
-/// Pixels of a tile.
-const PIXELS: usize = 8;
-
 /// Weights `[channels, taps]` as `[taps][channels]`.
 pub struct PackedTaps {
     values: Vec<f32>,
@@ -87,13 +84,14 @@ pub fn depthwise(isa: Isa, par: &dyn Parallel, job: &Depthwise<'_>, out: &MutRow
     if rows == 0 || channels == 0 {
         return;
     }
-    // a line of pixels at a time, so that its windows stay in the second-level cache
     let width = out.map.width.clamp(1, rows);
     let lines = rows.div_ceil(width);
+    let windows = Windows::of(job);
     let grain = (1 << 15) / (width * channels * job.taps.len().max(1)) + 1;
     split(par, lines, grain, &|start, end| {
         isa.run(Part {
             job,
+            windows,
             out,
             width,
             start,
@@ -102,8 +100,40 @@ pub fn depthwise(isa: Isa, par: &dyn Parallel, job: &Depthwise<'_>, out: &MutRow
     });
 }
 
+/// How the windows of pixels side by side lie over each other. A value that several of them read is loaded once where they are
+/// three taps wide, those behind each other in memory.
+#[derive(Clone, Copy)]
+enum Windows {
+    /// Three taps wide, a pixel apart.
+    Three,
+    /// Three taps wide, two pixels apart.
+    ThreeByTwo,
+    /// Five taps wide, a pixel apart.
+    Five,
+    Other,
+}
+
+impl Windows {
+    fn of(job: &Depthwise<'_>) -> Windows {
+        let step = job.x.map.step;
+        let is_wide = |taps: usize, apart: usize| {
+            step.is_multiple_of(apart)
+                && job.taps.len().is_multiple_of(taps)
+                && (job.taps.chunks(taps))
+                    .all(|row| row.is_sorted_by(|a, b| a + step / apart == *b))
+        };
+        match () {
+            () if is_wide(3, 1) => Windows::Three,
+            () if is_wide(5, 1) => Windows::Five,
+            () if is_wide(3, 2) => Windows::ThreeByTwo,
+            () => Windows::Other,
+        }
+    }
+}
+
 struct Part<'a> {
     job: &'a Depthwise<'a>,
+    windows: Windows,
     out: &'a MutRows<'a>,
     width: usize,
     start: usize,
@@ -115,92 +145,161 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let channels = self.job.weights.channels;
-        for line in self.start..self.end {
-            let (first, end) = (
-                line * self.width,
-                self.out.count.min((line + 1) * self.width),
-            );
-            // rows of a line are a step apart: finding a line takes divisions
-            let line = (self.job.x.pointer(first), self.out.pointer(first));
-            let mut c = 0;
-            while c < channels {
-                let count = S::LANES.min(channels - c);
-                let mut row = 0;
-                while row + PIXELS <= end - first {
-                    self.tile::<S, PIXELS>(s, line, [first, row], c, count);
-                    row += PIXELS;
-                }
-                if row + 4 <= end - first {
-                    self.tile::<S, 4>(s, line, [first, row], c, count);
-                    row += 4;
-                }
-                while row < end - first {
-                    self.tile::<S, 1>(s, line, [first, row], c, count);
-                    row += 1;
-                }
-                c += count;
-            }
+        match self.windows {
+            Windows::Three => self.lines::<S, 3, 1>(s),
+            Windows::ThreeByTwo => self.lines::<S, 3, 2>(s),
+            Windows::Five => self.lines::<S, 5, 1>(s),
+            Windows::Other => self.lines::<S, 0, 1>(s),
         }
     }
 }
 
+/// A tile of a line of pixels: where it begins in what is read and written, and its first row.
+#[derive(Clone, Copy)]
+struct Tile {
+    x: *const f32,
+    out: *mut f32,
+    row: usize,
+}
+
 impl Part<'_> {
-    /// `P` rows from row `row` of the line whose first row is `first`, which begins at `line` in what is read and written.
+    /// All lines, by tiles of a few pixels with all their channels: memory is read in long runs.
     #[inline(always)]
-    fn tile<S: Simd, const P: usize>(
+    fn lines<S: Simd, const WIDE: usize, const APART: usize>(&self, s: S) {
+        let (x_step, out_step) = (self.job.x.map.step, self.out.map.step);
+        for line in self.start..self.end {
+            let first = line * self.width;
+            let pixels = self.out.count.min(first + self.width) - first;
+            let seven = pixels.is_multiple_of(7) && !pixels.is_multiple_of(8);
+            let mut tile = Tile {
+                x: self.job.x.pointer(first),
+                out: self.out.pointer(first),
+                row: first,
+            };
+            let mut left = pixels;
+            while left > 0 {
+                let done = match left {
+                    7.. if seven => self.tile::<S, WIDE, APART, 7>(s, tile),
+                    8.. => self.tile::<S, WIDE, APART, 8>(s, tile),
+                    4.. => self.tile::<S, WIDE, APART, 4>(s, tile),
+                    2.. => self.tile::<S, WIDE, APART, 2>(s, tile),
+                    _ => self.tile::<S, WIDE, APART, 1>(s, tile),
+                };
+                tile.x = tile.x.wrapping_add(done * x_step);
+                tile.out = tile.out.wrapping_add(done * out_step);
+                tile.row += done;
+                left -= done;
+            }
+        }
+    }
+
+    /// All channels of `P` pixels; how many they are.
+    #[inline(always)]
+    fn tile<S: Simd, const WIDE: usize, const APART: usize, const P: usize>(
         &self,
         s: S,
-        line: (*const f32, *mut f32),
-        [first, row]: [usize; 2],
-        channel: usize,
-        count: usize,
-    ) {
+        tile: Tile,
+    ) -> usize {
         let Part { job, out, .. } = *self;
-        let mut from = [std::ptr::null::<f32>(); P];
-        for (i, from) in from.iter_mut().enumerate() {
-            *from = line.0.wrapping_add((row + i) * job.x.map.step + channel);
-        }
-        let mut sums = [[s.splat(0.0); 1]; P];
-        let mut weights = job.weights.values.as_ptr().wrapping_add(channel);
-        // SAFETY: `depthwise` has checked windows and weights; `count` channels from `channel` are there.
-        unsafe {
-            if count == S::LANES {
-                for &tap in job.taps {
-                    let w = s.load(weights);
-                    for (sum, from) in sums.iter_mut().zip(from) {
-                        sum[0] = s.fma(w, s.load(from.add(tap)), sum[0]);
-                    }
-                    weights = weights.wrapping_add(job.weights.channels);
+        let channels = job.weights.channels;
+        let mut column = 0;
+        while column < channels {
+            let count = S::LANES.min(channels - column);
+            // SAFETY: `depthwise` has checked windows, weights, bias, tail and rows, `count` channels from `column` are there, and
+            // rows of a part are of no other.
+            unsafe {
+                let values = match count == S::LANES {
+                    true => self.sums::<S, WIDE, APART, P, true>(s, tile.x, column, count),
+                    false => self.sums::<S, WIDE, APART, P, false>(s, tile.x, column, count),
+                };
+                let mut block = Block::<S, P, 1> {
+                    values,
+                    row: tile.row,
+                    column,
+                    count,
+                };
+                if let Some(bias) = job.bias {
+                    let bias = block.columns(s, bias);
+                    block.with_columns(s, bias, Add);
                 }
-            } else {
-                for &tap in job.taps {
-                    let w = s.load_first(weights, count);
-                    for (sum, from) in sums.iter_mut().zip(from) {
-                        let x = s.load_first(from.add(tap), count);
-                        sum[0] = s.fma(w, x, sum[0]);
-                    }
-                    weights = weights.wrapping_add(job.weights.channels);
+                block.follow(s, job.tail);
+                for (i, value) in block.values.iter().enumerate() {
+                    let to = tile.out.wrapping_add(i * out.map.step + column);
+                    s.store_first(to, s.canonical(value[0]), count);
                 }
             }
+            column += count;
         }
-        let mut block = Block::<S, P, 1> {
-            values: sums,
-            row: first + row,
-            column: channel,
-            count,
+        P
+    }
+
+    /// The sums of a vector of channels of `P` pixels whose windows are `WIDE` taps wide and `APART` pixels apart (0: who knows);
+    /// each in the order of the taps.
+    ///
+    /// # Safety
+    /// `count` channels from `column` of `P` pixels from `x` and of the weights are there, a whole vector if `WHOLE`.
+    #[inline(always)]
+    unsafe fn sums<
+        S: Simd,
+        const WIDE: usize,
+        const APART: usize,
+        const P: usize,
+        const WHOLE: bool,
+    >(
+        &self,
+        s: S,
+        x: *const f32,
+        column: usize,
+        count: usize,
+    ) -> [[S::F; 1]; P] {
+        let Part { job, .. } = *self;
+        let (step, channels) = (job.x.map.step, job.weights.channels);
+        let load = |from: *const f32| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                match WHOLE {
+                    true => s.load(from),
+                    false => s.load_first(from, count),
+                }
+            }
         };
-        // SAFETY: `depthwise` has checked bias, tail and rows; rows of a part are of no other.
-        unsafe {
-            if let Some(bias) = job.bias {
-                let bias = block.columns(s, bias);
-                block.with_columns(s, bias, Add);
+        let mut sums = [[s.splat(0.0); 1]; P];
+        let mut weights = job.weights.values.as_ptr().wrapping_add(column);
+        let x = x.wrapping_add(column);
+        if WIDE == 0 {
+            for &tap in job.taps {
+                let w = load(weights);
+                let mut from = x.wrapping_add(tap);
+                for sum in &mut sums {
+                    sum[0] = s.fma(w, load(from), sum[0]);
+                    from = from.wrapping_add(step);
+                }
+                weights = weights.wrapping_add(channels);
             }
-            block.apply(s, job.tail);
-            for (i, value) in block.values.iter().enumerate() {
-                let to = line.1.wrapping_add((row + i) * out.map.step + channel);
-                s.store_first(to, s.canonical(value[0]), count);
+            return sums;
+        }
+        for row in job.taps.chunks_exact(WIDE.max(1)) {
+            let mut w = [s.splat(0.0); WIDE];
+            for w in &mut w {
+                *w = load(weights);
+                weights = weights.wrapping_add(channels);
+            }
+            let mut from = x.wrapping_add(row[0]);
+            // each value meets the sums of the windows that it is in, the latest of which it is the first of
+            for place in 0..(P - 1) * APART + WIDE {
+                let value = load(from);
+                from = from.wrapping_add(step / APART);
+                for (tap, &w) in w.iter().enumerate() {
+                    let Some(ahead) = place.checked_sub(tap) else {
+                        continue;
+                    };
+                    if ahead % APART == 0 && ahead / APART < P {
+                        let sum = &mut sums[ahead / APART];
+                        sum[0] = s.fma(w, value, sum[0]);
+                    }
+                }
             }
         }
+        sums
     }
 }

@@ -2,6 +2,10 @@
 
 use super::super::parallel::{Parallel, SharedOut, split};
 use super::rows::RowMap;
+use super::tile::LINE;
+
+/// A number of channels of whose multiples a pixel takes a fourth of the first-level cache's sets.
+const CROWDED: usize = 256;
 
 /// An image of `height x width` pixels of `channels` values each, with a border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,9 +26,18 @@ impl ImageShape {
         self.height * self.width
     }
 
+    /// Values from a pixel to the next: a line of memory more than there are channels where pixels would otherwise lie in the
+    /// same few sets of the first-level cache, which holds eight lines of a set, and products read a dozen rows at once.
+    pub fn step(&self) -> usize {
+        match self.channels.is_multiple_of(CROWDED) {
+            true => self.channels + LINE,
+            false => self.channels,
+        }
+    }
+
     /// Values from a row of pixels to the next.
     pub fn line(&self) -> usize {
-        (self.border[1] + self.width + self.border[3]) * self.channels
+        (self.border[1] + self.width + self.border[3]) * self.step()
     }
 
     /// Values, border and all.
@@ -34,7 +47,7 @@ impl ImageShape {
 
     /// Where pixel `(y, x)` begins.
     pub fn at(&self, y: usize, x: usize) -> usize {
-        (self.border[0] + y) * self.line() + (self.border[1] + x) * self.channels
+        (self.border[0] + y) * self.line() + (self.border[1] + x) * self.step()
     }
 
     /// The pixels as rows of values.
@@ -43,7 +56,7 @@ impl ImageShape {
             first: self.at(0, 0),
             width: self.width.max(1),
             line: self.line(),
-            step: self.channels,
+            step: self.step(),
         }
     }
 
@@ -58,8 +71,8 @@ impl ImageShape {
         values[end..self.values()].fill(0.0);
         if left + right > 0 {
             for row in values[inside..end].chunks_exact_mut(line) {
-                row[..left * self.channels].fill(0.0);
-                row[line - right * self.channels..].fill(0.0);
+                row[..left * self.step()].fill(0.0);
+                row[line - right * self.step()..].fill(0.0);
             }
         }
     }
@@ -73,7 +86,7 @@ const TILE: usize = 16;
 /// # Panics
 /// If a slice is shorter than the shape says.
 pub fn from_planes(par: &dyn Parallel, planes: &[f32], shape: &ImageShape, out: &mut [f32]) {
-    let (channels, pixels) = (shape.channels, shape.pixels());
+    let (channels, pixels, step) = (shape.channels, shape.pixels(), shape.step());
     assert!(
         planes.len() >= channels * pixels && out.len() >= shape.values(),
         "length"
@@ -83,7 +96,16 @@ pub fn from_planes(par: &dyn Parallel, planes: &[f32], shape: &ImageShape, out: 
     split(par, shape.height, grain, &|start, end| {
         for y in start..end {
             // SAFETY: rows of pixels are disjoint, and each is of one part.
-            let row = unsafe { shared.slice(shape.at(y, 0), shape.width * channels) };
+            let row = unsafe { shared.slice(shape.at(y, 0), shape.width * step) };
+            if channels < TILE {
+                for c in 0..channels {
+                    let from = &planes[c * pixels + y * shape.width..][..shape.width];
+                    for (to, from) in row.chunks_exact_mut(step).zip(from) {
+                        to[c] = *from;
+                    }
+                }
+                continue;
+            }
             for x0 in (0..shape.width).step_by(TILE) {
                 let count = TILE.min(shape.width - x0);
                 for c0 in (0..channels).step_by(TILE) {
@@ -93,8 +115,8 @@ pub fn from_planes(par: &dyn Parallel, planes: &[f32], shape: &ImageShape, out: 
                         let first = (c0 + c) * pixels + y * shape.width + x0;
                         to[..count].copy_from_slice(&planes[first..first + count]);
                     }
-                    for (x, to) in row[x0 * channels..]
-                        .chunks_mut(channels)
+                    for (x, to) in row[x0 * step..]
+                        .chunks_exact_mut(step)
                         .take(count)
                         .enumerate()
                     {
@@ -113,7 +135,7 @@ pub fn from_planes(par: &dyn Parallel, planes: &[f32], shape: &ImageShape, out: 
 /// # Panics
 /// If a slice is shorter than the shape says.
 pub fn to_planes(par: &dyn Parallel, image: &[f32], shape: &ImageShape, out: &mut [f32]) {
-    let (channels, pixels) = (shape.channels, shape.pixels());
+    let (channels, pixels, step) = (shape.channels, shape.pixels(), shape.step());
     assert!(
         image.len() >= shape.values() && out.len() >= channels * pixels,
         "length"
@@ -123,11 +145,11 @@ pub fn to_planes(par: &dyn Parallel, image: &[f32], shape: &ImageShape, out: &mu
         for block in first..last {
             let (start, end) = (block * TILE, channels.min((block + 1) * TILE));
             for y in 0..shape.height {
-                let row = &image[shape.at(y, 0)..][..shape.width * channels];
+                let row = &image[shape.at(y, 0)..][..shape.width * step];
                 for x0 in (0..shape.width).step_by(TILE) {
                     let count = TILE.min(shape.width - x0);
                     let mut block = [[0.0f32; TILE]; TILE];
-                    for (to, from) in block.iter_mut().zip(row[x0 * channels..].chunks(channels)) {
+                    for (to, from) in block.iter_mut().zip(row[x0 * step..].chunks(step)) {
                         for (to, &from) in to.iter_mut().zip(&from[start..end]) {
                             *to = from;
                         }

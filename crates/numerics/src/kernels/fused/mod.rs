@@ -2,6 +2,21 @@
 //! register tile. The bits are those of the operators one after the other: every element goes through the same operations
 //! in the same order, and a NaN is made canonical before it is stored.
 
+/// `$body` for each row of `$rows`, at most a dozen, with the row's number as a constant: the compiler does not unroll loops as long as these, and
+/// keeps in memory what is not unrolled.
+macro_rules! each_row {
+    ($rows:expr, |$row:ident| $body:expr) => {
+        $crate::kernels::fused::each_row!(@ $rows, $row, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@ $rows:expr, $row:ident, $body:expr, $($number:literal)*) => {
+        $(if $number < $rows {
+            const $row: usize = $number;
+            $body
+        })*
+    };
+}
+use each_row;
+
 mod columns;
 mod depthwise;
 mod erf;

@@ -1,7 +1,7 @@
 //! Normalisation as importers lower it: `(x - mean) / sqrt(variance + epsilon)`, all sums in order L32.
 
 use super::super::isa::Isa;
-use super::super::lanes::{Map2, fold32, sum32};
+use super::super::lanes::{REDUCTION_LANES, sum32, tree32};
 use super::super::parallel::{Parallel, Scratch, SharedOut, split};
 use super::super::simd::{Kernel, Simd};
 use super::image::ImageShape;
@@ -9,35 +9,44 @@ use super::image::ImageShape;
 /// Elements below which a part is not worth handing to another thread.
 const GRAIN: usize = 1 << 14;
 
-/// `lane + x * x`, each rounded.
-#[derive(Clone, Copy)]
-struct Squares;
-
-impl Map2 for Squares {
-    #[inline(always)]
-    fn apply<S: Simd>(self, s: S, lane: S::F, x: S::F) -> S::F {
-        s.add(lane, s.mul(x, x))
-    }
-}
-
-/// Mean of `x`, and what it is divided by turned over; `x` loses its mean.
+/// Mean of `x`, and the inverse of the root of its variance and `epsilon`.
 #[inline(always)]
-fn centred<S: Simd>(s: S, x: &mut [f32], epsilon: f32) -> (f32, f32) {
+fn moments<S: Simd>(s: S, x: &[f32], epsilon: f32) -> (f32, f32) {
     let count = x.len() as f32;
     let mean = sum32(s, x) / count;
-    let whole = x.len() - x.len() % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
-        // SAFETY: `i + LANES <= len`.
-        unsafe {
-            let at = x.as_mut_ptr().add(i);
-            s.store(at, s.sub(s.load(at), s.splat(mean)));
+    let variance = squares32(s, x, mean) / count;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+/// The sum of the squares of `x - mean`, each rounded, in 32 lanes.
+#[inline(always)]
+fn squares32<S: Simd>(s: S, x: &[f32], mean: f32) -> f32 {
+    let vecs = REDUCTION_LANES / S::LANES;
+    let mean = s.splat(mean);
+    // enough for the narrowest vectors (4 lanes)
+    let mut lanes = [s.splat(0.0); 8];
+    let (blocks, rest) = x.as_chunks::<REDUCTION_LANES>();
+    let meet = |lane: &mut S::F, apart: S::F| *lane = s.add(*lane, s.mul(apart, apart));
+    for block in blocks {
+        for (v, lane) in lanes.iter_mut().enumerate().take(vecs) {
+            // SAFETY: vector `v` lies inside the block.
+            let x = unsafe { s.load(block.as_ptr().add(v * S::LANES)) };
+            meet(lane, s.sub(x, mean));
         }
     }
-    for x in &mut x[whole..] {
-        *x -= mean;
+    for (v, lane) in lanes.iter_mut().enumerate().take(vecs) {
+        let count = rest.len().saturating_sub(v * S::LANES);
+        if count > 0 {
+            let mut apart = [0.0f32; REDUCTION_LANES];
+            // SAFETY: `count` values are there; a lane without one takes a 0, which changes nothing: no lane is ever -0.
+            unsafe {
+                let x = s.load_first(rest.as_ptr().add(v * S::LANES), count);
+                s.store_first(apart.as_mut_ptr(), s.sub(x, mean), count);
+                meet(lane, s.load(apart.as_ptr()));
+            }
+        }
     }
-    let variance = fold32(s, x, Squares) / count;
-    (mean, 1.0 / (variance + epsilon).sqrt())
+    tree32(s, &lanes)
 }
 
 /// Normalises rows of `len` values: `fma((x - mean) * inverse, scale[j], bias[j])`, the last step only where there are scales.
@@ -90,21 +99,20 @@ impl Kernel for NormRows<'_> {
     fn run<S: Simd>(self, s: S) {
         let rows = self.x.chunks_exact(self.len);
         for (x, out) in rows.zip(self.out.chunks_exact_mut(self.len)) {
-            out.copy_from_slice(x);
-            let (_, inverse) = centred(s, out, self.epsilon);
-            let inverse = s.splat(inverse);
+            let (mean, inverse) = moments(s, x, self.epsilon);
+            let (mean, inverse) = (s.splat(mean), s.splat(inverse));
             let mut i = 0;
             while i < self.len {
                 let count = S::LANES.min(self.len - i);
                 // SAFETY: `count` values are in each slice from `i`.
                 unsafe {
-                    let at = out.as_mut_ptr().add(i);
-                    let mut y = s.mul(s.load_first(at, count), inverse);
+                    let x = s.load_first(x.as_ptr().add(i), count);
+                    let mut y = s.mul(s.sub(x, mean), inverse);
                     if let Some((scale, bias)) = self.affine {
                         let scale = s.load_first(scale.as_ptr().add(i), count);
                         y = s.fma(y, scale, s.load_first(bias.as_ptr().add(i), count));
                     }
-                    s.store_first(at, s.canonical(y), count);
+                    s.store_first(out.as_mut_ptr().add(i), s.canonical(y), count);
                 }
                 i += count;
             }
@@ -114,6 +122,8 @@ impl Kernel for NormRows<'_> {
 
 /// Channels whose planes are gathered together.
 const BESIDE: usize = 16;
+/// Bytes of planes that stay in the second-level cache.
+const CACHED: usize = 800 << 10;
 
 /// Of each channel of an image, in `groups` groups that are normalised each as a whole: what is added to its elements (the mean,
 /// negative), and what they are multiplied by.
@@ -135,8 +145,12 @@ pub fn norm_channels(
     let own = channels / groups;
     let (mut addend, mut factor) = (vec![0.0; channels], vec![0.0; channels]);
     let shared = (SharedOut::new(&mut addend), SharedOut::new(&mut factor));
-    // whole groups, and where that can be, whole lines of memory
-    let unit = own * (BESIDE / own).max(1);
+    // whole groups, and where their planes then stay in the second-level cache, whole lines of memory: others are read twice
+    let lines = (1..=BESIDE).map(|groups| groups * own);
+    let lines = lines.take_while(|unit| unit * shape.pixels() * size_of::<f32>() <= CACHED);
+    let unit = (lines.clone().find(|unit| unit.is_multiple_of(BESIDE)))
+        .or(lines.take_while(|&unit| unit <= BESIDE).last())
+        .unwrap_or(own);
     split(par, channels.div_ceil(unit), 1, &|start, end| {
         for i in start..end {
             let (first, end) = (i * unit, channels.min((i + 1) * unit));
@@ -181,28 +195,68 @@ impl Kernel for NormChannels<'_> {
         let pixels = shape.pixels();
         let mut scratch = Scratch::take(count * pixels);
         let planes = scratch.as_mut();
-        for y in 0..shape.height {
-            let row = &self.x[shape.at(y, 0)..][..shape.width * shape.channels];
-            let mut x = 0;
-            while x < shape.width {
-                let block = BESIDE.min(shape.width - x);
-                let from = &row[x * shape.channels + self.first..];
-                for c in 0..count {
-                    let to = &mut planes[c * pixels + y * shape.width + x..][..block];
-                    for (i, to) in to.iter_mut().enumerate() {
-                        *to = from[i * shape.channels + c];
-                    }
-                }
-                x += block;
-            }
+        for (y, c0) in
+            (0..shape.height).flat_map(|y| (0..count).step_by(BESIDE).map(move |c| (y, c)))
+        {
+            let to = &mut planes[c0 * pixels + y * shape.width..];
+            self.turn_line(s, [y, self.first + c0], BESIDE.min(count - c0), to);
         }
-        let groups = planes.chunks_exact_mut(self.own * pixels);
+        let groups = planes.chunks_exact(self.own * pixels);
         let addends = self.addend.chunks_exact_mut(self.own);
         let factors = self.factor.chunks_exact_mut(self.own);
         for ((group, addend), factor) in groups.zip(addends).zip(factors) {
-            let (mean, inverse) = centred(s, group, self.epsilon);
+            let (mean, inverse) = moments(s, group, self.epsilon);
             addend.fill(-mean);
             factor.fill(inverse);
         }
     }
+}
+
+impl NormChannels<'_> {
+    /// `count` channels, at most `BESIDE`, from channel `first` of line `y` to as many planes, which begin at `to`.
+    #[inline(always)]
+    fn turn_line<S: Simd>(&self, s: S, [y, first]: [usize; 2], count: usize, to: &mut [f32]) {
+        let (shape, step, pixels) = (self.shape, self.shape.step(), self.shape.pixels());
+        let row = &self.x[shape.at(y, 0)..][..shape.width * step];
+        // whole squares of channels and pixels, of which the channels may be a part
+        let before = first.saturating_sub(shape.channels.saturating_sub(BESIDE));
+        let squares = match shape.channels >= BESIDE && S::LANES <= BESIDE {
+            true => shape.width / BESIDE,
+            false => 0,
+        };
+        for x in (0..squares).map(|i| i * BESIDE) {
+            let mut square = [0.0f32; BESIDE * BESIDE];
+            let (turned, apart) = match count == BESIDE {
+                true => (&mut to[x..x + (BESIDE - 1) * pixels + BESIDE], pixels),
+                false => (&mut square[..], BESIDE),
+            };
+            for (c, p) in blocks(S::LANES) {
+                // SAFETY: `BESIDE` channels of as many pixels are in the row, and there is a place for each.
+                unsafe {
+                    let from = row.as_ptr().add((x + p) * step + first - before + c);
+                    s.transpose(from, step, turned.as_mut_ptr().add(c * apart + p), apart);
+                }
+            }
+            if count < BESIDE {
+                let own = square.chunks_exact(BESIDE).skip(before);
+                for (to, from) in to.chunks_mut(pixels).zip(own.take(count)) {
+                    to[x..x + BESIDE].copy_from_slice(from);
+                }
+            }
+        }
+        for x in squares * BESIDE..shape.width {
+            let pixel = &row[x * step + first..][..count];
+            for (to, from) in to[x..].iter_mut().step_by(pixels).zip(pixel) {
+                *to = *from;
+            }
+        }
+    }
+}
+
+/// Where blocks of so many lanes begin in a square of [`BESIDE`].
+fn blocks(lanes: usize) -> impl Iterator<Item = (usize, usize)> {
+    let starts = (0..BESIDE).step_by(lanes);
+    starts
+        .clone()
+        .flat_map(move |c| starts.clone().map(move |p| (c, p)))
 }

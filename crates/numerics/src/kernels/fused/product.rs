@@ -10,7 +10,7 @@ use super::super::simd::{Kernel, Simd};
 use super::columns::PackedColumns;
 use super::rows::{MutRows, Rows};
 use super::tail::Tail;
-use super::tile::{LINE, MAX_ROWS, RowTile};
+use super::tile::{LINE, RowTile};
 
 /// Bytes of weights that stay in the second-level cache while rows pass by.
 const CACHED_WEIGHTS: usize = 384 << 10;
@@ -144,16 +144,16 @@ pub fn rows_product(isa: Isa, par: &dyn Parallel, product: &RowsProduct<'_>, out
     if rows == 0 || n == 0 {
         return;
     }
-    let panels = isa.run(Panels { n });
+    let (panels, tile_rows) = isa.run(Tiles { n });
     // rows first: each part then reads the weights once; panels where there are more of them
     let want = match rows * n * k < WORTH_SPLITTING {
         true => 1,
         false => par.workers() * if par.workers() > 1 { 4 } else { 1 },
     };
-    let by_panels = panels * 2 > rows.div_ceil(MAX_ROWS);
+    let by_panels = panels * 2 > rows.div_ceil(tile_rows);
     let (row_parts, panel_parts) = match by_panels {
         true => (1, want.min(panels)),
-        false => (want.min(rows.div_ceil(MAX_ROWS)), 1),
+        false => (want.min(rows.div_ceil(tile_rows)), 1),
     };
     par.run(row_parts * panel_parts, &|part| {
         let (r, p) = (part / panel_parts, part % panel_parts);
@@ -167,17 +167,17 @@ pub fn rows_product(isa: Isa, par: &dyn Parallel, product: &RowsProduct<'_>, out
     });
 }
 
-/// Panels of `n` columns.
-struct Panels {
+/// Panels of `n` columns, and rows of a tile.
+struct Tiles {
     n: usize,
 }
 
-impl Kernel for Panels {
-    type Out = usize;
+impl Kernel for Tiles {
+    type Out = (usize, usize);
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> usize {
-        self.n.div_ceil(S::LANES * S::TILE_VECS)
+    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+        (self.n.div_ceil(S::LANES * S::TILE_VECS), S::TILE_ROWS)
     }
 }
 
@@ -187,6 +187,34 @@ struct Part<'a> {
     out: &'a MutRows<'a>,
     rows: Range<usize>,
     panels: Range<usize>,
+}
+
+/// The rows of a tile, which lie a step apart.
+struct Strip {
+    row: usize,
+    count: usize,
+    a: *const f32,
+    c: *mut f32,
+}
+
+/// The columns of a tile.
+struct Panel<'a> {
+    b: *const f32,
+    /// Values from a row of B to the next.
+    step: usize,
+    vecs: usize,
+    column: usize,
+    count: usize,
+    /// All of its weights, where they are packed.
+    packed: &'a [f32],
+}
+
+impl Panel<'_> {
+    /// The weights of a part of the depth.
+    fn weights(&self, part: usize) -> &[f32] {
+        let end = self.packed.len().min((part + 1) * PART * self.step);
+        &self.packed[(part * PART * self.step).min(end)..end]
+    }
 }
 
 impl Kernel for Part<'_> {
@@ -199,123 +227,129 @@ impl Kernel for Part<'_> {
         let panel_bytes = product.right.k().min(PART) * width * size_of::<f32>();
         // an image's rows overlap: a row brings about as much that is new as it is apart from the next
         let row_bytes = (product.x.map.step * size_of::<f32>()).max(1);
-        let parts = product.taps.parts.len();
-        let block = match parts <= 1 && panel_bytes * self.panels.len() <= CACHED_WEIGHTS {
-            true => S::TILE_ROWS,
+        let parts = product.taps.parts.len().max(1);
+        let panels: Vec<Panel<'_>> = self.panels.clone().map(|i| self.panel::<S>(i)).collect();
+        // weights that stay in the cache are read by each strip, the rows of a strip by all panels; where they do not stay, rows do
+        let stay = parts == 1 && panel_bytes * panels.len() <= CACHED_WEIGHTS;
+        let block = match stay {
+            true => STRIPS * S::TILE_ROWS,
             false => (CACHED_ROWS * parts / row_bytes).max(4 * S::TILE_ROWS),
         };
+        let mut strips = Vec::new();
         let mut first = self.rows.start;
         while first < self.rows.end {
             let left = self.rows.end - first;
-            // blocks, and strips in them, of about the same number of rows
-            let mut rows = left.div_ceil(left.div_ceil(block));
-            if block == S::TILE_ROWS {
-                rows = even(self.line(first).min(left), S::TILE_ROWS);
+            // blocks of about the same number of rows
+            let rows = left.div_ceil(left.div_ceil(block));
+            self.strips(first..first + rows, S::TILE_ROWS, &mut strips);
+            first += rows;
+            if stay {
+                for strip in &strips {
+                    for panel in &panels {
+                        self.tile(s, panel, 0, strip, &[]);
+                    }
+                }
+                continue;
             }
-            for panel in self.panels.clone() {
-                for part in 0..parts.max(1) {
-                    let next = match part + 1 < parts {
-                        true => (panel, part + 1),
-                        false => (panel + 1, 0),
+            for (i, panel) in panels.iter().enumerate() {
+                for part in 0..parts {
+                    let mut soon = match part + 1 < parts {
+                        true => panel.weights(part + 1),
+                        false => panels.get(i + 1).map_or(&[][..], |next| next.weights(0)),
                     };
-                    let soon = match block > S::TILE_ROWS && next.0 < self.panels.end {
-                        true => self.weights::<S>(next.0, next.1),
-                        false => &[],
-                    };
-                    self.panel(s, panel, part, first..first + rows, soon);
+                    // each tile its share of the lines
+                    let share = soon.len().div_ceil(LINE).div_ceil(strips.len()) * LINE;
+                    for strip in &strips {
+                        let (now, later) = soon.split_at(share.min(soon.len()));
+                        self.tile(s, panel, part, strip, now);
+                        soon = later;
+                    }
                 }
             }
-            first += rows;
         }
     }
 }
 
-/// Rows of the next strip of `left`: at most `most`, strips of about the same number of rows.
-#[inline(always)]
-fn even(left: usize, most: usize) -> usize {
-    left.div_ceil(left.div_ceil(most))
-}
+/// Strips that are found at once.
+const STRIPS: usize = 32;
 
-impl Part<'_> {
-    /// Rows from row `i` to the end of its line, in what is read and in what is written.
+impl<'a> Part<'a> {
     #[inline(always)]
-    fn line(&self, i: usize) -> usize {
-        let read = self.product.x.map.left_of_line(i);
-        self.out.map.left_of_line(i).min(read)
-    }
-
-    /// The weights of a part of the depth of a panel, where they are packed.
-    #[inline(always)]
-    fn weights<S: Simd>(&self, panel: usize, part: usize) -> &[f32] {
-        match self.product.right {
-            Right::Packed(columns) => {
-                let (all, width) = (columns.panel(panel), columns.panel_width(panel));
-                let end = all.len().min((part + 1) * PART * width);
-                &all[(part * PART * width).min(end)..end]
-            }
-            Right::InPlace { .. } => &[],
-        }
-    }
-
-    /// A part of the depth of some rows in one panel; meanwhile the weights that are needed `soon` are asked for.
-    #[inline(always)]
-    fn panel<S: Simd>(&self, s: S, panel: usize, part: usize, rows: Range<usize>, soon: &[f32]) {
-        let Part { product, out, .. } = *self;
-        let width = S::LANES * S::TILE_VECS;
+    fn panel<S: Simd>(&self, panel: usize) -> Panel<'a> {
+        let (width, n) = (S::LANES * S::TILE_VECS, self.product.right.n());
         let column = panel * width;
-        let n = product.right.n();
-        let (b, vecs, b_step) = match product.right {
+        let (b, packed, step, vecs) = match self.product.right {
             Right::Packed(columns) => {
-                let width = columns.panel_width(panel);
-                (columns.panel(panel).as_ptr(), width / S::LANES, width)
+                let (values, width) = (columns.panel(panel), columns.panel_width(panel));
+                (values.as_ptr(), values, width, width / S::LANES)
             }
             Right::InPlace { values, n } => {
                 let vecs = ((n - column) / S::LANES).min(S::TILE_VECS);
-                (values.as_ptr().wrapping_add(column), vecs, n)
+                (values.as_ptr().wrapping_add(column), &[][..], n, vecs)
             }
         };
+        Panel {
+            b,
+            step,
+            vecs,
+            column,
+            count: (vecs * S::LANES).min(n - column),
+            packed,
+        }
+    }
+
+    /// Cuts rows into strips: each of rows of one line, in what is read and in what is written, and of about as many as its
+    /// neighbours.
+    fn strips(&self, rows: Range<usize>, most: usize, strips: &mut Vec<Strip>) {
+        strips.clear();
+        let (x, out) = (&self.product.x, self.out);
+        let mut row = rows.start;
+        while row < rows.end {
+            let lines = x.map.left_of_line(row).min(out.map.left_of_line(row));
+            let run = lines.min(rows.end - row);
+            let count = run.div_ceil(most);
+            let (each, longer) = (run / count, run % count);
+            let (mut a, mut c) = (x.pointer(row), out.pointer(row));
+            for i in 0..count {
+                let count = each + usize::from(i < longer);
+                strips.push(Strip { row, count, a, c });
+                a = a.wrapping_add(count * x.map.step);
+                c = c.wrapping_add(count * out.map.step);
+                row += count;
+            }
+        }
+    }
+
+    /// A part of the depth of a tile; meanwhile the weights that are needed `soon` are asked for.
+    #[inline(always)]
+    fn tile<S: Simd>(&self, s: S, panel: &Panel<'_>, part: usize, strip: &Strip, soon: &[f32]) {
+        let Part { product, out, .. } = *self;
         let depth = &product.taps.deltas;
         let (k0, k1) = (
             (part * PART).min(depth.len()),
             ((part + 1) * PART).min(depth.len()),
         );
         let a_first = product.taps.parts.get(part).copied().unwrap_or(0);
-        let mut job = RowTile {
-            a: std::ptr::null(),
+        let job = RowTile {
+            a: strip.a.wrapping_add(a_first),
             a_step: product.x.map.step,
             deltas: &depth[k0..k1],
             first: part == 0,
             last: k1 == depth.len(),
-            b: b.wrapping_add(k0 * b_step),
-            b_step,
+            b: panel.b.wrapping_add(k0 * panel.step),
+            b_step: panel.step,
             soon: soon.as_ptr(),
-            lines: 0,
-            c: [std::ptr::null_mut(); MAX_ROWS],
-            count: (vecs * S::LANES).min(n - column),
-            row: rows.start,
-            column,
+            lines: soon.len().div_ceil(LINE),
+            c: strip.c.wrapping_add(panel.column),
+            c_step: out.map.step,
+            count: panel.count,
+            row: strip.row,
+            column: panel.column,
             bias: product.bias,
             tail: product.tail,
         };
-        let mut asked = 0;
-        while job.row < rows.end {
-            let left = rows.end - job.row;
-            let count = even(self.line(job.row).min(left), S::TILE_ROWS);
-            // each tile its share of the lines
-            let done = job.row + count - rows.start;
-            let until = (soon.len() / LINE * done / rows.len()).max(asked);
-            (job.soon, job.lines) = (soon.as_ptr().wrapping_add(asked * LINE), until - asked);
-            asked = until;
-            job.a = product.x.pointer(job.row).wrapping_add(a_first);
-            // rows of a line are a step apart: finding a line takes divisions
-            let (first, step) = (out.pointer(job.row), out.map.step);
-            for (i, c) in job.c[..count].iter_mut().enumerate() {
-                *c = first.wrapping_add(i * step + column);
-            }
-            // SAFETY: `rows_product` has checked rows, taps, bias, tail and columns, and rows of one line are `step` apart;
-            // parts are of different rows or panels, and rows of the output are disjoint.
-            unsafe { s.row_tile(count, vecs, &job) };
-            job.row += count;
-        }
+        // SAFETY: `rows_product` has checked rows, taps, bias, tail and columns, and rows of one line are a step apart; parts are of
+        // different rows or panels, and rows of the output are disjoint.
+        unsafe { s.row_tile(strip.count, panel.vecs, &job) };
     }
 }

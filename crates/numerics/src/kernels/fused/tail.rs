@@ -111,24 +111,20 @@ pub(super) struct Block<S: Simd, const MR: usize, const NV: usize> {
     pub(super) count: usize,
 }
 
-impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
-    /// Does `tail` to all elements, one operator after the other. A NaN need not be canonical afterwards.
+impl<S: Simd, const NV: usize> Block<S, 1, NV> {
+    /// Does `tail` to a row, one operator after the other. A NaN need not be canonical afterwards.
     ///
     /// # Safety
-    /// Each operator covers these rows and `column + count` columns ([`Tail::covers`]), and is simple unless `MR` is 1.
+    /// Each operator covers the row and `column + count` columns ([`Tail::covers`]).
     #[inline(always)]
     pub(super) unsafe fn apply(&mut self, s: S, tail: &[Tail<'_>]) {
         for tail in tail {
             match tail {
                 Tail::Relu => self.each(s, Relu),
                 Tail::Clip(low, high) => self.each(s, Clip::new(*low, *high)),
-                // long code, not for every size of a tile
-                Tail::Silu if MR == 1 => self.each(s, Silu),
-                Tail::Sigmoid if MR == 1 => self.each(s, Sigmoid),
-                Tail::ErfGate { divisor, addend } if MR == 1 => {
-                    self.each(s, ErfGate(*divisor, *addend));
-                }
-                Tail::Silu | Tail::Sigmoid | Tail::ErfGate { .. } => {}
+                Tail::Silu => self.each(s, Silu),
+                Tail::Sigmoid => self.each(s, Sigmoid),
+                Tail::ErfGate { divisor, addend } => self.each(s, ErfGate(*divisor, *addend)),
                 Tail::Scale(factor) => self.with_columns(s, [s.splat(*factor); NV], Mul),
                 Tail::Divide(divisor) => self.with_columns(s, [s.splat(*divisor); NV], Div),
                 // SAFETY: the caller's promise.
@@ -145,52 +141,118 @@ impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
                     let columns = unsafe { self.columns(s, columns) };
                     self.with_columns(s, columns, Mul);
                 }
-                Tail::Affine(affine) => {
-                    // SAFETY: the caller's promise.
-                    let (factor, addend) = unsafe {
-                        (
-                            self.columns(s, &affine.factor),
-                            self.columns(s, &affine.addend),
-                        )
-                    };
-                    for row in &mut self.values {
-                        for ((x, k), c) in row.iter_mut().zip(factor).zip(addend) {
-                            *x = s.fma(*x, k, c);
-                        }
+                // SAFETY: the caller's promise.
+                Tail::Affine(affine) => unsafe { self.affine(s, affine) },
+            }
+        }
+    }
+}
+
+impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
+    /// As [`Block::apply`] for all rows: what follows most convolutions is done in registers, and what comes after anything else
+    /// row by row.
+    ///
+    /// # Safety
+    /// As [`Block::apply`].
+    #[inline(always)]
+    pub(super) unsafe fn follow(&mut self, s: S, tail: &[Tail<'_>]) {
+        for (i, next) in tail.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                match next {
+                    Tail::Relu => self.each(s, Relu),
+                    Tail::Add(other) => self.with_rows(s, other, Add),
+                    Tail::AddColumns(columns) => {
+                        let columns = self.columns(s, columns);
+                        self.with_columns(s, columns, Add);
                     }
+                    Tail::Affine(affine) => self.affine(s, affine),
+                    Tail::Scale(factor) => self.with_columns(s, [s.splat(*factor); NV], Mul),
+                    Tail::Clip(low, high) if let Some(bounds) = Clip::new(*low, *high).plain() => {
+                        self.each(s, bounds);
+                    }
+                    _ => return self.by_rows(s, &tail[i..]),
                 }
             }
         }
     }
 
+    /// # Safety
+    /// As [`Block::apply`].
+    #[inline(always)]
+    unsafe fn by_rows(&mut self, s: S, tail: &[Tail<'_>]) {
+        // a copy: what a loop like this touches is kept in memory
+        let mut rows = self.values;
+        for (i, values) in rows.iter_mut().enumerate() {
+            let mut row = Block::<S, 1, NV> {
+                values: [*values],
+                row: self.row + i,
+                column: self.column,
+                count: self.count,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { row.apply(s, tail) };
+            [*values] = row.values;
+        }
+        self.values = rows;
+    }
+
+    /// # Safety
+    /// The columns are there.
+    #[inline(always)]
+    unsafe fn affine(&mut self, s: S, affine: &Affine) {
+        // SAFETY: the caller's promise.
+        let (factor, addend) = unsafe {
+            (
+                self.columns(s, &affine.factor),
+                self.columns(s, &affine.addend),
+            )
+        };
+        each_row!(MR, |I| {
+            for ((x, k), c) in self.values[I].iter_mut().zip(factor).zip(addend) {
+                *x = s.fma(*x, k, c);
+            }
+        });
+    }
+
     #[inline(always)]
     fn each(&mut self, s: S, f: impl Map1) {
-        for row in &mut self.values {
-            for x in row {
+        each_row!(MR, |I| {
+            for x in &mut self.values[I] {
                 *x = f.apply(s, *x);
             }
-        }
+        });
     }
 
     /// # Safety
     /// The rows and columns are there.
     #[inline(always)]
     unsafe fn with_rows(&mut self, s: S, other: &Rows<'_>, f: impl Map2) {
-        let first = other.pointer(self.row).wrapping_add(self.column);
-        let of_one_line = MR <= other.map.left_of_line(self.row);
-        for (i, row) in self.values.iter_mut().enumerate() {
-            // rows of a line are a step apart: finding a line takes divisions
-            let from = match of_one_line {
-                true => first.wrapping_add(i * other.map.step),
-                false => other.pointer(self.row + i).wrapping_add(self.column),
-            };
-            for (v, x) in row.iter_mut().enumerate() {
-                let count = self.count.saturating_sub(v * S::LANES);
+        let mut from = other.pointer(self.row).wrapping_add(self.column);
+        // rows of a line are a step apart: finding a line takes divisions
+        let mut left = other.map.left_of_line(self.row);
+        let whole = self.count >= NV * S::LANES;
+        each_row!(MR, |I| {
+            for (v, x) in self.values[I].iter_mut().enumerate() {
+                let from = from.wrapping_add(v * S::LANES);
                 // SAFETY: `count` values are there by the caller's promise.
-                let y = unsafe { s.load_first(from.wrapping_add(v * S::LANES), count) };
+                let y = unsafe {
+                    match whole {
+                        true => s.load(from),
+                        false => s.load_first(from, self.count.saturating_sub(v * S::LANES)),
+                    }
+                };
                 *x = f.apply(s, *x, y);
             }
-        }
+            left -= 1;
+            from = match left {
+                0 if I + 1 < MR => {
+                    left = other.map.width;
+                    other.pointer(self.row + I + 1).wrapping_add(self.column)
+                }
+                _ => from.wrapping_add(other.map.step),
+            };
+        });
     }
 
     /// The vectors of one value for each column.
@@ -212,11 +274,11 @@ impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
     /// `f` of each element and the value of its column.
     #[inline(always)]
     pub(super) fn with_columns(&mut self, s: S, columns: [S::F; NV], f: impl Map2) {
-        for row in &mut self.values {
-            for (x, y) in row.iter_mut().zip(columns) {
+        each_row!(MR, |I| {
+            for (x, y) in self.values[I].iter_mut().zip(columns) {
                 *x = f.apply(s, *x, y);
             }
-        }
+        });
     }
 }
 

@@ -5,9 +5,6 @@ use super::super::gemm::CHUNK;
 use super::super::simd::Simd;
 use super::tail::{Block, Tail};
 
-/// Most rows of a tile of any instruction set.
-pub(super) const MAX_ROWS: usize = 12;
-
 /// Operands of one tile, as pointers checked by the driver.
 pub(in super::super) struct RowTile<'a> {
     /// Where row 0 of A begins.
@@ -27,8 +24,10 @@ pub(in super::super) struct RowTile<'a> {
     /// Weights that are read soon, and how many lines of memory of them to ask for.
     pub(super) soon: *const f32,
     pub(super) lines: usize,
-    /// Where each row of the output begins, at the tile's first column.
-    pub(super) c: [*mut f32; MAX_ROWS],
+    /// Where row 0 of the output begins, at the tile's first column.
+    pub(super) c: *mut f32,
+    /// Values from there to the next row.
+    pub(super) c_step: usize,
     /// Columns that are there.
     pub(super) count: usize,
     /// First row and column, for what follows.
@@ -38,70 +37,172 @@ pub(in super::super) struct RowTile<'a> {
     pub(super) tail: &'a [Tail<'a>],
 }
 
+/// The sums of a tile.
+type Sums<S, const MR: usize, const NV: usize> = [[<S as Simd>::F; NV]; MR];
+
 /// Computes one tile: order C256 over whole chunks of k, on from what the output holds, and with the last of them the bias and
 /// the tail.
 ///
 /// # Safety
 /// For `i < MR`, `a + i * a_step` moved by the first `k` deltas is readable for every k, `b + k * b_step` has `NV * LANES`
-/// readable values, and `c[i]` has `count` writable ones that are nobody else's; the bias has `column + count` values, and
-/// each operator of the tail covers the tile and is simple.
+/// readable values, and `c + i * c_step` has `count` writable ones that are nobody else's; the bias has `column + count` values,
+/// and each operator of the tail covers the tile and is simple.
 #[inline(always)]
 pub(in super::super) unsafe fn row_tile<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     job: &RowTile<'_>,
 ) {
-    let zero = s.splat(0.0);
+    job.ask::<S, MR, NV>(s);
     let (mut at, mut soon) = ((job.a, job.b), (job.soon, job.lines));
     let mut chunks = job.deltas.chunks(CHUNK);
-    let mut sum = [[zero; NV]; MR];
-    let mut total = [[zero; NV]; MR];
-    if job.first {
-        if let Some(deltas) = chunks.next() {
-            // SAFETY: the caller's promise.
-            at = unsafe { chains(s, job, deltas, at, &mut soon, &mut total) };
-        }
-    } else {
-        for (row, &c) in total.iter_mut().zip(&job.c) {
-            for (v, t) in row.iter_mut().enumerate() {
-                let count = job.count.saturating_sub(v * S::LANES);
-                // SAFETY: the caller's promise.
-                *t = unsafe { s.load_first(c.wrapping_add(v * S::LANES), count) };
-            }
-        }
-    }
-    for deltas in chunks {
-        // SAFETY: the caller's promise.
-        at = unsafe { chains(s, job, deltas, at, &mut soon, &mut sum) };
-        for (total, row) in total.iter_mut().zip(&sum) {
-            for (t, x) in total.iter_mut().zip(row) {
-                *t = s.add(*t, *x);
-            }
-        }
-    }
-    let mut block = Block::<S, MR, NV> {
-        values: total,
-        row: job.row,
-        column: job.column,
-        count: job.count,
-    };
+    let mut sums = [[s.splat(0.0); NV]; MR];
+    let mut before = sums;
     // SAFETY: the caller's promise.
     unsafe {
+        if let Some(deltas) = chunks.next() {
+            at = chains(s, job, deltas, at, &mut soon, &mut sums);
+        }
+        if !job.first {
+            job.load(s, &mut before);
+            add(s, &mut sums, &before);
+        }
+        for deltas in chunks {
+            before = sums;
+            at = chains(s, job, deltas, at, &mut soon, &mut sums);
+            add(s, &mut sums, &before);
+        }
         if job.last {
-            if let Some(bias) = job.bias {
+            job.finish(s, &mut sums);
+        }
+        job.store(s, &sums);
+    }
+}
+
+/// `sums += before`
+#[inline(always)]
+fn add<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    sums: &mut Sums<S, MR, NV>,
+    before: &Sums<S, MR, NV>,
+) {
+    each_row!(MR, |I| {
+        for (sum, before) in sums[I].iter_mut().zip(before[I]) {
+            *sum = s.add(before, *sum);
+        }
+    });
+}
+
+impl RowTile<'_> {
+    /// Asks for the lines that the tile is stored to, and for those that its tail reads: by the time the sums are there they
+    /// are too, all at once instead of one after the other.
+    #[inline(always)]
+    fn ask<S: Simd, const MR: usize, const NV: usize>(&self, s: S) {
+        let mut c = self.c;
+        for _ in 0..MR {
+            for v in 0..NV {
+                s.prefetch_write(c.wrapping_add(v * S::LANES));
+            }
+            c = c.wrapping_add(self.c_step);
+        }
+        if !self.last {
+            return;
+        }
+        for tail in self.tail {
+            let (Tail::Add(rows) | Tail::Mul(rows)) = tail else {
+                continue;
+            };
+            let mut from = rows.pointer(self.row).wrapping_add(self.column);
+            for _ in 0..MR {
+                for v in 0..NV {
+                    s.prefetch_near(from.wrapping_add(v * S::LANES));
+                }
+                from = from.wrapping_add(rows.map.step);
+            }
+        }
+    }
+
+    /// What the output holds.
+    ///
+    /// # Safety
+    /// As [`row_tile`].
+    #[inline(always)]
+    unsafe fn load<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        sums: &mut Sums<S, MR, NV>,
+    ) {
+        for (i, row) in sums.iter_mut().enumerate() {
+            for (v, sum) in row.iter_mut().enumerate() {
+                let from = self.c.wrapping_add(i * self.c_step + v * S::LANES);
+                let count = self.count.saturating_sub(v * S::LANES);
+                // SAFETY: the caller's promise.
+                *sum = unsafe { s.load_first(from, count) };
+            }
+        }
+    }
+
+    /// Bias and tail.
+    ///
+    /// # Safety
+    /// As [`row_tile`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        sums: &mut Sums<S, MR, NV>,
+    ) {
+        let mut block = Block::<S, MR, NV> {
+            values: *sums,
+            row: self.row,
+            column: self.column,
+            count: self.count,
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(bias) = self.bias {
                 let bias = block.columns(s, bias);
                 block.with_columns(s, bias, Add);
             }
-            if !job.tail.is_empty() {
-                block.apply(s, job.tail);
-            }
+            block.follow(s, self.tail);
         }
-        for (row, &c) in block.values.iter().zip(&job.c) {
-            for (v, &x) in row.iter().enumerate() {
-                let to = c.wrapping_add(v * S::LANES);
-                let count = job.count.saturating_sub(v * S::LANES);
-                s.store_first(to, s.canonical(x), count);
+        *sums = block.values;
+    }
+
+    /// Stores the tile, every NaN canonical.
+    ///
+    /// # Safety
+    /// As [`row_tile`].
+    #[inline(always)]
+    unsafe fn store<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        sums: &Sums<S, MR, NV>,
+    ) {
+        let mut nan = s.lt(s.splat(0.0), s.splat(0.0));
+        each_row!(MR, |I| {
+            nan = s.mask_or(nan, s.either_nan(sums[I][0], sums[I][NV - 1]));
+        });
+        if s.any(nan) || self.count < NV * S::LANES {
+            // a copy: what a loop like this touches is kept in memory
+            let rows = *sums;
+            for (i, row) in rows.iter().enumerate() {
+                for (v, &x) in row.iter().enumerate() {
+                    let to = self.c.wrapping_add(i * self.c_step + v * S::LANES);
+                    let count = self.count.saturating_sub(v * S::LANES);
+                    // SAFETY: the caller's promise.
+                    unsafe { s.store_first(to, s.canonical(x), count) };
+                }
             }
+            return;
         }
+        let mut c = self.c;
+        each_row!(MR, |I| {
+            for (v, &sum) in sums[I].iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { s.store(c.wrapping_add(v * S::LANES), sum) };
+            }
+            c = c.wrapping_add(self.c_step);
+        });
     }
 }
 
@@ -116,7 +217,7 @@ unsafe fn chains<S: Simd, const MR: usize, const NV: usize>(
     deltas: &[i32],
     (mut a, mut b): (*const f32, *const f32),
     soon: &mut (*const f32, usize),
-    out: &mut [[S::F; NV]; MR],
+    out: &mut Sums<S, MR, NV>,
 ) -> (*const f32, *const f32) {
     let mut acc = [[s.splat(0.0); NV]; MR];
     let (asking, rest) = deltas.split_at(soon.1.min(deltas.len()));
@@ -150,7 +251,7 @@ pub(super) const LINE: usize = 16;
 unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     job: &RowTile<'_>,
-    acc: &mut [[S::F; NV]; MR],
+    acc: &mut Sums<S, MR, NV>,
     a: *const f32,
     b: *const f32,
 ) {
