@@ -459,6 +459,78 @@ fn normalisations_of_wide_images_give_the_bits_of_the_reference_interpreter() {
     }
 }
 
+/// Convolutions over images so large that only some lines of them exist at once: every reach of the windows, with and without
+/// what narrows again, and with a commit point in between.
+#[test]
+fn chains_of_convolutions_give_the_bits_of_the_reference_interpreter() {
+    let sizes = [
+        (61, 64, 3, 1, [1, 1, 1, 1]),
+        (64, 63, 3, 2, [0, 1, 1, 0]),
+        (70, 60, 5, 2, [2; 4]),
+    ];
+    let mut chained = 0;
+    for (i, (h, w, k, stride, pads)) in sizes.into_iter().enumerate() {
+        for (narrow, kept, dilation) in [
+            (true, None, 1),
+            (false, None, 2),
+            (true, Some(1), 1),
+            (true, Some(3), 2),
+        ] {
+            let mut b = Builder::new(&[("x", &[1, 3, h, w])]);
+            let (wide, bias) = (b.weight(&[72, 3, 1, 1]), b.weight(&[72]));
+            let conv = |k, stride| (window(k, stride, 0), 1);
+            let (of, groups) = conv(1, 1);
+            let y = b.node(
+                Op::Conv2d { window: of, groups },
+                &[Source::Input(0), wide, bias],
+            );
+            let (min_bits, max_bits) = (0, 0.75f32.to_bits());
+            let y = b.node(Op::Clip { min_bits, max_bits }, &[y]);
+            let taps = b.weight(&[72, 1, k, k]);
+            let of = Window2d {
+                pads,
+                dilations: [dilation; 2],
+                ..window(k as u32, stride, 0)
+            };
+            let y = b.node(
+                Op::Conv2d {
+                    window: of,
+                    groups: 72,
+                },
+                &[y, taps],
+            );
+            let mut y = b.node(Op::Relu, &[y]);
+            if narrow {
+                let weights = b.weight(&[8, 72, 1, 1]);
+                let (of, groups) = conv(1, 1);
+                let (narrowed, other) = (of, b.weight(&[8, 3, 1, 1]));
+                y = b.node(
+                    Op::Conv2d {
+                        window: narrowed,
+                        groups,
+                    },
+                    &[y, weights],
+                );
+                let d = dims(&b, y);
+                if d[2..] == [h, w] {
+                    let x = Source::Input(0);
+                    let beside = b.node(Op::Conv2d { window: of, groups }, &[x, other]);
+                    y = b.node(Op::Add, &[y, beside]);
+                }
+            }
+            let policy = CommitPolicy::After(kept.into_iter().collect());
+            let model = b.build(&[y], &policy);
+            let inputs = inputs(&model, i as u64);
+            agrees(&model, &inputs);
+            let engine = Engine::new(EngineOptions::default()).unwrap();
+            let steps = engine.profile(&model, &inputs).unwrap();
+            chained += steps.iter().filter(|step| step.nodes.len() > 3).count();
+        }
+    }
+    // all but those whose widest image is committed
+    assert_eq!(chained, 9);
+}
+
 /// A NaN has one representation however it came about: in a tile's sums, or in what follows them.
 #[test]
 fn products_of_infinities_store_the_canonical_nan() {

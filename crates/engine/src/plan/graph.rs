@@ -88,6 +88,14 @@ impl<'a> Readers<'a> {
         (!readers.is_empty() && readers.iter().all(mine)).then_some(readers)
     }
 
+    /// The node that reads a node's value, if there is one, which reads it once, and nothing else needs it.
+    pub(super) fn single(&self, index: usize) -> Option<usize> {
+        match self.readers[index].as_slice() {
+            &[reader] if !self.kept[index] => Some(reader),
+            _ => None,
+        }
+    }
+
     /// Extents of a value.
     pub(super) fn dims(&self, source: Source) -> Option<&'a [u64]> {
         self.model.type_of(source).map(|ty| ty.dims.as_slice())

@@ -2,8 +2,11 @@
 
 use gavel_model::Source;
 use gavel_numerics::Window2d;
-use gavel_numerics::kernels::Pool;
-use gavel_numerics::kernels::fused::{ImageShape, PackedColumns, PackedTaps, RowMap, Taps};
+use gavel_numerics::kernels::fused::{
+    Depthwise, ImageShape, MutRows, PackedColumns, PackedTaps, Right, RowMap, Rows, RowsProduct,
+    Tail, Taps, depthwise, rows_product,
+};
+use gavel_numerics::kernels::{Isa, Parallel, Pool};
 
 use super::tail::After;
 
@@ -14,6 +17,8 @@ pub(super) enum Action {
     /// The value itself, under other extents.
     Reshape(Source),
     Convolution(Convolution),
+    /// Convolutions each of which only the next one reads.
+    Chain(Vec<Convolution>),
     Matrix(Matrix),
     Pool(Pooling),
     PoolWhole(Pool, Source),
@@ -27,6 +32,17 @@ pub(super) enum Action {
     Concat(Vec<Source>),
     /// Every pixel so many times, down and across.
     Repeat(Source, [usize; 2]),
+}
+
+impl Action {
+    /// The convolutions that it does, in order.
+    pub(super) fn convolutions(&mut self) -> &mut [Convolution] {
+        match self {
+            Action::Convolution(conv) => std::slice::from_mut(conv),
+            Action::Chain(convs) => convs,
+            _ => &mut [],
+        }
+    }
 }
 
 /// Weights of a convolution, and where the elements of a window are that they meet.
@@ -80,6 +96,43 @@ impl Convolution {
             width,
             line: sh * line,
             step: sw * shape.step(),
+        }
+    }
+}
+
+impl Convolution {
+    /// Computes rows of its output from their windows.
+    pub(super) fn run(
+        &self,
+        isa: Isa,
+        par: &dyn Parallel,
+        x: Rows<'_>,
+        bias: Option<&[f32]>,
+        tail: &[Tail<'_>],
+        out: &MutRows<'_>,
+    ) {
+        match &self.kernel {
+            Kernel::Full(columns, taps) => {
+                let right = Right::Packed(columns);
+                let product = RowsProduct {
+                    right,
+                    taps,
+                    x,
+                    bias,
+                    tail,
+                };
+                rows_product(isa, par, &product, out);
+            }
+            Kernel::Depthwise(weights, taps) => {
+                let job = Depthwise {
+                    weights,
+                    taps,
+                    x,
+                    bias,
+                    tail,
+                };
+                depthwise(isa, par, &job, out);
+            }
         }
     }
 }

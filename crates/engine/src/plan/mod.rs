@@ -6,6 +6,7 @@
 
 mod build;
 mod cache;
+mod chain;
 mod graph;
 mod job;
 mod patterns;

@@ -4,15 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gavel_model::{Model, Source};
 use gavel_numerics::kernels::fused::{
-    Depthwise, ImageShape, MutRows, Right, RowMap, Rows, RowsProduct, Tail, depthwise,
-    norm_channels, norm_rows, pointwise, pool_image, pool_whole, rows_product,
+    ImageShape, MutRows, Right, RowMap, Rows, RowsProduct, Tail, norm_channels, norm_rows,
+    pointwise, pool_image, pool_whole, rows_product,
 };
 use gavel_numerics::kernels::{self, Isa, Parallel, Pool, Sequential};
 use gavel_numerics::{NumericsError, Tensor};
 
-use super::job::{
-    Action, Batched, Convolution, Kernel, Matrix, NormImage, NormRows, Pointwise, Pooling,
-};
+use super::chain::{self, Link};
+use super::job::{Action, Batched, Convolution, Matrix, NormImage, NormRows, Pointwise, Pooling};
 use super::tail::After;
 use super::value::{Image, Value};
 use super::{Plan, Step};
@@ -64,6 +63,7 @@ impl Context<'_> {
             Action::Node => self.node(last, values),
             Action::Reshape(source) => self.reshape(last, *source, step, values),
             Action::Convolution(conv) => self.convolution(last, conv, values),
+            Action::Chain(convs) => self.chain(last, convs, values),
             Action::Matrix(matrix) => self.matrix(last, matrix, values),
             Action::Pool(pooling) => self.pool(last, pooling, values),
             Action::PoolWhole(pool, x) => self.pool_whole(last, *pool, *x, values),
@@ -212,42 +212,46 @@ impl Context<'_> {
         let x = self.image(node, &conv.x, conv.shape, values)?;
         let held = self.held(node, &conv.tail, Some(shape), shape.channels, values)?;
         let tail = self.tail(node, &conv.tail, &held)?;
-        let (x, bias) = (
-            Rows {
-                values: &x.values,
-                map: conv.windows(shape.width),
-            },
-            self.weight(conv.bias),
-        );
+        let x = Rows {
+            values: &x.values,
+            map: conv.windows(shape.width),
+        };
         let mut image = self.plan.spare.image(shape);
-        let out = MutRows::new(
-            &mut image.values,
-            shape.rows(),
-            shape.pixels(),
-            shape.channels,
-        );
-        match &conv.kernel {
-            Kernel::Full(columns, taps) => {
-                let product = RowsProduct {
-                    right: Right::Packed(columns),
-                    taps,
-                    x,
-                    bias,
-                    tail: &tail,
-                };
-                rows_product(self.isa, self.par, &product, &out);
-            }
-            Kernel::Depthwise(weights, taps) => {
-                let job = Depthwise {
-                    weights,
-                    taps,
-                    x,
-                    bias,
-                    tail: &tail,
-                };
-                depthwise(self.isa, self.par, &job, &out);
-            }
-        }
+        let (pixels, channels) = (shape.pixels(), shape.channels);
+        let out = MutRows::new(&mut image.values, shape.rows(), pixels, channels);
+        conv.run(self.isa, self.par, x, self.weight(conv.bias), &tail, &out);
+        Ok(Value::of_image(image))
+    }
+
+    fn chain(
+        &self,
+        node: usize,
+        convs: &[Convolution],
+        values: &mut dyn Values,
+    ) -> Result<Value, EngineError> {
+        let own = self.own_image(node)?;
+        // each reads the next one's input, the last one makes the value
+        let outputs = convs.iter().skip(1).map(|next| next.shape).chain([own]);
+        let shapes: Vec<ImageShape> = outputs.collect();
+        let held: Vec<Vec<Option<Held>>> = (convs.iter().zip(&shapes))
+            .map(|(conv, &shape)| self.held(node, &conv.tail, Some(shape), shape.channels, values))
+            .collect::<Result<_, _>>()?;
+        let links: Vec<Link<'_>> = (convs.iter().zip(&shapes).zip(&held))
+            .map(|((conv, &shape), held)| {
+                Ok(Link {
+                    conv,
+                    shape,
+                    bias: self.weight(conv.bias),
+                    tail: self.tail(node, &conv.tail, held)?,
+                })
+            })
+            .collect::<Result<_, EngineError>>()?;
+        let first = convs.first().ok_or_else(|| self.broken(node))?;
+        let x = self.image(node, &first.x, first.shape, values)?;
+        let spare = &self.plan.spare;
+        let mut image = spare.image(own);
+        let out = &mut image.values;
+        chain::run(self.isa, self.par, spare, &x.values, &links, out);
         Ok(Value::of_image(image))
     }
 

@@ -174,7 +174,8 @@ impl Spare {
         Image { shape, values }
     }
 
-    fn give(&self, buffer: Vec<f32>) {
+    /// Takes a buffer for others to use.
+    pub(super) fn give(&self, buffer: Vec<f32>) {
         if !WORTH.contains(&buffer.capacity()) {
             return;
         }

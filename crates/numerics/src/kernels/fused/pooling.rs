@@ -84,42 +84,72 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let channels = self.shape.channels;
-        let start = match self.pool {
-            Pool::Max => f32::NEG_INFINITY,
-            Pool::Average { .. } => 0.0,
-        };
-        let mut places: Vec<usize> = Vec::new();
+        // offsets of the taps of a window that lies inside, and of those that are there of one that does not
+        let (whole, mut some) = (self.taps(), Vec::new());
+        let full = self.window.kernel.map(|k| k as usize);
         for oy in self.start..self.end {
             let (ys, rows) = self.places(0, oy);
             for ox in 0..self.width {
                 let (xs, columns) = self.places(1, ox);
-                places.clear();
-                for y in ys.clone() {
-                    places.extend(xs.clone().map(|x| self.shape.at(y, x)));
-                }
-                let count = s.splat(rows as f32 * columns as f32);
+                let counts = [ys.clone().count(), xs.clone().count()];
                 let to = self.out.pointer(oy * self.width + ox);
-                let mut c = 0;
-                while c < channels {
-                    let lanes = S::LANES.min(channels - c);
-                    let mut found = s.splat(start);
-                    for &place in &places {
-                        // SAFETY: a pixel of the image, whose length `pool_image` has checked.
-                        let x = unsafe { s.load_first(self.x.as_ptr().add(place + c), lanes) };
-                        found = match self.pool {
-                            Pool::Max => math::max(s, found, x),
-                            Pool::Average { .. } => s.add(found, x),
-                        };
+                let (first, taps) = match (ys.clone().next(), xs.clone().next()) {
+                    (Some(y), Some(x)) if counts == full => (self.shape.at(y, x), &whole),
+                    _ => {
+                        some.clear();
+                        for y in ys.clone() {
+                            some.extend(xs.clone().map(|x| self.shape.at(y, x)));
+                        }
+                        (0, &some)
                     }
-                    if self.pool != Pool::Max {
-                        found = s.div(found, count);
-                    }
-                    // SAFETY: the row has `channels` values and is of this part alone.
-                    unsafe { s.store_first(to.wrapping_add(c), s.canonical(found), lanes) };
-                    c += lanes;
-                }
+                };
+                self.pixel(s, (first, taps), rows as f32 * columns as f32, to);
             }
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Offsets of the taps of a window from where it begins.
+    fn taps(&self) -> Vec<usize> {
+        let [kh, kw] = self.window.kernel.map(|k| k as usize);
+        let [dh, dw] = self.window.dilations.map(|d| d as usize);
+        let (line, step) = (self.shape.line(), self.shape.step());
+        let rows = (0..kh).map(|ky| ky * dh * line);
+        rows.flat_map(|row| (0..kw).map(move |kx| row + kx * dw * step))
+            .collect()
+    }
+
+    /// All channels of an output, whose window has these taps from `first` on.
+    #[inline(always)]
+    fn pixel<S: Simd>(&self, s: S, (first, taps): (usize, &[usize]), count: f32, to: *mut f32) {
+        let channels = self.shape.channels;
+        let count = s.splat(count);
+        let mut c = 0;
+        while c < channels {
+            let lanes = S::LANES.min(channels - c);
+            // SAFETY: a pixel of the image, whose length `pool_image` has checked.
+            let load =
+                |tap: usize| unsafe { s.load_first(self.x.as_ptr().add(first + tap + c), lanes) };
+            let found = match self.pool {
+                Pool::Max => {
+                    let mut largest = math::Largest::new(s);
+                    for &tap in taps {
+                        largest.meet(s, load(tap));
+                    }
+                    largest.found(s)
+                }
+                Pool::Average { .. } => {
+                    let mut sum = s.splat(0.0);
+                    for &tap in taps {
+                        sum = s.add(sum, load(tap));
+                    }
+                    s.div(sum, count)
+                }
+            };
+            // SAFETY: the row has `channels` values and is of this part alone.
+            unsafe { s.store_first(to.wrapping_add(c), s.canonical(found), lanes) };
+            c += lanes;
         }
     }
 }
@@ -177,13 +207,13 @@ impl Kernel for Whole<'_> {
             let from = self.x.as_ptr();
             let found = match self.pool {
                 Pool::Max => {
-                    let mut found = s.splat(f32::NEG_INFINITY);
+                    let mut largest = math::Largest::new(s);
                     for p in 0..count {
                         // SAFETY: `out.len()` channels from `first` of a pixel.
                         let x = unsafe { s.load_first(from.add(rows.at(p) + first), out.len()) };
-                        found = math::max(s, found, x);
+                        largest.meet(s, x);
                     }
-                    found
+                    largest.found(s)
                 }
                 Pool::Average { .. } => {
                     let mut lanes = [s.splat(0.0); REDUCTION_LANES];
