@@ -144,9 +144,10 @@ impl<'a> Chain<'a> {
     ) -> Chain<'a> {
         let bands = needed(links, most).into_iter().zip(links);
         let bands = bands.map(|(lines, link)| {
-            let mut values = spare.values(lines * link.shape.line());
+            let len = lines * link.shape.line();
+            let mut values = spare.at_least(len);
             // convolutions write pixels; what lies left and right of them stays as it is
-            values.fill(0.0);
+            values[..len].fill(0.0);
             let lines = 0..0;
             Band { values, lines }
         });

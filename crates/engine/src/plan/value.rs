@@ -147,7 +147,7 @@ impl Spare {
     }
 
     /// `len` values of arbitrary content, or more.
-    fn at_least(&self, len: usize) -> Vec<f32> {
+    pub(super) fn at_least(&self, len: usize) -> Vec<f32> {
         if !WORTH.contains(&len) {
             return vec![0.0; len];
         }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::super::gemm::{CHUNK, WORTH_SPLITTING};
+use super::super::gemm::CHUNK;
 use super::super::isa::Isa;
 use super::super::parallel::Parallel;
 use super::super::simd::{Kernel, Simd};
@@ -12,6 +12,8 @@ use super::rows::{MutRows, Rows};
 use super::tail::Tail;
 use super::tile::{LINE, RowTile};
 
+/// Multiply-adds that are worth a part of their own: a few microseconds.
+const WORTH_A_PART: usize = 1 << 18;
 /// Bytes of weights that stay in the second-level cache while rows pass by.
 const CACHED_WEIGHTS: usize = 384 << 10;
 /// Bytes of rows that stay there while panels pass by.
@@ -146,25 +148,41 @@ pub fn rows_product(isa: Isa, par: &dyn Parallel, product: &RowsProduct<'_>, out
     }
     let (panels, tile_rows) = isa.run(Tiles { n });
     // rows first: each part then reads the weights once; panels where there are more of them
-    let want = match rows * n * k < WORTH_SPLITTING {
-        true => 1,
-        false => par.workers() * if par.workers() > 1 { 4 } else { 1 },
-    };
+    let workers = par.workers();
+    let most = (rows * n * k / WORTH_A_PART).max(1);
     let by_panels = panels * 2 > rows.div_ceil(tile_rows);
-    let (row_parts, panel_parts) = match by_panels {
-        true => (1, want.min(panels)),
-        false => (want.min(rows.div_ceil(tile_rows)), 1),
+    // whole lines, or tiles where there are none: what is cut elsewhere makes smaller tiles
+    let line = product.x.map.width.min(out.map.width);
+    let unit = if line < rows { line } else { tile_rows };
+    let (rows_each, panels_each) = match by_panels {
+        // weights that follow each other are asked for ahead
+        true => (rows, share(panels, most.min(4 * workers), workers)),
+        false => (
+            unit * share(rows.div_ceil(unit), most.min(8 * workers), workers),
+            panels,
+        ),
     };
-    par.run(row_parts * panel_parts, &|part| {
+    let panel_parts = panels.div_ceil(panels_each);
+    par.run(rows.div_ceil(rows_each) * panel_parts, &|part| {
         let (r, p) = (part / panel_parts, part % panel_parts);
-        let cut = |len: usize, i: usize, parts: usize| len * i / parts..len * (i + 1) / parts;
+        let cut = |len: usize, i: usize, each: usize| len.min(i * each)..len.min((i + 1) * each);
         isa.run(Part {
             product,
             out,
-            rows: cut(rows, r, row_parts),
-            panels: cut(panels, p, panel_parts),
+            rows: cut(rows, r, rows_each),
+            panels: cut(panels, p, panels_each),
         });
     });
+}
+
+/// Units of a part, where there may be about so many parts: the most of those with which the busiest worker has least to do.
+fn share(units: usize, parts: usize, workers: usize) -> usize {
+    let busiest = |each: &usize| units.div_ceil(*each).div_ceil(workers) * each;
+    let most = match workers {
+        1 => units,
+        _ => units.div_ceil(parts),
+    };
+    (1..=most).rev().min_by_key(busiest).unwrap_or(1)
 }
 
 /// Panels of `n` columns, and rows of a tile.
