@@ -152,7 +152,7 @@ pub fn rows_product(isa: Isa, par: &dyn Parallel, product: &RowsProduct<'_>, out
     let most = (rows * n * k / WORTH_A_PART).max(1);
     let by_panels = panels * 2 > rows.div_ceil(tile_rows);
     // whole lines, or tiles where there are none: what is cut elsewhere makes smaller tiles
-    let line = product.x.map.width.min(out.map.width);
+    let line = (product.x.map.joined().width).min(out.map.joined().width);
     let unit = if line < rows { line } else { tile_rows };
     let (rows_each, panels_each) = match by_panels {
         // weights that follow each other are asked for ahead
@@ -323,7 +323,7 @@ impl<'a> Part<'a> {
         let (x, out) = (&self.product.x, self.out);
         let mut row = rows.start;
         while row < rows.end {
-            let lines = x.map.left_of_line(row).min(out.map.left_of_line(row));
+            let lines = (x.map.joined().left_of_line(row)).min(out.map.joined().left_of_line(row));
             let run = lines.min(rows.end - row);
             let count = run.div_ceil(most);
             let (each, longer) = (run / count, run % count);

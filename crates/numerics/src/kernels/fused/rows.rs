@@ -26,6 +26,18 @@ impl RowMap {
         }
     }
 
+    /// The same rows, as one line where lines follow each other like the rows of one.
+    pub(super) fn joined(self) -> RowMap {
+        match self.width.checked_mul(self.step) == Some(self.line) {
+            true => RowMap {
+                width: usize::MAX,
+                line: 0,
+                ..self
+            },
+            false => self,
+        }
+    }
+
     /// Where row `i` begins.
     #[inline(always)]
     pub fn at(&self, i: usize) -> usize {
@@ -121,5 +133,29 @@ impl<'a> MutRows<'a> {
     pub(super) fn pointer(&self, i: usize) -> *mut f32 {
         debug_assert!(i < self.count);
         self.values.block(self.map.at(i), 1, self.len, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_follow_each_other_are_one() {
+        let map = |line| RowMap {
+            first: 5,
+            width: 7,
+            line,
+            step: 16,
+        };
+        for (map, lines) in [(map(7 * 16), 1), (map(9 * 16), 5), (RowMap::matrix(16), 1)] {
+            let joined = map.joined();
+            assert!((0..35).all(|i| joined.at(i) == map.at(i)));
+            let mut found = (0, 0);
+            while found.0 < 35 {
+                found = (found.0 + joined.left_of_line(found.0).min(35), found.1 + 1);
+            }
+            assert_eq!(found.1, lines);
+        }
     }
 }

@@ -120,37 +120,48 @@ impl<S: Simd, const NV: usize> Block<S, 1, NV> {
     pub(super) unsafe fn apply(&mut self, s: S, tail: &[Tail<'_>]) {
         for tail in tail {
             match tail {
-                Tail::Relu => self.each(s, Relu),
-                Tail::Clip(low, high) => self.each(s, Clip::new(*low, *high)),
                 Tail::Silu => self.each(s, Silu),
                 Tail::Sigmoid => self.each(s, Sigmoid),
                 Tail::ErfGate { divisor, addend } => self.each(s, ErfGate(*divisor, *addend)),
+                // SAFETY: the caller's promise.
+                simple => unsafe { self.apply_simple(s, simple) },
+            }
+        }
+    }
+
+    /// Does an operator that is simple.
+    ///
+    /// # Safety
+    /// As [`Block::apply`].
+    #[inline(always)]
+    unsafe fn apply_simple(&mut self, s: S, tail: &Tail<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match tail {
+                Tail::Relu => self.each(s, Relu),
+                Tail::Clip(low, high) => self.each(s, Clip::new(*low, *high)),
                 Tail::Scale(factor) => self.with_columns(s, [s.splat(*factor); NV], Mul),
                 Tail::Divide(divisor) => self.with_columns(s, [s.splat(*divisor); NV], Div),
-                // SAFETY: the caller's promise.
-                Tail::Add(other) => unsafe { self.with_rows(s, other, Add) },
-                // SAFETY: the caller's promise.
-                Tail::Mul(other) => unsafe { self.with_rows(s, other, Mul) },
+                Tail::Add(other) => self.with_rows(s, other, Add),
+                Tail::Mul(other) => self.with_rows(s, other, Mul),
                 Tail::AddColumns(columns) => {
-                    // SAFETY: the caller's promise.
-                    let columns = unsafe { self.columns(s, columns) };
+                    let columns = self.columns(s, columns);
                     self.with_columns(s, columns, Add);
                 }
                 Tail::MulColumns(columns) => {
-                    // SAFETY: the caller's promise.
-                    let columns = unsafe { self.columns(s, columns) };
+                    let columns = self.columns(s, columns);
                     self.with_columns(s, columns, Mul);
                 }
-                // SAFETY: the caller's promise.
-                Tail::Affine(affine) => unsafe { self.affine(s, affine) },
+                Tail::Affine(affine) => self.affine(s, affine),
+                Tail::Silu | Tail::Sigmoid | Tail::ErfGate { .. } => {}
             }
         }
     }
 }
 
 impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
-    /// As [`Block::apply`] for all rows: what follows most convolutions is done in registers, and what comes after anything else
-    /// row by row.
+    /// As [`Block::apply`] for all rows and operators that are simple: what follows most convolutions is done in registers, and
+    /// what comes after anything else row by row.
     ///
     /// # Safety
     /// As [`Block::apply`].
@@ -190,8 +201,10 @@ impl<S: Simd, const MR: usize, const NV: usize> Block<S, MR, NV> {
                 column: self.column,
                 count: self.count,
             };
-            // SAFETY: the caller's promise.
-            unsafe { row.apply(s, tail) };
+            for tail in tail {
+                // SAFETY: the caller's promise.
+                unsafe { row.apply_simple(s, tail) };
+            }
             [*values] = row.values;
         }
         self.values = rows;
