@@ -269,6 +269,17 @@ impl Builder {
         self.push(Action::Extra(function), [Some(x), None, None], 0, 0)
     }
 
+    /// `c[0] + x * (c[1] + x * (...))` by Horner's rule, each step one [`Builder::fma`]; coefficients as bits of f32.
+    pub fn horner(&mut self, x: Value, coefficients: &[u32]) -> Value {
+        let mut from_highest = coefficients.iter().rev();
+        let mut sum = self.number(from_highest.next().copied().unwrap_or(0));
+        for &c in from_highest {
+            let c = self.number(c);
+            sum = self.fma(sum, x, c);
+        }
+        sum
+    }
+
     /// The low `bits` (8, 16 or 32) of a word, their sign extended.
     pub fn sign_extend(&mut self, x: Value, bits: u32) -> Value {
         let operands = [Some(x), None, None];

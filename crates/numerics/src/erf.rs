@@ -28,23 +28,14 @@ pub(crate) const MAGNITUDE: u32 = 0x7fff_ffff;
 
 /// `erf(x)`, appended to a program.
 pub fn erf(p: &mut Builder, x: Value) -> Value {
-    fn horner(p: &mut Builder, x: Value, coefficients: &[u32]) -> Value {
-        let mut from_highest = coefficients.iter().rev();
-        let mut sum = p.number(from_highest.next().copied().unwrap_or(0));
-        for &c in from_highest {
-            let c = p.number(c);
-            sum = p.fma(sum, x, c);
-        }
-        sum
-    }
     let mask = p.number(MAGNITUDE);
     let (a, one) = (p.and(x, mask), p.float(1.0));
     let z = p.fmul(a, a);
-    let small = horner(p, z, &ERF);
+    let small = p.horner(z, &ERF);
     let small = p.fmul(small, a);
     let four = p.float(4.0);
     let bounded = p.fmin(a, four);
-    let exponent = horner(p, bounded, &LOG_ERFC);
+    let exponent = p.horner(bounded, &LOG_ERFC);
     let tail = p.function(Extra::Exp, exponent);
     let large = p.fsub(one, tail);
     let is_small = p.fless(a, one);

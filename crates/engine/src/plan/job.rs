@@ -98,9 +98,7 @@ impl Convolution {
             step: sw * shape.step(),
         }
     }
-}
 
-impl Convolution {
     /// Computes rows of its output from their windows.
     pub(super) fn run(
         &self,

@@ -9,6 +9,7 @@ mod cache;
 mod chain;
 mod graph;
 mod job;
+mod join;
 mod patterns;
 mod step;
 mod tail;

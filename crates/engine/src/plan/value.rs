@@ -199,3 +199,78 @@ impl Spare {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gavel_numerics::kernels::Sequential;
+
+    use super::*;
+
+    const LEN: usize = 1 << 15;
+
+    fn shape(channels: usize) -> ImageShape {
+        ImageShape {
+            height: 32,
+            width: LEN / 32 / channels,
+            channels,
+            border: [1, 2, 0, 1],
+        }
+    }
+
+    fn kept(spare: &Spare) -> Vec<usize> {
+        let spare = spare.0.lock().unwrap();
+        spare.iter().map(Vec::capacity).collect()
+    }
+
+    #[test]
+    fn what_was_used_last_is_used_first_and_only_where_it_is_not_far_too_large() {
+        let spare = Spare::default();
+        for len in [LEN, 4 * LEN, 32 * LEN] {
+            spare.give(vec![1.0; len]);
+        }
+        assert_eq!(spare.values(LEN).capacity(), 4 * LEN);
+        assert_eq!(spare.values(LEN).capacity(), LEN);
+        // 32 times as large
+        let fresh = spare.values(LEN);
+        assert!(fresh.capacity() < 2 * LEN && fresh.iter().all(|&x| x == 0.0));
+        assert_eq!(kept(&spare), [32 * LEN]);
+        spare.give(vec![1.0; 8]);
+        assert_eq!(kept(&spare), [32 * LEN]);
+    }
+
+    #[test]
+    fn an_image_in_used_memory_has_a_clear_border() {
+        let spare = Spare::default();
+        let mut buffer = vec![f32::NAN; 2 * LEN];
+        buffer.truncate(LEN);
+        spare.give(buffer);
+        let shape = shape(16);
+        let image = spare.image(shape);
+        assert!(kept(&spare).is_empty());
+        let line = shape.line();
+        let border = |at: usize| {
+            let (y, x) = (at / line, at % line / shape.step());
+            y < 1 || !(2..2 + shape.width).contains(&x)
+        };
+        let values = image.values[..shape.values()].iter().enumerate();
+        assert!(values.filter(|&(at, _)| border(at)).all(|(_, &x)| x == 0.0));
+    }
+
+    #[test]
+    fn memory_of_others_is_not_kept() {
+        let spare = Spare::default();
+        let tensor = |x: f32| Tensor::f32([1u64, 16, 32, 64], vec![x; LEN]).unwrap();
+        spare.take_back(Value::of(Arc::new(tensor(1.0)), None));
+        assert!(kept(&spare).is_empty());
+        // an image of it is the plan's own
+        let mut value = Value::of(Arc::new(tensor(2.0)), None);
+        value.image(&Sequential, &spare, &shape(16)).unwrap();
+        spare.take_back(value);
+        assert_eq!(kept(&spare).len(), 1);
+        // and so is a tensor of an image
+        let mut value = Value::of_image(spare.image(shape(16)));
+        value.tensor(&Sequential, &spare).unwrap();
+        spare.take_back(value);
+        assert_eq!(kept(&spare).len(), 2);
+    }
+}

@@ -31,17 +31,6 @@ const NEG_HALF_PI: [u32; 3] = [0xbfc9_0000, 0xb9fd_a000, 0xb3a2_2169];
 const SIGN: u32 = 0x8000_0000;
 const MAGNITUDE: u32 = 0x7fff_ffff;
 
-/// Polynomial by Horner's rule, one fma a step.
-fn horner(p: &mut Builder, x: Value, coefficients: &[u32]) -> Value {
-    let mut from_highest = coefficients.iter().rev();
-    let mut sum = p.number(from_highest.next().copied().unwrap_or(0));
-    for &c in from_highest {
-        let c = p.number(c);
-        sum = p.fma(sum, x, c);
-    }
-    sum
-}
-
 pub(super) fn negate(p: &mut Builder, x: Value) -> Value {
     let minus_zero = p.number(SIGN);
     p.fsub(minus_zero, x)
@@ -152,10 +141,10 @@ fn reduced(p: &mut Builder, x: Value) -> (Value, Value, Value) {
         r = p.fma(turns, part, r);
     }
     let z = p.fmul(r, r);
-    let poly = horner(p, z, &SIN);
+    let poly = p.horner(z, &SIN);
     let cube = p.fmul(z, r);
     let sine = p.fma(cube, poly, r);
-    let poly = horner(p, z, &COS);
+    let poly = p.horner(z, &COS);
     let (half, one, square) = (p.float(-0.5), p.float(1.0), p.fmul(z, z));
     let base = p.fma(z, half, one);
     let cosine = p.fma(square, poly, base);
@@ -193,7 +182,7 @@ pub(super) fn atan(p: &mut Builder, x: Value) -> Value {
     let large = p.fless(one, a);
     let y = p.select(large, inverse, a);
     let z = p.fmul(y, y);
-    let poly = horner(p, z, &ATAN);
+    let poly = p.horner(z, &ATAN);
     let cube = p.fmul(z, y);
     let small = p.fma(cube, poly, y);
     let half_pi = p.float(std::f32::consts::FRAC_PI_2);
@@ -212,7 +201,7 @@ pub(super) fn asin(p: &mut Builder, x: Value) -> Value {
     let root = p.fsqrt(halved);
     let y = p.select(large, root, a);
     let z = p.fmul(y, y);
-    let poly = horner(p, z, &ASIN);
+    let poly = p.horner(z, &ASIN);
     let cube = p.fmul(z, y);
     let small = p.fma(cube, poly, y);
     let (two, half_pi) = (p.float(-2.0), p.float(std::f32::consts::FRAC_PI_2));
@@ -240,7 +229,7 @@ fn hyperbolic(p: &mut Builder, x: Value, factor: f32) -> Value {
 pub(super) fn sinh(p: &mut Builder, x: Value) -> Value {
     // near zero the two exponentials cancel
     let z = p.fmul(x, x);
-    let series = horner(p, z, &[0x3e2a_aaab, 0x3c08_8889, 0x3950_0d01]);
+    let series = p.horner(z, &[0x3e2a_aaab, 0x3c08_8889, 0x3950_0d01]);
     let cube = p.fmul(z, x);
     let small = p.fma(cube, series, x);
     let (magnitude, one) = (abs(p, x), p.float(1.0));

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::fused::{RowTile, row_tile};
+use super::fused::{RowTile, row_tile, tile_of_size};
 use super::simd::{Kernel, Simd};
 use super::tile::{TileJob, tile};
 use crate::scalar::{GOLDEN, LOG_LOW, LOG_SHIFT, MIX, UNIFORM_STEP};
@@ -204,22 +204,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn row_tile(self, rows: usize, vecs: usize, job: &RowTile<'_>) {
         // SAFETY: the caller's promise is the callee's.
-        unsafe {
-            match (rows, vecs) {
-                (2, 2) => tile_of::<2, 2>(self, job),
-                (3, 2) => tile_of::<3, 2>(self, job),
-                (4, 2) => tile_of::<4, 2>(self, job),
-                (5, 2) => tile_of::<5, 2>(self, job),
-                (6, 2) => tile_of::<6, 2>(self, job),
-                (1, 1) => tile_of::<1, 1>(self, job),
-                (2, 1) => tile_of::<2, 1>(self, job),
-                (3, 1) => tile_of::<3, 1>(self, job),
-                (4, 1) => tile_of::<4, 1>(self, job),
-                (5, 1) => tile_of::<5, 1>(self, job),
-                (6, 1) => tile_of::<6, 1>(self, job),
-                _ => tile_of::<1, 2>(self, job),
-            }
-        }
+        unsafe { tile_of_size!(tile_of(self, job), rows, vecs, 1 2 3 4 5 6) }
     }
     #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {

@@ -160,6 +160,24 @@ mod tests {
     }
 
     #[test]
+    fn matrices_are_turned_whatever_their_extents() {
+        for [outer, rows, columns] in [[3usize, 20, 37], [1, 16, 16], [2, 33, 5], [4, 1, 40]] {
+            let input: Vec<u32> = (0..(outer * rows * columns) as u32).collect();
+            let mut out = vec![0u32; input.len()];
+            let shape = [outer, rows, columns];
+            transpose(&Sequential, &shape, &[0, 2, 1], &input, &mut out);
+            for (i, &found) in out.iter().enumerate() {
+                let (o, c, r) = (i / (columns * rows), i / rows % columns, i % rows);
+                assert_eq!(
+                    found,
+                    input[(o * rows + r) * columns + c],
+                    "{shape:?} at {i}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn concat_interleaves_blocks() {
         let mut out = [0u8; 10];
         concat(

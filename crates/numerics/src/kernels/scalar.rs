@@ -3,7 +3,7 @@
 //! `f32::mul_add` is one instruction where the target has a fused multiply-add (aarch64), and an
 //! exact library call elsewhere (baseline x86-64, wasm32): slower, same bits.
 
-use super::fused::{RowTile, row_tile};
+use super::fused::{RowTile, row_tile, tile_of_size};
 use super::simd::Simd;
 use super::tile::{TileJob, tile};
 use crate::scalar::{LOG_LOW, LOG_SHIFT};
@@ -11,6 +11,16 @@ use crate::scalar::{LOG_LOW, LOG_SHIFT};
 /// The portable path: nothing to prove.
 #[derive(Clone, Copy)]
 pub(super) struct Scalar;
+
+/// [`row_tile`] of each size.
+///
+/// # Safety
+/// As [`row_tile`].
+#[inline(always)]
+unsafe fn tile_of<const MR: usize, const NV: usize>(token: Scalar, job: &RowTile<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe { row_tile::<Scalar, MR, NV>(token, job) }
+}
 
 const LANES: usize = 4;
 type Lanes = [f32; LANES];
@@ -130,18 +140,7 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn row_tile(self, rows: usize, vecs: usize, job: &RowTile<'_>) {
         // SAFETY: the caller's promise is the callee's.
-        unsafe {
-            match (rows, vecs) {
-                (2, 2) => row_tile::<Self, 2, 2>(self, job),
-                (3, 2) => row_tile::<Self, 3, 2>(self, job),
-                (4, 2) => row_tile::<Self, 4, 2>(self, job),
-                (1, 1) => row_tile::<Self, 1, 1>(self, job),
-                (2, 1) => row_tile::<Self, 2, 1>(self, job),
-                (3, 1) => row_tile::<Self, 3, 1>(self, job),
-                (4, 1) => row_tile::<Self, 4, 1>(self, job),
-                _ => row_tile::<Self, 1, 2>(self, job),
-            }
-        }
+        unsafe { tile_of_size!(tile_of(self, job), rows, vecs, 1 2 3 4) }
     }
     #[inline(always)]
     unsafe fn tile(self, rows: usize, job: &TileJob) {

@@ -100,14 +100,12 @@ pub fn depthwise(isa: Isa, par: &dyn Parallel, job: &Depthwise<'_>, out: &MutRow
     });
 }
 
-/// How the windows of pixels side by side lie over each other. A value that several of them read is loaded once where they are
-/// three taps wide, those behind each other in memory.
+/// How the windows of pixels side by side lie over each other. Where they are a pixel apart, and so are their taps, a value that
+/// several of them read is loaded once; two pixels apart they share too little for that to pay.
 #[derive(Clone, Copy)]
 enum Windows {
     /// Three taps wide, a pixel apart.
     Three,
-    /// Three taps wide, two pixels apart.
-    ThreeByTwo,
     /// Five taps wide, a pixel apart.
     Five,
     Other,
@@ -116,16 +114,13 @@ enum Windows {
 impl Windows {
     fn of(job: &Depthwise<'_>) -> Windows {
         let step = job.x.map.step;
-        let is_wide = |taps: usize, apart: usize| {
-            step.is_multiple_of(apart)
-                && job.taps.len().is_multiple_of(taps)
-                && (job.taps.chunks(taps))
-                    .all(|row| row.is_sorted_by(|a, b| a + step / apart == *b))
+        let is_wide = |taps: usize| {
+            job.taps.len().is_multiple_of(taps)
+                && (job.taps.chunks(taps)).all(|row| row.is_sorted_by(|a, b| a + step == *b))
         };
         match () {
-            () if is_wide(3, 1) => Windows::Three,
-            () if is_wide(5, 1) => Windows::Five,
-            () if is_wide(3, 2) => Windows::ThreeByTwo,
+            () if is_wide(3) => Windows::Three,
+            () if is_wide(5) => Windows::Five,
             () => Windows::Other,
         }
     }
@@ -146,10 +141,9 @@ impl Kernel for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match self.windows {
-            Windows::Three => self.lines::<S, 3, 1>(s),
-            Windows::ThreeByTwo => self.lines::<S, 3, 2>(s),
-            Windows::Five => self.lines::<S, 5, 1>(s),
-            Windows::Other => self.lines::<S, 0, 1>(s),
+            Windows::Three => self.lines::<S, 3>(s),
+            Windows::Five => self.lines::<S, 5>(s),
+            Windows::Other => self.lines::<S, 0>(s),
         }
     }
 }
@@ -165,7 +159,7 @@ struct Tile {
 impl Part<'_> {
     /// All lines, by tiles of a few pixels with all their channels: memory is read in long runs.
     #[inline(always)]
-    fn lines<S: Simd, const WIDE: usize, const APART: usize>(&self, s: S) {
+    fn lines<S: Simd, const WIDE: usize>(&self, s: S) {
         let (x_step, out_step) = (self.job.x.map.step, self.out.map.step);
         for line in self.start..self.end {
             let first = line * self.width;
@@ -179,11 +173,11 @@ impl Part<'_> {
             let mut left = pixels;
             while left > 0 {
                 let done = match left {
-                    7.. if seven => self.tile::<S, WIDE, APART, 7>(s, tile),
-                    8.. => self.tile::<S, WIDE, APART, 8>(s, tile),
-                    4.. => self.tile::<S, WIDE, APART, 4>(s, tile),
-                    2.. => self.tile::<S, WIDE, APART, 2>(s, tile),
-                    _ => self.tile::<S, WIDE, APART, 1>(s, tile),
+                    7.. if seven => self.tile::<S, WIDE, 7>(s, tile),
+                    8.. => self.tile::<S, WIDE, 8>(s, tile),
+                    4.. => self.tile::<S, WIDE, 4>(s, tile),
+                    2.. => self.tile::<S, WIDE, 2>(s, tile),
+                    _ => self.tile::<S, WIDE, 1>(s, tile),
                 };
                 tile.x = tile.x.wrapping_add(done * x_step);
                 tile.out = tile.out.wrapping_add(done * out_step);
@@ -195,11 +189,7 @@ impl Part<'_> {
 
     /// All channels of `P` pixels; how many they are.
     #[inline(always)]
-    fn tile<S: Simd, const WIDE: usize, const APART: usize, const P: usize>(
-        &self,
-        s: S,
-        tile: Tile,
-    ) -> usize {
+    fn tile<S: Simd, const WIDE: usize, const P: usize>(&self, s: S, tile: Tile) -> usize {
         let Part { job, out, .. } = *self;
         let channels = job.weights.channels;
         let mut column = 0;
@@ -209,8 +199,8 @@ impl Part<'_> {
             // rows of a part are of no other.
             unsafe {
                 let values = match count == S::LANES {
-                    true => self.sums::<S, WIDE, APART, P, true>(s, tile.x, column, count),
-                    false => self.sums::<S, WIDE, APART, P, false>(s, tile.x, column, count),
+                    true => self.sums::<S, WIDE, P, true>(s, tile.x, column, count),
+                    false => self.sums::<S, WIDE, P, false>(s, tile.x, column, count),
                 };
                 let mut block = Block::<S, P, 1> {
                     values,
@@ -233,19 +223,13 @@ impl Part<'_> {
         P
     }
 
-    /// The sums of a vector of channels of `P` pixels whose windows are `WIDE` taps wide and `APART` pixels apart (0: who knows);
-    /// each in the order of the taps.
+    /// The sums of a vector of channels of `P` pixels whose windows are `WIDE` taps wide, a pixel apart (0: who knows); each in
+    /// the order of the taps.
     ///
     /// # Safety
     /// `count` channels from `column` of `P` pixels from `x` and of the weights are there, a whole vector if `WHOLE`.
     #[inline(always)]
-    unsafe fn sums<
-        S: Simd,
-        const WIDE: usize,
-        const APART: usize,
-        const P: usize,
-        const WHOLE: bool,
-    >(
+    unsafe fn sums<S: Simd, const WIDE: usize, const P: usize, const WHOLE: bool>(
         &self,
         s: S,
         x: *const f32,
@@ -286,15 +270,12 @@ impl Part<'_> {
             }
             let mut from = x.wrapping_add(row[0]);
             // each value meets the sums of the windows that it is in, the latest of which it is the first of
-            for place in 0..(P - 1) * APART + WIDE {
+            for place in 0..P - 1 + WIDE {
                 let value = load(from);
-                from = from.wrapping_add(step / APART);
+                from = from.wrapping_add(step);
                 for (tap, &w) in w.iter().enumerate() {
-                    let Some(ahead) = place.checked_sub(tap) else {
-                        continue;
-                    };
-                    if ahead % APART == 0 && ahead / APART < P {
-                        let sum = &mut sums[ahead / APART];
+                    let window = place.checked_sub(tap).and_then(|i| sums.get_mut(i));
+                    if let Some(sum) = window {
                         sum[0] = s.fma(w, value, sum[0]);
                     }
                 }
