@@ -247,7 +247,7 @@ impl<'a> Exec<'a> {
         if let Source::Weight(i) = *source {
             let weight = self.model.weights().get(i as usize);
             return weight
-                .map(|weight| Arc::clone(&weight.tensor))
+                .map(|weight| weight.value.tensor())
                 .ok_or_else(|| EngineError::Model(format!("no value {}", describe(source))));
         }
         Ok(self.value_with_digest(item, source)?.0)

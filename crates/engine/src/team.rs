@@ -6,6 +6,7 @@
 
 use std::cell::UnsafeCell;
 use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
@@ -38,7 +39,8 @@ struct Line<T>(T);
 
 struct Shared {
     state: Line<AtomicUsize>,
-    next: Line<AtomicUsize>,
+    /// By thread, the caller first: the next part of its share.
+    next: Vec<Line<AtomicUsize>>,
     job: UnsafeCell<Job>,
     panicked: AtomicBool,
     quit: AtomicBool,
@@ -76,7 +78,7 @@ impl Team {
         let nothing: &(dyn Fn(usize) + Sync) = &|_| {};
         let shared = Arc::new(Shared {
             state: Line(AtomicUsize::new(0)),
-            next: Line(AtomicUsize::new(0)),
+            next: (0..threads).map(|_| Line(AtomicUsize::new(0))).collect(),
             job: UnsafeCell::new(Job {
                 part: nothing,
                 parts: 0,
@@ -97,7 +99,7 @@ impl Team {
             let shared = Arc::clone(&team.shared);
             let helper = std::thread::Builder::new()
                 .name(format!("gavel-engine-{i}"))
-                .spawn(move || shared.help())?;
+                .spawn(move || shared.help(i))?;
             team.helpers.push(helper);
         }
         Ok(team)
@@ -151,7 +153,10 @@ impl Parallel for Team {
         unsafe { *shared.job.get() = Job { part, parts } };
         let here = place::here().unwrap_or(usize::MAX);
         shared.caller.store(here, Ordering::Relaxed);
-        shared.next.0.store(0, Ordering::Relaxed);
+        for (thread, next) in shared.next.iter().enumerate() {
+            let first = shared.share(thread, parts).start;
+            next.0.store(first, Ordering::Relaxed);
+        }
         shared.panicked.store(false, Ordering::Relaxed);
         let number = (shared.state.0.load(Ordering::Relaxed) / NUMBER).wrapping_add(1);
         shared
@@ -160,7 +165,7 @@ impl Parallel for Team {
             .store(number.wrapping_mul(NUMBER) | OPEN, Ordering::Release);
         let closer = Closer(shared);
         shared.wake_sleepers();
-        shared.work(part, parts);
+        shared.work(0, part, parts);
         drop(closer);
         if shared.panicked.swap(false, Ordering::Relaxed) {
             resume_unwind(Box::new("a part of a step panicked on another thread"));
@@ -210,14 +215,25 @@ fn pause(looks: &mut u32) {
 }
 
 impl Shared {
-    /// Takes parts until none is left.
-    fn work(&self, part: &(dyn Fn(usize) + Sync), parts: usize) {
-        loop {
-            let i = self.next.0.fetch_add(1, Ordering::Relaxed);
-            if i >= parts {
-                return;
+    /// The parts that a thread begins with: the same ones of all jobs of so many parts, so that it finds in its cache what it
+    /// has left there.
+    fn share(&self, thread: usize, parts: usize) -> Range<usize> {
+        let threads = self.next.len();
+        thread * parts / threads..(thread + 1) * parts / threads
+    }
+
+    /// Takes parts until none is left: those of its share, then what is left of the others'.
+    fn work(&self, thread: usize, part: &(dyn Fn(usize) + Sync), parts: usize) {
+        let threads = self.next.len();
+        for of in (thread..threads).chain(0..thread) {
+            let end = self.share(of, parts).end;
+            loop {
+                let i = self.next[of].0.fetch_add(1, Ordering::Relaxed);
+                if i >= end {
+                    break;
+                }
+                part(i);
             }
-            part(i);
         }
     }
 
@@ -231,7 +247,7 @@ impl Shared {
     }
 
     /// The life of a helper.
-    fn help(&self) {
+    fn help(&self, thread: usize) {
         let (mut last, mut looks) = (0, 0);
         while !self.quit.load(Ordering::Relaxed) {
             let state = self.state.0.load(Ordering::Acquire);
@@ -266,7 +282,7 @@ impl Shared {
             let Job { part, parts } = unsafe { *self.job.get() };
             // SAFETY: `Team::run` holds what the pointer points to until this helper leaves.
             let part = unsafe { &*part };
-            if catch_unwind(AssertUnwindSafe(|| self.work(part, parts))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| self.work(thread, part, parts))).is_err() {
                 self.panicked.store(true, Ordering::Relaxed);
             }
             self.state.0.fetch_sub(1, Ordering::Release);
@@ -307,6 +323,23 @@ mod tests {
                 let mut items: Vec<usize> = (0..parts).collect();
                 team.each(&mut items, |i| *i += 7);
                 assert!(items.iter().enumerate().all(|(i, &n)| n == i + 7));
+            }
+        }
+    }
+
+    #[test]
+    fn shares_are_all_parts_in_order() {
+        for threads in [1, 2, 3, 5] {
+            let team = Team::new(threads).unwrap();
+            for parts in [0, 1, 2, 7, 64] {
+                let shares = (0..threads).map(|thread| team.shared.share(thread, parts));
+                let all: Vec<usize> = shares.clone().flatten().collect();
+                assert_eq!(all, (0..parts).collect::<Vec<_>>());
+                assert!(
+                    shares
+                        .clone()
+                        .all(|share| share.len() <= parts.div_ceil(threads))
+                );
             }
         }
     }

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Builder, gemm_op, inputs, window};
 use gavel_engine::{Engine, EngineOptions};
 use gavel_model::{CommitPolicy, Model, Source};
@@ -44,7 +46,7 @@ fn map(inputs: u8, element: impl FnOnce(&mut Program, &[Value]) -> Value) -> Op 
 fn dims(b: &Builder, source: Source) -> Vec<u64> {
     match source {
         Source::Input(i) => b.graph.inputs[i as usize].1.dims.clone(),
-        Source::Weight(i) => b.weights[i as usize].tensor.dims().to_vec(),
+        Source::Weight(i) => b.weights[i as usize].value.ty().dims.clone(),
         Source::Node { node, .. } => b.graph.nodes[node as usize].output.dims.clone(),
     }
 }
@@ -348,11 +350,12 @@ fn by_interpreter(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
     let mut made: Vec<Tensor> = Vec::new();
     for node in &graph.nodes {
         let read = |source: &Source| match *source {
-            Source::Input(i) => &inputs[i as usize],
-            Source::Weight(i) => &*model.weights()[i as usize].tensor,
-            Source::Node { node, .. } => &made[node as usize],
+            Source::Input(i) => Arc::new(inputs[i as usize].clone()),
+            Source::Weight(i) => model.weights()[i as usize].value.tensor(),
+            Source::Node { node, .. } => Arc::new(made[node as usize].clone()),
         };
-        let operands: Vec<&Tensor> = node.inputs.iter().map(read).collect();
+        let operands: Vec<Arc<Tensor>> = node.inputs.iter().map(read).collect();
+        let operands: Vec<&Tensor> = operands.iter().map(Arc::as_ref).collect();
         let tensor = reference::eval(&node.op, &operands).unwrap();
         made.push(tensor);
     }

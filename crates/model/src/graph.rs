@@ -1,8 +1,8 @@
 //! The step graph: nodes in canonical order, edges by place, no names in the identity.
 
-use std::sync::Arc;
+use gavel_numerics::{Op, TensorType};
 
-use gavel_numerics::{Op, Tensor, TensorType};
+use crate::Constant;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,7 +132,7 @@ pub struct Weight {
     /// For people; not part of the identity.
     pub name: String,
     /// Its value.
-    pub tensor: Arc<Tensor>,
+    pub value: Constant,
 }
 
 /// One pass of the model: what is computed from what, in canonical topological order.

@@ -2,12 +2,13 @@
 
 use std::sync::Mutex;
 
-use gavel_numerics::Tensor;
 use gavel_numerics::kernels::{Parallel, Sequential};
 use gavel_trace::{
     CHUNK_BYTES, Digest, TensorHeader, TraceError, chunk_count, chunk_root, height, node,
     zero_subtree,
 };
+
+use crate::Constant;
 
 /// Height of the subtree of one part: 4 MiB.
 const PART_HEIGHT: u8 = 12;
@@ -39,18 +40,21 @@ impl Hashing<'_> {
         })
     }
 
-    /// Digests of `tensors`, in order.
+    /// Digests of `constants`, in order.
     pub(crate) fn digests<'t>(
         &mut self,
-        tensors: impl Iterator<Item = &'t Tensor> + Clone,
+        constants: impl Iterator<Item = &'t Constant> + Clone,
     ) -> Result<Vec<Digest>, TraceError> {
-        let bytes = |tensor: &Tensor| (tensor.len() * tensor.dtype().size()) as u64;
-        let total = tensors.clone().map(bytes).sum();
+        let bytes = |constant: &Constant| constant.byte_len() as u64;
+        let total = constants.clone().map(bytes).sum();
         let mut done = 0;
-        tensors
-            .map(|tensor| {
-                let digest = digest(self.parallel, tensor)?;
-                done += bytes(tensor);
+        constants
+            .map(|constant| {
+                let ty = constant.ty();
+                let header = TensorHeader::new(ty.dtype.id(), ty.dims.clone())?;
+                let digest =
+                    constant.with_le_bytes(|bytes| digest(self.parallel, &header, bytes))?;
+                done += bytes(constant);
                 (self.progress)(Progress { done, total });
                 Ok(digest)
             })
@@ -59,11 +63,13 @@ impl Hashing<'_> {
 }
 
 /// The digest of a tensor: subtrees of its chunks in parts, and the levels above them.
-fn digest(parallel: &dyn Parallel, tensor: &Tensor) -> Result<Digest, TraceError> {
-    let header = TensorHeader::new(tensor.dtype().id(), tensor.dims().to_vec())?;
-    let bytes = tensor.le_bytes();
+fn digest(
+    parallel: &dyn Parallel,
+    header: &TensorHeader,
+    bytes: &[u8],
+) -> Result<Digest, TraceError> {
     if bytes.len() <= PART_BYTES {
-        return header.digest_bytes(&bytes);
+        return header.digest_bytes(bytes);
     }
     let parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
     let roots = Mutex::new(vec![Digest::ZERO; parts.len()]);
@@ -94,8 +100,10 @@ fn part_root(part: &[u8]) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use gavel_numerics::Tensor;
     use gavel_trace::tensor_digest;
+
+    use super::*;
 
     #[test]
     fn parts_give_the_digest_of_the_whole() {
@@ -109,20 +117,25 @@ mod tests {
         ] {
             let content: Vec<u8> = (0..bytes).map(|i| (i / 700 % 251) as u8).collect();
             let whole = tensor_digest(4, &[bytes as u64], &content);
-            let tensor = Tensor::u8([bytes as u64], content).unwrap();
-            assert_eq!(digest(&Sequential, &tensor).unwrap(), whole, "{bytes}");
+            let header = TensorHeader::new(4, vec![bytes as u64]).unwrap();
+            assert_eq!(
+                digest(&Sequential, &header, &content).unwrap(),
+                whole,
+                "{bytes}"
+            );
         }
     }
 
     #[test]
     fn progress_ends_at_the_total() {
-        let tensors = [10u64, 0, 20].map(|n| Tensor::u8([n], vec![0; n as usize]).unwrap());
+        let constants =
+            [10u64, 0, 20].map(|n| Constant::from(Tensor::u8([n], vec![0; n as usize]).unwrap()));
         let mut seen = Vec::new();
         Hashing {
             parallel: &Sequential,
             progress: &mut |p| seen.push((p.done, p.total)),
         }
-        .digests(tensors.iter())
+        .digests(constants.iter())
         .unwrap();
         assert_eq!(seen, [(10, 30), (10, 30), (30, 30)]);
     }

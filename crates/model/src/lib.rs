@@ -2,7 +2,7 @@
 //! (`spec/model.md`). Pure: bytes in, model out; only [`map`], [`page_out`], [`open_language_model`] and
 //! [`hf_folder`] touch files.
 //!
-//! - [`Graph`], [`Node`], [`Source`]: the step graph.
+//! - [`Graph`], [`Node`], [`Source`], [`Constant`]: the step graph and its weights.
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
 //! - [`onnx`]: import of ONNX files.
 //! - [`gguf`], [`safetensors`]: files of language models.
@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod commit;
+mod constant;
 pub mod diffusion;
 mod error;
 mod file;
@@ -32,6 +33,7 @@ pub mod shipped;
 mod test_run;
 
 pub use commit::CommitPolicy;
+pub use constant::Constant;
 pub use error::ModelError;
 pub use file::{map, page_out};
 pub use graph::{Graph, Node, Segment, Source, Weight};

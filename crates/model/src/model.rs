@@ -89,7 +89,7 @@ impl Model {
         hashing: &mut Hashing<'_>,
     ) -> Result<Model, ModelError> {
         let work = check(&graph, &weights, max_steps)?;
-        let digests = hashing.digests(weights.iter().map(|w| &*w.tensor))?;
+        let digests = hashing.digests(weights.iter().map(|w| &w.value))?;
         Model::identify(graph, weights, digests, assets, policy, max_steps, &work)
     }
 
@@ -161,13 +161,13 @@ impl Model {
         for (index, tensor) in replaced {
             let weight = weights
                 .get_mut(index)
-                .filter(|w| w.tensor.ty() == tensor.ty())
+                .filter(|w| w.value.ty() == tensor.ty())
                 .ok_or_else(|| ModelError::Tensor {
                     name: format!("weight {index}"),
                     reason: format!("no weight of type {} there", tensor.ty()),
                 })?;
             digests[index] = tensor_digest(tensor.dtype().id(), tensor.dims(), &tensor.le_bytes());
-            weight.tensor = Arc::new(tensor);
+            weight.value = tensor.into();
         }
         let work = check(&self.graph, &weights, self.header.max_steps)?;
         Model::identify(
@@ -312,7 +312,7 @@ pub fn live_bytes(slot: u32, source: Source) -> Vec<u8> {
 fn type_of<'a>(graph: &'a Graph, weights: &'a [Weight], source: Source) -> Option<&'a TensorType> {
     match source {
         Source::Input(i) => graph.inputs.get(i as usize).map(|(_, ty)| ty),
-        Source::Weight(i) => weights.get(i as usize).map(|w| w.tensor.ty()),
+        Source::Weight(i) => weights.get(i as usize).map(|w| w.value.ty()),
         Source::Node {
             step_offset: 0,
             node,

@@ -15,7 +15,7 @@ fn run(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
     let mut values: Vec<Tensor> = Vec::new();
     let find = |values: &[Tensor], source: Source| match source {
         Source::Input(i) => inputs[i as usize].clone(),
-        Source::Weight(i) => (*model.weights()[i as usize].tensor).clone(),
+        Source::Weight(i) => (*model.weights()[i as usize].value.tensor()).clone(),
         Source::Node { node, .. } => values[node as usize].clone(),
     };
     for node in &model.graph().nodes {

@@ -69,13 +69,13 @@ impl<'a> SegmentValues<'a> {
     }
 
     /// The tensor at a location.
-    pub(crate) fn value(&self, at: Location) -> Option<&'a Tensor> {
+    pub(crate) fn value(&self, at: Location) -> Option<Arc<Tensor>> {
         match at {
-            Location::Op(i) => self.ops.get(i as usize).map(AsRef::as_ref),
-            Location::Live(slot) => self.live_before.get(slot as usize).map(AsRef::as_ref),
+            Location::Op(i) => self.ops.get(i as usize).cloned(),
+            Location::Live(slot) => self.live_before.get(slot as usize).cloned(),
             Location::Weight(i) => {
                 let weight = self.model.weights().get(i as usize)?;
-                Some(weight.tensor.as_ref())
+                Some(weight.value.tensor())
             }
         }
     }

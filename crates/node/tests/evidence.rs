@@ -10,7 +10,6 @@ use gavel_node::board::Row;
 use gavel_node::evidence::{self, DisputeFacts, JudgeError, JudgeLimits, Judgement, Sources};
 use gavel_node::faults::{FaultyExecutor, sock_puppet};
 use gavel_node::{Committed, Executor, Fault, RunKnowledge};
-use gavel_numerics::Tensor;
 use gavel_trace::{Digest, Evidence, EvidenceLimits, FineIndex, HexBytes, InputSource, Ruling};
 
 const RESULTS: [Fault; 4] = [
@@ -196,8 +195,8 @@ fn true_bytes_in_the_wrong_place_prove_nothing() {
         .unwrap();
     let opened = model.open_weight(other).unwrap();
     (leaf.bytes, leaf.opening) = (HexBytes(opened.bytes), opened.opening);
-    let tensor: &Tensor = &model.weights()[other as usize].tensor;
-    let shown = gavel_node::ShownTensor::of(tensor);
+    let tensor = model.weights()[other as usize].value.tensor();
+    let shown = gavel_node::ShownTensor::of(&tensor);
     (
         other_weight.inputs[at].header,
         other_weight.inputs[at].bytes,

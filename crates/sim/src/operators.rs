@@ -375,7 +375,7 @@ fn workload(row: &OperatorRow) -> Result<Workload, WorldError> {
     };
     let weights = tensors.enumerate().map(|(i, tensor)| Weight {
         name: format!("w{i}"),
-        tensor: Arc::new(tensor),
+        value: tensor.into(),
     });
     let model = Model::build(
         graph,

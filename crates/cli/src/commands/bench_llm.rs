@@ -221,7 +221,7 @@ impl Work {
         let (model, roles) = (&session.model.model, &session.model.roles);
         let values = |matrix: Matrix| {
             let weight = model.weights().get(matrix.weight as usize);
-            match weight.map(|w| w.tensor.dims()) {
+            match weight.map(|w| w.value.ty().dims.as_slice()) {
                 Some(&[rows, extent]) if matrix.format == WeightFormat::F32 => rows * extent,
                 Some(&[rows, extent]) => {
                     let row = matrix.format.row_values(extent as usize);

@@ -6,6 +6,8 @@ mod model;
 use std::io::Read as _;
 use std::path::Path;
 
+use bytes::Bytes;
+
 pub(crate) use inputs::{inputs, inputs_beside};
 pub(crate) use model::{Loaded, language, load, model, network, network_for, servable_model};
 
@@ -14,11 +16,7 @@ use crate::failure::{Context as _, Failure};
 /// The bytes of a regular file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: u64, expected: &str) -> Result<Vec<u8>, Failure> {
     let place = path.display();
-    let too_large =
-        || Failure::new(format!("{place} has more than {limit} bytes")).expected(expected);
-    if regular(path, expected)? > limit {
-        return Err(too_large());
-    }
+    checked(path, limit, expected)?;
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).at(place.to_string())?;
     // the file may grow while it is read
@@ -26,9 +24,27 @@ pub(crate) fn read(path: &Path, limit: u64, expected: &str) -> Result<Vec<u8>, F
         .read_to_end(&mut bytes)
         .at(place.to_string())?;
     if bytes.len() as u64 > limit {
-        return Err(too_large());
+        return Err(too_large(path, limit, expected));
     }
     Ok(bytes)
+}
+
+/// The content of a file of at most `limit` bytes, mapped: what [`gavel_model::map`] asks of it holds.
+pub(crate) fn map(path: &Path, limit: u64, expected: &str) -> Result<Bytes, Failure> {
+    checked(path, limit, expected)?;
+    gavel_model::map(path).at(path.display())
+}
+
+fn checked(path: &Path, limit: u64, expected: &str) -> Result<(), Failure> {
+    match regular(path, expected)? > limit {
+        true => Err(too_large(path, limit, expected)),
+        false => Ok(()),
+    }
+}
+
+fn too_large(path: &Path, limit: u64, expected: &str) -> Failure {
+    let place = path.display();
+    Failure::new(format!("{place} has more than {limit} bytes")).expected(expected)
 }
 
 /// The size of what must be a regular file.

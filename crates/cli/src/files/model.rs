@@ -16,7 +16,7 @@ use gavel_numerics::TensorType;
 use gavel_numerics::kernels::Parallel;
 
 use super::inputs::MAX_INPUT_BYTES;
-use super::{lower_first, read, regular};
+use super::{lower_first, map, read, regular};
 use crate::failure::{Context as _, Failure};
 use crate::meter::Meter;
 
@@ -229,7 +229,7 @@ fn onnx_file(name: &str) -> Result<(Bytes, onnx::ImportOptions), Failure> {
     let (name, dimensions) = with_dimensions(name);
     let file = match shipped::file(name) {
         Some(file) => Bytes::from_static(file),
-        None => read(Path::new(name), MAX_ONNX_BYTES, &model_words())?.into(),
+        None => map(Path::new(name), MAX_ONNX_BYTES, &model_words())?,
     };
     let mut options = onnx::ImportOptions::default();
     options.dimensions = dimensions;

@@ -111,7 +111,7 @@ impl Weights {
         let layers = roles.layers.iter().map(|l| packer.layer(l));
         let layers = layers.collect::<Result<_, _>>()?;
         let head = packer.product(roles.head, None)?;
-        let table = Arc::clone(packer.tensor(roles.embedding.weight)?);
+        let table = packer.tensor(roles.embedding.weight)?;
         let row_bytes = table.le_bytes().len() / model.config.vocabulary.max(1) as usize;
         Ok(Weights {
             embedding: Table {
@@ -141,7 +141,7 @@ struct Packer<'a> {
     total: u64,
 }
 
-impl<'a> Packer<'a> {
+impl Packer<'_> {
     fn layer(&mut self, roles: &LayerRoles) -> Result<Layer, LanguageError> {
         Ok(Layer {
             attention_norm: self.vector(roles.attention_norm)?,
@@ -158,9 +158,9 @@ impl<'a> Packer<'a> {
         })
     }
 
-    fn tensor(&self, weight: u32) -> Result<&'a Arc<Tensor>, LanguageError> {
+    fn tensor(&self, weight: u32) -> Result<Arc<Tensor>, LanguageError> {
         let found = self.model.model.weights().get(weight as usize);
-        found.map(|w| &w.tensor).ok_or_else(|| {
+        found.map(|w| w.value.tensor()).ok_or_else(|| {
             let reason = "is not there".to_owned();
             self.wrong(weight, reason)
         })
@@ -173,7 +173,8 @@ impl<'a> Packer<'a> {
     }
 
     fn vector(&self, weight: u32) -> Result<Vec<f32>, LanguageError> {
-        let values = self.tensor(weight)?.as_f32();
+        let tensor = self.tensor(weight)?;
+        let values = tensor.as_f32();
         values
             .map(<[f32]>::to_vec)
             .ok_or_else(|| self.wrong(weight, "is not of f32".to_owned()))
@@ -204,7 +205,8 @@ impl<'a> Packer<'a> {
 
     /// Fills the next matrix.
     fn product(&mut self, of: Matrix, bias: Option<u32>) -> Result<Product, LanguageError> {
-        let bytes = self.tensor(of.weight)?.le_bytes();
+        let tensor = self.tensor(of.weight)?;
+        let bytes = tensor.le_bytes();
         let room = self.rooms.pop_front();
         let mut matrix = room.ok_or_else(|| self.wrong(of.weight, "has no room".to_owned()))?;
         let row_bytes = matrix.row_bytes();

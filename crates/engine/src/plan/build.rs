@@ -1,5 +1,7 @@
 //! From a graph to a plan.
 
+use std::sync::OnceLock;
+
 use gavel_model::{Model, Source};
 use gavel_numerics::kernels::fused::{
     IN_PLACE_COLUMNS, ImageShape, PackedColumns, PackedTaps, Taps,
@@ -12,8 +14,8 @@ use super::job::{
     Action, Batched, Convolution, Kernel, Matrix, NormImage, NormRows, Pointwise, Pooling,
 };
 use super::patterns::{gate, group_norm, norm};
+use super::spare::Spare;
 use super::tail::{After, Columns, absorb, operator};
-use super::value::Spare;
 use super::{Plan, Step};
 
 /// Widest border of an image; wider ones are left to kernels that do without.
@@ -43,6 +45,7 @@ pub(super) fn plan(isa: Isa, model: &Model) -> Plan {
         steps: builder.steps,
         images: builder.images,
         spare: Spare::default(),
+        weights: model.weights().iter().map(|_| OnceLock::new()).collect(),
         peak_bytes: crate::memory::peak(model),
     }
 }
@@ -246,7 +249,7 @@ impl Builder<'_> {
         if let Some((scale, bias)) = found.affine {
             let fits = |weight: Source| {
                 // one value for each place in a row
-                let values = self.readers.weight(weight).map(<[f32]>::len);
+                let values = self.readers.weight(weight).map(|values| values.len());
                 let dims = self.readers.dims(weight).unwrap_or_default();
                 values == Some(found.len) && dims.last() == Some(&(found.len as u64))
             };
@@ -425,12 +428,12 @@ impl Builder<'_> {
             1 => {
                 let depth = shape.channels * taps;
                 let shape = [depth, output.channels];
-                let columns = PackedColumns::new(self.isa, weights, shape, [1, depth]);
+                let columns = PackedColumns::new(self.isa, &weights, shape, [1, depth]);
                 // taps are placed once borders are known
                 Kernel::Full(columns, Taps::consecutive(depth))
             }
             n if n == shape.channels && n == output.channels => {
-                Kernel::Depthwise(PackedTaps::new(weights, n, taps)?, Vec::new())
+                Kernel::Depthwise(PackedTaps::new(&weights, n, taps)?, Vec::new())
             }
             _ => return None,
         };
@@ -465,7 +468,7 @@ impl Builder<'_> {
         let tail = absorb(&self.readers, Columns::Last, true, nodes);
         let shape = [k as usize, n as usize];
         let matrix = Matrix {
-            columns: PackedColumns::new(self.isa, weights, shape, strides),
+            columns: PackedColumns::new(self.isa, &weights, shape, strides),
             taps: Taps::consecutive(k as usize),
             x: a,
             rows: rows as usize,

@@ -8,7 +8,7 @@ use gavel_numerics::kernels::fused::{ImageShape, MutRows, RowMap, Rows, Tail};
 use gavel_numerics::kernels::{Isa, Parallel, Sequential};
 
 use super::job::Convolution;
-use super::value::Spare;
+use super::spare::{Buffer, Spare};
 
 /// Bytes of lines that stay in the second-level cache beside weights.
 const CACHED: usize = 384 << 10;
@@ -49,7 +49,7 @@ struct Lines<'a> {
 
 /// Lines of an image between two convolutions.
 struct Band {
-    values: Vec<f32>,
+    values: Buffer,
     /// The lines that are there.
     lines: Range<isize>,
 }
@@ -145,7 +145,7 @@ impl<'a> Chain<'a> {
         let bands = needed(links, most).into_iter().zip(links);
         let bands = bands.map(|(lines, link)| {
             let len = lines * link.shape.line();
-            let mut values = spare.at_least(len);
+            let mut values = spare.buffer(len);
             // convolutions write pixels; what lies left and right of them stays as it is
             values[..len].fill(0.0);
             let lines = 0..0;

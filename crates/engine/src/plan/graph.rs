@@ -1,5 +1,7 @@
 //! What a plan has to know of a graph: who reads what, and what must exist.
 
+use std::borrow::Cow;
+
 use gavel_model::{Model, Node, Source};
 use gavel_numerics::DType;
 
@@ -107,16 +109,14 @@ impl<'a> Readers<'a> {
 
     /// A weight of one element.
     pub(super) fn scalar(&self, source: Source) -> Option<f32> {
-        match self.weight(source)? {
-            &[value] => Some(value),
-            _ => None,
-        }
+        let is_one = self.model.type_of(source)?.elements() == Ok(1);
+        is_one.then(|| self.weight(source)?.first().copied())?
     }
 
     /// The elements of a weight of f32.
-    pub(super) fn weight(&self, source: Source) -> Option<&'a [f32]> {
+    pub(super) fn weight(&self, source: Source) -> Option<Cow<'a, [f32]>> {
         match source {
-            Source::Weight(i) => self.model.weights().get(i as usize)?.tensor.as_f32(),
+            Source::Weight(i) => self.model.weights().get(i as usize)?.value.as_f32(),
             Source::Input(_) | Source::Node { .. } => None,
         }
     }

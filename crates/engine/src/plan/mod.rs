@@ -11,6 +11,7 @@ mod graph;
 mod job;
 mod join;
 mod patterns;
+mod spare;
 mod step;
 mod tail;
 mod value;
@@ -19,7 +20,7 @@ pub(crate) use cache::Plans;
 pub(crate) use step::{Context, Values};
 pub(crate) use value::Value;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gavel_model::{Model, Source};
 use gavel_numerics::kernels::fused::ImageShape;
@@ -27,7 +28,7 @@ use gavel_numerics::kernels::{Isa, Parallel};
 use gavel_numerics::{NumericsError, Tensor};
 
 use job::Action;
-use value::Spare;
+use spare::Spare;
 
 /// Nodes that are computed together.
 pub(crate) struct Step {
@@ -45,6 +46,8 @@ pub(crate) struct Plan {
     steps: Vec<Option<Step>>,
     /// By node: the shape of its value where that is an image.
     images: Vec<Option<ImageShape>>,
+    /// Weights that are read as they are, once they were.
+    weights: Vec<OnceLock<Arc<Tensor>>>,
     /// Memory that was used before.
     spare: Spare,
     /// Most bytes of tensors that a run holds, node by node.
@@ -69,6 +72,13 @@ impl Plan {
         }
     }
 
+    /// A weight of the plan's model.
+    fn weight(&self, model: &Model, index: u32) -> Option<&Arc<Tensor>> {
+        let weight = model.weights().get(index as usize)?;
+        let kept = self.weights.get(index as usize)?;
+        Some(kept.get_or_init(|| weight.value.tensor()))
+    }
+
     /// A value as a tensor.
     pub(crate) fn tensor(
         &self,
@@ -80,6 +90,6 @@ impl Plan {
 
     /// Gives back a value's memory.
     pub(crate) fn reuse(&self, value: Value) {
-        self.spare.take_back(value);
+        value.give_back(&self.spare);
     }
 }

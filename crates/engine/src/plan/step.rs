@@ -98,10 +98,8 @@ impl Context<'_> {
     fn tensor(&self, source: &Source, values: &mut dyn Values) -> Result<Arc<Tensor>, EngineError> {
         let missing = || EngineError::Model(format!("{source:?} is read before it is computed"));
         if let Source::Weight(i) = *source {
-            let weight = self.model.weights().get(i as usize);
-            return weight
-                .map(|weight| Arc::clone(&weight.tensor))
-                .ok_or_else(missing);
+            let weight = self.plan.weight(self.model, i);
+            return weight.map(Arc::clone).ok_or_else(missing);
         }
         let value = values.get(source).ok_or_else(missing)?;
         value
@@ -126,7 +124,7 @@ impl Context<'_> {
 
     fn weight(&self, source: Option<Source>) -> Option<&[f32]> {
         match source? {
-            Source::Weight(i) => self.model.weights().get(i as usize)?.tensor.as_f32(),
+            Source::Weight(i) => self.plan.weight(self.model, i)?.as_f32(),
             Source::Input(_) | Source::Node { .. } => None,
         }
     }

@@ -97,7 +97,7 @@ impl Columns {
         let mut varies = own.iter().enumerate().filter(|(_, d)| **d != 1);
         match (varies.next(), varies.next()) {
             (None, _) => Some(vec![*values.first()?; columns]),
-            (Some((at, _)), None) if at + lead == axis => Some(values.to_vec()),
+            (Some((at, _)), None) if at + lead == axis => Some(values.into_owned()),
             _ => None,
         }
     }
@@ -166,10 +166,10 @@ pub(super) fn operator(
         Op::BatchNorm { epsilon_bits } if first && columns == Columns::Channels => {
             let weight = |i: usize| readers.weight(*node.inputs.get(i)?);
             After::Affine(Affine::normal(ChannelStats {
-                scale: weight(1)?,
-                bias: weight(2)?,
-                mean: weight(3)?,
-                var: weight(4)?,
+                scale: &weight(1)?,
+                bias: &weight(2)?,
+                mean: &weight(3)?,
+                var: &weight(4)?,
                 epsilon: f32::from_bits(*epsilon_bits),
             }))
         }

@@ -4,7 +4,6 @@
 pub(crate) mod golden;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use gavel_model::{CommitPolicy, Graph, Model, Node, Source, Weight};
 use gavel_numerics::{DType, Op, Tensor, TensorType, Window2d};
@@ -53,10 +52,10 @@ impl Builder {
 
     pub(crate) fn weight(&mut self, dims: &[u64]) -> Source {
         let index = self.weights.len();
-        let tensor = Arc::new(tensor(dims, 100 + index as u64));
+        let value = tensor(dims, 100 + index as u64).into();
         self.weights.push(Weight {
             name: format!("w{index}"),
-            tensor,
+            value,
         });
         Source::Weight(index as u32)
     }
@@ -64,7 +63,7 @@ impl Builder {
     pub(crate) fn node(&mut self, op: Op, inputs: &[Source]) -> Source {
         let ty = |source: &Source| match *source {
             Source::Input(i) => &self.graph.inputs[i as usize].1,
-            Source::Weight(i) => self.weights[i as usize].tensor.ty(),
+            Source::Weight(i) => self.weights[i as usize].value.ty(),
             Source::Node { node, .. } => &self.graph.nodes[node as usize].output,
         };
         let output = op

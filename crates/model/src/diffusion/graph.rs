@@ -1,7 +1,5 @@
 //! The step graph around a denoiser (`spec/model.md`, "Diffusion models").
 
-use std::sync::Arc;
-
 use gavel_numerics::element::{Builder, Value as Word};
 use gavel_numerics::{DType, Op, Tensor, TensorType};
 
@@ -243,7 +241,7 @@ impl Writer {
     fn weight(&mut self, name: &str, tensor: Tensor) -> Source {
         self.weights.push(Weight {
             name: name.to_owned(),
-            tensor: Arc::new(tensor),
+            value: tensor.into(),
         });
         Source::Weight(self.weights.len() as u32 - 1)
     }
@@ -285,7 +283,7 @@ impl Writer {
     fn type_of(&self, source: Source) -> &TensorType {
         match source {
             Source::Input(i) => &self.graph.inputs[i as usize].1,
-            Source::Weight(i) => self.weights[i as usize].tensor.ty(),
+            Source::Weight(i) => self.weights[i as usize].value.ty(),
             Source::Node { node, .. } => &self.graph.nodes[node as usize].output,
         }
     }

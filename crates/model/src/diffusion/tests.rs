@@ -1,7 +1,5 @@
 //! Step graphs of small denoisers, run by the reference interpreter.
 
-use std::sync::Arc;
-
 use gavel_numerics::{DType, Op, scalar};
 
 use super::*;
@@ -58,7 +56,7 @@ fn denoiser() -> (Graph, Vec<Weight>) {
     let table = Tensor::f32([3], vec![0.0, 0.25, -0.75]).unwrap();
     let weights = vec![Weight {
         name: "table".to_owned(),
-        tensor: Arc::new(table),
+        value: table.into(),
     }];
     (graph, weights)
 }

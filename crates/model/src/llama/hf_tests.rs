@@ -53,7 +53,7 @@ fn content(model: &LanguageModel) -> Content {
                 }
                 _ => return None,
             };
-            let bytes = weight.tensor.le_bytes().into_owned();
+            let bytes = weight.value.with_le_bytes(<[u8]>::to_vec);
             Some((outside(&spec.name), dtype, dims, bytes))
         })
         .collect()
@@ -154,7 +154,7 @@ fn norms_of_sixteen_bits_become_f32_exactly() {
         }
     }
     let read = import(&config(&made.config), vec![file(&content)]).unwrap();
-    let norm = |m: &LanguageModel| m.model.weights()[m.roles.norm as usize].tensor.clone();
+    let norm = |m: &LanguageModel| m.model.weights()[m.roles.norm as usize].value.tensor();
     let (read, made) = (norm(&read), norm(&made));
     let pairs = read.as_f32().unwrap().iter().zip(made.as_f32().unwrap());
     for (a, b) in pairs {

@@ -18,7 +18,6 @@ mod task;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use gavel_numerics::{Op, Tensor};
 
@@ -128,7 +127,7 @@ impl LanguageModel {
             }
             weights.push(Weight {
                 name: spec.name.clone(),
-                tensor: Arc::new(tensor),
+                value: tensor.into(),
             });
         }
         assets.insert(CONFIG_ASSET.to_owned(), config_text(&config)?);
@@ -174,7 +173,7 @@ impl LanguageModel {
         let same_weights = weights.len() == step.weights.len()
             && weights
                 .zip(&step.weights)
-                .all(|(a, b)| *a.tensor.ty() == b.ty);
+                .all(|(a, b)| *a.value.ty() == b.ty);
         if !same_nodes
             || !same_weights
             || model.header().max_steps != config.context

@@ -115,7 +115,7 @@ fn other_weights_other_identity_and_a_changed_graph_is_not_recognised() {
     assert_ne!(made.model.model_id(), other.model.model_id());
     let again = made
         .model
-        .with_weight(0, (*other.model.weights()[0].tensor).clone())
+        .with_weight(0, (*other.model.weights()[0].value.tensor()).clone())
         .unwrap();
     assert_ne!(again.model_id(), made.model.model_id());
     assert_eq!(again.header().max_steps, config.context);

@@ -97,7 +97,7 @@ impl Lowering<'_, '_> {
                 self.fail("the tables that the file's operators need are too large together")
             );
         }
-        Ok(Value::Constant(std::sync::Arc::new(tensor)))
+        Ok(Value::Constant(tensor.into()))
     }
 
     /// A constant of integers.
@@ -288,7 +288,7 @@ impl Lowering<'_, '_> {
     /// A value's constant, if it is one.
     pub(super) fn known(&self, value: &Value) -> Option<std::sync::Arc<Tensor>> {
         match value {
-            Value::Constant(tensor) => Some(tensor.clone()),
+            Value::Constant(value) => Some(value.tensor()),
             Value::Dynamic(_) => None,
         }
     }

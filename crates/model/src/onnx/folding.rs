@@ -1,9 +1,12 @@
 //! Constants that are computed at import.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use gavel_numerics::kernels::{Isa, Sequential, eval};
 use gavel_numerics::{Op, Tensor, TensorType};
+
+use crate::Constant;
 
 /// What may yet be computed at import: a file of a few bytes must not cost hours or gigabytes.
 pub(super) struct Folding {
@@ -31,7 +34,7 @@ impl Folding {
     pub(super) fn fold(
         &mut self,
         op: &Op,
-        inputs: &[&Tensor],
+        inputs: &[&Constant],
         types: &[&TensorType],
     ) -> Option<Tensor> {
         let output = op.infer_type(types).ok()?;
@@ -40,7 +43,9 @@ impl Folding {
             return None;
         }
         self.work = work;
+        let inputs: Vec<Arc<Tensor>> = inputs.iter().map(|input| input.tensor()).collect();
+        let inputs: Vec<&Tensor> = inputs.iter().map(Arc::as_ref).collect();
         let isa = Isa::from_env().unwrap_or(Isa::best());
-        eval(isa, &Sequential, op, inputs).ok()
+        eval(isa, &Sequential, op, &inputs).ok()
     }
 }

@@ -28,7 +28,7 @@ fn compress(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     l.some_inputs(2..=2)?;
     let (value, condition) = (l.value(0)?, l.value(1)?);
     let condition = match condition {
-        Value::Constant(tensor) => tensor,
+        Value::Constant(value) => value.tensor(),
         Value::Dynamic(source) => return Err(l.unbound(source, "the condition")),
     };
     let kept = (0..condition.len()).filter(|&i| condition.raw(i).unwrap_or_default() != 0);
@@ -47,7 +47,7 @@ fn compress(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
 /// What the shape of the output depends on must be known.
 fn known_input(l: &Lowering<'_, '_>) -> Result<std::sync::Arc<Tensor>, ModelError> {
     match l.value(0)? {
-        Value::Constant(tensor) => Ok(tensor),
+        Value::Constant(value) => Ok(value.tensor()),
         Value::Dynamic(source) => {
             Err(l.unbound(source, "its input, on which the output's shape depends,"))
         }

@@ -1,8 +1,8 @@
 //! One ONNX operator becomes nodes of the canonical DAG.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use gavel_numerics::{DType, Op, Tensor, TensorType};
+use gavel_numerics::{DType, Op, TensorType};
 
 use super::attributes::Attributes;
 use super::proto::NodeProto;
@@ -11,7 +11,7 @@ use super::{
     pictures, plain, pools, quantized, random, recurrent, reductions, resize, sampling, signal,
     types, unsupported, windows,
 };
-use crate::ModelError;
+use crate::{Constant, ModelError};
 
 /// Values of the outputs of a node that does what `op` says; it has so many outputs.
 type Lower = fn(&mut Lowering<'_, '_>, op: &str, outputs: usize) -> Result<Vec<Value>, ModelError>;
@@ -194,7 +194,7 @@ impl Lowering<'_, '_> {
 
     fn type_of(&self, value: &Value) -> TensorType {
         match value {
-            Value::Constant(tensor) => tensor.ty().clone(),
+            Value::Constant(value) => value.ty().clone(),
             Value::Dynamic(source) => self.importer.type_of(*source).clone(),
         }
     }
@@ -211,17 +211,17 @@ impl Lowering<'_, '_> {
     pub(super) fn node(&mut self, op: Op, values: &[Value]) -> Result<Value, ModelError> {
         let types: Vec<TensorType> = values.iter().map(|v| self.type_of(v)).collect();
         let types: Vec<&TensorType> = types.iter().collect();
-        let constants: Vec<&Tensor> = values
+        let constants: Vec<&Constant> = values
             .iter()
             .filter_map(|value| match value {
-                Value::Constant(tensor) => Some(tensor.as_ref()),
+                Value::Constant(value) => Some(value),
                 Value::Dynamic(_) => None,
             })
             .collect();
         if constants.len() == values.len()
             && let Some(found) = self.importer.folding.fold(&op, &constants, &types)
         {
-            return Ok(Value::Constant(Arc::new(found)));
+            return Ok(Value::Constant(found.into()));
         }
         let name = self.label.to_owned();
         let named: Vec<(String, &Value)> = values
@@ -241,7 +241,7 @@ impl Lowering<'_, '_> {
         };
         let mut inputs = self.inputs.iter().flatten();
         inputs.find_map(|(name, input)| match input {
-            Value::Constant(tensor) if Arc::ptr_eq(tensor, own) => Some(*name),
+            Value::Constant(value) if value.is(own) => Some(*name),
             _ => None,
         })
     }
@@ -283,7 +283,7 @@ impl Lowering<'_, '_> {
     /// A constant number.
     pub(super) fn constant_float(&self, i: usize) -> Result<f32, ModelError> {
         match self.value(i)? {
-            Value::Constant(tensor) => tensor
+            Value::Constant(value) => value
                 .as_f32()
                 .and_then(|values| values.first().copied())
                 .ok_or_else(|| self.fail(format!("input {i} must be a float"))),
@@ -309,10 +309,11 @@ impl Lowering<'_, '_> {
     /// The integers of a constant.
     pub(super) fn ints_of(&self, value: &Value, what: &str) -> Result<Vec<i64>, ModelError> {
         match value {
-            Value::Constant(tensor) => tensor
+            Value::Constant(value) => value
+                .tensor()
                 .as_i64()
                 .map(<[i64]>::to_vec)
-                .ok_or_else(|| self.fail(format!("{what} must be int64, found {}", tensor.ty()))),
+                .ok_or_else(|| self.fail(format!("{what} must be int64, found {}", value.ty()))),
             Value::Dynamic(source) => Err(self.unbound(*source, what)),
         }
     }

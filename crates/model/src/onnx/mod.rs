@@ -34,13 +34,12 @@ mod types;
 mod windows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use gavel_numerics::{DType, Op, Tensor, TensorType};
 use prost::Message as _;
 
-use crate::{CommitPolicy, Graph, Model, ModelError, Node, Source, Weight, diffusion};
+use crate::{CommitPolicy, Constant, Graph, Model, ModelError, Node, Source, Weight, diffusion};
 pub use random::SEED;
 
 use proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
@@ -151,7 +150,7 @@ fn assets(proto: &ModelProto) -> BTreeMap<String, Vec<u8>> {
 #[derive(Clone)]
 enum Value {
     /// Known at import.
-    Constant(Arc<Tensor>),
+    Constant(Constant),
     /// Computed by the task.
     Dynamic(Source),
 }
@@ -161,8 +160,8 @@ struct Importer {
     values: HashMap<String, Value>,
     graph: Graph,
     weights: Vec<Weight>,
-    /// Weights by the tensor that they are.
-    weight_of: HashMap<*const Tensor, u32>,
+    /// Weights by the constant that they are.
+    weight_of: HashMap<*const (), u32>,
     folding: folding::Folding,
     /// Names of the graph that is being read, and what they stood for outside of it.
     scope: HashMap<String, Option<Value>>,
@@ -205,7 +204,7 @@ impl Importer {
             .filter(|i| !initializers.contains(i.name.as_str()))
         {
             if let Some(value) = options.values.get(&info.name) {
-                let value = Value::Constant(Arc::new(value.clone()));
+                let value = Value::Constant(value.clone().into());
                 importer.define(&info.name, value, || {
                     boundary("input", info, "the name is used twice")
                 })?;
@@ -228,7 +227,7 @@ impl Importer {
             ));
         }
         for proto in &graph.initializer {
-            let value = Value::Constant(Arc::new(tensor::tensor(proto)?));
+            let value = Value::Constant(tensor::constant(proto)?);
             self.define(&proto.name, value, || ModelError::Tensor {
                 name: proto.name.clone(),
                 reason: "the name is used twice".into(),
@@ -420,7 +419,7 @@ impl Importer {
     fn type_of(&self, source: Source) -> &TensorType {
         match source {
             Source::Input(i) => &self.graph.inputs[i as usize].1,
-            Source::Weight(i) => self.weights[i as usize].tensor.ty(),
+            Source::Weight(i) => self.weights[i as usize].value.ty(),
             Source::Node { node, .. } => &self.graph.nodes[node as usize].output,
         }
     }
@@ -429,13 +428,13 @@ impl Importer {
     fn source(&mut self, name: &str, value: &Value) -> Source {
         match value {
             Value::Dynamic(source) => *source,
-            Value::Constant(tensor) => {
+            Value::Constant(value) => {
                 let next = self.weights.len() as u32;
-                let index = *self.weight_of.entry(Arc::as_ptr(tensor)).or_insert(next);
+                let index = *self.weight_of.entry(value.address()).or_insert(next);
                 if index == next {
                     self.weights.push(Weight {
                         name: name.to_owned(),
-                        tensor: tensor.clone(),
+                        value: value.clone(),
                     });
                 }
                 Source::Weight(index)

@@ -1,5 +1,7 @@
 //! ONNX operators that move elements, and constants that depend on shapes.
 
+use std::sync::Arc;
+
 use gavel_numerics::{Beyond, DType, Op, Tensor, ViewAxis};
 
 use super::Value;
@@ -132,8 +134,8 @@ fn pad(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
             true => u64::from(l.attributes.float("value", 0.0)?.to_bits()),
             false => 0,
         },
-        Some(Value::Constant(t)) if t.len() == 1 && t.dtype() == ty.dtype => {
-            t.raw(0).unwrap_or_default()
+        Some(Value::Constant(t)) if t.ty().elements() == Ok(1) && t.ty().dtype == ty.dtype => {
+            t.tensor().raw(0).unwrap_or_default()
         }
         Some(Value::Dynamic(source)) => return Err(l.unbound(source, "the value")),
         Some(_) => return Err(l.fail("the value must be a scalar of the input's type")),
@@ -294,9 +296,9 @@ fn size(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
 fn constant_of_shape(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let wanted = l.constant_ints(0, "the shape")?;
     let value = match l.attributes.tensor("value")? {
-        Some(proto) => super::tensor::tensor(proto),
-        None => Ok(Tensor::f32([1], vec![0.0]).map_err(|e| l.fail(e.to_string()))?),
-    }?;
+        Some(proto) => super::tensor::constant(proto)?.tensor(),
+        None => Arc::new(Tensor::f32([1], vec![0.0]).map_err(|e| l.fail(e.to_string()))?),
+    };
     if value.len() != 1 {
         return Err(l.fail("its value must have one element"));
     }
@@ -310,7 +312,7 @@ fn constant_of_shape(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
             beyond: Beyond::Fill,
         });
     }
-    let value = value.reshaped(vec![1; axes.len()]);
+    let value = Arc::unwrap_or_clone(value).reshaped(vec![1; axes.len()]);
     let value = l.constant_of(value)?;
     l.view(&value, axes)
 }

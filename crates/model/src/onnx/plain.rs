@@ -1,7 +1,5 @@
 //! Operators that are one of the table's, or another form of the same elements; constants.
 
-use std::sync::Arc;
-
 use gavel_numerics::element::{Builder, Value as Word};
 use gavel_numerics::{DType, Op, Reduction, Tensor};
 
@@ -124,7 +122,7 @@ impl Lowering<'_, '_> {
         let float = self.ty(0)?.dtype == DType::F32;
         let known = |i: usize| match self.optional(i) {
             None => true,
-            Some(Value::Constant(tensor)) => tensor.len() == 1,
+            Some(Value::Constant(value)) => value.ty().elements() == Ok(1),
             Some(Value::Dynamic(_)) => false,
         };
         if !(float && known(1) && known(2)) {
@@ -344,7 +342,7 @@ impl Lowering<'_, '_> {
         self.attributes.ignore(&["ratio", "seed", "is_test"]);
         match self.optional(2) {
             None => {}
-            Some(Value::Constant(mode)) if mode.raw(0) == Some(0) => {}
+            Some(Value::Constant(mode)) if mode.tensor().raw(0) == Some(0) => {}
             Some(Value::Dynamic(source)) => return Err(self.unbound(source, "training_mode")),
             Some(_) => return Err(self.fail("training_mode must be absent or false")),
         }
@@ -360,9 +358,10 @@ impl Lowering<'_, '_> {
     }
 
     fn constant(&mut self) -> Result<Value, ModelError> {
-        let value = if let Some(proto) = self.attributes.tensor("value")? {
-            tensor::tensor(proto)?
-        } else if let Some(f) = self.attributes.optional_float("value_float")? {
+        if let Some(proto) = self.attributes.tensor("value")? {
+            return Ok(Value::Constant(tensor::constant(proto)?));
+        }
+        let value = if let Some(f) = self.attributes.optional_float("value_float")? {
             Tensor::f32(vec![], vec![f]).map_err(|e| self.fail(e.to_string()))?
         } else if let Some(i) = self.attributes.optional_int("value_int")? {
             Tensor::i64(vec![], vec![i]).map_err(|e| self.fail(e.to_string()))?
@@ -377,6 +376,6 @@ impl Lowering<'_, '_> {
                 "it has no value of a supported kind (value, value_float(s), value_int(s))",
             ));
         };
-        Ok(Value::Constant(Arc::new(value)))
+        Ok(Value::Constant(value.into()))
     }
 }

@@ -1,7 +1,5 @@
 //! Random operators: what they draw follows from the seed of the task (`spec/model.md`, "Random numbers").
 
-use std::sync::Arc;
-
 use gavel_numerics::element::{Builder, Extra, Value as Word};
 use gavel_numerics::{DType, Op, Tensor, TensorType};
 
@@ -170,7 +168,7 @@ fn drawn(
         key(p, x[0], stream)
     })?;
     let mut values = vec![own];
-    values.extend(numbers.into_iter().map(|t| Value::Constant(Arc::new(t))));
+    values.extend(numbers.into_iter().map(|t| Value::Constant(t.into())));
     let count = values.len();
     values.extend_from_slice(others);
     let found = l.map(&values, dtype, |p, x| {

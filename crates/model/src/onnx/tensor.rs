@@ -3,7 +3,7 @@
 use gavel_numerics::{DType, Tensor, TensorType};
 
 use super::proto::TensorProto;
-use crate::ModelError;
+use crate::{Constant, ModelError};
 
 /// ONNX's element type numbers.
 pub(super) fn dtype(elem_type: i32) -> Option<DType> {
@@ -57,7 +57,7 @@ pub(super) fn type_name(elem_type: i32) -> &'static str {
 }
 
 /// The value of a tensor that lies in the file.
-pub(super) fn tensor(proto: &TensorProto) -> Result<Tensor, ModelError> {
+pub(super) fn constant(proto: &TensorProto) -> Result<Constant, ModelError> {
     let fail = |reason: String| ModelError::Tensor {
         name: proto.name.clone(),
         reason,
@@ -91,7 +91,8 @@ pub(super) fn tensor(proto: &TensorProto) -> Result<Tensor, ModelError> {
                 proto.raw_data.len()
             )));
         }
-        return Tensor::from_le_bytes(ty, &proto.raw_data).map_err(|e| fail(e.to_string()));
+        return Constant::from_le_bytes(ty, proto.raw_data.clone())
+            .map_err(|e| fail(e.to_string()));
     }
     let found = match dtype {
         DType::F32 => proto.float_data.len(),
@@ -135,5 +136,6 @@ pub(super) fn tensor(proto: &TensorProto) -> Result<Tensor, ModelError> {
             proto.int32_data.iter().map(|&x| x as u32 as u64).collect()
         }
     };
-    Tensor::from_raw(ty, &raw).map_err(|e| fail(e.to_string()))
+    let tensor = Tensor::from_raw(ty, &raw).map_err(|e| fail(e.to_string()))?;
+    Ok(tensor.into())
 }

@@ -284,7 +284,7 @@ impl Place<'_> {
             let (at, tensor) = found.ok_or(BuildError::Unknown {
                 what: "an input of the isolated place",
             })?;
-            let shown = ShownTensor::of(tensor);
+            let shown = ShownTensor::of(&tensor);
             Ok(InputTensor {
                 header: shown.header,
                 bytes: shown.bytes,

@@ -28,7 +28,7 @@ pub(super) fn of(model: &Model) -> Result<Option<Model>, ModelError> {
         let Some(weight) = model.weights().get(index as usize) else {
             continue;
         };
-        if let Some(tensor) = requantised(format, &weight.tensor) {
+        if let Some(tensor) = requantised(format, &weight.value.tensor()) {
             cheaper.push((index as usize, tensor));
         }
     }
@@ -83,11 +83,13 @@ mod tests {
         assert_ne!(cheap.model_id(), model.model.model_id());
         assert_eq!(cheap.header().nodes_root, model.model.header().nodes_root);
         let matrix = model.roles.layers[0].down.weight as usize;
-        let bytes = cheap.weights()[matrix].tensor.le_bytes();
+        let tensor = cheap.weights()[matrix].value.tensor();
+        let bytes = tensor.le_bytes();
         for block in bytes.chunks_exact(34) {
             assert!(block[2..].iter().all(|&q| (-8..8).contains(&(q as i8))));
         }
-        let (before, after) = (model.model.weights()[matrix].tensor.le_bytes(), bytes);
+        let before = model.model.weights()[matrix].value.tensor();
+        let (before, after) = (before.le_bytes(), bytes);
         let error: f32 = (before.chunks_exact(34).zip(after.chunks_exact(34)))
             .map(|(a, b)| {
                 (0..32)

@@ -17,10 +17,10 @@ use crate::ExecutorError;
 pub fn falsified(model: &Model, seed: u64, index: u64) -> Result<Option<Model>, ExecutorError> {
     let weights = model.weights();
     let at = (draw(seed, 2 * index) % weights.len().max(1) as u64) as usize;
-    let Some(values) = weights.get(at).and_then(|w| w.tensor.as_f32()) else {
+    let Some(values) = weights.get(at).and_then(|w| w.value.as_f32()) else {
         return Ok(None);
     };
-    let mut values = values.to_vec();
+    let mut values = values.into_owned();
     let Some(element) = draw(seed, 2 * index + 1).checked_rem(values.len() as u64) else {
         return Ok(None);
     };
@@ -30,7 +30,7 @@ pub fn falsified(model: &Model, seed: u64, index: u64) -> Result<Option<Model>, 
             *value = value.mul_add(1.5, 0.25);
         }
     }
-    let dims = weights.get(at).map(|w| w.tensor.dims().to_vec());
+    let dims = weights.get(at).map(|w| w.value.ty().dims.clone());
     let changed = Tensor::f32(dims.unwrap_or_default(), values)?;
     Ok(Some(model.with_weight(at, changed)?))
 }

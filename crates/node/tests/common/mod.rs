@@ -194,7 +194,9 @@ pub(crate) fn tall() -> Model {
     let ty = TensorType::new(DType::F32, [1, 1, 4, 4]);
     let weight = |i: u32| Weight {
         name: format!("w{i}"),
-        tensor: Arc::new(Tensor::f32([1], vec![0.5 + i as f32 / 64.0]).unwrap()),
+        value: Tensor::f32([1], vec![0.5 + i as f32 / 64.0])
+            .unwrap()
+            .into(),
     };
     let node = |i: u32| Node {
         name: format!("n{i}"),

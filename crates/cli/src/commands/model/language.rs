@@ -193,9 +193,8 @@ impl Role {
             let Some(weight) = model.model.weights().get(matrix.weight as usize) else {
                 continue;
             };
-            let tensor = &weight.tensor;
-            bytes += (tensor.len() * tensor.dtype().size()) as u64;
-            if let &[rows, extent] = tensor.dims() {
+            bytes += weight.value.byte_len() as u64;
+            if let &[rows, extent] = weight.value.ty().dims.as_slice() {
                 let values = match matrix.format {
                     WeightFormat::F32 => Some(extent as usize),
                     format => format.row_values(extent as usize),
@@ -279,7 +278,7 @@ impl Cost {
             .flat_map(|l| [l.query, l.key, l.value, l.output, l.gate, l.up, l.down]);
         let bytes = |matrix: Matrix| {
             let weight = model.model.weights().get(matrix.weight as usize);
-            weight.map_or(0, |w| (w.tensor.len() * w.tensor.dtype().size()) as u64)
+            weight.map_or(0, |w| w.value.byte_len() as u64)
         };
         let row = 4 * u64::from(config.kv_width());
         let caches = 2 * u64::from(config.layers);

@@ -101,7 +101,7 @@ pub(crate) fn inspect(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
             vec![
                 format!("w{i}"),
                 printable(&w.name),
-                w.tensor.ty().to_string(),
+                w.value.ty().to_string(),
                 short(model.weight_digest(i as u32)),
             ]
         });
@@ -234,11 +234,15 @@ fn segments(model: &Model) -> Vec<Vec<String>> {
 }
 
 fn weight_values(model: &Model) -> u64 {
-    model.weights().iter().map(|w| w.tensor.len() as u64).sum()
+    model
+        .weights()
+        .iter()
+        .map(|w| w.value.ty().elements().unwrap_or(0) as u64)
+        .sum()
 }
 
 fn weight_bytes(model: &Model) -> u64 {
-    let of = |w: &gavel_model::Weight| (w.tensor.len() * w.tensor.dtype().size()) as u64;
+    let of = |w: &gavel_model::Weight| w.value.byte_len() as u64;
     model.weights().iter().map(of).sum()
 }
 
@@ -311,7 +315,7 @@ fn as_json(model: &Model) -> Value {
         })
         .collect();
     let weights: Vec<Value> = model.weights().iter().enumerate().map(|(i, w)| {
-        json!({"name": w.name, "type": ty(w.tensor.ty()), "digest": model.weight_digest(i as u32)})
+        json!({"name": w.name, "type": ty(w.value.ty()), "digest": model.weight_digest(i as u32)})
     }).collect();
     let assets: serde_json::Map<String, Value> = model
         .assets()
