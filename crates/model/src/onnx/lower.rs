@@ -103,18 +103,19 @@ pub(super) fn names() -> Vec<&'static str> {
 pub(super) type Inputs<'a> = [Option<(&'a str, Value)>];
 
 /// One node while it is lowered.
-pub(super) struct Lowering<'a, 'b> {
-    pub(super) importer: &'a mut Importer,
-    pub(super) attributes: Attributes<'b>,
-    pub(super) inputs: &'a Inputs<'b>,
-    pub(super) label: &'b str,
+pub(super) struct Lowering<'a, 'p> {
+    pub(super) importer: &'a mut Importer<'p>,
+    pub(super) attributes: Attributes<'p>,
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) label: &'a str,
     /// The type that results are rounded to, where the inputs were narrow floats.
     pub(super) narrow: Option<DType>,
 }
 
-pub(super) fn lower(
-    importer: &mut Importer,
-    node: &NodeProto,
+/// The values of a node's outputs, of an operator of the standard.
+pub(super) fn lower<'p>(
+    importer: &mut Importer<'p>,
+    node: &'p NodeProto,
     label: &str,
     inputs: &Inputs<'_>,
 ) -> Result<Vec<Value>, ModelError> {
@@ -123,9 +124,10 @@ pub(super) fn lower(
     let Some((_, lower)) = module else {
         return Err(unsupported(label, op.to_owned()));
     };
+    let attributes = importer.attributes(node, label)?;
     let mut l = Lowering {
         importer,
-        attributes: Attributes::new(node, label),
+        attributes,
         inputs,
         label,
         narrow: None,

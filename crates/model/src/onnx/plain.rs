@@ -77,7 +77,11 @@ impl Lowering<'_, '_> {
             "Transpose" => self.transpose()?,
             "Concat" => {
                 let rank = self.ty(0)?.dims.len();
-                let default = if self.importer.opset < 4 { 1 } else { i64::MIN };
+                let default = if self.importer.names.opset < 4 {
+                    1
+                } else {
+                    i64::MIN
+                };
                 let axis = self.axis(self.attributes.int("axis", default)?, rank)?;
                 self.plain(Op::Concat { axis }, self.inputs.len())?
             }
@@ -181,7 +185,7 @@ impl Lowering<'_, '_> {
         self.some_inputs(1..=1)?;
         let ty = self.ty(0)?;
         let rank = ty.dims.len();
-        let per_axis = self.importer.opset >= 13;
+        let per_axis = self.importer.names.opset >= 13;
         let axis = self.axis(
             self.attributes.int("axis", if per_axis { -1 } else { 1 })?,
             rank,
@@ -361,7 +365,9 @@ impl Lowering<'_, '_> {
 
     fn constant(&mut self) -> Result<Value, ModelError> {
         let value = if let Some(proto) = self.attributes.tensor("value")? {
-            tensor::tensor(proto)?
+            self.importer.tensor(proto)?
+        } else if let Some(proto) = self.attributes.sparse_tensor("sparse_value")? {
+            self.importer.sparse(proto)?
         } else if let Some(f) = self.attributes.optional_float("value_float")? {
             Tensor::f32(vec![], vec![f]).map_err(|e| self.fail(e.to_string()))?
         } else if let Some(i) = self.attributes.optional_int("value_int")? {
@@ -374,7 +380,7 @@ impl Lowering<'_, '_> {
                 .map_err(|e| self.fail(e.to_string()))?
         } else {
             return Err(self.fail(
-                "it has no value of a supported kind (value, value_float(s), value_int(s))",
+                "it has no value of a supported kind (value, sparse_value, value_float(s), value_int(s))",
             ));
         };
         Ok(Value::Constant(Arc::new(value)))

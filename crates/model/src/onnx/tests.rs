@@ -177,7 +177,7 @@ fn tensors_are_checked_against_the_file() {
         data_location: 1,
         ..weight("w", &[4], &[])
     };
-    assert!(message(&model(add(), vec![external])).contains("another file"));
+    assert!(message(&model(add(), vec![external])).contains("without a name"));
     let complex = TensorProto {
         data_type: 14,
         ..weight("w", &[4], &[])
