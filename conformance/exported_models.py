@@ -91,6 +91,41 @@ LANGUAGE: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[], Inputs]]] 
 }
 
 
+class Recurrent(torch.nn.Module):
+    """LSTM and GRU, both ways, in layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = torch.nn.LSTM(8, 16, 2, batch_first=True, bidirectional=True)
+        self.gru = torch.nn.GRU(32, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        states, (hidden, cell) = self.lstm(x)
+        return self.gru(states)[0], hidden, cell
+
+
+class Unet(torch.nn.Module):
+    """A step down and up, and pictures of other sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(16, 3, 1)
+        self.down = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, stride=2, padding=1), torch.nn.GroupNorm(4, 16), torch.nn.SiLU())
+        self.up = torch.nn.ConvTranspose2d(16, 8, 2, stride=2)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        first = torch.nn.functional.silu(self.first(x))
+        found = self.last(torch.cat([first, self.up(self.down(first))], dim=1))
+        return [torch.nn.functional.interpolate(found, scale_factor=1.5, mode=mode) for mode in ("nearest", "bilinear", "bicubic")]
+
+
+# by their inputs, of which these axes are left open
+OWN: dict[str, tuple[Callable[[], torch.nn.Module], torch.Tensor, tuple[int, ...]]] = {
+    "recurrent": (Recurrent, torch.randn(2, 5, 8), (0, 1)),
+    "unet": (Unet, torch.randn(1, 3, 16, 16), (0,)),
+}
+
+
 def vision(name: str) -> tuple[torch.nn.Module, Inputs]:
     of = torchvision.models.get_model_builder(name).__module__
     backbone = {"weights_backbone": None} if "segmentation" in of else {}
@@ -152,6 +187,11 @@ def exported(name: str, path: pathlib.Path) -> dict[str, np.ndarray]:
     if name in VISION:
         model, inputs = vision(name)
         torch.onnx.export(model.eval(), tuple(inputs.values()), str(path), dynamo=True, verbose=False)
+    elif name in OWN:
+        module, x, axes = OWN[name]
+        model, inputs = module(), {"x": x}
+        open_axes = {axis: torch.export.Dim.DYNAMIC for axis in axes}
+        torch.onnx.export(model.eval(), (x,), str(path), dynamo=True, verbose=False, dynamic_shapes=(open_axes,))
     else:
         make, given = LANGUAGE[name]
         model, inputs = make(), given()
@@ -197,7 +237,7 @@ def compared(gavel: pathlib.Path, path: pathlib.Path, inputs: dict[str, np.ndarr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=[*VISION, *LANGUAGE, *FUNCTIONS], help="names or ONNX files [default: all names]")
+    parser.add_argument("models", nargs="*", default=[*VISION, *LANGUAGE, *OWN, *FUNCTIONS], help="names or ONNX files [default: all names]")
     parser.add_argument("--gavel", type=pathlib.Path, default=ROOT / "target" / "release" / "gavel")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
