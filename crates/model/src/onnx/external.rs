@@ -98,9 +98,10 @@ fn place(proto: &TensorProto) -> Result<Option<Place<'_>>, ModelError> {
 
 /// Whether a location is a relative path that leads down and nowhere else, on every system.
 fn is_beside(location: &str) -> bool {
+    let unfit = |c: char| c == '\\' || c.is_control();
     let drive = location.as_bytes().get(1) == Some(&b':');
     let part = |part: &str| !matches!(part, "" | "." | "..");
-    !drive && !location.contains(['\\', '\0']) && location.split('/').all(part)
+    !drive && !location.contains(unfit) && location.split('/').all(part)
 }
 
 /// The bytes of a tensor that lies in one of these files; `None` of one in the model's file.

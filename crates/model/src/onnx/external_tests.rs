@@ -419,6 +419,7 @@ fn locations_lead_down_and_nowhere_else() {
         "c:/a",
         "C:a",
         "a\0b",
+        "a\u{1b}[2Jb",
         "a/\0",
     ] {
         let proto = at(location);
