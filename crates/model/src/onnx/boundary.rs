@@ -25,10 +25,12 @@ pub(super) fn input_type(
         name: info.name.clone(),
         reason,
     };
-    let ty = info
-        .r#type
-        .as_ref()
-        .and_then(|t| t.tensor_type.as_ref())
+    // an input that may be absent is given
+    let declared = info.r#type.as_ref();
+    let optional = declared.and_then(|ty| ty.optional_type.as_ref()?.elem_type.as_ref());
+    let ty = optional
+        .or(declared)
+        .and_then(|ty| ty.tensor_type.as_ref())
         .ok_or_else(|| fail("only tensors are supported".into()))?;
     let dtype: DType = tensor::dtype(ty.elem_type).ok_or_else(|| {
         fail(format!(

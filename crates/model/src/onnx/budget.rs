@@ -94,17 +94,25 @@ fn tensor(tag: u64) -> Field {
     }
 }
 
-/// A value's type is nested three deep; only its dimensions are a list.
 fn value(tag: u64) -> Field {
     match tag {
-        2 => Field::Message(0, |tag| match tag {
-            1 => Field::Message(0, |tag| match tag {
-                2 => Field::Message(0, |tag| match tag {
-                    1 => Field::Element(size_of::<DimProto>()),
-                    _ => Field::Plain,
-                }),
+        2 => Field::Message(0, of_type),
+        _ => Field::Plain,
+    }
+}
+
+/// Of a tensor's type only its dimensions are a list.
+fn of_type(tag: u64) -> Field {
+    match tag {
+        1 => Field::Message(0, |tag| match tag {
+            2 => Field::Message(0, |tag| match tag {
+                1 => Field::Element(size_of::<DimProto>()),
                 _ => Field::Plain,
             }),
+            _ => Field::Plain,
+        }),
+        9 => Field::Message(size_of::<OptionalTypeProto>(), |tag| match tag {
+            1 => Field::Message(0, of_type),
             _ => Field::Plain,
         }),
         _ => Field::Plain,
@@ -216,8 +224,10 @@ mod tests {
             11,
             &field(2, &field(1, &field(2, &field(1, &[]).repeat(1_500_000)))),
         );
+        let shape = field(2, &field(1, &[]).repeat(1_500_000));
+        let optional = field(11, &field(2, &field(9, &field(1, &field(1, &shape)))));
         let sparse = field(15, &[]).repeat(100_000);
-        let in_graph = [empty_nodes, attributes, dims, sparse];
+        let in_graph = [empty_nodes, attributes, dims, optional, sparse];
         let in_graph = in_graph.map(|graph| field(7, &graph));
         // a field behind the sixteenth takes two bytes for its tag
         let function = |content: &[u8]| {

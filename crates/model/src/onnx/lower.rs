@@ -7,9 +7,9 @@ use gavel_numerics::{DType, Op, Tensor, TensorType};
 use super::attributes::Attributes;
 use super::proto::NodeProto;
 use super::{
-    Importer, Value, attention, control, einsum, elementwise, indexing, known, losses, movement,
-    pictures, plain, pools, quantized, random, recurrent, reductions, resize, sampling, signal,
-    types, unsupported, windows,
+    Importer, Value, attention, control, determinant, einsum, elementwise, indexing, known, losses,
+    movement, optionals, pictures, plain, pools, quantized, random, recurrent, reductions, resize,
+    sampling, signal, types, unsupported, windows,
 };
 use crate::ModelError;
 
@@ -20,12 +20,18 @@ type Lower = fn(&mut Lowering<'_, '_>, op: &str, outputs: usize) -> Result<Vec<V
 const MODULES: &[(&[&str], Lower)] = &[
     (attention::SUPPORTED, attention::lower),
     (control::SUPPORTED, control::lower),
+    (determinant::SUPPORTED, |l, _, _| {
+        Ok(vec![determinant::lower(l)?])
+    }),
     (einsum::SUPPORTED, |l, _, _| einsum::lower(l)),
     (elementwise::SUPPORTED, |l, op, _| elementwise::lower(l, op)),
     (indexing::SUPPORTED, |l, op, _| indexing::lower(l, op)),
     (known::SUPPORTED, |l, op, _| known::lower(l, op)),
     (losses::SUPPORTED, |l, op, _| losses::lower(l, op)),
     (movement::SUPPORTED, movement::lower),
+    (optionals::SUPPORTED, |l, op, _| {
+        Ok(vec![optionals::lower(l, op)?])
+    }),
     (pictures::SUPPORTED, |l, op, _| pictures::lower(l, op)),
     (plain::SUPPORTED, plain::lower),
     (pools::SUPPORTED, pools::lower),
@@ -62,6 +68,9 @@ const OF_ANY_FLOAT: &[&str] = &[
     "Loop",
     "Multinomial",
     "NonZero",
+    "Optional",
+    "OptionalGetElement",
+    "OptionalHasElement",
     "Pad",
     "RandomNormal",
     "RandomNormalLike",

@@ -349,8 +349,13 @@ impl Lowering<'_, '_> {
         match self.optional(2) {
             None => {}
             Some(Value::Constant(mode)) if mode.raw(0) == Some(0) => {}
+            Some(Value::Constant(_))
+                if self.optional(1).is_some() && self.constant_floats(1, "the ratio")? == [0.0] => {
+            }
             Some(Value::Dynamic(source)) => return Err(self.unbound(source, "training_mode")),
-            Some(_) => return Err(self.fail("training_mode must be absent or false")),
+            Some(_) => {
+                return Err(self.fail("training_mode must be absent or false, or the ratio 0"));
+            }
         }
         // nothing is dropped
         let value = self.value(0)?;

@@ -162,6 +162,14 @@ pub(super) struct ValueInfo {
 pub(super) struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub(super) tensor_type: Option<TensorTypeProto>,
+    #[prost(message, optional, boxed, tag = "9")]
+    pub(super) optional_type: Option<Box<OptionalTypeProto>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OptionalTypeProto {
+    #[prost(message, optional, tag = "1")]
+    pub(super) elem_type: Option<TypeProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -18,7 +18,10 @@ fn io(name: &str, dims: &[i64]) -> ValueInfo {
     });
     ValueInfo {
         name: name.into(),
-        r#type: Some(TypeProto { tensor_type }),
+        r#type: Some(TypeProto {
+            tensor_type,
+            ..Default::default()
+        }),
     }
 }
 
