@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Exports models of torchvision and transformers (random weights) with PyTorch and compares `gavel run` with onnxruntime.
 
+Weights lie beside the file, as the exporter writes them by default. `NAME+functions` has its nodes in functions of the file.
+
     python3 -m venv target/exported && target/exported/bin/pip install --requirement conformance/requirements-exported.txt
     cargo build --release && target/exported/bin/python conformance/exported_models.py
 
@@ -17,6 +19,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 import torchvision
@@ -31,6 +34,9 @@ VISION = {
     "maxvit_t": 224, "mnasnet0_5": 64, "mobilenet_v2": 64, "mobilenet_v3_small": 64, "regnet_y_400mf": 64, "resnet18": 64,
     "resnext50_32x4d": 64, "shufflenet_v2_x0_5": 64, "squeezenet1_1": 64, "swin_t": 64, "swin_v2_t": 64, "vgg11_bn": 64, "vit_b_16": 224,
 }
+FUNCTIONS = ["bert+functions", "mobilenet_v2+functions", "swin_v2+functions"]
+# nodes in a function, and functions that call others
+NODES, CALLS = 5, 4
 SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
 WORDS = {"vocab_size": 100, **SMALL}
 TILES = {"image_size": 64, "patch_size": 16, **SMALL}
@@ -85,6 +91,41 @@ LANGUAGE: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[], Inputs]]] 
 }
 
 
+class Recurrent(torch.nn.Module):
+    """LSTM and GRU, both ways, in layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = torch.nn.LSTM(8, 16, 2, batch_first=True, bidirectional=True)
+        self.gru = torch.nn.GRU(32, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        states, (hidden, cell) = self.lstm(x)
+        return self.gru(states)[0], hidden, cell
+
+
+class Unet(torch.nn.Module):
+    """A step down and up, and pictures of other sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(16, 3, 1)
+        self.down = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, stride=2, padding=1), torch.nn.GroupNorm(4, 16), torch.nn.SiLU())
+        self.up = torch.nn.ConvTranspose2d(16, 8, 2, stride=2)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        first = torch.nn.functional.silu(self.first(x))
+        found = self.last(torch.cat([first, self.up(self.down(first))], dim=1))
+        return [torch.nn.functional.interpolate(found, scale_factor=1.5, mode=mode) for mode in ("nearest", "bilinear", "bicubic")]
+
+
+# by their inputs, of which these axes are left open
+OWN: dict[str, tuple[Callable[[], torch.nn.Module], torch.Tensor, tuple[int, ...]]] = {
+    "recurrent": (Recurrent, torch.randn(2, 5, 8), (0, 1)),
+    "unet": (Unet, torch.randn(1, 3, 16, 16), (0,)),
+}
+
+
 def vision(name: str) -> tuple[torch.nn.Module, Inputs]:
     of = torchvision.models.get_model_builder(name).__module__
     backbone = {"weights_backbone": None} if "segmentation" in of else {}
@@ -92,16 +133,71 @@ def vision(name: str) -> tuple[torch.nn.Module, Inputs]:
     return torchvision.models.get_model(name, weights=None, **backbone), {"x": torch.randn(1, 3, size, size)}
 
 
+def folded(nodes: list[onnx.NodeProto], count: int, known: dict[bytes, onnx.FunctionProto], opsets: list[onnx.OperatorSetIdProto], outputs: set[str]) -> list[onnx.NodeProto]:
+    """Each run of so many nodes as a call of a function, one for all runs that differ in names and one number alone."""
+    calls = []
+    for start in range(0, len(nodes), count):
+        run, rest = nodes[start : start + count], nodes[start + count :]
+        later = outputs.union(*(node.input for node in rest))
+        made = [name for node in run for name in node.output if name]
+        given = list(dict.fromkeys(name for node in run for name in node.input if name and name not in made))
+        kept = [name for name in made if name in later]
+        names = {name: f"v{i}" for i, name in enumerate([*given, *made])}
+        body = [onnx.NodeProto.FromString(node.SerializeToString()) for node in run]
+        attribute = None
+        for node in body:
+            node.name = ""
+            node.input[:] = [names.get(name, "") for name in node.input]
+            node.output[:] = [names.get(name, "") for name in node.output]
+            node.ClearField("metadata_props")
+            for own in node.attribute:
+                if attribute is None and own.type in (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT):
+                    attribute = onnx.AttributeProto.FromString(own.SerializeToString())
+                    attribute.name = "number"
+                    own.CopyFrom(onnx.AttributeProto(name=own.name, type=own.type, ref_attr_name="number"))
+        inputs, results = [names[name] for name in given], [names[name] for name in kept]
+        function = onnx.helper.make_function("own", "", inputs, results, body, opsets, ["number"] if attribute else [])
+        function = known.setdefault(function.SerializeToString(), function)
+        function.name = function.name or f"f{len(known)}"
+        call = onnx.helper.make_node(function.name, given, kept, domain="own")
+        call.attribute.extend([attribute] if attribute else [])
+        calls.append(call)
+    return calls
+
+
+def into_functions(path: pathlib.Path) -> None:
+    """Writes a model's nodes into functions that call functions."""
+    model = onnx.load(path, load_external_data=False)
+    own = onnx.helper.make_opsetid("own", 1)
+    known: dict[bytes, onnx.FunctionProto] = {}
+    nodes, outputs = list(model.graph.node), {info.name for info in model.graph.output}
+    for count in (NODES, CALLS):
+        nodes = folded(nodes, count, known, [*model.opset_import, own], outputs)
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend(nodes)
+    model.functions.extend(known.values())
+    model.opset_import.append(own)
+    onnx.save(model, path)
+
+
 def exported(name: str, path: pathlib.Path) -> dict[str, np.ndarray]:
     """Writes a model; its inputs by the file's names."""
     torch.manual_seed(0)
+    name, _, functions = name.partition("+")
     if name in VISION:
         model, inputs = vision(name)
-        torch.onnx.export(model.eval(), tuple(inputs.values()), str(path), dynamo=True, external_data=False, verbose=False)
+        torch.onnx.export(model.eval(), tuple(inputs.values()), str(path), dynamo=True, verbose=False)
+    elif name in OWN:
+        module, x, axes = OWN[name]
+        model, inputs = module(), {"x": x}
+        open_axes = {axis: torch.export.Dim.DYNAMIC for axis in axes}
+        torch.onnx.export(model.eval(), (x,), str(path), dynamo=True, verbose=False, dynamic_shapes=(open_axes,))
     else:
         make, given = LANGUAGE[name]
         model, inputs = make(), given()
-        torch.onnx.export(model.eval(), kwargs=inputs, f=str(path), dynamo=True, external_data=False, verbose=False)
+        torch.onnx.export(model.eval(), kwargs=inputs, f=str(path), dynamo=True, verbose=False)
+    if functions:
+        into_functions(path)
     names = [info.name for info in session(path).get_inputs()]
     return dict(zip(names, (value.numpy() for value in inputs.values()), strict=True))
 
@@ -141,7 +237,7 @@ def compared(gavel: pathlib.Path, path: pathlib.Path, inputs: dict[str, np.ndarr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=[*VISION, *LANGUAGE], help="names or ONNX files [default: all names]")
+    parser.add_argument("models", nargs="*", default=[*VISION, *LANGUAGE, *OWN, *FUNCTIONS], help="names or ONNX files [default: all names]")
     parser.add_argument("--gavel", type=pathlib.Path, default=ROOT / "target" / "release" / "gavel")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

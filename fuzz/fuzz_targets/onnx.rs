@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use gavel_engine::{Engine, EngineOptions};
-use gavel_model::onnx::{ImportOptions, import};
+use gavel_model::onnx::{ImportOptions, external_files, import};
 use gavel_numerics::Tensor;
 use libfuzzer_sys::fuzz_target;
 
@@ -24,11 +24,18 @@ fn engine() -> &'static Engine {
 }
 
 fuzz_target!(|file: &[u8]| {
-    let Ok(model) = import(file, &ImportOptions::default()) else {
+    let Ok(names) = external_files(&file.to_vec().into()) else {
+        return;
+    };
+    let mut options = ImportOptions::default();
+    // what lies in other files is in the same bytes
+    let beside = names.into_iter().map(|name| (name, file.to_vec().into()));
+    options.files = beside.collect();
+    let Ok(model) = import(file, &options) else {
         return;
     };
     // the same bytes are the same model
-    let again = import(file, &ImportOptions::default()).expect("it imported before");
+    let again = import(file, &options).expect("it imported before");
     assert_eq!(model.model_id(), again.model_id());
     if model.header().work > MAX_WORK {
         return;

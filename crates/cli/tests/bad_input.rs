@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{field, gavel_in, initializer, ints, node, npy, onnx, root, text};
+use common::{field, gavel_in, initializer, ints, node, npy, number, onnx, root, text};
 
 /// Runs the binary and checks that it ended properly; gives its exit status and standard error.
 fn ends_well(dir: &Path, args: &[&str]) -> (i32, String) {
@@ -162,6 +162,49 @@ fn models_that_declare_too_much_are_refused() {
             &["run", &model, picture.to_str().unwrap()],
             words,
         );
+    }
+}
+
+#[test]
+fn tensors_in_other_files_are_read_from_the_folder_of_the_model_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path().join("model");
+    std::fs::create_dir(&here).unwrap();
+    std::fs::write(dir.path().join("secret"), [0; 16]).unwrap();
+    std::fs::write(here.join("data"), [0; 16]).unwrap();
+    let add = || [node("Add", &["x", "w"], "y", &[])];
+    let model = |location: &str| {
+        let place = [field(1, b"location"), field(2, location.as_bytes())].concat();
+        let tensor = [number(1, 4), number(2, 1), field(8, b"w")].concat();
+        let tensor = [tensor, field(13, &place), number(14, 1)].concat();
+        std::fs::write(here.join("m.onnx"), onnx(&[4], &[4], &add(), &[tensor])).unwrap();
+    };
+    let id = || text(&gavel_in(&here, &["model", "id", "m.onnx"]).stdout);
+    std::fs::write(
+        here.join("m.onnx"),
+        onnx(&[4], &[4], &add(), &[initializer("w", &[4], &[0; 16])]),
+    )
+    .unwrap();
+    let inside = id();
+    model("data");
+    assert!(inside.starts_with("0x") && id() == inside);
+    let args = ["model", "id", "m.onnx"];
+    for (location, words) in [
+        (
+            "none",
+            &["none: there is no such file", "in the folder of the model"][..],
+        ),
+        ("../secret", &["tensor w", "\"../secret\""]),
+        ("/etc/passwd", &["tensor w", "\"/etc/passwd\""]),
+    ] {
+        model(location);
+        refused(&here, &args, words);
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("../secret", here.join("link")).unwrap();
+        model("link");
+        refused(&here, &args, &["leads out of the folder"]);
     }
 }
 

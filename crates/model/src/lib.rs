@@ -1,6 +1,6 @@
 //! A model file becomes a canonical DAG with an identity that every part of it opens under
-//! (`spec/model.md`). Pure: bytes in, model out; only [`map`], [`page_out`], [`open_language_model`] and
-//! [`hf_folder`] touch files.
+//! (`spec/model.md`). Pure: bytes in, model out; only [`map`], [`page_out`], [`open_language_model`],
+//! [`hf_folder`] and [`files_beside`] touch files.
 //!
 //! - [`Graph`], [`Node`], [`Source`], [`Constant`]: the step graph and its weights.
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
@@ -42,4 +42,4 @@ pub use model::{
     LOWERING_VERSION, MAX_ATTRIBUTES, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened,
     edge_bytes, live_bytes, weight_bytes,
 };
-pub use open::{hf_folder, open_language_model};
+pub use open::{files_beside, hf_folder, open_language_model};

@@ -1,13 +1,15 @@
 //! Models by their place: what a file or a folder of the hub holds.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
 use crate::gguf::Gguf;
 use crate::llama::{HfFiles, ImportOptions, LanguageModel, from_gguf, from_hf};
+use crate::onnx::external_files;
 use crate::safetensors::{Safetensors, shards};
 use crate::{Hashing, ModelError, map};
 
@@ -55,6 +57,60 @@ pub fn hf_folder(folder: &Path) -> Result<HfFiles, ModelError> {
             .map(|name| Safetensors::parse(mapped(&folder.join(name))?))
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// What the files hold that tensors of an ONNX file lie in, by their names, for
+/// [`ImportOptions::files`](crate::onnx::ImportOptions::files): `file` is the content of the one at `path`. They are regular files
+/// without another name, in the folder of `path` or beside the file that `path` leads to: a link that leads elsewhere is refused.
+/// What [`map`] asks of a file holds for all of them.
+///
+/// # Errors
+/// If a file is missing, lies elsewhere or cannot be read, and those of [`external_files`].
+pub fn files_beside(path: &Path, file: &Bytes) -> Result<BTreeMap<String, Bytes>, ModelError> {
+    let locations = external_files(file)?;
+    if locations.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let fail = |path: &Path, source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let real = path.canonicalize().map_err(|e| fail(path, e))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let own = Path::new(".").join(folder);
+    let own = own.canonicalize().map_err(|e| fail(&own, e))?;
+    let mut found = BTreeMap::new();
+    for location in locations {
+        let named = folder.join(&location);
+        let inner = inside(&location, &own, &real).map_err(|e| fail(&named, e))?;
+        found.insert(location, mapped(&inner)?);
+    }
+    Ok(found)
+}
+
+/// The file that a location of a tensor names: in this folder or beside this file, and nowhere else.
+fn inside(location: &str, own: &Path, real: &Path) -> io::Result<PathBuf> {
+    let refused = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    let location = Path::new(location);
+    let mut parts = location.components();
+    if !parts.all(|part| matches!(part, Component::Normal(_))) {
+        return refused("it is no file in the folder of the model");
+    }
+    let path = own.join(location).canonicalize()?;
+    // a cache of the hub has links beside each other to files beside each other
+    if !path.starts_with(own) && path.parent() != real.parent() {
+        return refused("it leads out of the folder of the model");
+    }
+    let about = path.metadata()?;
+    if !about.is_file() {
+        return refused("it is no regular file");
+    }
+    // a second name may be that of anything on this machine
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::nlink(&about) != 1 {
+        return refused("the file has other names (hard links); a copy of it has not");
+    }
+    Ok(path)
 }
 
 fn mapped(path: &Path) -> Result<Bytes, ModelError> {

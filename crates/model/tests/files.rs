@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use gavel_model::llama::{ImportOptions, LanguageModel};
-use gavel_model::{Hashing, ModelError, open_language_model};
+use gavel_model::{Hashing, Model, ModelError, files_beside, onnx, open_language_model};
 use serde_json::json;
 
 fn open(path: &Path) -> Result<LanguageModel, ModelError> {
@@ -90,4 +90,142 @@ fn a_folder_opens_whole_or_in_shards() {
     std::fs::remove_file(sharded.join("config.json")).unwrap();
     let text = open(&sharded).unwrap_err().to_string();
     assert!(text.contains("config.json: "), "{text}");
+}
+
+/// A field of bytes, as protobuf writes it.
+fn field(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut found = vec![tag << 3 | 2];
+    let mut len = content.len();
+    while len >= 0x80 {
+        found.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    found.push(len as u8);
+    [&found, content].concat()
+}
+
+/// An ONNX file: `y = x + w` with two numbers, which lie at the end of a file of this name, or inside.
+fn adds(location: Option<&str>) -> Vec<u8> {
+    let entry = |key: &str, value: &str| {
+        field(
+            13,
+            &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat(),
+        )
+    };
+    let place = match location {
+        Some(name) => [
+            entry("location", name),
+            entry("offset", "4"),
+            vec![14 << 3, 1],
+        ]
+        .concat(),
+        None => field(9, &WEIGHTS),
+    };
+    let weight = [&[1 << 3, 2, 2 << 3, 1][..], &field(8, b"w"), &place].concat();
+    let node = [
+        field(1, b"x"),
+        field(1, b"w"),
+        field(2, b"y"),
+        field(4, b"Add"),
+    ]
+    .concat();
+    let dims = field(2, &field(1, &[1 << 3, 2]));
+    let ty = field(1, &[vec![1 << 3, 1], dims].concat());
+    let value = |name: &[u8]| [field(1, name), field(2, &ty)].concat();
+    let graph = [
+        field(1, &node),
+        field(5, &weight),
+        field(11, &value(b"x")),
+        field(12, &value(b"y")),
+    ];
+    [field(8, &[2 << 3, 21]), field(7, &graph.concat())].concat()
+}
+
+/// 1 and 2 in binary32.
+const WEIGHTS: [u8; 8] = [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40];
+
+fn open_onnx(path: &Path) -> Result<Model, ModelError> {
+    let file = std::fs::read(path).unwrap().into();
+    let mut options = onnx::ImportOptions::default();
+    options.files = files_beside(path, &file)?;
+    onnx::import_shared(file, &options)
+}
+
+#[cfg(unix)]
+#[test]
+fn files_of_tensors_lie_in_the_folder_of_the_model() {
+    use std::fs::{create_dir, hard_link, remove_file, write};
+    use std::os::unix::fs::symlink;
+
+    let root = folder("external");
+    let here = root.join("model");
+    create_dir(&here).unwrap();
+    let path = here.join("model.onnx");
+    let data = [&[0xaa; 4][..], &WEIGHTS].concat();
+    write(&path, adds(None)).unwrap();
+    let whole = open_onnx(&path).unwrap().model_id();
+    let open = |location: &str| {
+        write(&path, adds(Some(location))).unwrap();
+        open_onnx(&path)
+    };
+    let refused = |location: &str, words: &str| {
+        let text = open(location).unwrap_err().to_string();
+        assert!(text.contains(words), "{location}: {text}");
+    };
+    write(root.join("secret"), &data).unwrap();
+    write(here.join("data"), &data).unwrap();
+    create_dir(here.join("sub")).unwrap();
+    write(here.join("sub/data"), &data).unwrap();
+    symlink("sub/data", here.join("inner")).unwrap();
+    symlink("sub", here.join("folder")).unwrap();
+    for location in ["data", "sub/data", "inner", "folder/data"] {
+        assert_eq!(open(location).unwrap().model_id(), whole, "{location}");
+    }
+
+    symlink("../secret", here.join("link")).unwrap();
+    symlink(root.join("secret"), here.join("absolute")).unwrap();
+    symlink("..", here.join("up")).unwrap();
+    symlink("link", here.join("twice")).unwrap();
+    for location in [
+        "link",
+        "absolute",
+        "up/secret",
+        "twice",
+        "up/model/up/secret",
+    ] {
+        refused(location, "leads out of the folder");
+    }
+    symlink("loop", here.join("loop")).unwrap();
+    refused("loop", "loop: ");
+    refused("none", "none: ");
+    refused("../secret", "no file in the folder");
+    refused("sub", "no regular file");
+    refused("up/model", "no regular file");
+    let name = root.join("secret");
+    refused(name.to_str().unwrap(), "no file in the folder");
+    hard_link(root.join("secret"), here.join("hard")).unwrap();
+    refused("hard", "hard links");
+    write(here.join("short"), &data[..11]).unwrap();
+    refused("short", "the file has 7");
+    write(here.join("empty"), []).unwrap();
+    refused("empty", "beyond the end");
+
+    // a cache: names of a snapshot lead to files beside each other
+    let (snapshot, blobs) = (root.join("snapshot"), root.join("blobs"));
+    create_dir(&snapshot).unwrap();
+    create_dir(&blobs).unwrap();
+    write(blobs.join("one"), adds(Some("data"))).unwrap();
+    write(blobs.join("two"), &data).unwrap();
+    symlink("../blobs/one", snapshot.join("model.onnx")).unwrap();
+    symlink("../blobs/two", snapshot.join("data")).unwrap();
+    let cached = snapshot.join("model.onnx");
+    assert_eq!(open_onnx(&cached).unwrap().model_id(), whole);
+    for other in ["../model/data", "../secret", "../blobs/three/two"] {
+        create_dir(blobs.join("three")).ok();
+        write(blobs.join("three/two"), &data).unwrap();
+        remove_file(snapshot.join("data")).unwrap();
+        symlink(other, snapshot.join("data")).unwrap();
+        let text = open_onnx(&cached).unwrap_err().to_string();
+        assert!(text.contains("leads out of the folder"), "{text}");
+    }
 }

@@ -13,6 +13,8 @@ use crate::failure::{Context as _, Failure};
 
 /// More than any tensor within the engine's bound takes.
 pub(super) const MAX_INPUT_BYTES: u64 = 1 << 34;
+/// An archive without an array, for a model without an input.
+const EMPTY_NPZ_MAGIC: &[u8] = b"PK\x05\x06";
 const PNG_MAGIC: &[u8] = b"\x89PNG";
 
 /// The model's inputs, in its order, from a PNG, `.npy` or `.npz` file.
@@ -70,7 +72,7 @@ pub(crate) fn inputs_beside(
             .expected(format!("an .npz file for {listed}")));
         };
         vec![(name.clone(), read_npy(&file).map_err(|e| fail(&e))?)]
-    } else if file.starts_with(NPZ_MAGIC) {
+    } else if file.starts_with(NPZ_MAGIC) || file.starts_with(EMPTY_NPZ_MAGIC) {
         let known = [wanted.as_slice(), bound].concat();
         let mut arrays = read_npz(&file, &known).map_err(|e| fail(&e))?;
         arrays.retain(|(name, _)| bound.iter().all(|(bound, _)| bound != name));

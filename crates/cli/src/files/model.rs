@@ -11,7 +11,7 @@ use gavel_model::gguf::Gguf;
 use gavel_model::llama::{self, LanguageModel};
 use gavel_model::npy::{npz_types, read_npz_one};
 use gavel_model::onnx::{self, import_shared};
-use gavel_model::{Hashing, Model, ModelError, Progress, shipped};
+use gavel_model::{Hashing, Model, ModelError, Progress, files_beside, shipped};
 use gavel_numerics::TensorType;
 use gavel_numerics::kernels::Parallel;
 
@@ -226,13 +226,18 @@ fn with_dimensions(name: &str) -> (&str, BTreeMap<String, u64>) {
 }
 
 fn onnx_file(name: &str) -> Result<(Bytes, onnx::ImportOptions), Failure> {
-    let (name, dimensions) = with_dimensions(name);
-    let file = match shipped::file(name) {
-        Some(file) => Bytes::from_static(file),
-        None => map(Path::new(name), MAX_ONNX_BYTES, &model_words())?,
-    };
+    let (path, dimensions) = with_dimensions(name);
     let mut options = onnx::ImportOptions::default();
     options.dimensions = dimensions;
+    let file = match shipped::file(path) {
+        Some(file) => Bytes::from_static(file),
+        None => {
+            let path = Path::new(path);
+            let file = map(path, MAX_ONNX_BYTES, &model_words())?;
+            options.files = files_beside(path, &file).map_err(refused(name))?;
+            file
+        }
+    };
     Ok((file, options))
 }
 
@@ -282,8 +287,16 @@ pub(crate) fn network_for(
 
 fn refused(name: &str) -> impl Fn(ModelError) -> Failure {
     move |e| {
-        let failure = Failure::new(format!("{name}: {e}"));
+        let failure = Failure::new(match &e {
+            ModelError::Io { path, source } => {
+                format!("{name}: {}: {}", path.display(), lower_first(source))
+            }
+            other => format!("{name}: {other}"),
+        });
         match e {
+            ModelError::Io { .. } => {
+                failure.expected("the files that its tensors lie in, in the folder of the model")
+            }
             ModelError::Protobuf(_) => failure.expected(model_words()),
             ModelError::Unsupported { .. } => failure.hint(
                 "export the model with operators of that list, for inference and not for training",

@@ -2,59 +2,83 @@
 //! that is not understood changes the meaning.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use super::proto::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto};
 use crate::ModelError;
 
+/// Attributes of a function's call by their names in the function; `None` where it has no value.
+pub(super) type Given<'p> = HashMap<&'p str, Option<&'p AttributeProto>>;
+
 /// Attributes of one node.
-pub(super) struct Attributes<'a> {
-    node: &'a NodeProto,
-    label: &'a str,
+pub(super) struct Attributes<'p> {
+    op: &'p str,
+    label: String,
+    given: Vec<(&'p str, &'p AttributeProto)>,
     read: RefCell<BTreeSet<&'static str>>,
 }
 
-impl<'a> Attributes<'a> {
-    pub(super) fn new(node: &'a NodeProto, label: &'a str) -> Self {
-        Attributes {
-            node,
-            label,
+impl<'p> Attributes<'p> {
+    /// Those of a node, which may refer to what the call of the function around it gives. A reference to what is
+    /// not given is no attribute.
+    pub(super) fn new(
+        node: &'p NodeProto,
+        label: &str,
+        call: Option<&Given<'p>>,
+    ) -> Result<Self, ModelError> {
+        let mut attributes = Attributes {
+            op: &node.op_type,
+            label: label.to_owned(),
+            given: Vec::with_capacity(node.attribute.len()),
             read: RefCell::default(),
+        };
+        for attribute in &node.attribute {
+            let name = attribute.name.as_str();
+            let found = match attribute.ref_attr_name.as_str() {
+                "" => Some(attribute),
+                formal => *call.and_then(|call| call.get(formal)).ok_or_else(|| {
+                    attributes.fail(format!(
+                        "attribute {name} refers to {formal}, which no function around it has"
+                    ))
+                })?,
+            };
+            attributes.given.extend(found.map(|found| (name, found)));
         }
+        Ok(attributes)
+    }
+
+    /// Names and values of all of them.
+    pub(super) fn all(&self) -> &[(&'p str, &'p AttributeProto)] {
+        &self.given
     }
 
     /// An error of this node.
     pub(super) fn fail(&self, reason: impl Into<String>) -> ModelError {
         ModelError::Node {
-            node: self.label.to_owned(),
-            op: self.node.op_type.clone(),
+            node: self.label.clone(),
+            op: self.op.to_owned(),
             reason: reason.into(),
         }
     }
 
-    fn get(&self, name: &'static str) -> Result<Option<&'a AttributeProto>, ModelError> {
+    fn get(&self, name: &'static str) -> Result<Option<&'p AttributeProto>, ModelError> {
         self.read.borrow_mut().insert(name);
-        let found = self.find(name)?;
+        let found = self.find(name);
         if found.is_some_and(|attribute| attribute.g.is_some()) {
             return Err(self.fail(format!("attribute {name} is a graph; a value was expected")));
         }
         Ok(found)
     }
 
-    fn find(&self, name: &str) -> Result<Option<&'a AttributeProto>, ModelError> {
-        let found = self.node.attribute.iter().find(|a| a.name == name);
-        if found.is_some_and(|attribute| !attribute.ref_attr_name.is_empty()) {
-            return Err(self.fail(format!(
-                "attribute {name} is a reference; a value was expected"
-            )));
-        }
-        Ok(found)
+    fn find(&self, name: &str) -> Option<&'p AttributeProto> {
+        let mut given = self.given.iter();
+        given.find_map(|&(own, attribute)| (own == name).then_some(attribute))
     }
 
     /// A graph that the node runs.
-    pub(super) fn graph(&self, name: &'static str) -> Result<&'a GraphProto, ModelError> {
+    pub(super) fn graph(&self, name: &'static str) -> Result<&'p GraphProto, ModelError> {
         self.read.borrow_mut().insert(name);
-        self.find(name)?
+        self.find(name)
             .and_then(|attribute| attribute.g.as_deref())
             .ok_or_else(|| self.fail(format!("the graph {name} is missing")))
     }
@@ -83,11 +107,11 @@ impl<'a> Attributes<'a> {
         Ok(self.get(name)?.map(|a| a.f))
     }
 
-    pub(super) fn ints(&self, name: &'static str) -> Result<Option<&'a [i64]>, ModelError> {
+    pub(super) fn ints(&self, name: &'static str) -> Result<Option<&'p [i64]>, ModelError> {
         Ok(self.get(name)?.map(|a| a.ints.as_slice()))
     }
 
-    pub(super) fn floats(&self, name: &'static str) -> Result<Option<&'a [f32]>, ModelError> {
+    pub(super) fn floats(&self, name: &'static str) -> Result<Option<&'p [f32]>, ModelError> {
         Ok(self.get(name)?.map(|a| a.floats.as_slice()))
     }
 
@@ -104,8 +128,15 @@ impl<'a> Attributes<'a> {
             .map(|a| a.strings.iter().map(text).collect()))
     }
 
-    pub(super) fn tensor(&self, name: &'static str) -> Result<Option<&'a TensorProto>, ModelError> {
+    pub(super) fn tensor(&self, name: &'static str) -> Result<Option<&'p TensorProto>, ModelError> {
         Ok(self.get(name)?.and_then(|a| a.t.as_deref()))
+    }
+
+    pub(super) fn sparse_tensor(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<&'p SparseTensorProto>, ModelError> {
+        Ok(self.get(name)?.and_then(|a| a.sparse_tensor.as_deref()))
     }
 
     /// Attributes that say nothing about inference.
@@ -116,13 +147,8 @@ impl<'a> Attributes<'a> {
     /// Refuses attributes nobody asked for.
     pub(super) fn finish(&self) -> Result<(), ModelError> {
         let read = self.read.borrow();
-        match self
-            .node
-            .attribute
-            .iter()
-            .find(|a| !read.contains(a.name.as_str()))
-        {
-            Some(unknown) => Err(self.fail(format!("attribute {} is not known", unknown.name))),
+        match self.given.iter().find(|(name, _)| !read.contains(name)) {
+            Some((name, _)) => Err(self.fail(format!("attribute {name} is not known"))),
             None => Ok(()),
         }
     }

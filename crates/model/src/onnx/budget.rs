@@ -31,6 +31,17 @@ fn model(tag: u64) -> Field {
         7 => Field::Message(size_of::<GraphProto>(), graph),
         8 => Field::Element(size_of::<OperatorSetId>()),
         14 => Field::Element(size_of::<StringEntry>()),
+        25 => Field::Message(size_of::<FunctionProto>(), function),
+        _ => Field::Plain,
+    }
+}
+
+fn function(tag: u64) -> Field {
+    match tag {
+        4..=6 => Field::Element(size_of::<String>()),
+        7 => Field::Message(size_of::<NodeProto>(), node),
+        9 => Field::Element(size_of::<OperatorSetId>()),
+        11 => Field::Message(size_of::<AttributeProto>(), attribute),
         _ => Field::Plain,
     }
 }
@@ -40,6 +51,7 @@ fn graph(tag: u64) -> Field {
         1 => Field::Message(size_of::<NodeProto>(), node),
         5 => Field::Message(size_of::<TensorProto>(), tensor),
         11 | 12 => Field::Message(size_of::<ValueInfo>(), value),
+        15 => Field::Message(size_of::<SparseTensorProto>(), sparse),
         _ => Field::Plain,
     }
 }
@@ -58,6 +70,16 @@ fn attribute(tag: u64) -> Field {
         6 => Field::Message(size_of::<GraphProto>(), graph),
         8 => Field::Varints(size_of::<i64>()),
         9 => Field::Element(size_of::<Vec<u8>>()),
+        22 => Field::Message(size_of::<SparseTensorProto>(), sparse),
+        _ => Field::Plain,
+    }
+}
+
+/// Both tensors are part of the structure.
+fn sparse(tag: u64) -> Field {
+    match tag {
+        1 | 2 => Field::Message(0, tensor),
+        3 => Field::Varints(size_of::<i64>()),
         _ => Field::Plain,
     }
 }
@@ -72,17 +94,25 @@ fn tensor(tag: u64) -> Field {
     }
 }
 
-/// A value's type is nested three deep; only its dimensions are a list.
 fn value(tag: u64) -> Field {
     match tag {
-        2 => Field::Message(0, |tag| match tag {
-            1 => Field::Message(0, |tag| match tag {
-                2 => Field::Message(0, |tag| match tag {
-                    1 => Field::Element(size_of::<DimProto>()),
-                    _ => Field::Plain,
-                }),
+        2 => Field::Message(0, of_type),
+        _ => Field::Plain,
+    }
+}
+
+/// Of a tensor's type only its dimensions are a list.
+fn of_type(tag: u64) -> Field {
+    match tag {
+        1 => Field::Message(0, |tag| match tag {
+            2 => Field::Message(0, |tag| match tag {
+                1 => Field::Element(size_of::<DimProto>()),
                 _ => Field::Plain,
             }),
+            _ => Field::Plain,
+        }),
+        9 => Field::Message(size_of::<OptionalTypeProto>(), |tag| match tag {
+            1 => Field::Message(0, of_type),
             _ => Field::Plain,
         }),
         _ => Field::Plain,
@@ -194,8 +224,21 @@ mod tests {
             11,
             &field(2, &field(1, &field(2, &field(1, &[]).repeat(1_500_000)))),
         );
-        for graph in [empty_nodes, attributes, dims] {
-            let text = check(&field(7, &graph)).unwrap_err().to_string();
+        let shape = field(2, &field(1, &[]).repeat(1_500_000));
+        let optional = field(11, &field(2, &field(9, &field(1, &field(1, &shape)))));
+        let sparse = field(15, &[]).repeat(100_000);
+        let in_graph = [empty_nodes, attributes, dims, optional, sparse];
+        let in_graph = in_graph.map(|graph| field(7, &graph));
+        // a field behind the sixteenth takes two bytes for its tag
+        let function = |content: &[u8]| {
+            let mut found = vec![0xca, 0x01];
+            found.extend(&field(0, content)[1..]);
+            found
+        };
+        let nodes = field(7, &[]).repeat(100_000);
+        let functions = [function(&[]).repeat(100_000), function(&nodes)];
+        for file in in_graph.iter().chain(&functions) {
+            let text = check(file).unwrap_err().to_string();
             assert!(text.contains("would unpack to"), "{text}");
         }
         // what is no protobuf is the decoder's to refuse

@@ -173,7 +173,7 @@ fn repeat(l: &mut Lowering<'_, '_>, outputs: usize) -> Result<Vec<Value>, ModelE
 }
 
 fn scan(l: &mut Lowering<'_, '_>) -> Result<Vec<Value>, ModelError> {
-    if l.importer.opset < 9 {
+    if l.importer.names.opset < 9 {
         return Err(l.fail("before opset 9 it runs over batches: not supported"));
     }
     let body = l.attributes.graph("body")?;

@@ -315,7 +315,7 @@ fn top_k(l: &mut Lowering<'_, '_>) -> Result<Vec<Value>, ModelError> {
     let value = l.value(0)?;
     let dims = l.dims(&value);
     let axis = l.axis(l.attributes.int("axis", -1)?, dims.len())?;
-    let count = if l.importer.opset < 10 {
+    let count = if l.importer.names.opset < 10 {
         l.attributes.int("k", 0)?
     } else {
         let count = l.constant_ints(1, "k")?;

@@ -7,9 +7,9 @@ use gavel_numerics::{DType, Op, TensorType};
 use super::attributes::Attributes;
 use super::proto::NodeProto;
 use super::{
-    Importer, Value, attention, control, einsum, elementwise, indexing, known, losses, movement,
-    pictures, plain, pools, quantized, random, recurrent, reductions, resize, sampling, signal,
-    types, unsupported, windows,
+    Importer, Value, attention, control, determinant, einsum, elementwise, indexing, known, losses,
+    movement, optionals, pictures, plain, pools, quantized, random, recurrent, reductions, resize,
+    sampling, signal, types, unsupported, windows,
 };
 use crate::{Constant, ModelError};
 
@@ -20,12 +20,18 @@ type Lower = fn(&mut Lowering<'_, '_>, op: &str, outputs: usize) -> Result<Vec<V
 const MODULES: &[(&[&str], Lower)] = &[
     (attention::SUPPORTED, attention::lower),
     (control::SUPPORTED, control::lower),
+    (determinant::SUPPORTED, |l, _, _| {
+        Ok(vec![determinant::lower(l)?])
+    }),
     (einsum::SUPPORTED, |l, _, _| einsum::lower(l)),
     (elementwise::SUPPORTED, |l, op, _| elementwise::lower(l, op)),
     (indexing::SUPPORTED, |l, op, _| indexing::lower(l, op)),
     (known::SUPPORTED, |l, op, _| known::lower(l, op)),
     (losses::SUPPORTED, |l, op, _| losses::lower(l, op)),
     (movement::SUPPORTED, movement::lower),
+    (optionals::SUPPORTED, |l, op, _| {
+        Ok(vec![optionals::lower(l, op)?])
+    }),
     (pictures::SUPPORTED, |l, op, _| pictures::lower(l, op)),
     (plain::SUPPORTED, plain::lower),
     (pools::SUPPORTED, pools::lower),
@@ -62,6 +68,9 @@ const OF_ANY_FLOAT: &[&str] = &[
     "Loop",
     "Multinomial",
     "NonZero",
+    "Optional",
+    "OptionalGetElement",
+    "OptionalHasElement",
     "Pad",
     "RandomNormal",
     "RandomNormalLike",
@@ -103,18 +112,19 @@ pub(super) fn names() -> Vec<&'static str> {
 pub(super) type Inputs<'a> = [Option<(&'a str, Value)>];
 
 /// One node while it is lowered.
-pub(super) struct Lowering<'a, 'b> {
-    pub(super) importer: &'a mut Importer,
-    pub(super) attributes: Attributes<'b>,
-    pub(super) inputs: &'a Inputs<'b>,
-    pub(super) label: &'b str,
+pub(super) struct Lowering<'a, 'p> {
+    pub(super) importer: &'a mut Importer<'p>,
+    pub(super) attributes: Attributes<'p>,
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) label: &'a str,
     /// The type that results are rounded to, where the inputs were narrow floats.
     pub(super) narrow: Option<DType>,
 }
 
-pub(super) fn lower(
-    importer: &mut Importer,
-    node: &NodeProto,
+/// The values of a node's outputs, of an operator of the standard.
+pub(super) fn lower<'p>(
+    importer: &mut Importer<'p>,
+    node: &'p NodeProto,
     label: &str,
     inputs: &Inputs<'_>,
 ) -> Result<Vec<Value>, ModelError> {
@@ -123,9 +133,10 @@ pub(super) fn lower(
     let Some((_, lower)) = module else {
         return Err(unsupported(label, op.to_owned()));
     };
+    let attributes = importer.attributes(node, label)?;
     let mut l = Lowering {
         importer,
-        attributes: Attributes::new(node, label),
+        attributes,
         inputs,
         label,
         narrow: None,

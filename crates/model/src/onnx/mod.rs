@@ -4,11 +4,15 @@
 mod activations;
 mod attention;
 mod attributes;
+mod boundary;
 mod budget;
 mod build;
+mod calls;
 mod control;
+mod determinant;
 mod einsum;
 mod elementwise;
+mod external;
 mod folding;
 mod functions;
 mod indexing;
@@ -17,6 +21,7 @@ mod known;
 mod losses;
 mod lower;
 mod movement;
+mod optionals;
 mod pictures;
 mod plain;
 mod pools;
@@ -29,20 +34,26 @@ mod reductions;
 mod resize;
 mod sampling;
 mod signal;
+mod sparse;
 mod tensor;
 mod types;
 mod windows;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
-use gavel_numerics::{DType, Op, Tensor, TensorType};
+use gavel_numerics::{Op, Tensor, TensorType};
 use prost::Message as _;
 
 use crate::{CommitPolicy, Constant, Graph, Model, ModelError, Node, Source, Weight, diffusion};
+pub use external::external_files;
 pub use random::SEED;
 
-use proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
+use attributes::Attributes;
+use boundary::{boundary, input_type};
+use calls::{Functions, Names};
+use proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo};
 
 /// Oldest and newest opset of the default domain that the mappings were written against.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -52,6 +63,16 @@ const METADATA_PREFIX: &str = "gavel.";
 const MAX_TURNS: usize = 1 << 14;
 /// Most nodes of a graph, loops written out.
 const MAX_NODES: usize = 1 << 18;
+
+/// Graphs and functions inside of each other.
+const MAX_DEPTH: usize = 64;
+/// Longest name of a node in a graph, in bytes: those of nodes inside of others become longer.
+const MAX_LABEL: usize = 512;
+/// Bytes of tensors that are read, per byte of the files: tensors may share their bytes, and those of a loop or a
+/// function are read each time.
+const SHARED: u64 = 8;
+/// Bytes of tensors beyond that.
+const FREE_BYTES: u64 = 256 << 20;
 
 /// How to read a file.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +84,8 @@ pub struct ImportOptions {
     pub shapes: BTreeMap<String, Vec<u64>>,
     /// Values of inputs by name: what shapes depend on is part of the model.
     pub values: BTreeMap<String, Tensor>,
+    /// What the files hold that tensors lie in, by their names ([`external_files`]).
+    pub files: BTreeMap<String, Bytes>,
     /// Where to commit.
     pub commit: CommitPolicy,
 }
@@ -81,17 +104,13 @@ pub fn import(file: &[u8], options: &ImportOptions) -> Result<Model, ModelError>
 /// As [`import`].
 pub fn import_shared(file: Bytes, options: &ImportOptions) -> Result<Model, ModelError> {
     budget::check(&file)?;
+    let size = file.len() as u64;
     let proto = ModelProto::decode(file)?;
     let graph = proto
         .graph
         .as_ref()
         .ok_or_else(|| ModelError::File("the file holds no graph".into()))?;
-    if !proto.functions.is_empty() {
-        return Err(ModelError::File(
-            "model-local functions are not supported".into(),
-        ));
-    }
-    let importer = Importer::new(opset(&proto)?, graph, options)?;
+    let importer = Importer::new(&proto, graph, size, options)?;
     let (graph, weights) = importer.run(graph)?;
     let assets = assets(&proto);
     match assets.contains_key(diffusion::ASSET) {
@@ -105,23 +124,9 @@ pub fn operators() -> Vec<&'static str> {
     lower::names()
 }
 
-fn opset(proto: &ModelProto) -> Result<i64, ModelError> {
-    let version = proto
-        .opset_import
-        .iter()
-        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
-        .map(|o| o.version);
-    match version {
-        Some(v) if OPSETS.contains(&v) => Ok(v),
-        Some(v) => Err(ModelError::File(format!(
-            "opset {v} is outside {} to {}",
-            OPSETS.start(),
-            OPSETS.end()
-        ))),
-        None => Err(ModelError::File(
-            "the file names no opset of the default domain".into(),
-        )),
-    }
+/// Whether a domain is that of the standard's operators.
+fn is_standard(domain: &str) -> bool {
+    domain.is_empty() || domain == "ai.onnx"
 }
 
 /// `gavel.*` metadata as assets: `labels`, `diffusion`, and `preprocess` (key=value lines).
@@ -155,49 +160,59 @@ enum Value {
     Dynamic(Source),
 }
 
-struct Importer {
-    opset: i64,
-    values: HashMap<String, Value>,
+struct Importer<'p> {
+    options: &'p ImportOptions,
+    functions: Functions<'p>,
+    names: Names<'p>,
     graph: Graph,
     weights: Vec<Weight>,
     /// Weights by the constant that they are.
     weight_of: HashMap<*const (), u32>,
     folding: folding::Folding,
-    /// Names of the graph that is being read, and what they stood for outside of it.
-    scope: HashMap<String, Option<Value>>,
-    /// Outputs that are not given, with the reason.
-    absent: HashMap<String, String>,
     /// Graphs inside of nodes that may yet be written out.
     turns: usize,
-    /// Nodes of the file that were read, loops written out.
+    /// Graphs and functions around the node that is being read.
+    depth: usize,
+    /// Nodes of the file that were read, loops and calls written out.
     read: usize,
+    /// Bytes of tensors that may yet be read.
+    data: Cell<u64>,
     /// Streams of random numbers that nodes draw from.
     streams: u64,
 }
 
-impl Importer {
+impl<'p> Importer<'p> {
+    /// Before the nodes of the graph, of a file of so many bytes.
     fn new(
-        opset: i64,
-        graph: &GraphProto,
-        options: &ImportOptions,
-    ) -> Result<Importer, ModelError> {
+        proto: &'p ModelProto,
+        graph: &'p GraphProto,
+        size: u64,
+        options: &'p ImportOptions,
+    ) -> Result<Importer<'p>, ModelError> {
+        let files = options.files.values().map(|file| file.len() as u64);
+        let data = files.fold(size, u64::saturating_add);
         let mut importer = Importer {
-            opset,
-            values: HashMap::new(),
+            options,
+            functions: Functions::new(proto)?,
+            names: Names {
+                opset: calls::opset(&proto.opset_import)?,
+                ..Names::default()
+            },
             graph: Graph::default(),
             weights: Vec::new(),
             weight_of: HashMap::new(),
             folding: folding::Folding::default(),
-            scope: HashMap::new(),
-            absent: HashMap::new(),
             turns: MAX_TURNS,
+            depth: 0,
             read: 0,
+            data: Cell::new(data.saturating_mul(SHARED).saturating_add(FREE_BYTES)),
             streams: 0,
         };
         importer.initializers(graph)?;
         // before IR version 4 initializers are listed among the inputs too
-        let initializers: HashSet<&str> =
-            graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        let dense = graph.initializer.iter().map(|t| t.name.as_str());
+        let sparse = graph.sparse_initializer.iter().map(sparse::name);
+        let initializers: HashSet<&str> = dense.chain(sparse).collect();
         for info in graph
             .input
             .iter()
@@ -221,19 +236,38 @@ impl Importer {
     }
 
     fn initializers(&mut self, graph: &GraphProto) -> Result<(), ModelError> {
-        if !graph.sparse_initializer.is_empty() {
-            return Err(ModelError::File(
-                "sparse initializers are not supported".into(),
-            ));
-        }
         for proto in &graph.initializer {
-            let value = Value::Constant(tensor::constant(proto)?);
-            self.define(&proto.name, value, || ModelError::Tensor {
-                name: proto.name.clone(),
-                reason: "the name is used twice".into(),
-            })?;
+            let value = self.constant(proto)?;
+            self.initializer(&proto.name, value)?;
+        }
+        for proto in &graph.sparse_initializer {
+            let tensor = self.sparse(proto)?;
+            self.initializer(sparse::name(proto), tensor.into())?;
         }
         Ok(())
+    }
+
+    fn initializer(&mut self, name: &str, value: Constant) -> Result<(), ModelError> {
+        self.define(name, Value::Constant(value), || ModelError::Tensor {
+            name: name.to_owned(),
+            reason: "the name is used twice".into(),
+        })
+    }
+
+    /// The value of a tensor of the file, or of one beside it.
+    fn constant(&self, proto: &TensorProto) -> Result<Constant, ModelError> {
+        let external = external::bytes(proto, &self.options.files)?;
+        let value = tensor::constant(proto, external.as_ref())?;
+        let left = self.data.get().checked_sub(value.byte_len() as u64);
+        self.data.set(left.ok_or_else(|| {
+            ModelError::File("its tensors take many times the bytes of its files".into())
+        })?);
+        Ok(value)
+    }
+
+    /// Attributes of a node that is being read.
+    fn attributes(&self, node: &'p NodeProto, label: &str) -> Result<Attributes<'p>, ModelError> {
+        Attributes::new(node, label, self.names.given.as_ref())
     }
 
     fn define(
@@ -242,22 +276,19 @@ impl Importer {
         value: Value,
         twice: impl FnOnce() -> ModelError,
     ) -> Result<(), ModelError> {
-        if self.scope.contains_key(name) {
+        if self.names.scope.contains_key(name) {
             return Err(twice());
         }
-        let before = self.values.insert(name.to_owned(), value);
-        self.scope.insert(name.to_owned(), before);
-        self.absent.remove(name);
+        let before = self.names.values.insert(name.to_owned(), value);
+        self.names.scope.insert(name.to_owned(), before);
+        self.names.absent.remove(name);
         Ok(())
     }
 
-    /// Reads the nodes of a graph; `prefix` comes before their names.
-    fn nodes(&mut self, proto: &GraphProto, prefix: &str) -> Result<(), ModelError> {
-        for (i, node) in proto.node.iter().enumerate() {
-            let label = match node.name.as_str() {
-                "" => format!("{prefix}#{i}"),
-                name => format!("{prefix}{name}"),
-            };
+    /// Reads nodes; `prefix` comes before their names.
+    fn nodes(&mut self, nodes: &'p [NodeProto], prefix: &str) -> Result<(), ModelError> {
+        for (i, node) in nodes.iter().enumerate() {
+            let label = label(prefix, i, &node.name);
             let fail = |reason: String| ModelError::Node {
                 node: label.clone(),
                 op: node.op_type.clone(),
@@ -273,7 +304,7 @@ impl Importer {
             }
             for extra in node.output.iter().skip(values.len()) {
                 let reason = format!("output {extra} of {label} ({}) is not given", node.op_type);
-                self.absent.insert(extra.clone(), reason);
+                self.names.absent.insert(extra.clone(), reason);
             }
             for (output, value) in node.output.iter().zip(values) {
                 if !output.is_empty() {
@@ -289,7 +320,7 @@ impl Importer {
     /// What a graph inside of a node gives for the values of its inputs; it sees the names around it.
     fn inner(
         &mut self,
-        graph: &GraphProto,
+        graph: &'p GraphProto,
         given: Vec<Value>,
         label: &str,
     ) -> Result<Vec<Value>, ModelError> {
@@ -298,27 +329,44 @@ impl Importer {
                 "its loops turn more than {MAX_TURNS} times; each turn is written out"
             ))
         })?;
-        let outer = std::mem::take(&mut self.scope);
-        let found = self.inner_values(graph, given, label);
-        for (name, before) in std::mem::replace(&mut self.scope, outer) {
+        let outer = std::mem::take(&mut self.names.scope);
+        let found = self.nested(label, |importer| importer.inner_values(graph, given, label));
+        for (name, before) in std::mem::replace(&mut self.names.scope, outer) {
             match before {
-                Some(value) => self.values.insert(name, value),
-                None => self.values.remove(&name),
+                Some(value) => self.names.values.insert(name, value),
+                None => self.names.values.remove(&name),
             };
         }
         found
     }
 
+    /// What a graph or function gives, which is not too deep inside of others.
+    fn nested<T>(
+        &mut self,
+        label: &str,
+        read: impl FnOnce(&mut Self) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        if self.depth == MAX_DEPTH {
+            return Err(ModelError::File(format!(
+                "more than {MAX_DEPTH} graphs and functions are inside of each other at {label}"
+            )));
+        }
+        self.depth += 1;
+        let found = read(self);
+        self.depth -= 1;
+        found
+    }
+
     fn inner_values(
         &mut self,
-        graph: &GraphProto,
+        graph: &'p GraphProto,
         given: Vec<Value>,
         label: &str,
     ) -> Result<Vec<Value>, ModelError> {
         self.initializers(graph)?;
         let inputs = graph.input.iter();
         let inputs: Vec<&ValueInfo> = inputs
-            .filter(|input| !self.scope.contains_key(&input.name))
+            .filter(|input| !self.names.scope.contains_key(&input.name))
             .collect();
         if inputs.len() != given.len() {
             return Err(ModelError::File(format!(
@@ -332,20 +380,20 @@ impl Importer {
                 boundary("input", info, "the name is used twice")
             })?;
         }
-        self.nodes(graph, &format!("{label}/"))?;
+        self.nodes(&graph.node, &format!("{label}/"))?;
         graph.output.iter().map(|info| self.output(info)).collect()
     }
 
     fn output(&self, info: &ValueInfo) -> Result<Value, ModelError> {
-        let value = self.values.get(&info.name).cloned();
+        let value = self.names.values.get(&info.name).cloned();
         value.ok_or_else(|| {
-            let reason = self.absent.get(&info.name).map(String::as_str);
+            let reason = self.names.absent.get(&info.name).map(String::as_str);
             boundary("output", info, reason.unwrap_or("nothing produces it"))
         })
     }
 
-    fn run(mut self, proto: &GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
-        self.nodes(proto, "")?;
+    fn run(mut self, proto: &'p GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
+        self.nodes(&proto.node, "")?;
         for info in &proto.output {
             let value = self.output(info)?;
             let source = match value {
@@ -368,21 +416,17 @@ impl Importer {
     }
 
     /// The values of a node's outputs, with whatever nodes they take appended to the graph.
-    fn lower(&mut self, node: &NodeProto, label: &str) -> Result<Vec<Value>, ModelError> {
-        if !node.domain.is_empty() && node.domain != "ai.onnx" {
-            return Err(unsupported(
-                label,
-                format!("{}.{}", node.domain, node.op_type),
-            ));
-        }
+    fn lower(&mut self, node: &'p NodeProto, label: &str) -> Result<Vec<Value>, ModelError> {
+        let function = self.functions.called(node, label)?;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match name.as_str() {
                 "" => None,
+                name if self.is_omitted(name) => None,
                 name => Some((
                     name,
-                    self.values.get(name).cloned().ok_or_else(|| {
-                        let absent = self.absent.get(name).cloned();
+                    self.names.values.get(name).cloned().ok_or_else(|| {
+                        let absent = self.names.absent.get(name).cloned();
                         ModelError::Node {
                             node: label.to_owned(),
                             op: node.op_type.clone(),
@@ -396,7 +440,20 @@ impl Importer {
                 )),
             });
         }
-        lower::lower(self, node, label, &inputs)
+        match function {
+            Some(function) => self.call(function, node, label, &inputs),
+            None if self.names.opset == 0 => Err(ModelError::Node {
+                node: label.to_owned(),
+                op: node.op_type.clone(),
+                reason: "no opset of the default domain is imported".into(),
+            }),
+            None => lower::lower(self, node, label, &inputs),
+        }
+    }
+
+    /// Whether a name is that of an input that the call of this function leaves out.
+    fn is_omitted(&self, name: &str) -> bool {
+        self.names.omitted.contains(name) && !self.names.values.contains_key(name)
     }
 
     /// Name and type of the first input of the graph that a value is computed from.
@@ -465,6 +522,21 @@ impl Importer {
     }
 }
 
+/// The name of node `i` of a graph, for people.
+fn label(prefix: &str, i: usize, name: &str) -> String {
+    /// The end of a name.
+    fn end(name: &str) -> &str {
+        let from = name.len().saturating_sub(MAX_LABEL);
+        let from = (from..=name.len()).find(|&i| name.is_char_boundary(i));
+        &name[from.unwrap_or_default()..]
+    }
+    let label = match name {
+        "" => format!("{prefix}#{i}"),
+        name => format!("{prefix}{}", end(name)),
+    };
+    end(&label).to_owned()
+}
+
 fn unsupported(label: &str, op: String) -> ModelError {
     ModelError::Unsupported {
         node: label.to_owned(),
@@ -473,71 +545,12 @@ fn unsupported(label: &str, op: String) -> ModelError {
     }
 }
 
-fn boundary(what: &'static str, info: &ValueInfo, reason: &str) -> ModelError {
-    ModelError::Boundary {
-        what,
-        name: info.name.clone(),
-        reason: reason.to_owned(),
-    }
-}
-
-fn input_type(info: &ValueInfo, options: &ImportOptions) -> Result<TensorType, ModelError> {
-    let fail = |reason: String| ModelError::Boundary {
-        what: "input",
-        name: info.name.clone(),
-        reason,
-    };
-    let ty = info
-        .r#type
-        .as_ref()
-        .and_then(|t| t.tensor_type.as_ref())
-        .ok_or_else(|| fail("only tensors are supported".into()))?;
-    let dtype: DType = tensor::dtype(ty.elem_type).ok_or_else(|| {
-        fail(format!(
-            "element type {} is not supported",
-            tensor::type_name(ty.elem_type)
-        ))
-    })?;
-    let given = options.shapes.get(&info.name);
-    let shape = match (&ty.shape, given) {
-        (Some(shape), _) => shape,
-        (None, Some(given)) => return typed(info, dtype, given.clone()),
-        (None, None) => return Err(fail("its shape is not declared".into())),
-    };
-    let given = given.filter(|given| given.len() == shape.dim.len());
-    let dims = shape
-        .dim
-        .iter()
-        .enumerate()
-        .map(|(axis, dim)| {
-            let name = dim.dim_param.as_deref().filter(|n| !n.is_empty());
-            match (dim.dim_value, name.and_then(|n| options.dimensions.get(n))) {
-                (_, Some(&bound)) => Ok(bound),
-                (Some(value), None) if value > 0 => Ok(value as u64),
-                (_, None) if given.is_some() => Ok(given.map_or(0, |given| given[axis])),
-                (Some(0), None) if axis > 0 || shape.dim.len() == 1 => Ok(0),
-                // a batch of one: strangers' tasks are batched by the engine, not by the model
-                _ if axis == 0 => Ok(1),
-                _ => Err(fail(format!(
-                    "dimension {axis} ({}) has no value; bind it by name: MODEL@{}=128",
-                    name.unwrap_or("unnamed"),
-                    name.unwrap_or("NAME")
-                ))),
-            }
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    typed(info, dtype, dims)
-}
-
-fn typed(info: &ValueInfo, dtype: DType, dims: Vec<u64>) -> Result<TensorType, ModelError> {
-    let ty = TensorType::new(dtype, dims);
-    ty.elements()
-        .map_err(|e| boundary("input", info, &e.to_string()))?;
-    Ok(ty)
-}
-
+#[cfg(test)]
+mod calls_tests;
 #[cfg(test)]
 mod control_tests;
+#[cfg(test)]
+mod external_tests;
 #[cfg(test)]
 mod operators_tests;
 #[cfg(test)]

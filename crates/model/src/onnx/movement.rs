@@ -53,7 +53,7 @@ fn slice(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let value = l.value(0)?;
     let mut axes = l.axes_of(&value);
     let rank = axes.len();
-    let (starts, ends, which, steps) = if l.importer.opset < 10 {
+    let (starts, ends, which, steps) = if l.importer.names.opset < 10 {
         let ints = |name| l.attributes.ints(name).map(|v| v.map(<[i64]>::to_vec));
         let missing = |name: &str| l.fail(format!("{name} are missing"));
         let starts = ints("starts")?.ok_or_else(|| missing("starts"))?;
@@ -119,7 +119,7 @@ fn pad(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         .attributes
         .text("mode")?
         .unwrap_or_else(|| "constant".into());
-    let (pads, which) = if l.importer.opset < 11 {
+    let (pads, which) = if l.importer.names.opset < 11 {
         let pads = l.attributes.ints("pads")?.map(<[i64]>::to_vec);
         (pads.ok_or_else(|| l.fail("pads are missing"))?, None)
     } else {
@@ -130,7 +130,7 @@ fn pad(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         (l.constant_ints(1, "pads")?, which)
     };
     let fill = match l.optional(2) {
-        None => match l.importer.opset < 11 {
+        None => match l.importer.names.opset < 11 {
             true => u64::from(l.attributes.float("value", 0.0)?.to_bits()),
             false => 0,
         },
@@ -296,7 +296,7 @@ fn size(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
 fn constant_of_shape(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let wanted = l.constant_ints(0, "the shape")?;
     let value = match l.attributes.tensor("value")? {
-        Some(proto) => super::tensor::constant(proto)?.tensor(),
+        Some(proto) => l.importer.constant(proto)?.tensor(),
         None => Arc::new(Tensor::f32([1], vec![0.0]).map_err(|e| l.fail(e.to_string()))?),
     };
     if value.len() != 1 {

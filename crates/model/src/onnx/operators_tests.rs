@@ -18,7 +18,10 @@ pub(super) fn io(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfo {
     let tensor_type = Some(TensorTypeProto { elem_type, shape });
     ValueInfo {
         name: name.into(),
-        r#type: Some(TypeProto { tensor_type }),
+        r#type: Some(TypeProto {
+            tensor_type,
+            ..Default::default()
+        }),
     }
 }
 
@@ -334,4 +337,110 @@ fn tables_that_operators_need_are_bounded_in_all() {
         refused.to_string().contains("too large together"),
         "{refused}"
     );
+}
+
+#[test]
+fn determinants_are_polynomials_of_small_matrices() {
+    let det = |dims: &[i64], values: &[f32]| {
+        let file = file(
+            vec![io("x", 1, dims)],
+            vec![node("Det", &["x"], &["y"])],
+            &["y"],
+        );
+        let model = import(&file, &ImportOptions::default())?;
+        let dims: Vec<u64> = dims.iter().map(|&d| d as u64).collect();
+        let found = run(&model, &[Tensor::f32(dims, values.to_vec()).unwrap()]);
+        Ok::<_, ModelError>((
+            found[0].dims().to_vec(),
+            found[0].as_f32().unwrap().to_vec(),
+        ))
+    };
+    assert_eq!(det(&[1, 1], &[3.0]).unwrap(), (vec![], vec![3.0]));
+    let (dims, found) = det(&[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 0.0, 1.0, 1.0, 0.0]).unwrap();
+    assert_eq!((dims, found), (vec![2], vec![-2.0, -1.0]));
+    let three = [2.0, 0.0, 1.0, 1.0, 3.0, 2.0, 1.0, 1.0, 4.0];
+    assert_eq!(det(&[3, 3], &three).unwrap().1, [18.0]);
+    let mut four = [0.0; 16];
+    // a permutation with two swaps, scaled
+    for (row, column, value) in [(0, 2, 2.0), (1, 3, 3.0), (2, 0, 5.0), (3, 1, 7.0)] {
+        four[4 * row + column] = value;
+    }
+    assert_eq!(det(&[4, 4], &four).unwrap().1, [210.0]);
+    for dims in [vec![2], vec![2, 3], vec![5, 5], vec![0, 0]] {
+        let values = vec![0.0; dims.iter().product::<i64>() as usize];
+        let refused = det(&dims, &values).unwrap_err().to_string();
+        assert!(refused.contains("matri"), "{refused}");
+    }
+}
+
+#[test]
+fn what_may_be_absent_is_there_or_not_at_import() {
+    let of = |nodes: Vec<NodeProto>| {
+        let optional_type = Some(Box::new(OptionalTypeProto {
+            elem_type: io("", 1, &[2]).r#type,
+        }));
+        let given = ValueInfo {
+            name: "x".into(),
+            r#type: Some(TypeProto {
+                optional_type,
+                ..Default::default()
+            }),
+        };
+        let file = file(vec![given], nodes, &["y"]);
+        let model = import(&file, &ImportOptions::default())?;
+        let found = run(&model, &[Tensor::f32([2], vec![1.0, -2.0]).unwrap()]);
+        Ok::<_, ModelError>(found[0].clone())
+    };
+    let get = |name| node("OptionalGetElement", &[name], &["y"]);
+    assert_eq!(of(vec![get("x")]).unwrap().as_f32().unwrap(), [1.0, -2.0]);
+    let mut wrapped = node("Optional", &["x"], &["o"]);
+    wrapped.attribute.push(AttributeProto {
+        name: "type".into(),
+        ..Default::default()
+    });
+    assert_eq!(
+        of(vec![wrapped, get("o")]).unwrap().as_f32().unwrap(),
+        [1.0, -2.0]
+    );
+    for (inputs, want) in [(vec!["x"], 1), (vec![""], 0), (vec![], 0)] {
+        let has = node("OptionalHasElement", &inputs, &["y"]);
+        assert_eq!(of(vec![has]).unwrap().raw(0), Some(want));
+    }
+    let refused = of(vec![node("Optional", &[], &["y"])])
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("absent"), "{refused}");
+}
+
+#[test]
+fn a_dropout_of_nothing_may_be_in_training() {
+    let dropout = |ratio: f32, training: i64| {
+        let constant = |name: &str, attribute: AttributeProto| NodeProto {
+            attribute: vec![attribute],
+            ..node("Constant", &[], &[name])
+        };
+        let ratio = AttributeProto {
+            name: "value_float".into(),
+            f: ratio,
+            ..Default::default()
+        };
+        let training = AttributeProto {
+            name: "value_int".into(),
+            i: training,
+            ..Default::default()
+        };
+        let nodes = vec![
+            constant("r", ratio),
+            constant("t", training),
+            node("Dropout", &["x", "r", "t"], &["y"]),
+        ];
+        import(
+            &file(vec![io("x", 1, &[2])], nodes, &["y"]),
+            &ImportOptions::default(),
+        )
+    };
+    dropout(0.5, 0).unwrap();
+    dropout(0.0, 1).unwrap();
+    let refused = dropout(0.5, 1).unwrap_err().to_string();
+    assert!(refused.contains("or the ratio 0"), "{refused}");
 }

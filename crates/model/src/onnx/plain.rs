@@ -75,7 +75,11 @@ impl Lowering<'_, '_> {
             "Transpose" => self.transpose()?,
             "Concat" => {
                 let rank = self.ty(0)?.dims.len();
-                let default = if self.importer.opset < 4 { 1 } else { i64::MIN };
+                let default = if self.importer.names.opset < 4 {
+                    1
+                } else {
+                    i64::MIN
+                };
                 let axis = self.axis(self.attributes.int("axis", default)?, rank)?;
                 self.plain(Op::Concat { axis }, self.inputs.len())?
             }
@@ -179,7 +183,7 @@ impl Lowering<'_, '_> {
         self.some_inputs(1..=1)?;
         let ty = self.ty(0)?;
         let rank = ty.dims.len();
-        let per_axis = self.importer.opset >= 13;
+        let per_axis = self.importer.names.opset >= 13;
         let axis = self.axis(
             self.attributes.int("axis", if per_axis { -1 } else { 1 })?,
             rank,
@@ -343,8 +347,13 @@ impl Lowering<'_, '_> {
         match self.optional(2) {
             None => {}
             Some(Value::Constant(mode)) if mode.tensor().raw(0) == Some(0) => {}
+            Some(Value::Constant(_))
+                if self.optional(1).is_some() && self.constant_floats(1, "the ratio")? == [0.0] => {
+            }
             Some(Value::Dynamic(source)) => return Err(self.unbound(source, "training_mode")),
-            Some(_) => return Err(self.fail("training_mode must be absent or false")),
+            Some(_) => {
+                return Err(self.fail("training_mode must be absent or false, or the ratio 0"));
+            }
         }
         // nothing is dropped
         let value = self.value(0)?;
@@ -359,9 +368,11 @@ impl Lowering<'_, '_> {
 
     fn constant(&mut self) -> Result<Value, ModelError> {
         if let Some(proto) = self.attributes.tensor("value")? {
-            return Ok(Value::Constant(tensor::constant(proto)?));
+            return Ok(Value::Constant(self.importer.constant(proto)?));
         }
-        let value = if let Some(f) = self.attributes.optional_float("value_float")? {
+        let value = if let Some(proto) = self.attributes.sparse_tensor("sparse_value")? {
+            self.importer.sparse(proto)?
+        } else if let Some(f) = self.attributes.optional_float("value_float")? {
             Tensor::f32(vec![], vec![f]).map_err(|e| self.fail(e.to_string()))?
         } else if let Some(i) = self.attributes.optional_int("value_int")? {
             Tensor::i64(vec![], vec![i]).map_err(|e| self.fail(e.to_string()))?
@@ -373,7 +384,7 @@ impl Lowering<'_, '_> {
                 .map_err(|e| self.fail(e.to_string()))?
         } else {
             return Err(self.fail(
-                "it has no value of a supported kind (value, value_float(s), value_int(s))",
+                "it has no value of a supported kind (value, sparse_value, value_float(s), value_int(s))",
             ));
         };
         Ok(Value::Constant(value.into()))

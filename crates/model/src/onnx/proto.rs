@@ -12,11 +12,32 @@ pub(super) struct ModelProto {
     #[prost(message, repeated, tag = "14")]
     pub(super) metadata_props: Vec<StringEntry>,
     #[prost(message, repeated, tag = "25")]
-    pub(super) functions: Vec<Opaque>,
+    pub(super) functions: Vec<FunctionProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Opaque {}
+pub(super) struct FunctionProto {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "10")]
+    pub(super) domain: String,
+    #[prost(string, tag = "13")]
+    pub(super) overload: String,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) output: Vec<String>,
+    /// Names of attributes without a default.
+    #[prost(string, repeated, tag = "6")]
+    pub(super) attribute: Vec<String>,
+    /// Attributes with their defaults.
+    #[prost(message, repeated, tag = "11")]
+    pub(super) attribute_proto: Vec<AttributeProto>,
+    #[prost(message, repeated, tag = "7")]
+    pub(super) node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) opset_import: Vec<OperatorSetId>,
+}
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct OperatorSetId {
@@ -41,7 +62,7 @@ pub(super) struct GraphProto {
     #[prost(message, repeated, tag = "5")]
     pub(super) initializer: Vec<TensorProto>,
     #[prost(message, repeated, tag = "15")]
-    pub(super) sparse_initializer: Vec<Opaque>,
+    pub(super) sparse_initializer: Vec<SparseTensorProto>,
     #[prost(message, repeated, tag = "11")]
     pub(super) input: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "12")]
@@ -60,6 +81,8 @@ pub(super) struct NodeProto {
     pub(super) op_type: String,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
+    #[prost(string, tag = "8")]
+    pub(super) overload: String,
     #[prost(message, repeated, tag = "5")]
     pub(super) attribute: Vec<AttributeProto>,
 }
@@ -86,6 +109,8 @@ pub(super) struct AttributeProto {
     pub(super) strings: Vec<Vec<u8>>,
     #[prost(string, tag = "21")]
     pub(super) ref_attr_name: String,
+    #[prost(message, optional, boxed, tag = "22")]
+    pub(super) sparse_tensor: Option<Box<SparseTensorProto>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -115,6 +140,17 @@ pub(super) struct TensorProto {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct SparseTensorProto {
+    /// What is not zero, along one axis; its name is the tensor's.
+    #[prost(message, optional, tag = "1")]
+    pub(super) values: Option<TensorProto>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) indices: Option<TensorProto>,
+    #[prost(int64, repeated, tag = "3")]
+    pub(super) dims: Vec<i64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct ValueInfo {
     #[prost(string, tag = "1")]
     pub(super) name: String,
@@ -126,6 +162,14 @@ pub(super) struct ValueInfo {
 pub(super) struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub(super) tensor_type: Option<TensorTypeProto>,
+    #[prost(message, optional, boxed, tag = "9")]
+    pub(super) optional_type: Option<Box<OptionalTypeProto>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OptionalTypeProto {
+    #[prost(message, optional, tag = "1")]
+    pub(super) elem_type: Option<TypeProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]

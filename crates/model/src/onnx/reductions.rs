@@ -257,7 +257,7 @@ fn arg_extreme_of_integers(
 fn log_softmax(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let value = l.value(0)?;
     let dims = l.dims(&value);
-    let per_axis = l.importer.opset >= 13;
+    let per_axis = l.importer.names.opset >= 13;
     let axis = l.attributes.int("axis", if per_axis { -1 } else { 1 })?;
     let axis = l.axis(axis, dims.len())? as usize;
     let axes: Vec<usize> = if per_axis {
@@ -405,7 +405,7 @@ fn group_norm(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let grouped = l.reshape_to(&value, vec![*n, groups, inner])?;
     let normal = normalised(l, &grouped, &[2], epsilon)?;
     let normal = l.reshape_to(&normal.value, dims.clone())?;
-    let per_channel = l.importer.opset >= 21;
+    let per_channel = l.importer.names.opset >= 21;
     let (scale, bias) = (l.value(1)?, l.value(2)?);
     if !per_channel {
         return Err(l.fail("before opset 21, scales are of groups: not supported"));
@@ -465,7 +465,7 @@ fn lp_norm(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
 fn hardmax(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     let value = l.value(0)?;
     let dims = l.dims(&value);
-    let per_axis = l.importer.opset >= 13;
+    let per_axis = l.importer.names.opset >= 13;
     let axis = l.attributes.int("axis", if per_axis { -1 } else { 1 })?;
     let axis = l.axis(axis, dims.len())?;
     if !per_axis && axis as usize + 1 != dims.len() {

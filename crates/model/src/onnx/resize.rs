@@ -123,7 +123,7 @@ fn by_scales(
 
 impl Resize {
     fn of(l: &mut Lowering<'_, '_>, dims: &[u64]) -> Result<Resize, ModelError> {
-        if l.importer.opset < 11 {
+        if l.importer.names.opset < 11 {
             let scales = l.constant_floats(1, "scales")?;
             return old(l, dims, &scales);
         }

@@ -447,7 +447,7 @@ fn roi_align(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
         other => return Err(l.fail(format!("mode {other:?} is not known"))),
     };
     let offset = l.attributes.text("coordinate_transformation_mode")?;
-    let default = if l.importer.opset < 16 {
+    let default = if l.importer.names.opset < 16 {
         "output_half_pixel"
     } else {
         "half_pixel"

@@ -219,7 +219,7 @@ fn dft(l: &mut Lowering<'_, '_>) -> Result<Value, ModelError> {
     if rank < 2 {
         return Err(l.fail("its input must have an axis of 1 or 2 numbers behind the signal's"));
     }
-    let axis = if l.importer.opset < 20 {
+    let axis = if l.importer.names.opset < 20 {
         l.attributes.int("axis", 1)?
     } else if l.optional(2).is_some() {
         number(l, 2, "the axis")?

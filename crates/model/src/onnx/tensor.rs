@@ -1,5 +1,6 @@
 //! Initializers and constants: every size is checked against the file before anything is allocated.
 
+use bytes::Bytes;
 use gavel_numerics::{DType, Tensor, TensorType};
 
 use super::proto::TensorProto;
@@ -56,17 +57,15 @@ pub(super) fn type_name(elem_type: i32) -> &'static str {
     }
 }
 
-/// The value of a tensor that lies in the file.
-pub(super) fn constant(proto: &TensorProto) -> Result<Constant, ModelError> {
+/// The value of a tensor; `external` are its bytes where they lie in another file.
+pub(super) fn constant(
+    proto: &TensorProto,
+    external: Option<&Bytes>,
+) -> Result<Constant, ModelError> {
     let fail = |reason: String| ModelError::Tensor {
         name: proto.name.clone(),
         reason,
     };
-    if proto.data_location != 0 || !proto.external_data.is_empty() {
-        return Err(fail(
-            "its data lies in another file; only self-contained files are accepted".into(),
-        ));
-    }
     let dtype = dtype(proto.data_type).ok_or_else(|| {
         fail(format!(
             "element type {} is not supported (floats of 16, 32 and 64 bits, integers of 8 to 64 and bool are)",
@@ -84,15 +83,15 @@ pub(super) fn constant(proto: &TensorProto) -> Result<Constant, ModelError> {
     let ty = TensorType::new(dtype, dims);
     let expected = ty.byte_len().map_err(|e| fail(e.to_string()))?;
     let elements = expected / dtype.size();
-    if !proto.raw_data.is_empty() {
-        if proto.raw_data.len() != expected {
+    let raw = external.or(Some(&proto.raw_data).filter(|raw| !raw.is_empty()));
+    if let Some(raw) = raw {
+        if raw.len() != expected {
             return Err(fail(format!(
                 "{ty} takes {expected} bytes, the file has {}",
-                proto.raw_data.len()
+                raw.len()
             )));
         }
-        return Constant::from_le_bytes(ty, proto.raw_data.clone())
-            .map_err(|e| fail(e.to_string()));
+        return Constant::from_le_bytes(ty, raw.clone()).map_err(|e| fail(e.to_string()));
     }
     let found = match dtype {
         DType::F32 => proto.float_data.len(),

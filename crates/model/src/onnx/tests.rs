@@ -18,7 +18,10 @@ fn io(name: &str, dims: &[i64]) -> ValueInfo {
     });
     ValueInfo {
         name: name.into(),
-        r#type: Some(TypeProto { tensor_type }),
+        r#type: Some(TypeProto {
+            tensor_type,
+            ..Default::default()
+        }),
     }
 }
 
@@ -177,7 +180,7 @@ fn tensors_are_checked_against_the_file() {
         data_location: 1,
         ..weight("w", &[4], &[])
     };
-    assert!(message(&model(add(), vec![external])).contains("another file"));
+    assert!(message(&model(add(), vec![external])).contains("without a name"));
     let complex = TensorProto {
         data_type: 14,
         ..weight("w", &[4], &[])
