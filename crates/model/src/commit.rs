@@ -5,7 +5,9 @@
 //! and small ones do not look beyond halves. Among the cuts that keep each segment within the share, those that hash
 //! fewest bytes are chosen (`spec/model.md`, section "Commit points").
 
-use crate::{Graph, Segment, Source};
+use std::sync::Arc;
+
+use crate::{Graph, Model, Segment, Source};
 
 /// Nominal bytes hashed per second, and work units computed per second: their ratio decides.
 const HASH_BYTES_PER_SECOND: u128 = 1_200_000_000;
@@ -32,24 +34,42 @@ pub enum CommitPolicy {
     CostModel,
     /// After each of these nodes; the last node is always a cut.
     After(Vec<u32>),
+    /// Where another model is cut, if its operators are the same ones; else by the cost model.
+    Like(Arc<Cuts>),
+}
+
+/// Where a model is cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cuts {
+    /// Its operators.
+    operators: Vec<u16>,
+    /// Last node of each segment.
+    after: Vec<u32>,
+}
+
+impl Cuts {
+    /// Those of a model.
+    pub fn of(model: &Model) -> Cuts {
+        Cuts {
+            operators: operators(model.graph()).collect(),
+            after: model.ends(),
+        }
+    }
+}
+
+fn operators(graph: &Graph) -> impl Iterator<Item = u16> {
+    graph.nodes.iter().map(|node| node.op.id())
 }
 
 /// Segments of `graph`, whose per-node work is `work`.
 pub(crate) fn segments(graph: &Graph, work: &[u64], policy: &CommitPolicy) -> Vec<Segment> {
     let uses = last_uses(graph);
     let ends = match policy {
-        CommitPolicy::After(cuts) => {
-            let mut ends: Vec<usize> = cuts
-                .iter()
-                .map(|&c| c as usize + 1)
-                .filter(|&e| e <= graph.nodes.len())
-                .collect();
-            ends.push(graph.nodes.len());
-            ends.sort_unstable();
-            ends.dedup();
-            ends
+        CommitPolicy::After(cuts) => ends(graph, cuts),
+        CommitPolicy::Like(cuts) if operators(graph).eq(cuts.operators.iter().copied()) => {
+            ends(graph, &cuts.after)
         }
-        CommitPolicy::CostModel => cut(graph, work, &uses),
+        CommitPolicy::Like(_) | CommitPolicy::CostModel => cut(graph, work, &uses),
     };
     let mut first = 0;
     ends.into_iter()
@@ -68,6 +88,19 @@ pub(crate) fn segments(graph: &Graph, work: &[u64], policy: &CommitPolicy) -> Ve
             segment
         })
         .collect()
+}
+
+/// Ends of the segments that are cut after each of these nodes.
+fn ends(graph: &Graph, cuts: &[u32]) -> Vec<usize> {
+    let mut ends: Vec<usize> = cuts
+        .iter()
+        .map(|&c| c as usize + 1)
+        .filter(|&e| e <= graph.nodes.len())
+        .collect();
+    ends.push(graph.nodes.len());
+    ends.sort_unstable();
+    ends.dedup();
+    ends
 }
 
 /// Last node that reads each input and each node; graph outputs are read "after the end".

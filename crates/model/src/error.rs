@@ -71,10 +71,18 @@ pub enum ModelError {
         /// What was expected and what was found.
         reason: String,
     },
-    /// An input or output of the graph.
+    /// A binding of a family.
+    #[error("with {extents}: {source}")]
+    Binding {
+        /// Its extents.
+        extents: String,
+        /// Why it is none.
+        source: Box<ModelError>,
+    },
+    /// An input, output or open dimension of the graph.
     #[error("graph {what} {name}: {reason}")]
     Boundary {
-        /// `input` or `output`.
+        /// `input`, `output` or `dimension`.
         what: &'static str,
         /// Its name.
         name: String,

@@ -5,6 +5,7 @@
 //! - [`Graph`], [`Node`], [`Source`], [`Constant`]: the step graph and its weights.
 //! - [`Model`]: graph, weights, assets and segments, checked, with its `model_id` and openings.
 //! - [`onnx`]: import of ONNX files.
+//! - [`family`]: a model with open dimensions, as the set of its bindings.
 //! - [`gguf`], [`safetensors`]: files of language models.
 //! - [`llama`]: language models of the Llama family.
 //! - [`diffusion`]: models that draw pictures, step by step.
@@ -17,6 +18,7 @@ mod commit;
 mod constant;
 pub mod diffusion;
 mod error;
+pub mod family;
 mod file;
 pub mod gguf;
 mod graph;
@@ -32,7 +34,7 @@ pub mod shipped;
 #[cfg(test)]
 mod test_run;
 
-pub use commit::CommitPolicy;
+pub use commit::{CommitPolicy, Cuts};
 pub use constant::Constant;
 pub use error::ModelError;
 pub use file::{map, page_out};

@@ -93,6 +93,21 @@ impl Model {
         Model::identify(graph, weights, digests, assets, policy, max_steps, &work)
     }
 
+    /// [`build`](Self::build) of a graph whose weights' digests are known.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub(crate) fn of_digests(
+        graph: Graph,
+        weights: Vec<Weight>,
+        digests: Vec<Digest>,
+        assets: BTreeMap<String, Vec<u8>>,
+        policy: &CommitPolicy,
+    ) -> Result<Model, ModelError> {
+        let work = check(&graph, &weights, 1)?;
+        Model::identify(graph, weights, digests, assets, policy, 1, &work)
+    }
+
     /// Identity of what has been checked.
     fn identify(
         graph: Graph,
@@ -183,12 +198,15 @@ impl Model {
 
     /// The cuts of this model, as a policy.
     fn policy(&self) -> CommitPolicy {
-        CommitPolicy::After(
-            self.segments
-                .iter()
-                .map(|s| (s.first_node + s.op_count).saturating_sub(1))
-                .collect(),
-        )
+        CommitPolicy::After(self.ends())
+    }
+
+    /// The last node of each segment.
+    pub(crate) fn ends(&self) -> Vec<u32> {
+        self.segments
+            .iter()
+            .map(|s| (s.first_node + s.op_count).saturating_sub(1))
+            .collect()
     }
 
     /// The step graph.

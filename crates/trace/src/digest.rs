@@ -28,6 +28,8 @@ pub enum Tag {
     AuditChunk = 0x07,
     /// Other model leaves; a sub-tag byte follows.
     ModelLeaf = 0x08,
+    /// Family of models.
+    Family = 0x09,
 }
 
 /// A SHA-256 digest. Shown and serialised as `0x` and 64 lower-case hex digits; ordered as bytes.

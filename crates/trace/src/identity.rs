@@ -16,6 +16,8 @@ pub enum ModelLeaf {
     Asset = 3,
     /// One slot of a segment's live list.
     LiveSlot = 4,
+    /// One binding of a family of models.
+    Binding = 5,
     /// An operator's program, in the program table of a numerics version.
     Program = 0x70,
 }
@@ -301,12 +303,13 @@ mod tests {
             ModelLeaf::Weight,
             ModelLeaf::Asset,
             ModelLeaf::LiveSlot,
+            ModelLeaf::Binding,
             ModelLeaf::Program,
         ];
         let mut leaves: Vec<_> = kinds.iter().map(|k| model_leaf(*k, b"x")).collect();
         leaves.push(graph_node_leaf(b"x"));
         leaves.sort();
         leaves.dedup();
-        assert_eq!(leaves.len(), 6);
+        assert_eq!(leaves.len(), 7);
     }
 }

@@ -21,6 +21,7 @@ mod audit;
 mod digest;
 mod error;
 mod evidence;
+mod family;
 mod growing;
 mod identity;
 mod levels;
@@ -38,6 +39,7 @@ pub use evidence::{
     EvidenceLimits, HexBytes, InputSource, InputTensor, OpenedBytes, OpenedSegment, Ruling,
     TaskFacts,
 };
+pub use family::{FamilyHeader, binding_leaf, bindings_tree};
 pub use growing::{GrowingDigest, RowsShape, append_rows};
 pub use identity::{
     ModelHeader, ModelLeaf, SegmentEntry, graph_node_leaf, model_leaf, segments_tree,

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use gavel_numerics::kernels::{Isa, Sequential, eval};
-use gavel_numerics::{Op, Tensor, TensorType};
+use gavel_numerics::{NumericsError, Op, Tensor, TensorType};
 
 use crate::Constant;
 
@@ -30,22 +30,22 @@ impl Folding {
         left.inspect(|&left| self.bytes.set(left)).is_some()
     }
 
-    /// What an operator gives on constants; `None` where that is more than is left, or refused.
-    pub(super) fn fold(
-        &mut self,
-        op: &Op,
-        inputs: &[&Constant],
-        types: &[&TensorType],
-    ) -> Option<Tensor> {
+    /// Takes what an operator on constants costs; `None` where that is more than is left, or refused.
+    pub(super) fn admit(&mut self, op: &Op, types: &[&TensorType]) -> Option<()> {
         let output = op.infer_type(types).ok()?;
         let work = self.work.checked_sub(op.work(types, &output))?;
         if !self.takes(output.byte_len().ok()? as u64) {
             return None;
         }
         self.work = work;
-        let inputs: Vec<Arc<Tensor>> = inputs.iter().map(|input| input.tensor()).collect();
-        let inputs: Vec<&Tensor> = inputs.iter().map(Arc::as_ref).collect();
-        let isa = Isa::from_env().unwrap_or(Isa::best());
-        eval(isa, &Sequential, op, &inputs).ok()
+        Some(())
     }
+}
+
+/// What an operator gives on constants.
+pub(super) fn fold(op: &Op, inputs: &[&Constant]) -> Result<Tensor, NumericsError> {
+    let inputs: Vec<Arc<Tensor>> = inputs.iter().map(|input| input.tensor()).collect();
+    let inputs: Vec<&Tensor> = inputs.iter().map(Arc::as_ref).collect();
+    let isa = Isa::from_env().unwrap_or(Isa::best());
+    eval(isa, &Sequential, op, &inputs)
 }

@@ -230,9 +230,9 @@ impl Lowering<'_, '_> {
             })
             .collect();
         if constants.len() == values.len()
-            && let Some(found) = self.importer.folding.fold(&op, &constants, &types)
+            && let Some(found) = self.importer.folded(&op, &constants, &types)
         {
-            return Ok(Value::Constant(found.into()));
+            return Ok(Value::Constant(found));
         }
         let name = self.label.to_owned();
         let named: Vec<(String, &Value)> = values

@@ -17,10 +17,12 @@ mod folding;
 mod functions;
 mod indexing;
 mod integers;
+mod kept;
 mod known;
 mod losses;
 mod lower;
 mod movement;
+mod open;
 mod optionals;
 mod pictures;
 mod plain;
@@ -44,15 +46,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use gavel_numerics::{Op, Tensor, TensorType};
-use prost::Message as _;
 
 use crate::{CommitPolicy, Constant, Graph, Model, ModelError, Node, Source, Weight, diffusion};
 pub use external::external_files;
+pub use open::OnnxFile;
 pub use random::SEED;
 
 use attributes::Attributes;
 use boundary::{boundary, input_type};
 use calls::{Functions, Names};
+use kept::{Keeping, Recipe};
 use proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo};
 
 /// Oldest and newest opset of the default domain that the mappings were written against.
@@ -103,20 +106,7 @@ pub fn import(file: &[u8], options: &ImportOptions) -> Result<Model, ModelError>
 /// # Errors
 /// As [`import`].
 pub fn import_shared(file: Bytes, options: &ImportOptions) -> Result<Model, ModelError> {
-    budget::check(&file)?;
-    let size = file.len() as u64;
-    let proto = ModelProto::decode(file)?;
-    let graph = proto
-        .graph
-        .as_ref()
-        .ok_or_else(|| ModelError::File("the file holds no graph".into()))?;
-    let importer = Importer::new(&proto, graph, size, options)?;
-    let (graph, weights) = importer.run(graph)?;
-    let assets = assets(&proto);
-    match assets.contains_key(diffusion::ASSET) {
-        true => diffusion::model(graph, weights, assets, &options.commit),
-        false => Model::build(graph, weights, assets, &options.commit),
-    }
+    OnnxFile::parse(file)?.bind(options)
 }
 
 /// Names of the operators of the standard that are read, in alphabetical order.
@@ -169,6 +159,9 @@ struct Importer<'p> {
     /// Weights by the constant that they are.
     weight_of: HashMap<*const (), u32>,
     folding: folding::Folding,
+    keeping: Keeping,
+    /// The file's bytes.
+    file: Bytes,
     /// Graphs inside of nodes that may yet be written out.
     turns: usize,
     /// Graphs and functions around the node that is being read.
@@ -186,11 +179,12 @@ impl<'p> Importer<'p> {
     fn new(
         proto: &'p ModelProto,
         graph: &'p GraphProto,
-        size: u64,
+        file: Bytes,
         options: &'p ImportOptions,
+        keeping: Keeping,
     ) -> Result<Importer<'p>, ModelError> {
         let files = options.files.values().map(|file| file.len() as u64);
-        let data = files.fold(size, u64::saturating_add);
+        let data = files.fold(file.len() as u64, u64::saturating_add);
         let mut importer = Importer {
             options,
             functions: Functions::new(proto)?,
@@ -202,13 +196,15 @@ impl<'p> Importer<'p> {
             weights: Vec::new(),
             weight_of: HashMap::new(),
             folding: folding::Folding::default(),
+            keeping,
+            file,
             turns: MAX_TURNS,
             depth: 0,
             read: 0,
             data: Cell::new(data.saturating_mul(SHARED).saturating_add(FREE_BYTES)),
             streams: 0,
         };
-        importer.initializers(graph)?;
+        importer.initializers(graph, true)?;
         // before IR version 4 initializers are listed among the inputs too
         let dense = graph.initializer.iter().map(|t| t.name.as_str());
         let sparse = graph.sparse_initializer.iter().map(sparse::name);
@@ -235,9 +231,10 @@ impl<'p> Importer<'p> {
         Ok(importer)
     }
 
-    fn initializers(&mut self, graph: &GraphProto) -> Result<(), ModelError> {
-        for proto in &graph.initializer {
-            let value = self.constant(proto)?;
+    fn initializers(&mut self, graph: &GraphProto, outermost: bool) -> Result<(), ModelError> {
+        for (i, proto) in graph.initializer.iter().enumerate() {
+            let recipe = outermost.then_some(Recipe::Initializer(i));
+            let value = self.made(proto, recipe)?;
             self.initializer(&proto.name, value)?;
         }
         for proto in &graph.sparse_initializer {
@@ -255,9 +252,21 @@ impl<'p> Importer<'p> {
     }
 
     /// The value of a tensor of the file, or of one beside it.
-    fn constant(&self, proto: &TensorProto) -> Result<Constant, ModelError> {
-        let external = external::bytes(proto, &self.options.files)?;
-        let value = tensor::constant(proto, external.as_ref())?;
+    fn constant(&mut self, proto: &TensorProto) -> Result<Constant, ModelError> {
+        self.made(proto, None)
+    }
+
+    fn made(
+        &mut self,
+        proto: &TensorProto,
+        recipe: Option<Recipe>,
+    ) -> Result<Constant, ModelError> {
+        let recipe = || recipe.or_else(|| Recipe::of_bytes(proto, &self.file));
+        let value = self.keeping.get_or_make(recipe, || {
+            let external = external::bytes(proto, &self.options.files)?;
+            tensor::constant(proto, external.as_ref())
+        })?;
+        // as many whether they are made or kept
         let left = self.data.get().checked_sub(value.byte_len() as u64);
         self.data.set(left.ok_or_else(|| {
             ModelError::File("its tensors take many times the bytes of its files".into())
@@ -363,7 +372,7 @@ impl<'p> Importer<'p> {
         given: Vec<Value>,
         label: &str,
     ) -> Result<Vec<Value>, ModelError> {
-        self.initializers(graph)?;
+        self.initializers(graph, false)?;
         let inputs = graph.input.iter();
         let inputs: Vec<&ValueInfo> = inputs
             .filter(|input| !self.names.scope.contains_key(&input.name))
@@ -392,7 +401,20 @@ impl<'p> Importer<'p> {
         })
     }
 
-    fn run(mut self, proto: &'p GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
+    /// What an operator gives on constants, if that is little work.
+    fn folded(
+        &mut self,
+        op: &Op,
+        constants: &[&Constant],
+        types: &[&TensorType],
+    ) -> Option<Constant> {
+        self.folding.admit(op, types)?;
+        let recipe = self.keeping.folded(op, constants);
+        let fold = || folding::fold(op, constants).map(Constant::from);
+        self.keeping.get_or_make(|| recipe, fold).ok()
+    }
+
+    fn run(&mut self, proto: &'p GraphProto) -> Result<(Graph, Vec<Weight>), ModelError> {
         self.nodes(&proto.node, "")?;
         for info in &proto.output {
             let value = self.output(info)?;
@@ -412,7 +434,8 @@ impl<'p> Importer<'p> {
             };
             self.graph.outputs.push((info.name.clone(), source));
         }
-        Ok(prune::prune(self.graph, self.weights))
+        let graph = std::mem::take(&mut self.graph);
+        Ok(prune::prune(graph, std::mem::take(&mut self.weights)))
     }
 
     /// The values of a node's outputs, with whatever nodes they take appended to the graph.

@@ -15,7 +15,7 @@ pub(super) fn name(proto: &SparseTensorProto) -> &str {
 
 impl Importer<'_> {
     /// The dense value of a sparse tensor: its indices are places of row-major order, or one for each axis, and ascend.
-    pub(super) fn sparse(&self, proto: &SparseTensorProto) -> Result<Tensor, ModelError> {
+    pub(super) fn sparse(&mut self, proto: &SparseTensorProto) -> Result<Tensor, ModelError> {
         let fail = |reason: String| ModelError::Tensor {
             name: name(proto).to_owned(),
             reason,
