@@ -262,7 +262,7 @@ contract Audits is IAudits {
         for (uint256 i = 0; i < count; i++) {
             _side(excluded, 4 + 3 * i, before[i]);
         }
-        return pool.draw(task.modelId, t.committedAt, seed, excluded);
+        return pool.draw(task.classId, t.committedAt, seed, excluded);
     }
 
     function _side(address[] memory list, uint256 at, address key) private view {

@@ -36,7 +36,7 @@ abstract contract Refereeing is Verdicts {
         if (value == 0) revert BeaconNotReady(round);
         bytes32 seed = keccak256(abi.encode(value, disputeId, d.draws));
         Task memory t = _market.task(d.taskId);
-        address referee = _pool.draw(t.modelId, isolatedAt, seed, _excluded(disputeId, d, t.requester));
+        address referee = _pool.draw(t.classId, isolatedAt, seed, _excluded(disputeId, d, t.requester));
         if (referee == address(0)) return _withoutReferee(disputeId, d);
 
         uint64 deadline = uint64(block.timestamp) + _rulesOf(d).refereeSeconds;

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {Task, TaskSpec, ModelHeader} from "./Types.sol";
 
 /// @notice Model registry, task lifecycle and reverse Dutch auction with retry lanes.
-/// A class is a model on a hardware tier; in this version there is one tier, so the class id is the model id.
+/// A class is what one kind of provider can serve: a model, or a family of models, on a hardware tier; in this version there is one tier.
 interface IMarket {
     event ModelRegistered(bytes32 indexed modelId, address indexed by, ModelHeader header, string uri);
     event TaskPosted(uint256 indexed taskId, address indexed requester, bytes32 indexed modelId, TaskSpec spec, string inputUri);

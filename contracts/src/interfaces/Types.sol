@@ -34,6 +34,7 @@ struct ModelHeader {
 /// @notice What a requester asks for. Amounts in units of the asset, times in seconds.
 struct TaskSpec {
     bytes32 modelId;
+    bytes32 familyId; // whose binding the model is served as; 0: the model is a class of its own
     bytes32 inputDigest;
     uint64 seed;
     uint128 minPrice;
@@ -47,6 +48,7 @@ struct Task {
     // who and what
     address requester;
     bytes32 modelId;
+    bytes32 classId; // the family, or the model itself
     bytes32 inputDigest;
     uint64 seed;
     // auction

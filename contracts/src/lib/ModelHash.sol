@@ -9,9 +9,11 @@ library ModelHash {
     bytes1 private constant TAG_MODEL = 0x05;
     bytes1 private constant TAG_NODE = 0x06;
     bytes1 private constant TAG_LEAF = 0x08;
+    bytes1 private constant TAG_FAMILY = 0x09;
     bytes1 private constant SUB_EDGE = 0x01;
     bytes1 private constant SUB_WEIGHT = 0x02;
     bytes1 private constant SUB_LIVE_SLOT = 0x04;
+    bytes1 private constant SUB_BINDING = 0x05;
     bytes1 private constant SUB_PROGRAM = 0x70;
 
     function modelId(ModelHeader calldata h) internal pure returns (bytes32) {
@@ -21,6 +23,14 @@ library ModelHash {
         return sha256(
             abi.encodePacked(counts, h.liveHeight, h.work, h.nodesRoot, h.edgesRoot, h.weightsRoot, h.segmentsRoot, h.assetsRoot)
         );
+    }
+
+    function familyId(uint32 count, bytes32 bindingsRoot, bytes calldata domain) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(TAG_FAMILY, count, bindingsRoot, domain));
+    }
+
+    function bindingLeaf(uint32 index, bytes32 model) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(TAG_LEAF, SUB_BINDING, index, model));
     }
 
     /// @dev Counts are cast: a node with more attributes or extents than its count can say has no such bytes.

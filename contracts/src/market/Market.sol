@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MarketParams} from "../interfaces/IParameters.sol";
+import {IProviderPool} from "../interfaces/IProviderPool.sol";
 import {ModelHeader, TaskSpec, TaskState} from "../interfaces/Types.sol";
 import {System} from "../interfaces/System.sol";
 import {Pots} from "../lib/Pots.sol";
@@ -14,6 +15,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
     error PriceOutOfRange(uint128 minPrice, uint128 maxPrice, uint256 floor, uint256 ceiling);
     error ExecSecondsOutOfRange(uint32 asked, uint256 least, uint256 most);
     error ZeroDigest(bytes32 what);
+    error NotInFamily(bytes32 familyId, bytes32 modelId);
     error NotRequester(uint256 taskId, address caller);
     error NotProvider(uint256 taskId, address caller);
     error ExcludedFromTask(uint256 taskId, address provider);
@@ -52,6 +54,12 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
         r.minPrice = uint96(spec.minPrice); // <= maxTaskPrice
         r.maxPrice = uint96(spec.maxPrice);
         r.inputDigest = spec.inputDigest;
+        if (spec.familyId != 0) {
+            // INVARIANT P-M5: A task of a family is about one of its models. Its class is what its requester named, for its whole life.
+            if (!IProviderPool(pool).isBinding(spec.familyId, spec.modelId)) revert NotInFamily(spec.familyId, spec.modelId);
+            r.familyId = spec.familyId;
+            r.flags = FLAG_FAMILY;
+        }
         emit TaskPosted(taskId, msg.sender, spec.modelId, spec, inputUri);
         // INVARIANT P-T1: The escrow is in the task's pot before anyone can claim.
         _vault.fundPot(Pots.task(taskId), msg.sender, spec.maxPrice + auditLevy);
@@ -62,7 +70,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
         // INVARIANT P-T1: Only the requester takes the escrow back, and only while nobody works for it.
         if (msg.sender != r.requester) revert NotRequester(taskId, msg.sender);
         r.state = TaskState.Cancelled;
-        if (r.attempt != 0) _front(r.model);
+        _leaveLane(r);
         emit TaskCancelled(taskId, _refund(taskId, r.requester));
     }
 
@@ -70,21 +78,21 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
 
     function claim(uint256 taskId) external {
         Record storage r = _inState(taskId, TaskState.Open);
-        _passGate(r.model, taskId, msg.sender);
+        _passGate(_laneOf(r), taskId, msg.sender);
         _claim(taskId, r);
     }
 
     function claimRetry(bytes32 classId) external returns (uint256 taskId) {
-        uint256 model = _modelIndex(classId);
-        taskId = _front(model);
+        uint256 lane = _laneOfClass(classId);
+        taskId = _front(lane);
         // Entries that outlived their life are sent home on the way.
         while (taskId != 0 && block.timestamp > _expiresAt(_tasks[taskId])) {
             _expire(taskId, _tasks[taskId]);
-            taskId = _front(model);
+            taskId = _front(lane);
         }
         // INVARIANT P-T5: Retries are served from the head; nobody picks inside a lane.
         if (taskId == 0) revert NoRetryWaits(classId);
-        _passGate(model, taskId, msg.sender);
+        _passGate(lane, taskId, msg.sender);
         _claim(taskId, _tasks[taskId]);
     }
 
@@ -185,7 +193,7 @@ contract Market is MarketVerdicts, ReentrancyGuardTransient {
         r.provider = index;
         // INVARIANT P-T4: Whoever failed a task, under any key of the same owner, does not get it again.
         if (attempt != 0 && _excluded[taskId][owner]) revert ExcludedFromTask(taskId, msg.sender);
-        if (attempt != 0) _front(r.model);
+        _leaveLane(r);
         emit TaskClaimed(taskId, msg.sender, price, collateral, _deadline(r), attempt);
     }
 

@@ -14,7 +14,7 @@ abstract contract MarketStorage is IMarketCourt {
     error UnknownTask(uint256 taskId, uint256 taskCount);
     error WrongState(uint256 taskId, TaskState found, TaskState wanted);
 
-    /// @dev What a task needs for its whole life fits six slots; price, deadline and collateral follow from them. A claim
+    /// @dev What a task needs for its whole life fits six slots, and a seventh if it is about a binding of a family; price, deadline and collateral follow from them. A claim
     /// writes slot 0 alone, a commit slot 0 and the last two.
     struct Record {
         // slot 0
@@ -42,6 +42,8 @@ abstract contract MarketStorage is IMarketCourt {
         bytes32 inputDigest;
         bytes32 outputDigest;
         bytes32 level1Root;
+        // slot 6, of a task with FLAG_FAMILY
+        bytes32 familyId;
     }
 
     uint8 internal constant FLAG_AUDIT_PENDING = 1;
@@ -49,6 +51,8 @@ abstract contract MarketStorage is IMarketCourt {
     uint8 internal constant FLAG_CHALLENGED = 4;
     /// @dev A dispute about this result ended in favour of nobody.
     uint8 internal constant FLAG_VOIDED = 8;
+    /// @dev The task's class is a family; the only flag that outlives an attempt.
+    uint8 internal constant FLAG_FAMILY = 16;
 
     bytes1 private constant TAG_TRACE_ROOT = 0x03;
 
@@ -87,6 +91,7 @@ abstract contract MarketStorage is IMarketCourt {
         Record storage r = _known(taskId);
         t.requester = r.requester;
         t.modelId = _modelIds[r.model];
+        t.classId = r.flags & FLAG_FAMILY != 0 ? r.familyId : t.modelId;
         t.inputDigest = r.inputDigest;
         t.seed = r.seed;
         t.state = r.state;
@@ -168,6 +173,11 @@ abstract contract MarketStorage is IMarketCourt {
 
     function _providerOf(Record storage r) internal view returns (address) {
         return _vault.keyAt(r.provider);
+    }
+
+    /// @dev By what lanes are told apart: the family, or the index of a model that is a class of its own.
+    function _laneOf(Record storage r) internal view returns (uint256) {
+        return r.flags & FLAG_FAMILY != 0 ? uint256(r.familyId) : r.model;
     }
 
     function _served(TaskState s) internal pure returns (bool) {

@@ -122,7 +122,7 @@ abstract contract MarketVerdicts is RetryLanes {
         r.openedAt = uint40(block.timestamp);
         r.committedAt = 0;
         r.steps = 0;
-        r.flags = 0;
+        r.flags &= FLAG_FAMILY;
         r.openChallenges = 0;
         r.state = TaskState.Open;
         _excluded[taskId][_vault.provider(provider).owner] = true;
@@ -130,14 +130,14 @@ abstract contract MarketVerdicts is RetryLanes {
         // A task that so many failed goes home instead.
         if (attempt == ATTEMPT_MAX) return _expire(taskId, r);
         r.attempt = attempt + 1;
-        _enqueue(r.model, attempt + 1, taskId);
+        _enqueue(_laneOf(r), attempt + 1, taskId);
         emit TaskRequeued(taskId, attempt + 1, price, r.maxPrice, reason);
     }
 
     function _expire(uint256 taskId, Record storage r) internal {
         r.state = TaskState.Expired;
         bool hadNoBid = r.attempt == 0;
-        if (!hadNoBid) _front(r.model);
+        _leaveLane(r);
         emit TaskExpired(taskId, _refund(taskId, r.requester), hadNoBid);
     }
 

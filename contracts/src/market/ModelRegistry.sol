@@ -38,11 +38,6 @@ abstract contract ModelRegistry is MarketStorage {
         return _models[_known(taskId).model].numericsVersion;
     }
 
-    /// @notice Zero when the model is not registered.
-    function isRegistered(bytes32 modelId) external view returns (bool) {
-        return _modelIndexPlusOne[modelId] != 0;
-    }
-
     function _modelIndex(bytes32 modelId) internal view returns (uint256) {
         uint256 indexPlusOne = _modelIndexPlusOne[modelId];
         if (indexPlusOne == 0) revert UnknownModel(modelId);

@@ -24,20 +24,24 @@ abstract contract RetryLanes is ModelRegistry {
     /// @dev Entries looked at in one call. Each dead one cost somebody a penalty, so that hiding a head behind this many is dear.
     uint256 private constant LOOK_MAX = 128;
 
-    mapping(uint256 => uint256) private _laneBits; // model -> set of attempts whose lane has entries
-    mapping(uint256 => Lane) private _lanes; // lane key
-    mapping(uint256 => uint256) private _laneEntries; // lane key << 64 | position -> task
-    mapping(uint256 => mapping(address => uint16)) private _retryCredit; // model -> provider -> normal claims it may still make
+    /// @dev The lanes of a class, which `_laneOf` tells from others'.
+    struct Lanes {
+        uint256 bits; // set of attempts whose lane has entries
+        mapping(uint256 => Lane) at; // attempt
+        mapping(uint256 => uint256) entries; // attempt << 64 | position -> task
+        mapping(address => uint16) credit; // provider -> normal claims it may still make
+    }
+
+    mapping(uint256 => Lanes) private _lanes;
 
     function retryHead(bytes32 classId) external view returns (uint256) {
-        uint256 model = _modelIndex(classId);
-        uint256 bits = _laneBits[model];
+        Lanes storage lanes = _lanes[_laneOfClass(classId)];
+        uint256 bits = lanes.bits;
         while (bits != 0) {
             uint256 attempt = _highestBit(bits);
-            uint256 key = _laneKey(model, attempt);
-            Lane memory lane = _lanes[key];
+            Lane memory lane = lanes.at[attempt];
             for (; lane.head < lane.tail; lane.head++) {
-                uint256 taskId = _laneEntries[key << 64 | lane.head];
+                uint256 taskId = lanes.entries[attempt << 64 | lane.head];
                 if (_waits(taskId, attempt)) return taskId;
             }
             bits &= ~(uint256(1) << attempt);
@@ -47,25 +51,40 @@ abstract contract RetryLanes is ModelRegistry {
 
     /// @notice Normal claims that `provider` may make while a retry of the class waits.
     function retryCredit(bytes32 classId, address provider) external view returns (uint16) {
-        return _retryCredit[_modelIndex(classId)][provider];
+        return _lanes[_laneOfClass(classId)].credit[provider];
     }
 
-    function _enqueue(uint256 model, uint8 attempt, uint256 taskId) internal {
-        uint256 key = _laneKey(model, attempt);
-        Lane storage lane = _lanes[key];
+    /// @dev A class that nobody has heard of has empty lanes.
+    function _laneOfClass(bytes32 classId) internal view returns (uint256) {
+        uint256 indexPlusOne = _modelIndexPlusOne[classId];
+        return indexPlusOne == 0 ? uint256(classId) : indexPlusOne - 1;
+    }
+
+    function _enqueue(uint256 class, uint8 attempt, uint256 taskId) internal {
+        Lanes storage lanes = _lanes[class];
+        Lane storage lane = lanes.at[attempt];
         uint64 tail = lane.tail;
-        _laneEntries[key << 64 | tail] = taskId;
+        lanes.entries[uint256(attempt) << 64 | tail] = taskId;
         lane.tail = tail + 1;
-        _laneBits[model] |= uint256(1) << attempt;
+        lanes.bits |= uint256(1) << attempt;
+    }
+
+    /// @notice Called once a task is no longer open; only retries are in a lane.
+    function _leaveLane(Record storage r) internal {
+        if (r.attempt != 0) _front(_laneOf(r));
     }
 
     /// @notice Called before `provider` takes `taskId`; refuses while it owes the class a retry.
-    function _passGate(uint256 model, uint256 taskId, address provider) internal {
+    function _passGate(uint256 class, uint256 taskId, address provider) internal {
+        Lanes storage lanes = _lanes[class];
         // One read decides the common case.
-        if (_laneBits[model] == 0) return;
-        uint256 head = _front(model);
+        if (lanes.bits == 0) return;
+        uint256 head = _front(class);
         if (head == 0) return;
-        if (head == taskId) return _creditRetry(model, provider, _tasks[head].rules);
+        if (head == taskId) {
+            lanes.credit[provider] = _parameters.marketAt(_tasks[head].rules).retryEvery;
+            return;
+        }
         Record storage r = _tasks[head];
         MarketParams memory m = _parameters.marketAt(r.rules);
         uint256 waited = block.timestamp - r.openedAt;
@@ -73,57 +92,49 @@ abstract contract RetryLanes is ModelRegistry {
         if (isExcluded(head, provider)) return;
         (,,, uint128 minStake) = _parameters.forClaim(r.rules);
         if (!_vault.canLock(provider, uint128(ParameterChecks.collateral(m, r.maxPrice)), m.maxLockedBps, minStake)) return;
-        uint16 credit = _retryCredit[model][provider];
+        uint16 credit = lanes.credit[provider];
         // INVARIANT P-T5: While an eligible retry waits, a normal claim costs a retry taken before.
         if (credit == 0) revert RetryWaits(head, r.openedAt, m.retryGrace);
-        _retryCredit[model][provider] = credit - 1;
-    }
-
-    function _creditRetry(uint256 model, address provider, uint16 rules) private {
-        _retryCredit[model][provider] = _parameters.marketAt(rules).retryEvery;
+        lanes.credit[provider] = credit - 1;
     }
 
     /// @notice Head of the highest lane; 0 when none (or when it lies behind more dead entries than anyone looks at). Some of
     /// the dead in front of it are dropped on the way.
-    function _front(uint256 model) internal returns (uint256 found) {
+    function _front(uint256 class) internal returns (uint256 found) {
+        Lanes storage lanes = _lanes[class];
         uint256 budget = PRUNE_MAX;
         uint256 looks = LOOK_MAX;
-        uint256 before = _laneBits[model];
+        uint256 before = lanes.bits;
         uint256 left = before; // lanes with entries, dead ones included
         for (uint256 bits = before; bits != 0 && found == 0;) {
             uint256 attempt = _highestBit(bits);
-            uint256 key = _laneKey(model, attempt);
-            Lane memory lane = _lanes[key];
+            Lane memory lane = lanes.at[attempt];
             uint64 start = lane.head;
             uint64 at = start;
             for (; at < lane.tail && looks != 0; looks--) {
-                uint256 taskId = _laneEntries[key << 64 | at];
+                uint256 taskId = lanes.entries[attempt << 64 | at];
                 if (_waits(taskId, attempt)) {
                     found = taskId;
                     break;
                 }
                 if (budget != 0) {
-                    delete _laneEntries[key << 64 | at];
+                    delete lanes.entries[attempt << 64 | at];
                     lane.head = at + 1;
                     budget--;
                 }
                 at++;
             }
-            if (lane.head != start) _lanes[key] = lane;
+            if (lane.head != start) lanes.at[attempt] = lane;
             if (at < lane.tail) break; // found, or nobody looks further
             bits &= ~(uint256(1) << attempt);
             if (lane.head == lane.tail) left &= ~(uint256(1) << attempt);
         }
-        if (left != before) _laneBits[model] = left;
+        if (left != before) lanes.bits = left;
     }
 
     function _waits(uint256 taskId, uint256 attempt) private view returns (bool) {
         Record storage r = _tasks[taskId];
         return r.state == TaskState.Open && r.attempt == attempt;
-    }
-
-    function _laneKey(uint256 model, uint256 attempt) private pure returns (uint256) {
-        return model << 8 | attempt;
     }
 
     function _highestBit(uint256 bits) private pure returns (uint256 at) {

@@ -2,23 +2,23 @@
 pragma solidity ^0.8.28;
 
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
-import {IProviderPool} from "../interfaces/IProviderPool.sol";
 import {IStakeVaultModule} from "../interfaces/IStakeVaultModule.sol";
 import {IParameters} from "../interfaces/IParameters.sol";
 import {Provider} from "../interfaces/Types.sol";
 import {System} from "../interfaces/System.sol";
+import {Families} from "./Families.sol";
 
-/// @notice Members of each model's pool in the leaves of a 4-ary sum tree of fixed height; every sum keeps its history, so
+/// @notice Members of each class's pool in the leaves of a 4-ary sum tree of fixed height; every sum keeps its history, so
 /// that a draw sees the weights of a moment before its seed existed, and joining after the seed is useless.
 ///
 /// Node numbering: the root is 1, the children of `n` are 4n-2 .. 4n+1; leaves are at depth 5 (1,024 of them).
-contract ProviderPool is IProviderPool {
+contract ProviderPool is Families {
     using Checkpoints for Checkpoints.Trace208;
 
     error NotEligible(address provider);
-    error AlreadyMember(bytes32 modelId, address provider);
-    error NotMember(bytes32 modelId, address provider);
-    error PoolFull(bytes32 modelId, uint32 most);
+    error AlreadyMember(bytes32 classId, address provider);
+    error NotMember(bytes32 classId, address provider);
+    error PoolFull(bytes32 classId, uint32 most);
     error SnapshotInFuture(uint64 snapshotTime, uint256 nowSeconds);
 
     uint256 private constant DEPTH = 5;
@@ -63,15 +63,15 @@ contract ProviderPool is IProviderPool {
         parameters = IParameters(system.parameters);
     }
 
-    function join(bytes32 modelId) external {
+    function join(bytes32 classId) external {
         address key = msg.sender;
-        Pool storage p = _pools[modelId];
+        Pool storage p = _pools[classId];
         // INVARIANT P-R1: Only a provider in good standing can be drawn.
         if (!vault.isEligible(key)) revert NotEligible(key);
-        if (p.listIndexPlusOne[key] != 0) revert AlreadyMember(modelId, key);
+        if (p.listIndexPlusOne[key] != 0) revert AlreadyMember(classId, key);
         uint32 most = parameters.stake().maxMembers;
         // INVARIANT P-R1: A bounded pool, so that a draw has bounded gas.
-        if (p.list.length >= most) revert PoolFull(modelId, most);
+        if (p.list.length >= most) revert PoolFull(classId, most);
 
         p.list.push(key);
         p.listIndexPlusOne[key] = p.list.length;
@@ -87,33 +87,33 @@ contract ProviderPool is IProviderPool {
         p.holderCount[slot].push(uint48(block.timestamp), uint208(p.holders[slot].length));
         uint208 weight = _stakeOf(key);
         _setWeight(p, key, weight);
-        emit Joined(modelId, key, uint128(weight));
+        emit Joined(classId, key, uint128(weight));
     }
 
-    function leave(bytes32 modelId) external {
-        _remove(modelId, msg.sender);
+    function leave(bytes32 classId) external {
+        _remove(classId, msg.sender);
     }
 
-    function refresh(bytes32 modelId, address key) external {
-        Pool storage p = _pools[modelId];
-        if (p.listIndexPlusOne[key] == 0) revert NotMember(modelId, key);
+    function refresh(bytes32 classId, address key) external {
+        Pool storage p = _pools[classId];
+        if (p.listIndexPlusOne[key] == 0) revert NotMember(classId, key);
         Provider memory a = vault.provider(key);
         // INVARIANT P-R5: A place belongs to who can be drawn: a pool full of members whose stake has gone would have no
         // referee and no auditor, for ever and for free.
-        if (_hasLeft(a)) return _remove(modelId, key);
+        if (_hasLeft(a)) return _remove(classId, key);
         uint208 weight = uint208(a.free) + a.locked;
         _setWeight(p, key, weight);
-        emit WeightChanged(modelId, key, uint128(weight));
+        emit WeightChanged(classId, key, uint128(weight));
     }
 
-    function draw(bytes32 modelId, uint64 snapshotTime, bytes32 seed, address[] calldata excluded)
+    function draw(bytes32 classId, uint64 snapshotTime, bytes32 seed, address[] calldata excluded)
         external
         view
         returns (address)
     {
         // INVARIANT P-R1: The snapshot is over: nothing that happens now can change it.
         if (snapshotTime >= block.timestamp) revert SnapshotInFuture(snapshotTime, block.timestamp);
-        Pool storage p = _pools[modelId];
+        Pool storage p = _pools[classId];
         Skips memory skips;
         skips.at = uint48(snapshotTime);
         skips.slots = new uint256[](excluded.length + TRIES);
@@ -132,13 +132,13 @@ contract ProviderPool is IProviderPool {
         return address(0);
     }
 
-    function members(bytes32 modelId) external view returns (address[] memory) {
-        return _pools[modelId].list;
+    function members(bytes32 classId) external view returns (address[] memory) {
+        return _pools[classId].list;
     }
 
     /// @notice Recorded weight of a member at a past moment, or now.
-    function weightAt(bytes32 modelId, address key, uint64 time) external view returns (uint256) {
-        Pool storage p = _pools[modelId];
+    function weightAt(bytes32 classId, address key, uint64 time) external view returns (uint256) {
+        Pool storage p = _pools[classId];
         uint32 slotPlusOne = p.memberOf[key].slotPlusOne;
         if (slotPlusOne == 0 || _holderAt(p, slotPlusOne - 1, uint48(time)) != key) return 0;
         return p.sums[FIRST_LEAF + slotPlusOne - 1].upperLookupRecent(uint48(time));
@@ -212,10 +212,10 @@ contract ProviderPool is IProviderPool {
         return count == 0 ? address(0) : p.holders[slot][count - 1];
     }
 
-    function _remove(bytes32 modelId, address key) private {
-        Pool storage p = _pools[modelId];
+    function _remove(bytes32 classId, address key) private {
+        Pool storage p = _pools[classId];
         uint256 indexPlusOne = p.listIndexPlusOne[key];
-        if (indexPlusOne == 0) revert NotMember(modelId, key);
+        if (indexPlusOne == 0) revert NotMember(classId, key);
         _setWeight(p, key, 0);
         uint32 slot = p.memberOf[key].slotPlusOne - 1;
         p.holderCount[slot].push(uint48(block.timestamp), 0);
@@ -226,7 +226,7 @@ contract ProviderPool is IProviderPool {
         p.listIndexPlusOne[last] = indexPlusOne;
         p.list.pop();
         delete p.listIndexPlusOne[key];
-        emit Left(modelId, key);
+        emit Left(classId, key);
     }
 
     function _setWeight(Pool storage p, address key, uint208 weight) private {

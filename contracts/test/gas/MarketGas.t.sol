@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {FamilyTree} from "../utils/FamilyTree.sol";
 import {MarketFixture} from "../utils/MarketFixture.sol";
 import {TraceTree} from "../utils/TraceTree.sol";
 import {TaskSpec} from "../../src/interfaces/Types.sol";
@@ -35,6 +36,25 @@ contract MarketGasTest is MarketFixture {
         market.settle(taskId);
         total += vm.snapshotGasLastCall("market", string.concat(prefix, "_settle"));
         vm.snapshotValue("market", string.concat(prefix, "_post_claim_commit_settle"), total);
+    }
+
+    function test_gas_taskOfAFamily() public {
+        bytes32[] memory models = new bytes32[](512);
+        for (uint256 i = 0; i < models.length; i++) {
+            models[i] = i == 300 ? modelId : keccak256(abi.encode(i));
+        }
+        (bytes32 root, bytes32[] memory proof) = (FamilyTree.root(models), FamilyTree.open(models, 300));
+        bytes32 familyId = pool.registerFamily(512, root, "seq=1..512", "mem://family");
+        vm.snapshotGasLastCall("market", "register_family");
+        pool.showBinding(familyId, 300, modelId, proof);
+        vm.snapshotGasLastCall("market", "show_binding_of_512");
+        TaskSpec memory spec = _spec();
+        spec.familyId = familyId;
+        vm.prank(requester);
+        uint256 taskId = market.post(spec, "mem://input");
+        vm.snapshotGasLastCall("market", "family_post");
+        _claim(taskId, alice);
+        vm.snapshotGasLastCall("market", "family_claim");
     }
 
     function test_gas_retryLane() public {

@@ -308,6 +308,7 @@ contract MarketHandler is Test {
     function _post(uint256 seed) internal returns (uint256 taskId) {
         TaskSpec memory spec = TaskSpec({
             modelId: w.modelId,
+            familyId: 0,
             inputDigest: keccak256(abi.encode("input", seed)),
             seed: uint64(seed),
             minPrice: uint128(bound(seed, 0, UNIT)),

@@ -84,9 +84,18 @@ contract TraceVectorsTest is MarketFixture {
         _run("model_id", 2, this.checkModelId, _fields("model_id"));
     }
 
+    function test_family() public {
+        _run("family", 12, this.checkFamily, _fields("leaf", "bindings_root", "family_id"));
+    }
+
+    /// The same file through the pool, which has the say.
+    function test_family_asShown() public {
+        _run("family", 12, this.checkShown, _fields("bindings_root", "family_id"));
+    }
+
     /// A file that nobody runs would be a promise that nobody keeps.
     function test_everyFileHasItsTest() public view {
-        string[13] memory known = [
+        string[14] memory known = [
             "node",
             "zero_subtree",
             "opening",
@@ -99,6 +108,7 @@ contract TraceVectorsTest is MarketFixture {
             "chunk_opening",
             "audit",
             "model_id",
+            "family",
             "model_leaf" // no contract opens the leaves of a model in this version
         ];
         Vm.DirEntry[] memory found = vm.readDir(_folder());
@@ -266,7 +276,31 @@ contract TraceVectorsTest is MarketFixture {
         _same("encoded", sha256(abi.encodePacked(bytes1(0x05), _bytes("encoded"))), _word("model_id"));
     }
 
+    function checkFamily() external view {
+        uint32 at = uint32(_uint("index"));
+        bytes32 leaf = ModelHash.bindingLeaf(at, _word("model_id"));
+        _same("leaf", leaf, _word("leaf"));
+        uint8 height = ModelHash.height(_uint("count"));
+        _same("bindings_root", hash.rootOf(leaf, at, _words("proof"), height), _word("bindings_root"));
+        bytes32 id = this.familyIdOf(uint32(_uint("count")), _word("bindings_root"), _bytes("domain"));
+        _same("family_id", id, _word("family_id"));
+    }
+
+    function checkShown() external {
+        (bytes32 root, bytes32 model) = (_word("bindings_root"), _word("model_id"));
+        bytes32 id = this.familyIdOf(uint32(_uint("count")), root, _bytes("domain"));
+        (uint32 known,) = pool.family(id);
+        if (known == 0) assertEq(pool.registerFamily(uint32(_uint("count")), root, _bytes("domain"), ""), id);
+        _same("family_id", id, _word("family_id"));
+        pool.showBinding(id, uint32(_uint("index")), model, _words("proof"));
+        assertTrue(pool.isBinding(id, model));
+    }
+
     // ---- the contracts' code, where it reads calldata
+
+    function familyIdOf(uint32 count, bytes32 root, bytes calldata domain) external pure returns (bytes32) {
+        return ModelHash.familyId(count, root, domain);
+    }
 
     function tensorBytes(bytes calldata header_) external pure returns (uint256) {
         return ChunkOpenings.tensorBytes(header_);

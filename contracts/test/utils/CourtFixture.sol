@@ -68,7 +68,7 @@ abstract contract CourtFixture is MarketFixture {
         h.segmentsRoot = GameTrace.segmentsRoot(s);
     }
 
-    function _join(address provider) internal {
+    function _join(address provider) internal virtual {
         vm.prank(provider);
         pool.join(modelId);
     }

@@ -139,9 +139,10 @@ abstract contract MarketFixture is Test {
 
     // ---- tasks
 
-    function _spec() internal view returns (TaskSpec memory) {
+    function _spec() internal view virtual returns (TaskSpec memory) {
         return TaskSpec({
             modelId: modelId,
+            familyId: 0,
             inputDigest: keccak256("input"),
             seed: 7,
             minPrice: 1 * UNIT,

@@ -58,7 +58,7 @@ pub(crate) struct ProviderRunArgs {
     #[command(flatten)]
     pub(crate) party: PartyArgs,
     /// Model to serve: file, folder or name of a shipped model, with @TOKENS behind a language model for a context of its
-    /// own; may be given more than once
+    /// own, @NAME=LOW..HIGH behind an ONNX file for a family; may be given more than once
     #[arg(long = "model", value_name = "MODEL", required = true)]
     pub(crate) models: Vec<String>,
     /// Stake to register with, in tokens; a provider that is registered keeps what it has

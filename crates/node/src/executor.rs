@@ -12,6 +12,7 @@ use std::sync::Arc;
 use gavel_engine::lm::LanguageError;
 use gavel_engine::{Engine, EngineError, FineRun, Trace};
 use gavel_model::diffusion::Diffusion;
+use gavel_model::family::Family;
 use gavel_model::{Model, ModelError};
 use gavel_numerics::{NumericsError, Tensor};
 use gavel_trace::{CommitPoint, Digest, TraceError, live_root};
@@ -23,6 +24,8 @@ use language::{LanguageRunner, LanguageTask};
 const RUNS_KEPT: usize = 64;
 /// Recomputed segments kept by an executor: a dispute asks for one, many times.
 const SEGMENTS_KEPT: usize = 8;
+/// Bindings of families kept by an executor: graphs and trees, the weights are shared.
+const BINDINGS_KEPT: usize = 16;
 
 /// Why an executor has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -195,9 +198,12 @@ pub trait Executor: Send + Sync {
     }
 }
 
-/// Models by the identity that was computed from what is in them.
-#[derive(Clone, Debug, Default)]
-pub struct Models(BTreeMap<Digest, Arc<Model>>);
+/// Models by the identity that was computed from what is in them, and families of models.
+#[derive(Clone, Default)]
+pub struct Models {
+    single: BTreeMap<Digest, Arc<Model>>,
+    families: Vec<Arc<Family>>,
+}
 
 impl Models {
     /// No models.
@@ -208,7 +214,14 @@ impl Models {
     /// Adds a model under its own identity, and returns that.
     pub fn add(&mut self, model: Model) -> Digest {
         let id = model.model_id();
-        self.0.insert(id, Arc::new(model));
+        self.single.insert(id, Arc::new(model));
+        id
+    }
+
+    /// Adds a family, whose bindings are built when they are asked for, and returns its identity.
+    pub fn add_family(&mut self, family: Arc<Family>) -> Digest {
+        let id = family.id();
+        self.families.push(family);
         id
     }
 
@@ -226,14 +239,20 @@ impl Models {
         Ok(())
     }
 
-    /// A model.
+    /// A model that is no binding of a family.
     pub fn get(&self, model_id: &Digest) -> Option<&Arc<Model>> {
-        self.0.get(model_id)
+        self.single.get(model_id)
     }
 
-    /// Identities, in order.
+    /// Identities of those that are no bindings, in order.
     pub fn ids(&self) -> impl Iterator<Item = &Digest> {
-        self.0.keys()
+        self.single.keys()
+    }
+
+    /// The binding of a family that this is.
+    fn binding(&self, model_id: &Digest) -> Option<Result<Model, ModelError>> {
+        let mut families = self.families.iter();
+        families.find_map(|family| Some(family.binding(family.index_of(model_id)?)))
     }
 }
 
@@ -243,6 +262,7 @@ pub struct EngineExecutor {
     models: Models,
     /// Those of the models that are language models.
     languages: BTreeMap<Digest, LanguageRunner>,
+    bindings: Cache<Digest, Arc<Model>>,
     runs: Cache<RunKey, Arc<RunRecord>>,
     longer: Cache<(RunKey, u32), Arc<RunRecord>>,
     segments: Cache<(RunKey, u64), Arc<FineRun>>,
@@ -256,13 +276,12 @@ impl EngineExecutor {
     /// A model beyond the engine's memory bound.
     pub fn new(engine: Engine, models: Models) -> Result<EngineExecutor, ExecutorError> {
         let mut languages = BTreeMap::new();
-        for (model_id, model) in &models.0 {
-            engine
-                .check(model)
-                .map_err(|source| ExecutorError::Unservable {
-                    model_id: *model_id,
-                    source: Box::new(source),
-                })?;
+        for family in &models.families {
+            let last = family.model_ids().len().saturating_sub(1);
+            check(&engine, &family.binding(last as u32)?)?;
+        }
+        for (model_id, model) in &models.single {
+            check(&engine, model)?;
             if let Some(runner) = LanguageRunner::of(model, &engine)? {
                 languages.insert(*model_id, runner);
             }
@@ -271,6 +290,7 @@ impl EngineExecutor {
             engine,
             models,
             languages,
+            bindings: Cache::new(BINDINGS_KEPT),
             runs: Cache::new(RUNS_KEPT),
             longer: Cache::new(SEGMENTS_KEPT),
             segments: Cache::new(SEGMENTS_KEPT),
@@ -294,16 +314,32 @@ impl EngineExecutor {
     }
 
     pub(crate) fn known(&self, model_id: &Digest) -> Result<Arc<Model>, ExecutorError> {
-        let found = self.models.get(model_id).map(Arc::clone);
-        found.ok_or(ExecutorError::UnknownModel {
-            model_id: *model_id,
+        if let Some(model) = self.models.get(model_id) {
+            return Ok(Arc::clone(model));
+        }
+        self.bindings.get_or_make(*model_id, || {
+            let model = self.models.binding(model_id);
+            let model = model.ok_or(ExecutorError::UnknownModel {
+                model_id: *model_id,
+            })??;
+            check(&self.engine, &model)?;
+            Ok(Arc::new(model))
         })
     }
 }
 
+/// Refuses a model that the engine could not run or not retrace.
+fn check(engine: &Engine, model: &Model) -> Result<(), ExecutorError> {
+    let checked = engine.check(model);
+    checked.map_err(|source| ExecutorError::Unservable {
+        model_id: model.model_id(),
+        source: Box::new(source),
+    })
+}
+
 impl Executor for EngineExecutor {
     fn model(&self, model_id: &Digest) -> Option<Arc<Model>> {
-        self.models.get(model_id).map(Arc::clone)
+        self.known(model_id).ok()
     }
 
     fn known_run(&self, key: &RunKey) -> Option<Arc<RunRecord>> {

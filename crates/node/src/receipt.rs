@@ -12,12 +12,13 @@ use gavel_trace::{Digest, HexBytes, live_root};
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::StoredOutput;
+use crate::board::Task;
 use crate::{
     Address, ExecutorError, NodeError, Outputs, Party, RunRecord, ShownTensor, input_digest,
 };
 
 /// Version of the file format that this crate writes and reads.
-pub const RECEIPT_FORMAT: u32 = 1;
+pub const RECEIPT_FORMAT: u32 = 2;
 
 sol! {
     #![sol(alloy_sol_types = gavel_settlement::alloy::sol_types)]
@@ -26,6 +27,7 @@ sol! {
     struct Receipt {
         uint256 taskId;
         uint8 attempt;
+        bytes32 classId;
         bytes32 modelId;
         bytes32 inputDigest;
         bytes32 outputDigest;
@@ -46,6 +48,8 @@ pub struct SignedReceipt {
     pub task_id: u64,
     /// Attempt, from 0.
     pub attempt: u8,
+    /// The family that was asked for, or the model itself.
+    pub class_id: Digest,
     /// The model that was run.
     pub model_id: Digest,
     /// Live root of the graph inputs.
@@ -112,6 +116,7 @@ impl SignedReceipt {
         let receipt = Receipt {
             taskId: U256::from(self.task_id),
             attempt: self.attempt,
+            classId: self.class_id.0.into(),
             modelId: self.model_id.0.into(),
             inputDigest: self.input_digest.0.into(),
             outputDigest: self.output_digest.0.into(),
@@ -134,7 +139,7 @@ impl SignedReceipt {
     pub(crate) fn sign(
         party: &Party,
         task_id: u64,
-        attempt: u8,
+        task: &Task,
         run: &RunRecord,
     ) -> Result<SignedReceipt, NodeError> {
         let contracts = party.contracts();
@@ -142,7 +147,8 @@ impl SignedReceipt {
             chain_id: contracts.chain_id,
             market: HexBytes(contracts.market.to_vec()),
             task_id,
-            attempt,
+            attempt: task.attempt,
+            class_id: task.class,
             model_id: run.model.model_id(),
             input_digest: run.trace.input_digest,
             output_digest: run.trace.output_digest(),

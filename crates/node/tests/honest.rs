@@ -334,6 +334,7 @@ async fn a_deadline_that_leaves_no_time_to_deliver_finds_nobody() {
     let requester = world.party("requester").await;
     let order = |seconds| gavel_node::roles::Order {
         model: world.model,
+        family: None,
         inputs: world.inputs.clone(),
         seed: 7,
         min_price: UNIT,

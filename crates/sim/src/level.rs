@@ -69,6 +69,7 @@ pub async fn descend(leaves: u32, wrong: u32) -> Result<LevelGas, WorldError> {
     let post = Market::postCall {
         spec: Market::TaskSpec {
             modelId: header.model_id().0.into(),
+            familyId: B256::ZERO,
             inputDigest: keccak256("input"),
             seed: 0,
             minPrice: TOKEN,

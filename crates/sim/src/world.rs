@@ -101,7 +101,7 @@ impl World {
                 let options = JoinOptions {
                     stake: spec.stake.0,
                     concurrency: spec.concurrency,
-                    models: vec![workload.model().model_id()],
+                    classes: vec![workload.model().model_id()],
                 };
                 let party = Party {
                     account: Account::new(member.key.clone(), network.clone()),
@@ -305,6 +305,7 @@ impl World {
         };
         let order = Order {
             model: self.workload.model().model_id(),
+            family: None,
             inputs: input.tensors.clone(),
             seed: self.scenario.seed,
             min_price: plan.min_price.0,

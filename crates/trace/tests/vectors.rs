@@ -259,6 +259,17 @@ fn model_and_audit() {
         assert_eq!(packed, raw(&c["encoded"]));
         assert_eq!(h(&[&[5], &packed]), raw(&c["model_id"]));
     }
+    for c in load("family.json") {
+        let count = (int(&c["count"]) as u32).to_be_bytes();
+        let root = raw(&c["bindings_root"]);
+        let id = h(&[&[9], &count, &root, &raw(&c["domain"])]);
+        assert_eq!(id, raw(&c["family_id"]));
+        let index = int(&c["index"]);
+        let place = (index as u32).to_be_bytes();
+        let leaf = h(&[&[8, 5], &place, &raw(&c["model_id"])]);
+        assert_eq!(leaf, raw(&c["leaf"]));
+        assert_eq!(climb(leaf, index, &c["proof"]), root);
+    }
     for c in load("audit.json") {
         let mut task = vec![0; 24];
         task.extend(int(&c["task"]).to_be_bytes());

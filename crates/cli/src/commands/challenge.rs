@@ -33,7 +33,7 @@ async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, 
     let (executor, models) = party::executor(mirror.board(), &args.models)?;
     if let Some(id) = only {
         let task = mirror.board().task(id).ok_or_else(|| no_task(id))?;
-        if !models.contains(&task.model) {
+        if executor.model(&task.model).is_none() {
             return Err(
                 Failure::new(format!("task {id} is about model {}", task.model))
                     .expected("that model with --model"),

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::args::{KeyArgs, NetworkArgs};
 use crate::args_node::LoopArgs;
 use crate::failure::{Context as _, Failure};
-use crate::files;
+use crate::files::{self, Servable};
 use crate::network::{self, TOKEN};
 use crate::output::{BAD, DIM, Output, paint};
 
@@ -65,31 +65,51 @@ pub(super) async fn mirror(network: &Network) -> Result<Mirror, Failure> {
     Ok(mirror)
 }
 
-/// An executor of these models, and their identities. A model that is not in the registry is refused: nobody
-/// could ask for it, and a file that was edited is one.
+/// An executor of these models and families, and their identities: the classes that it serves.
 pub(super) fn executor(
     board: &Board,
     names: &[String],
 ) -> Result<(Arc<EngineExecutor>, Vec<Digest>), Failure> {
+    let served = names.iter().map(|name| files::servable(name));
+    executor_of(board, names, served.collect::<Result<_, _>>()?)
+}
+
+/// [`executor`] of what has been loaded. What is not in the registry is refused: nobody could ask for it, and a file that
+/// was edited is one.
+pub(super) fn executor_of(
+    board: &Board,
+    names: &[String],
+    served: Vec<Servable>,
+) -> Result<(Arc<EngineExecutor>, Vec<Digest>), Failure> {
     let (mut models, mut ids) = (Models::new(), Vec::new());
-    for name in names {
-        let model = files::servable_model(name)?;
-        let id = model.model_id();
-        if !board.models.contains_key(&id) {
-            let known: Vec<_> = board.models.keys().map(ToString::to_string).collect();
+    for (name, served) in names.iter().zip(served) {
+        let (what, id, known) = match &served {
+            Servable::Model(model) => {
+                let known = board.models.keys().map(ToString::to_string);
+                ("model", model.model_id(), known.collect::<Vec<_>>())
+            }
+            Servable::Family(family) => {
+                let known = board.families.keys().map(ToString::to_string);
+                ("family", family.id(), known.collect())
+            }
+        };
+        if !known.contains(&id.to_string()) {
             let known = match known.is_empty() {
                 true => "the registry is empty".to_owned(),
                 false => known.join(", "),
             };
             return Err(Failure::new(format!(
-                "{name} has model_id {id}, which is not in the registry"
+                "{name} has {what}_id {id}, which is not in the registry"
             ))
-            .expected(format!("the file of a registered model ({known})"))
+            .expected(format!("the file of a registered {what} ({known})"))
             .hint(format!(
-                "a new model: `gavel model register {name}`; another identity than expected: the file was changed"
+                "a new {what}: `gavel model register {name}`; another identity than expected: the file was changed"
             )));
         }
-        models.add(model);
+        match served {
+            Servable::Model(model) => models.add(*model),
+            Servable::Family(family) => models.add_family(family),
+        };
         ids.push(id);
     }
     let engine = Engine::new(EngineOptions::default()).at("GAVEL_ISA")?;

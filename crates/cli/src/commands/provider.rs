@@ -25,7 +25,7 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
     let mut mirror = party::mirror(&network).await?;
-    let (honest, models) = party::executor(mirror.board(), &args.models)?;
+    let (honest, classes) = party::executor(mirror.board(), &args.models)?;
     let faults = args.faults;
     let foreign = |f: &&Fault| matches!(f, Fault::FalseChallenge | Fault::SockPuppet);
     if let Some(fault) = faults.iter().find(foreign) {
@@ -49,7 +49,7 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
     let options = JoinOptions {
         stake: u128::from(args.stake) * TOKEN,
         concurrency: args.concurrency,
-        models: models.clone(),
+        classes: classes.clone(),
     };
     loop {
         let board = mirror.refresh().await.at("reading the chain")?;
@@ -85,11 +85,11 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
         DIM,
         "stops on Ctrl-C; nothing is lost by it but deadlines",
     ));
-    out.event(&json!({"event": "serving", "provider": me.address(), "models": models}));
+    out.event(&json!({"event": "serving", "provider": me.address(), "models": classes}));
     let policy = ProviderPolicy {
         reserve: u128::from(args.reserve) * TOKEN,
         least_exec_seconds: args.least_exec,
-        models,
+        classes,
         delivers: !has(Fault::NoResult),
         defends: !has(Fault::Withhold),
         appeals: faults.is_empty(),

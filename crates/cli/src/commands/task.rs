@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use gavel_model::Model;
 use gavel_model::diffusion::Diffusion;
+use gavel_model::family::Family;
 use gavel_model::llama::task_inputs;
 use gavel_node::board::{Board, TaskEntry};
 use gavel_node::roles::{self, Order, OrderError, Requester, outputs_of};
-use gavel_node::{LanguageText, Party, ReceiptFile, Role, U256};
+use gavel_node::{LanguageText, Mirror, Party, ReceiptFile, Role, U256};
 use gavel_numerics::Tensor;
 use gavel_settlement::bindings::Market;
 use gavel_settlement::{Account, SendError};
@@ -19,7 +20,7 @@ use super::party::{self, short, tokens};
 use crate::args::NetworkArgs;
 use crate::args_node::{BlobArgs, LoopArgs, TaskCommand, TaskPostArgs};
 use crate::failure::{Context as _, Exit, Failure};
-use crate::files;
+use crate::files::{self, Servable};
 use crate::language::signed;
 use crate::network::{TOKEN, block_on};
 use crate::output::Output;
@@ -28,6 +29,8 @@ use crate::prediction::{Said, speaks};
 use crate::prompt;
 
 const MAX_INPUT_BYTES: u64 = 1 << 30;
+/// Looks at the chain while a binding is introduced: its header and its place, which others may be about to send too.
+const INTRODUCTIONS: u32 = 5;
 
 pub(crate) fn run(command: TaskCommand, out: Output) -> Result<Exit, Failure> {
     match command {
@@ -60,15 +63,33 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
         );
         return Err(Failure::usage(found).expected("a price that rises"));
     }
-    let model = files::model(&args.model)?;
+    let served = files::servable(&args.model)?;
+    let family = match &served {
+        Servable::Model(_) => None,
+        Servable::Family(family) => {
+            let input = args.input.as_deref().ok_or_else(|| nothing(&args.model))?;
+            let index = files::binding(family, &args.model, input)?;
+            Some((Arc::clone(family), index))
+        }
+    };
+    let model = match (&served, &family) {
+        (Servable::Model(model), _) => (**model).clone(),
+        (Servable::Family(_), Some((family, index))) => family.binding(*index).at(&args.model)?,
+        (Servable::Family(_), None) => return Err(nothing(&args.model)),
+    };
     let inputs = inputs(&args, &model)?;
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
-    let mirror = party::mirror(&network).await?;
-    let (executor, models) = party::executor(mirror.board(), std::slice::from_ref(&args.model))?;
+    let mut mirror = party::mirror(&network).await?;
+    let name = std::slice::from_ref(&args.model);
+    let (executor, _) = party::executor_of(mirror.board(), name, vec![served])?;
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    if let Some((family, index)) = &family {
+        introduce(&me, &mut mirror, family, *index, out).await?;
+    }
     let order = Order {
-        model: models.first().copied().unwrap_or_default(),
+        model: model.model_id(),
+        family: family.as_ref().map(|(family, _)| family.id()),
         inputs,
         seed: args.seed,
         min_price: u128::from(args.min_price) * TOKEN,
@@ -124,6 +145,35 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Registers a binding and shows that it is one, where nobody has yet.
+async fn introduce(
+    me: &Party,
+    mirror: &mut Mirror,
+    family: &Family,
+    index: u32,
+    out: Output,
+) -> Result<(), Failure> {
+    let model = family.model_ids().get(index as usize);
+    for _ in 0..INTRODUCTIONS {
+        let board = mirror.refresh().await.at("reading the chain")?;
+        let is_known = |model| board.models.contains_key(model);
+        if model.is_some_and(|model| is_known(model) && board.is_binding(&family.id(), model)) {
+            break;
+        }
+        let act = roles::introduce(me, board, family, index).await;
+        if let Some(act) = act.at("introducing the binding")? {
+            out.line(act.what.clone());
+            out.event(&json!({"event": "introduced", "what": act.what, "transaction": act.transaction, "gas": act.gas}));
+        }
+    }
+    Ok(())
+}
+
+fn nothing(name: &str) -> Failure {
+    Failure::usage(format!("there is nothing to run {name} on"))
+        .expected("a PNG, .npy or .npz file")
+}
+
 /// A picture or tensors, or what a model is asked.
 fn inputs(args: &TaskPostArgs, model: &Model) -> Result<Vec<Tensor>, Failure> {
     let name = &args.model;
@@ -144,8 +194,7 @@ fn inputs(args: &TaskPostArgs, model: &Model) -> Result<Vec<Tensor>, Failure> {
             path.display()
         ))
         .expected("--prompt TEXT, or a text on standard input")),
-        (None, false) => Err(Failure::usage(format!("there is nothing to run {name} on"))
-            .expected("a PNG, .npy or .npz file")),
+        (None, false) => Err(nothing(name)),
     }
 }
 
@@ -186,9 +235,14 @@ async fn show(id: u64, args: NetworkArgs, out: Output) -> Result<Exit, Failure> 
 fn show_task(board: &Board, id: u64, out: Output) -> Result<(), Failure> {
     let entry = board.tasks.get(&id).ok_or_else(|| no_task(id))?;
     let t = &entry.task;
+    let class = match t.class == t.model {
+        true => "the model itself".to_owned(),
+        false => format!("family {}", t.class),
+    };
     out.facts(&[
         ("task", format!("{id}, {}", word(&t.state))),
         ("model", t.model.to_string()),
+        ("class", class),
         ("input", t.input_digest.to_string()),
         ("requester", t.requester.to_string()),
         (
@@ -260,7 +314,8 @@ async fn result(
         .expected("a committed result of this model in the blob store")
         .hint(format!("gavel task show {id}")));
     };
-    let loaded = files::model(model)?;
+    let wanted = board.task(id).map(|task| task.model).unwrap_or_default();
+    let loaded = me.executor.model(&wanted).ok_or_else(|| no_task(id))?;
     if let Some(path) = receipt {
         write_receipt(path, &me, board, id, &found).await?;
         out.facts(&[("receipt", path.display().to_string())]);
@@ -360,7 +415,7 @@ fn task(board: &Board, id: u64) -> Value {
         .map(|(n, _)| dispute(board, *n))
         .collect();
     json!({
-        "task": id, "state": t.state, "requester": t.requester, "model": t.model,
+        "task": id, "state": t.state, "requester": t.requester, "model": t.model, "class": t.class,
         "input_digest": t.input_digest, "min_price": t.min_price.to_string(),
         "max_price": t.max_price.to_string(), "attempt": t.attempt, "attempts": attempts,
         "audit": audit_word(board, id, entry), "disputes": disputes,

@@ -1,5 +1,6 @@
 //! From what the user names to models and tensors.
 
+mod family;
 mod inputs;
 mod model;
 
@@ -8,8 +9,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+pub(crate) use family::binding;
 pub(crate) use inputs::{inputs, inputs_beside};
-pub(crate) use model::{Loaded, language, load, model, network, network_for, servable_model};
+pub(crate) use model::{
+    Loaded, Servable, language, load, model_as, network, network_for, servable, servable_model,
+};
 
 use crate::failure::{Context as _, Failure};
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use gavel_engine::EngineOptions;
+use gavel_model::family::Family;
 use gavel_model::gguf::Gguf;
 use gavel_model::llama::{self, LanguageModel};
 use gavel_model::npy::{npz_types, read_npz_one};
@@ -14,7 +16,9 @@ use gavel_model::onnx::{self, import_shared};
 use gavel_model::{Hashing, Model, ModelError, Progress, files_beside, shipped};
 use gavel_numerics::TensorType;
 use gavel_numerics::kernels::Parallel;
+use gavel_trace::Digest;
 
+use super::family::{self, one_of, with_domain};
 use super::inputs::MAX_INPUT_BYTES;
 use super::{lower_first, map, read, regular};
 use crate::failure::{Context as _, Failure};
@@ -34,6 +38,16 @@ pub(crate) enum Loaded {
     Network(Box<Model>),
     /// A language model.
     Language(Box<LanguageModel>),
+    /// Networks that differ in the extents of their inputs.
+    Family(Box<Family>),
+}
+
+/// What parties serve.
+pub(crate) enum Servable {
+    /// A model.
+    Model(Box<Model>),
+    /// A family.
+    Family(Arc<Family>),
 }
 
 /// What stands where a model is expected.
@@ -46,8 +60,15 @@ fn model_words() -> String {
 
 /// What is behind a name or a path; a language model with this context, or the default one.
 ///
-/// `NAME@TOKENS` is a language model with that context, wherever a model is named.
+/// `NAME@TOKENS` is a language model with that context, wherever a model is named; `NAME@DIMENSION=LOW..HIGH` a family.
 pub(crate) fn load(name: &str, context: Option<u32>) -> Result<Loaded, Failure> {
+    if let Some((file, domain)) = with_domain(name) {
+        if context.is_some() {
+            return Err(no_language_model(name));
+        }
+        let family = family::family(name, file, domain)?;
+        return Ok(Loaded::Family(Box::new(family)));
+    }
     let (name, own) = with_context(name);
     let context = match (context, own) {
         (Some(asked), Some(own)) if asked != own => {
@@ -85,11 +106,17 @@ fn with_context(name: &str) -> (&str, Option<u32>) {
     }
 }
 
-/// The model behind a name, of whatever kind.
-pub(crate) fn model(name: &str) -> Result<Model, Failure> {
+/// The model behind a name, or of a family the binding that is `model_id`.
+pub(crate) fn model_as(name: &str, model_id: &Digest) -> Result<Model, Failure> {
     Ok(match load(name, None)? {
         Loaded::Network(model) => *model,
         Loaded::Language(model) => model.model,
+        Loaded::Family(family) => {
+            let index = family.index_of(model_id).ok_or_else(|| {
+                Failure::new(format!("{model_id} is none of the bindings of {name}"))
+            })?;
+            family::bound(&family, name, index)?
+        }
     })
 }
 
@@ -100,6 +127,7 @@ pub(crate) fn network(name: &str, instead: &str) -> Result<Model, Failure> {
         Loaded::Language(_) => {
             Err(Failure::new(format!("{name} is a language model")).hint(instead))
         }
+        Loaded::Family(family) => Err(one_of(name, &family)),
     }
 }
 
@@ -107,7 +135,7 @@ pub(crate) fn network(name: &str, instead: &str) -> Result<Model, Failure> {
 pub(crate) fn language(name: &str, context: Option<u32>) -> Result<LanguageModel, Failure> {
     match load(name, context)? {
         Loaded::Language(model) => Ok(*model),
-        Loaded::Network(_) => Err(no_language_model(name)),
+        Loaded::Network(_) | Loaded::Family(_) => Err(no_language_model(name)),
     }
 }
 
@@ -121,12 +149,31 @@ fn no_language_model(name: &str) -> Failure {
 
 /// The model behind a name, if this program's parties could run and retrace it.
 pub(crate) fn servable_model(name: &str) -> Result<Model, Failure> {
-    let model = model(name)?;
-    EngineOptions::default().check(&model).map_err(|e| {
-        Failure::new(format!("{name}: {e}"))
-            .expected("a model that every party can run and retrace")
-    })?;
-    Ok(model)
+    match servable(name)? {
+        Servable::Model(model) => Ok(*model),
+        Servable::Family(family) => Err(one_of(name, &family)),
+    }
+}
+
+/// The model or family behind a name, if this program's parties could run and retrace it; of a family the largest binding.
+pub(crate) fn servable(name: &str) -> Result<Servable, Failure> {
+    let check = |model: &Model| {
+        EngineOptions::default().check(model).map_err(|e| {
+            Failure::new(format!("{name}: {e}"))
+                .expected("a model that every party can run and retrace")
+        })
+    };
+    let model = match load(name, None)? {
+        Loaded::Network(model) => model,
+        Loaded::Language(model) => Box::new(model.model),
+        Loaded::Family(family) => {
+            let last = family.model_ids().len().saturating_sub(1);
+            check(&family::bound(&family, name, last as u32)?)?;
+            return Ok(Servable::Family(family.into()));
+        }
+    };
+    check(&model)?;
+    Ok(Servable::Model(model))
 }
 
 fn options(context: Option<u32>) -> llama::ImportOptions {
@@ -184,9 +231,8 @@ fn identified(
     read: impl FnOnce(&mut Hashing<'_>) -> Result<LanguageModel, ModelError>,
 ) -> Result<LanguageModel, Failure> {
     let mut meter = Meter::new(format!("identity of {name}"));
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     read(&mut Hashing {
-        parallel: &Cpus(cpus),
+        parallel: &Cpus::all(),
         progress: &mut |Progress { done, total }| meter.show(done, total),
     })
     .map_err(|e| {
@@ -227,18 +273,25 @@ fn with_dimensions(name: &str) -> (&str, BTreeMap<String, u64>) {
 
 fn onnx_file(name: &str) -> Result<(Bytes, onnx::ImportOptions), Failure> {
     let (path, dimensions) = with_dimensions(name);
+    let (file, files) = onnx_files(name, path)?;
     let mut options = onnx::ImportOptions::default();
     options.dimensions = dimensions;
-    let file = match shipped::file(path) {
-        Some(file) => Bytes::from_static(file),
-        None => {
-            let path = Path::new(path);
-            let file = map(path, MAX_ONNX_BYTES, &model_words())?;
-            options.files = files_beside(path, &file).map_err(refused(name))?;
-            file
-        }
-    };
+    options.files = files;
     Ok((file, options))
+}
+
+/// The bytes of an ONNX file, or of a shipped model, and the files beside it that its tensors lie in.
+pub(super) fn onnx_files(
+    name: &str,
+    path: &str,
+) -> Result<(Bytes, BTreeMap<String, Bytes>), Failure> {
+    if let Some(file) = shipped::file(path) {
+        return Ok((Bytes::from_static(file), BTreeMap::new()));
+    }
+    let path = Path::new(path);
+    let file = map(path, MAX_ONNX_BYTES, &model_words())?;
+    let files = files_beside(path, &file).map_err(refused(name))?;
+    Ok((file, files))
 }
 
 /// A network, and the inputs whose values its shapes depend on: those are taken from the arrays at `input`, as the extents that the
@@ -249,6 +302,11 @@ pub(crate) fn network_for(
     input: &Path,
 ) -> Result<(Model, Vec<(String, TensorType)>), Failure> {
     let mut bound = Vec::new();
+    if let Some((file, domain)) = with_domain(name) {
+        let family = family::family(name, file, domain)?;
+        let index = family::binding(&family, name, input)?;
+        return Ok((family::bound(&family, name, index)?, bound));
+    }
     let path = Path::new(with_dimensions(name).0);
     let by_name = input.extension().is_some_and(|e| e == "npz");
     if !by_name || !path.is_file() || mapped_gguf(path)?.is_some() {
@@ -285,7 +343,7 @@ pub(crate) fn network_for(
     }
 }
 
-fn refused(name: &str) -> impl Fn(ModelError) -> Failure {
+pub(super) fn refused(name: &str) -> impl Fn(ModelError) -> Failure {
     move |e| {
         let failure = Failure::new(match &e {
             ModelError::Io { path, source } => {
@@ -307,7 +365,13 @@ fn refused(name: &str) -> impl Fn(ModelError) -> Failure {
 }
 
 /// As many threads as there are CPUs; with fewer, if the system has no more, it only takes longer.
-struct Cpus(usize);
+pub(super) struct Cpus(usize);
+
+impl Cpus {
+    pub(super) fn all() -> Cpus {
+        Cpus(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+}
 
 impl Parallel for Cpus {
     fn workers(&self) -> usize {

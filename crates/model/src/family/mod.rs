@@ -117,6 +117,11 @@ impl Family {
         &self.model_ids
     }
 
+    /// Names of the inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Number of the binding that is this model.
     pub fn index_of(&self, model_id: &Digest) -> Option<u32> {
         self.index_of.get(model_id).copied()

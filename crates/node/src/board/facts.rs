@@ -1,8 +1,10 @@
 //! The protocol's records as plain values, in the units of the contracts: seconds since the epoch,
 //! amounts in units of the asset, ids from 1.
 
+use std::collections::BTreeSet;
+
 use gavel_dispute::Side;
-use gavel_trace::{Digest, ModelHeader};
+use gavel_trace::{Digest, FamilyHeader, ModelHeader};
 
 use crate::{Address, B256};
 
@@ -60,6 +62,8 @@ pub struct Task {
     pub requester: Address,
     /// Model to run.
     pub model: Digest,
+    /// What it is served as: a family, or the model itself.
+    pub class: Digest,
     /// Live root of the inputs.
     pub input_digest: Digest,
     /// Seed of the task's randomness.
@@ -295,6 +299,17 @@ pub struct Provider {
     pub settled_tasks: u64,
     /// When it registered.
     pub registered_at: u64,
+}
+
+/// A family of models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FamilyEntry {
+    /// What the identity is the hash of.
+    pub header: FamilyHeader,
+    /// Where its file may be had, as its registrar said.
+    pub uri: String,
+    /// Models that were shown to be bindings of it.
+    pub shown: BTreeSet<Digest>,
 }
 
 /// A model in the registry.

@@ -10,14 +10,14 @@ use gavel_settlement::bindings::{
     ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
 use gavel_settlement::{LoggedEvent, ProtocolEvent};
-use gavel_trace::{Digest, Opening};
+use gavel_trace::{Digest, FamilyHeader, Opening};
 
 use crate::{Address, B256, NodeError};
 
 use super::records::{digest, header, id, rules};
 use super::{
     Appeal, Attempt, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry, DisputeState,
-    ExecutedStep, ModelEntry, Row, SegmentRows, TaskEntry,
+    ExecutedStep, FamilyEntry, ModelEntry, Row, SegmentRows, TaskEntry,
 };
 
 /// First byte of the names of challenges' pots (`Pots.sol`).
@@ -393,17 +393,35 @@ fn vault(touched: &mut Touched, event: &StakeVaultEvents) -> Result<(), NodeErro
 }
 
 fn pool(board: &mut Board, event: &ProviderPoolEvents) {
-    let mut set = |model: B256, provider: Address, weight: Option<u128>| {
-        let members = board.pools.entry(digest(model)).or_default();
+    let mut set = |class: B256, provider: Address, weight: Option<u128>| {
+        let members = board.pools.entry(digest(class)).or_default();
         match weight {
             Some(weight) => members.insert(provider, weight),
             None => members.remove(&provider),
         };
     };
     match event {
-        ProviderPoolEvents::Joined(e) => set(e.modelId, e.provider, Some(e.weight)),
-        ProviderPoolEvents::WeightChanged(e) => set(e.modelId, e.provider, Some(e.weight)),
-        ProviderPoolEvents::Left(e) => set(e.modelId, e.provider, None),
+        ProviderPoolEvents::Joined(e) => set(e.classId, e.provider, Some(e.weight)),
+        ProviderPoolEvents::WeightChanged(e) => set(e.classId, e.provider, Some(e.weight)),
+        ProviderPoolEvents::Left(e) => set(e.classId, e.provider, None),
+        ProviderPoolEvents::FamilyRegistered(e) => {
+            let header = FamilyHeader {
+                count: e.count,
+                bindings_root: digest(e.bindingsRoot),
+                domain: e.domain.to_vec(),
+            };
+            let entry = FamilyEntry {
+                header,
+                uri: e.uri.clone(),
+                shown: BTreeSet::new(),
+            };
+            board.families.insert(digest(e.familyId), entry);
+        }
+        ProviderPoolEvents::BindingShown(e) => {
+            if let Some(family) = board.families.get_mut(&digest(e.familyId)) {
+                family.shown.insert(digest(e.modelId));
+            }
+        }
     }
 }
 

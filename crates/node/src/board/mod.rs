@@ -25,7 +25,8 @@ pub use entries::{
     Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,
 };
 pub use facts::{
-    Audit, AuditState, Dispute, DisputeState, Head, ModelEntry, Provider, Task, TaskState,
+    Audit, AuditState, Dispute, DisputeState, FamilyEntry, Head, ModelEntry, Provider, Task,
+    TaskState,
 };
 pub use mirror::Mirror;
 pub use rules::{AuditRules, CourtRules, MarketRules, Rules, StakeRules};
@@ -48,11 +49,13 @@ pub struct Board {
     pub paused: bool,
     /// Models by id.
     pub models: BTreeMap<Digest, ModelEntry>,
+    /// Families by id.
+    pub families: BTreeMap<Digest, FamilyEntry>,
     /// Tasks by id.
     pub tasks: BTreeMap<u64, TaskEntry>,
     /// Providers by key.
     pub providers: BTreeMap<Address, Provider>,
-    /// Members of each model's pool with their recorded weight.
+    /// Members of each class's pool with their recorded weight.
     pub pools: BTreeMap<Digest, BTreeMap<Address, u128>>,
     /// Challenges that were committed.
     pub challenges: BTreeMap<ChallengeKey, ChallengeEntry>,

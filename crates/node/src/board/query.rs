@@ -47,6 +47,12 @@ impl Board {
             .is_none_or(|task| task.attempt != dispute.attempt || !task.state.is_committed())
     }
 
+    /// P-M4: a model was shown to be a binding of a family.
+    pub fn is_binding(&self, family: &Digest, model: &Digest) -> bool {
+        let family = self.families.get(family);
+        family.is_some_and(|family| family.shown.contains(model))
+    }
+
     // ---- auction
 
     /// P-T2: price of a claim at the board's time.
@@ -65,14 +71,14 @@ impl Board {
     }
 
     /// P-T5: the task that `claimRetry` would hand out: highest attempt first, then first come.
-    pub fn retry_head(&self, model: &Digest) -> Option<(u64, &TaskEntry)> {
+    pub fn retry_head(&self, class: &Digest) -> Option<(u64, &TaskEntry)> {
         self.tasks
             .iter()
             .filter(|(id, entry)| {
                 let task = &entry.task;
                 task.state == TaskState::Open
                     && task.attempt > 0
-                    && task.model == *model
+                    && task.class == *class
                     && self.expires_at(**id).is_some_and(|last| self.now() <= last)
             })
             .min_by_key(|(_, entry)| (u8::MAX - entry.task.attempt, entry.enqueued))

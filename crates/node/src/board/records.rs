@@ -41,6 +41,7 @@ pub(super) fn task(t: &Market::Task) -> Result<Task, NodeError> {
     Ok(Task {
         requester: t.requester,
         model: digest(t.modelId),
+        class: digest(t.classId),
         input_digest: digest(t.inputDigest),
         seed: t.seed,
         state,

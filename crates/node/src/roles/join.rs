@@ -13,12 +13,12 @@ pub struct JoinOptions {
     pub stake: u128,
     /// Most tasks at once.
     pub concurrency: u32,
-    /// Models that it serves as auditor and referee.
-    pub models: Vec<Digest>,
+    /// Classes that it serves as auditor and referee: models and families.
+    pub classes: Vec<Digest>,
 }
 
 /// Does the next thing that is missing to be a provider: registers the key with its stake (itself as owner and
-/// payout), then joins the pool of each model. `None`: nothing is missing, or the contracts refuse.
+/// payout), then joins the pool of each class. `None`: nothing is missing, or the contracts refuse.
 ///
 /// # Errors
 /// The chain cannot be reached, or the asset's approval fails.
@@ -42,17 +42,21 @@ pub async fn join(
     if !board.is_eligible(&me) {
         return Ok(None);
     }
-    let missing = options.models.iter().find(|model| {
-        let members = board.pools.get(*model);
+    let missing = options.classes.iter().find(|class| {
+        let members = board.pools.get(*class);
         members.is_none_or(|members| !members.contains_key(&me))
     });
-    let Some(model) = missing else {
+    let Some(class) = missing else {
         return Ok(None);
     };
     let call = ProviderPool::joinCall {
-        modelId: model.0.into(),
+        classId: class.0.into(),
     };
-    let what = format!("joins the pool of auditors and referees of model {model:#}");
+    let kind = match board.families.contains_key(class) {
+        true => "family",
+        false => "model",
+    };
+    let what = format!("joins the pool of auditors and referees of {kind} {class:#}");
     send(party, party.contracts().pool, call, what).await
 }
 

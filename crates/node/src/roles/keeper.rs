@@ -160,10 +160,10 @@ impl Keeper {
                 };
                 party.act(at.court, call, what).await
             }
-            Chore::Refresh(model, provider) => {
+            Chore::Refresh(class, provider) => {
                 let what = "brings a pool in line with the stakes";
                 let call = ProviderPool::refreshCall {
-                    modelId: B256::from(model.0),
+                    classId: B256::from(class.0),
                     key: *provider,
                 };
                 party.act(at.pool, call, what).await
@@ -360,14 +360,14 @@ fn tasks(board: &Board, chores: &mut Vec<Chore>) {
 }
 
 fn pools(board: &Board, chores: &mut Vec<Chore>) {
-    for (model, members) in &board.pools {
+    for (class, members) in &board.pools {
         for (provider, weight) in members {
             let stale = board
                 .providers
                 .get(provider)
                 .is_some_and(|p| p.tombstoned || p.free.saturating_add(p.locked) != *weight);
             if stale {
-                chores.push(Chore::Refresh(*model, *provider));
+                chores.push(Chore::Refresh(*class, *provider));
             }
         }
     }

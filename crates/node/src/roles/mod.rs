@@ -16,6 +16,6 @@ pub use keeper::{Chore, Keeper, chores};
 pub use order::{Order, OrderError, post};
 pub use provider::{LEAST_EXEC_SECONDS, Provider, ProviderPolicy};
 pub use referee::Referee;
-pub use register::registration;
+pub use register::{family_registration, introduce, registration};
 pub use requester::{Requester, outputs_of, receipt_of};
 pub use watcher::Watcher;

@@ -13,6 +13,8 @@ use crate::{Act, Board, NodeError, Party, input_digest};
 pub struct Order {
     /// Model to run.
     pub model: Digest,
+    /// The family whose binding it is, where the providers of the family are to run it; see [`super::introduce`].
+    pub family: Option<Digest>,
     /// Its inputs, in the model's order.
     pub inputs: Vec<Tensor>,
     /// Seed of the task's randomness.
@@ -37,6 +39,14 @@ pub enum OrderError {
     /// A model that nobody registered.
     #[error("model {0} is not in the market's registry")]
     NotRegistered(Digest),
+    /// A model that nobody has shown to be of the family.
+    #[error("nobody has shown that model {model} is a binding of family {family}")]
+    NotShown {
+        /// The family.
+        family: Digest,
+        /// The model.
+        model: Digest,
+    },
     /// The market has no parameters yet.
     #[error("the market has no parameters")]
     NoRules,
@@ -60,6 +70,12 @@ pub async fn post(party: &Party, board: &Board, order: &Order) -> Result<(u64, A
     if !board.models.contains_key(&order.model) {
         return Err(OrderError::NotRegistered(order.model));
     }
+    if let Some(family) = order.family
+        && !board.is_binding(&family, &order.model)
+    {
+        let model = order.model;
+        return Err(OrderError::NotShown { family, model });
+    }
     let rules = &board.newest_rules().ok_or(OrderError::NoRules)?.market;
     let digest = input_digest(&model, &order.inputs).map_err(NodeError::from)?;
     party.blobs.put_inputs(&digest, &order.inputs).await?;
@@ -75,6 +91,7 @@ pub async fn post(party: &Party, board: &Board, order: &Order) -> Result<(u64, A
     let call = Market::postCall {
         spec: Market::TaskSpec {
             modelId: order.model.0.into(),
+            familyId: order.family.unwrap_or(Digest::ZERO).0.into(),
             inputDigest: digest.0.into(),
             seed: order.seed,
             minPrice: order.min_price,

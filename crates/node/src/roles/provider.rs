@@ -26,8 +26,8 @@ pub struct ProviderPolicy {
     pub reserve: u128,
     /// Shortest time from claim to deadline that it takes a task with, in seconds: a late result costs stake.
     pub least_exec_seconds: u32,
-    /// Models that it serves; it bids for those only that its executor has.
-    pub models: Vec<Digest>,
+    /// Classes that it serves: models and families. It bids for those only that its executor has.
+    pub classes: Vec<Digest>,
     /// Whether it delivers what it claimed: false is the fault `no-result`.
     pub delivers: bool,
     /// Whether it answers in a dispute: false is the fault `withhold`.
@@ -37,12 +37,12 @@ pub struct ProviderPolicy {
 }
 
 impl ProviderPolicy {
-    /// Serves these models from this price on, and keeps its word.
-    pub fn honest(reserve: u128, models: Vec<Digest>) -> ProviderPolicy {
+    /// Serves these classes from this price on, and keeps its word.
+    pub fn honest(reserve: u128, classes: Vec<Digest>) -> ProviderPolicy {
         ProviderPolicy {
             reserve,
             least_exec_seconds: LEAST_EXEC_SECONDS,
-            models,
+            classes,
             delivers: true,
             defends: true,
             appeals: true,
@@ -76,7 +76,7 @@ impl Provider {
         let blobs = &self.party.blobs;
         blobs.put_outputs(&output, &run.outputs, whole).await?;
         if let Some(task) = board.task(id) {
-            let receipt = SignedReceipt::sign(&self.party, id, task.attempt, &run)?;
+            let receipt = SignedReceipt::sign(&self.party, id, task, &run)?;
             blobs.put_receipt(&receipt).await?;
         }
         let opening = run.trace.level1.output_opening()?;
@@ -92,14 +92,14 @@ impl Provider {
         self.party.act(board.contracts.market, call, what).await
     }
 
-    /// Claims the waiting retry of a model that it serves, else the dearest open task that it would work for.
+    /// Claims the waiting retry of a class that it serves, else the dearest open task that it would work for.
     async fn bid(&self, board: &Board, attempts: &mut Attempts) -> Option<Act> {
-        for model in &self.policy.models {
-            let Some((id, entry)) = board.retry_head(model) else {
+        for class in &self.policy.classes {
+            let Some((id, entry)) = board.retry_head(class) else {
                 continue;
             };
             let call = Market::claimRetryCall {
-                classId: model.0.into(),
+                classId: class.0.into(),
             };
             let what = format!("claims task {id} from the retry lane");
             let outcome = self.claim(board, id, &entry.task, call, what).await;
@@ -107,7 +107,7 @@ impl Provider {
                 return Some(act);
             }
         }
-        for (id, task) in open(board, &self.policy.models) {
+        for (id, task) in open(board, &self.policy.classes) {
             let call = Market::claimCall {
                 taskId: U256::from(id),
             };
@@ -236,8 +236,8 @@ fn owed<'a>(board: &'a Board, provider: &Address) -> Vec<(u64, &'a Task)> {
     owed
 }
 
-/// Open first attempts of these models, the dearest first.
-fn open<'a>(board: &'a Board, models: &[Digest]) -> Vec<(u64, &'a Task)> {
+/// Open first attempts of these classes, the dearest first.
+fn open<'a>(board: &'a Board, classes: &[Digest]) -> Vec<(u64, &'a Task)> {
     let mut open: Vec<_> = board
         .tasks
         .iter()
@@ -245,7 +245,7 @@ fn open<'a>(board: &'a Board, models: &[Digest]) -> Vec<(u64, &'a Task)> {
         .filter(|(id, task)| {
             task.state == TaskState::Open
                 && task.attempt == 0
-                && models.contains(&task.model)
+                && classes.contains(&task.class)
                 && board
                     .expires_at(*id)
                     .is_some_and(|last| board.now() <= last)

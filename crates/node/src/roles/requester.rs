@@ -107,7 +107,8 @@ pub async fn receipt_of(
             && receipt.market.0 == board.contracts.market.as_slice()
             && (receipt.task_id, receipt.attempt) == (id, task.attempt)
             && receipt.provider.0 == task.provider.as_slice()
-            && (receipt.model_id, receipt.input_digest) == (task.model, task.input_digest)
+            && (receipt.class_id, receipt.model_id) == (task.class, task.model)
+            && receipt.input_digest == task.input_digest
             && (receipt.output_digest, receipt.trace_root) == (task.output_digest, task.trace_root)
     }))
 }

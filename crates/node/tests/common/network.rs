@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gavel_model::family::Family;
 use gavel_model::{Model, preprocess, shipped};
 use gavel_node::board::TaskState;
 use gavel_node::roles::{self, JoinOptions, Keeper, Order, Provider, ProviderPolicy};
@@ -22,12 +23,14 @@ use gavel_trace::Digest;
 pub(crate) const SEED: &str = "node tests";
 pub(crate) const STAKE: u128 = 1_000 * UNIT;
 
-/// A deployment, a registered model, and everybody who was made with [`World::party`].
+/// A deployment, a registered model or family, and everybody who was made with [`World::party`].
 pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) mirror: Mirror,
     pub(crate) blobs: Blobs,
     pub(crate) honest: Arc<EngineExecutor>,
+    /// What its parties serve, and the model that its tasks are about.
+    pub(crate) class: Digest,
     pub(crate) model: Digest,
     pub(crate) inputs: Vec<Tensor>,
     parties: u32,
@@ -47,29 +50,45 @@ impl World {
 
     /// On any chain whose clock the test may move.
     pub(crate) async fn on(endpoint: Endpoint, model: Model, audit_ppm: u32) -> World {
-        give_coin(&endpoint, dev_key(SEED, 0).address()).await;
-        let deployer = Sender::new(dev_key(SEED, 0), endpoint.clone());
-        let params = dev_params(DevParams {
-            audit_rate_ppm: audit_ppm,
-            probation_tasks: 0,
-            windows: Windows::Fast,
-        });
-        let options = DeployOptions::default();
-        let deployment = deploy(&deployer, &params, &options).await.unwrap();
-        let network = Network::new(endpoint, deployment);
         let (_, _, png) = shipped::PICTURES[0];
         let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
         let register = roles::registration(model.header(), "shipped".to_owned());
         let mut models = Models::new();
         let model = models.add(model);
+        let network = network(endpoint, audit_ppm).await;
         let account = Account::new(dev_key(SEED, 0), network.clone());
         let market = network.deployment().market;
         account.send(market, register).await.unwrap();
+        World::with(network, models, model, model, inputs)
+    }
+
+    /// With a family, of whose bindings nobody has shown any.
+    pub(crate) async fn of_family(family: &Arc<Family>, audit_ppm: u32) -> World {
+        let chain = SharedChain::in_memory(Genesis::default());
+        let network = network(Endpoint::in_process(chain), audit_ppm).await;
+        let account = Account::new(dev_key(SEED, 0), network.clone());
+        let register = roles::family_registration(family, "file".to_owned());
+        let pool = network.deployment().pool;
+        account.send(pool, register).await.unwrap();
+        let mut models = Models::new();
+        let class = models.add_family(Arc::clone(family));
+        let model = family.model_ids()[0];
+        World::with(network, models, class, model, Vec::new())
+    }
+
+    fn with(
+        network: Network,
+        models: Models,
+        class: Digest,
+        model: Digest,
+        inputs: Vec<Tensor>,
+    ) -> World {
         World {
             mirror: Mirror::new(network.clone()),
             honest: Arc::new(EngineExecutor::new(super::engine(), models).unwrap()),
             blobs: Blobs::memory(),
             network,
+            class,
             model,
             inputs,
             parties: 0,
@@ -114,7 +133,7 @@ impl World {
         let options = JoinOptions {
             stake: STAKE,
             concurrency: 2,
-            models: vec![self.model],
+            classes: vec![self.class],
         };
         while roles::join(party, self.mirror.refresh().await.unwrap(), &options)
             .await
@@ -124,7 +143,7 @@ impl World {
     }
 
     pub(crate) fn provider(&self, party: &Party, reserve: u128) -> Provider {
-        let policy = ProviderPolicy::honest(reserve, vec![self.model]);
+        let policy = ProviderPolicy::honest(reserve, vec![self.class]);
         Provider::new(party.clone(), policy)
     }
 
@@ -132,6 +151,7 @@ impl World {
     pub(crate) async fn post(&mut self, requester: &Party) -> u64 {
         let order = Order {
             model: self.model,
+            family: (self.class != self.model).then_some(self.class),
             inputs: self.inputs.clone(),
             seed: 7,
             min_price: UNIT,
@@ -194,6 +214,20 @@ impl World {
     pub(crate) async fn keeper(&mut self) -> Box<dyn Role> {
         Box::new(Keeper::new(self.party("keeper").await))
     }
+}
+
+/// A deployment on a chain.
+async fn network(endpoint: Endpoint, audit_ppm: u32) -> Network {
+    give_coin(&endpoint, dev_key(SEED, 0).address()).await;
+    let deployer = Sender::new(dev_key(SEED, 0), endpoint.clone());
+    let params = dev_params(DevParams {
+        audit_rate_ppm: audit_ppm,
+        probation_tasks: 0,
+        windows: Windows::Fast,
+    });
+    let options = DeployOptions::default();
+    let deployment = deploy(&deployer, &params, &options).await.unwrap();
+    Network::new(endpoint, deployment)
 }
 
 /// What an address has in wallet and credit.

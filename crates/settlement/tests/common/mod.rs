@@ -69,6 +69,7 @@ pub(crate) fn header() -> Market::ModelHeader {
 pub(crate) fn spec(model: B256) -> Market::TaskSpec {
     Market::TaskSpec {
         modelId: model,
+        familyId: B256::ZERO,
         inputDigest: keccak256("input"),
         seed: 7,
         minPrice: UNIT,

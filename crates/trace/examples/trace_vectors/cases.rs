@@ -4,9 +4,10 @@
 //! integers, booleans and arrays of them. Byte strings and digests are `0x` hex.
 
 use gavel_trace::{
-    AuditSalt, ChunkOpening, Digest, FineTrace, Level1, MerkleTree, ModelHeader, ModelLeaf,
-    Opening, SegmentEntry, TensorHeader, TraceCommitment, TraceError, chunk_leaf, chunk_tree,
-    graph_node_leaf, height, model_leaf, node, segments_tree, zero_subtree,
+    AuditSalt, ChunkOpening, Digest, FamilyHeader, FineTrace, Level1, MerkleTree, ModelHeader,
+    ModelLeaf, Opening, SegmentEntry, TensorHeader, TraceCommitment, TraceError, binding_leaf,
+    bindings_tree, chunk_leaf, chunk_tree, graph_node_leaf, height, model_leaf, node,
+    segments_tree, zero_subtree,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -70,6 +71,11 @@ pub(crate) fn files() -> Result<Vec<(&'static str, String)>, TraceError> {
             "model_leaf.json",
             "kind 0: H(0x06 || bytes); other kinds (1 edge, 2 weight, 3 asset, 4 live slot): H(0x08 || kind || bytes)",
             model_leaves(),
+        ),
+        (
+            "family.json",
+            "family_id = H(0x09 || count:u32 || bindings_root || domain); leaf = H(0x08 || 5 || index:u32 || model_id), opened by proof under bindings_root",
+            families()?,
         ),
         (
             "audit.json",
@@ -548,6 +554,43 @@ fn model_leaves() -> Vec<Value> {
         }
     }
     out
+}
+
+fn families() -> Result<Vec<Value>, TraceError> {
+    let domain = |dims: &[(&str, u64, u64, u64)]| {
+        let mut bytes = vec![dims.len() as u8];
+        for (name, low, high, step) in dims {
+            bytes.push(name.len() as u8);
+            bytes.extend(name.as_bytes());
+            for word in [low, high, step] {
+                bytes.extend(word.to_be_bytes());
+            }
+        }
+        bytes
+    };
+    let families = [
+        (1u32, domain(&[("seq", 128, 128, 1)])),
+        (3, domain(&[("seq", 16, 48, 16)])),
+        (8, domain(&[("batch", 1, 2, 1), ("seq", 1, 4, 1)])),
+    ];
+    let mut out = Vec::new();
+    for (n, (count, domain)) in (0..).zip(families) {
+        let ids: Vec<Digest> = digests(count as usize, 900 + 16 * n);
+        let tree = bindings_tree(&ids)?;
+        let header = FamilyHeader {
+            count,
+            bindings_root: tree.root(),
+            domain,
+        };
+        for (index, id) in (0..).zip(&ids) {
+            out.push(json!({
+                "count": count, "domain": hex0x(&header.domain), "bindings_root": tree.root(),
+                "family_id": header.family_id(), "index": index, "model_id": id,
+                "leaf": binding_leaf(index, id), "proof": tree.open(index.into())?.siblings,
+            }));
+        }
+    }
+    Ok(out)
 }
 
 fn audits() -> Result<Vec<Value>, TraceError> {

@@ -1,5 +1,6 @@
 //! `gavel model id|inspect|operators`
 
+mod family;
 mod language;
 
 use gavel_model::diffusion::Diffusion;
@@ -15,6 +16,11 @@ pub(crate) fn id(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
     let model = match files::load(&args.model, args.context)? {
         Loaded::Network(model) => *model,
         Loaded::Language(language) => language.model,
+        Loaded::Family(family) => {
+            out.line(family.id().to_string());
+            out.json(&json!({"family_id": family.id()}))?;
+            return Ok(Exit::Done);
+        }
     };
     out.line(model.model_id().to_string());
     out.json(&json!({"model_id": model.model_id()}))?;
@@ -42,6 +48,7 @@ pub(crate) fn inspect(args: &ModelFile, out: Output) -> Result<Exit, Failure> {
     let model = match files::load(name, args.context)? {
         Loaded::Network(model) => *model,
         Loaded::Language(found) => return language::inspect(name, &found, args.context, out),
+        Loaded::Family(found) => return family::inspect(name, &found, out),
     };
     if out.is_json() {
         out.json(&as_json(&model))?;

@@ -23,7 +23,7 @@ pub(super) fn run(
     let receipt = &file.receipt;
     let replayed = match &args.model {
         Some(name) => {
-            let model = files::model(name)?;
+            let model = files::model_as(name, &receipt.model_id)?;
             let engine = engine(args.engine)?;
             out.progress(format!("running {name} again"));
             let replayed = file.replay(&engine, &model).at(place);
@@ -48,6 +48,7 @@ pub(super) fn run(
         ),
         ("chain", receipt.chain_id.to_string()),
         ("market", hex(&receipt.market.0)),
+        ("class_id", receipt.class_id.to_string()),
         ("model_id", receipt.model_id.to_string()),
         ("input_digest", receipt.input_digest.to_string()),
         ("output_digest", receipt.output_digest.to_string()),
