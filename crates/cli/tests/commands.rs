@@ -135,6 +135,46 @@ fn a_model_is_shown_by_operators_commit_points_and_identity() {
 }
 
 #[test]
+fn a_family_is_shown_by_its_dimensions_and_bindings() {
+    const FILE: &str = "crates/model/tests/fixtures/open-encoder.onnx";
+    let family = format!("{FILE}@seq=8..32/8,batch=1..2");
+    let id = text(&gavel(&["model", "id", &family]).stdout);
+    let object = json(&["model", "inspect", &family]);
+    assert_eq!(object["family_id"], id.trim());
+    let dimensions: Vec<&str> = (object["dimensions"].as_array().unwrap().iter())
+        .map(|d| d["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(dimensions, ["batch", "seq"]);
+    let bindings = object["bindings"].as_array().unwrap();
+    assert_eq!(bindings.len(), 8);
+    assert_eq!(
+        bindings[7]["extents"],
+        serde_json::json!({"batch": 2, "seq": 32})
+    );
+    let shown = text(&gavel(&["model", "inspect", &family]).stdout);
+    for word in [
+        id.trim(),
+        "batch=1..2,seq=8..32/8",
+        "batch=1,seq=8",
+        "I64[2x32]",
+    ] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    let refused = |args: &[&str]| text(&gavel(args).stderr);
+    for (domain, words) in [
+        ("seq=1..33", "with seq=33: node"),
+        ("seq=9..8", "found 9..8"),
+        ("seq=1..9000", "9000 bindings, a family has at most 4096"),
+        ("words=1..2", "bind it by name"),
+    ] {
+        let said = refused(&["model", "id", &format!("{FILE}@{domain}")]);
+        assert!(said.contains(words), "{said}");
+    }
+    let one = refused(&["bench", "onnx", &family]);
+    assert!(one.contains(&format!("{FILE}@batch=2,seq=32")), "{one}");
+}
+
+#[test]
 fn the_cost_of_the_trace_is_measured() {
     let object = json(&["bench", "trace", "--runs", "3", "--model", "digits-mlp"]);
     assert_eq!(object["runs"], 3);

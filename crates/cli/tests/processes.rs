@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use common::{root, text};
+use gavel_model::npy::write_npy;
+use gavel_numerics::Tensor;
 use serde_json::Value;
 
 /// Seconds of the chain in one of the wall's: a window of a minute takes some seconds, and the shortest deadline
@@ -501,4 +503,70 @@ fn a_picture_from_the_market_is_the_one_that_everybody_draws_alone() {
     let wrong = [&post[..], &["--prompt", "a fox"]].concat();
     let refused = net.command(&wrong).output().unwrap();
     assert!(text(&refused.stderr).contains("\"fox\" is no word"));
+}
+
+#[test]
+fn providers_of_a_family_serve_whatever_length_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (net, _chain, _) = network(dir.path(), &["ann", "rosa"]);
+    let file = root().join("crates/model/tests/fixtures/open-encoder.onnx");
+    let family = format!("{}@batch=1..2,seq=4..12/4", file.display());
+    let registered = net.run(&["model", "register", &family, "--key", "deployer.json"]);
+    let id = net.run(&["model", "id", &family])["family_id"].clone();
+    assert_eq!(registered["family_id"], id);
+    let serve = [
+        "provider", "run", "--model", &family, "--poll", "100", "--key", "ann.json",
+    ];
+    let ann = Running::start(net.command(&serve));
+    let serving = ann.wait_for("it serves", |e| e["event"] == "serving");
+    assert_eq!(serving["models"], serde_json::json!([id]));
+    let mut models = Vec::new();
+    for (task, dims) in [(1, [1u64, 4]), (2, [2, 12])] {
+        let count = dims[0] * dims[1];
+        let ids = Tensor::i64(dims, (0..count as i64).collect()).unwrap();
+        std::fs::write(dir.path().join("ids.npy"), write_npy(&ids)).unwrap();
+        let post = ["task", "post", &family, "ids.npy", "--key", "rosa.json"];
+        let post = [&post[..], &["--ramp", "60", "--exec", "300", "--wait"]].concat();
+        let rosa = Running::start(net.command(&post));
+        for what in ["registers", "shows that"] {
+            let introduced = rosa.wait_for(what, |e| e["event"] == "introduced");
+            assert!(introduced["what"].as_str().unwrap().starts_with(what));
+        }
+        let served = rosa.wait_for("the task is over", |e| e["state"].is_string());
+        assert_eq!(served["state"], "settled", "{served}");
+        assert_eq!(served["class"], id);
+        let alone = net.run(&["run", &family, "ids.npy"]);
+        assert_eq!(served["model"], alone["model_id"]);
+        assert_eq!(served["attempts"][0]["trace_root"], alone["trace_root"]);
+        models.push(served["model"].clone());
+
+        let task = task.to_string();
+        let result = ["task", "result", &task, "--model", &family];
+        net.run(&[&result[..], &["--receipt", "receipt.json"]].concat());
+        let receipt = net.run(&["verify", "receipt.json", "--model", &family]);
+        assert_eq!(receipt["claim"], true);
+        assert_eq!(receipt["receipt"]["class_id"], id);
+    }
+    assert_ne!(models[0], models[1]);
+    let long = Tensor::i64([1, 16], vec![0; 16]).unwrap();
+    std::fs::write(dir.path().join("ids.npy"), write_npy(&long)).unwrap();
+    let other = format!("{}@seq=1..3", file.display());
+    for (args, words) in [
+        (
+            &["task", "post", &family, "ids.npy", "--key", "rosa.json"][..],
+            "16 is outside of the family's seq=4..12/4",
+        ),
+        (
+            &["task", "post", &family, "--key", "rosa.json"],
+            "there is nothing to run",
+        ),
+        (
+            &["provider", "run", "--model", &other, "--key", "ann.json"],
+            "which is not in the registry",
+        ),
+    ] {
+        let refused = net.command(args).output().unwrap();
+        let said = text(&refused.stderr);
+        assert!(said.contains(words), "{said}");
+    }
 }
