@@ -33,6 +33,8 @@ contract MarketHandler is Test {
         address audits;
         address requester;
         bytes32 modelId;
+        bytes32 familyId; // or 0
+        bytes32 classId;
         uint8 traceHeight;
         uint8 liveHeight;
         uint32 commitPoints;
@@ -145,7 +147,7 @@ contract MarketHandler is Test {
         }
         address provider = _fit(seed, head);
         vm.prank(provider);
-        uint256 got = w.market.claimRetry(w.modelId);
+        uint256 got = w.market.claimRetry(w.classId);
         assertEq(got, head, "I9: FIFO, highest attempt first");
         ghostRetryCredit[provider] = rules.retryEvery;
         _claimed(head, provider);
@@ -308,7 +310,7 @@ contract MarketHandler is Test {
     function _post(uint256 seed) internal returns (uint256 taskId) {
         TaskSpec memory spec = TaskSpec({
             modelId: w.modelId,
-            familyId: 0,
+            familyId: w.familyId,
             inputDigest: keccak256(abi.encode("input", seed)),
             seed: uint64(seed),
             minPrice: uint128(bound(seed, 0, UNIT)),
@@ -376,7 +378,7 @@ contract MarketHandler is Test {
         if (head != 0 && _gates(head, provider)) {
             if (ghostRetryCredit[provider] == 0) {
                 vm.prank(provider);
-                assertEq(w.market.claimRetry(w.modelId), head, "I9: head");
+                assertEq(w.market.claimRetry(w.classId), head, "I9: head");
                 ghostRetryCredit[provider] = rules.retryEvery;
                 _claimed(head, provider);
                 // the head may have taken what the provider had left

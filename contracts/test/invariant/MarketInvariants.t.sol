@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {FamilyTree} from "../utils/FamilyTree.sol";
 import {MarketFixture} from "../utils/MarketFixture.sol";
 import {MarketHandler} from "./MarketHandler.sol";
 import {Provider, TaskState} from "../../src/interfaces/Types.sol";
@@ -16,6 +17,7 @@ contract MarketInvariantsTest is MarketFixture {
 
     function setUp() public override {
         super.setUp();
+        bytes32 familyId = _family();
         address[] memory first = new address[](3);
         (first[0], first[1], first[2]) = (alice, bob, carol);
         handler = new MarketHandler(
@@ -28,6 +30,8 @@ contract MarketInvariantsTest is MarketFixture {
                 audits: audits,
                 requester: requester,
                 modelId: modelId,
+                familyId: familyId,
+                classId: familyId == 0 ? modelId : familyId,
                 traceHeight: header.traceHeight,
                 liveHeight: header.liveHeight,
                 commitPoints: header.commitPoints
@@ -36,6 +40,11 @@ contract MarketInvariantsTest is MarketFixture {
         );
         require(token.transfer(address(handler), 10_000_000 * UNIT));
         _target(address(handler));
+    }
+
+    /// @dev What the tasks are served as; 0: the model itself.
+    function _family() internal virtual returns (bytes32) {
+        return 0;
     }
 
     function invariant_books() public view {
@@ -118,5 +127,17 @@ contract MarketInvariantsTest is MarketFixture {
             assertGe(handler.calls(all[i]), 3, string(abi.encodePacked("I10: ", all[i])));
         }
         assertEq(handler.actionCount(), all.length, "I10: no action is missing from the list");
+    }
+}
+
+/// @notice The same of tasks that are served as a family's.
+/// forge-config: default.invariant.runs = 1
+/// forge-config: default.invariant.shrink-run-limit = 64
+contract FamilyInvariantsTest is MarketInvariantsTest {
+    function _family() internal override returns (bytes32 familyId) {
+        bytes32[] memory models = new bytes32[](2);
+        (models[0], models[1]) = (keccak256("another"), modelId);
+        familyId = FamilyTree.register(pool, models, "drawn");
+        FamilyTree.show(pool, familyId, models, 1);
     }
 }
