@@ -54,7 +54,7 @@ abstract contract RetryLanes is ModelRegistry {
         return _lanes[_laneOfClass(classId)].credit[provider];
     }
 
-    /// @dev A class that nobody has heard of has empty lanes.
+    /// @dev A class that nobody has heard of has empty lanes. The index of a model is its class by another name.
     function _laneOfClass(bytes32 classId) internal view returns (uint256) {
         uint256 indexPlusOne = _modelIndexPlusOne[classId];
         return indexPlusOne == 0 ? uint256(classId) : indexPlusOne - 1;

@@ -41,12 +41,14 @@ abstract contract Families is IProviderPool {
 
     function showBinding(bytes32 familyId, uint32 index, bytes32 modelId, bytes32[] calldata proof) external {
         Family memory f = family[familyId];
+        // INVARIANT P-M4: There is a family for it to be of.
         if (f.count == 0) revert UnknownFamily(familyId);
         // INVARIANT P-M4: What lies beside the bindings in their tree is none.
         if (index >= f.count) revert NoSuchBinding(familyId, index, f.count);
         bytes32 root = TraceHash.rootOf(ModelHash.bindingLeaf(index, modelId), index, proof, ModelHash.height(f.count));
         // INVARIANT P-M4: A model is served as one of a family only if it is one: the providers of the family know no other.
         if (root != f.bindingsRoot) revert NotOfFamily(root, f.bindingsRoot);
+        // INVARIANT P-M4: Once: nobody pays for what is known.
         if (isBinding[familyId][modelId]) revert AlreadyShown(familyId, modelId);
         isBinding[familyId][modelId] = true;
         emit BindingShown(familyId, modelId, index);

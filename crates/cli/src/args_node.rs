@@ -34,7 +34,7 @@ pub(crate) struct PartyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
-    /// Model file, folder of a language model, or the name of a shipped model
+    /// Model file, folder of a language model, or the name of a shipped model; FILE@NAME=LOW..HIGH is a family
     pub(crate) model: String,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,

@@ -530,7 +530,12 @@ fn providers_of_a_family_serve_whatever_length_is_asked_for() {
         let rosa = Running::start(net.command(&post));
         for what in ["registers", "shows that"] {
             let introduced = rosa.wait_for(what, |e| e["event"] == "introduced");
-            assert!(introduced["what"].as_str().unwrap().starts_with(what));
+            assert!(
+                introduced["act"]["what"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with(what)
+            );
         }
         let served = rosa.wait_for("the task is over", |e| e["state"].is_string());
         assert_eq!(served["state"], "settled", "{served}");

@@ -64,18 +64,14 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
         return Err(Failure::usage(found).expected("a price that rises"));
     }
     let served = files::servable(&args.model)?;
-    let family = match &served {
-        Servable::Model(_) => None,
+    let (model, family) = match &served {
+        Servable::Model(model) => ((**model).clone(), None),
         Servable::Family(family) => {
             let input = args.input.as_deref().ok_or_else(|| nothing(&args.model))?;
             let index = files::binding(family, &args.model, input)?;
-            Some((Arc::clone(family), index))
+            let model = family.binding(index).at(&args.model)?;
+            (model, Some((Arc::clone(family), index)))
         }
-    };
-    let model = match (&served, &family) {
-        (Servable::Model(model), _) => (**model).clone(),
-        (Servable::Family(_), Some((family, index))) => family.binding(*index).at(&args.model)?,
-        (Servable::Family(_), None) => return Err(nothing(&args.model)),
     };
     let inputs = inputs(&args, &model)?;
     let network = party::network(&args.party.network).await?;
@@ -84,9 +80,10 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
     let name = std::slice::from_ref(&args.model);
     let (executor, _) = party::executor_of(mirror.board(), name, vec![served])?;
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
-    if let Some((family, index)) = &family {
-        introduce(&me, &mut mirror, family, *index, out).await?;
-    }
+    let introduced = match &family {
+        Some((family, index)) => introduce(&me, &mut mirror, family, *index, out).await?,
+        None => Vec::new(),
+    };
     let order = Order {
         model: model.model_id(),
         family: family.as_ref().map(|(family, _)| family.id()),
@@ -117,8 +114,11 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
     if !args.wait {
         out.next(format!("gavel task show {id}"));
         return out
-            .json(&json!({"task": id, "transaction": act.transaction, "gas": act.gas}))
+            .json(&json!({"task": id, "transaction": act.transaction, "gas": act.gas, "introduced": introduced}))
             .map(|()| Exit::Done);
+    }
+    for act in introduced {
+        out.event(&json!({"event": "introduced", "act": act}));
     }
     out.event(
         &json!({"event": "posted", "task": id, "transaction": act.transaction, "gas": act.gas}),
@@ -152,7 +152,8 @@ async fn introduce(
     family: &Family,
     index: u32,
     out: Output,
-) -> Result<(), Failure> {
+) -> Result<Vec<Value>, Failure> {
+    let mut acts = Vec::new();
     let model = family.model_ids().get(index as usize);
     for _ in 0..INTRODUCTIONS {
         let board = mirror.refresh().await.at("reading the chain")?;
@@ -162,11 +163,11 @@ async fn introduce(
         }
         let act = roles::introduce(me, board, family, index).await;
         if let Some(act) = act.at("introducing the binding")? {
-            out.line(act.what.clone());
-            out.event(&json!({"event": "introduced", "what": act.what, "transaction": act.transaction, "gas": act.gas}));
+            out.line(&act.what);
+            acts.push(json!({"what": act.what, "transaction": act.transaction, "gas": act.gas}));
         }
     }
-    Ok(())
+    Ok(acts)
 }
 
 fn nothing(name: &str) -> Failure {
