@@ -52,8 +52,12 @@ pub(in super::super) unsafe fn row_tile<S: Simd, const MR: usize, const NV: usiz
     s: S,
     job: &RowTile<'_>,
 ) {
-    job.ask::<S, MR, NV>(s);
-    let (mut at, mut soon) = ((job.a, job.b), (job.soon, job.lines));
+    let mut at = (job.a, job.b);
+    let mut soon = Soon {
+        weights: job.soon,
+        lines: job.lines,
+        row: 0,
+    };
     let mut chunks = job.deltas.chunks(CHUNK);
     let mut sums = [[s.splat(0.0); NV]; MR];
     let mut before = sums;
@@ -93,16 +97,13 @@ fn add<S: Simd, const MR: usize, const NV: usize>(
 }
 
 impl RowTile<'_> {
-    /// Asks for the lines that the tile is stored to, and for those that its tail reads: by the time the sums are there they
-    /// are too, all at once instead of one after the other.
+    /// Asks for the lines that a row of the tile is stored to, and for those that its tail reads: by the time the sums are there
+    /// they are too.
     #[inline(always)]
-    fn ask<S: Simd, const MR: usize, const NV: usize>(&self, s: S) {
-        let mut c = self.c;
-        for _ in 0..MR {
-            for v in 0..NV {
-                s.prefetch_write(c.wrapping_add(v * S::LANES));
-            }
-            c = c.wrapping_add(self.c_step);
+    fn ask<S: Simd, const NV: usize>(&self, s: S, row: usize) {
+        let c = self.c.wrapping_add(row * self.c_step);
+        for v in 0..NV {
+            s.prefetch_write(c.wrapping_add(v * S::LANES));
         }
         if !self.last {
             return;
@@ -111,12 +112,11 @@ impl RowTile<'_> {
             let (Tail::Add(rows) | Tail::Mul(rows)) = tail else {
                 continue;
             };
-            let mut from = rows.pointer(self.row).wrapping_add(self.column);
-            for _ in 0..MR {
-                for v in 0..NV {
-                    s.prefetch_near(from.wrapping_add(v * S::LANES));
-                }
-                from = from.wrapping_add(rows.map.step);
+            let from = rows
+                .pointer(self.row)
+                .wrapping_add(self.column + row * rows.map.step);
+            for v in 0..NV {
+                s.prefetch_near(from.wrapping_add(v * S::LANES));
             }
         }
     }
@@ -216,28 +216,44 @@ unsafe fn chains<S: Simd, const MR: usize, const NV: usize>(
     job: &RowTile<'_>,
     deltas: &[i32],
     (mut a, mut b): (*const f32, *const f32),
-    soon: &mut (*const f32, usize),
+    soon: &mut Soon,
     out: &mut Sums<S, MR, NV>,
 ) -> (*const f32, *const f32) {
     let mut acc = [[s.splat(0.0); NV]; MR];
-    let (asking, rest) = deltas.split_at(soon.1.min(deltas.len()));
-    for &delta in asking {
-        s.prefetch(soon.0);
-        soon.0 = soon.0.wrapping_add(LINE);
-        // SAFETY: the caller's promise.
-        unsafe { step(s, job, &mut acc, a, b) };
-        a = a.wrapping_offset(delta as isize);
-        b = b.wrapping_add(job.b_step);
-    }
-    soon.1 -= asking.len();
-    for &delta in rest {
-        // SAFETY: the caller's promise.
-        unsafe { step(s, job, &mut acc, a, b) };
-        a = a.wrapping_offset(delta as isize);
-        b = b.wrapping_add(job.b_step);
+    // lines are asked for a few at a time: many at once would keep those waiting that the sums need now
+    let rows = MR.div_ceil(deltas.len().div_ceil(GROUP));
+    for deltas in deltas.chunks(GROUP) {
+        for _ in 0..rows.min(MR - soon.row) {
+            job.ask::<S, NV>(s, soon.row);
+            soon.row += 1;
+        }
+        let lines = soon.lines.min(GROUP);
+        for _ in 0..lines {
+            s.prefetch(soon.weights);
+            soon.weights = soon.weights.wrapping_add(LINE);
+        }
+        soon.lines -= lines;
+        for &delta in deltas {
+            // SAFETY: the caller's promise.
+            unsafe { step(s, job, &mut acc, a, b) };
+            a = a.wrapping_offset(delta as isize);
+            b = b.wrapping_add(job.b_step);
+        }
     }
     *out = acc;
     (a, b)
+}
+
+/// Values of k between two times that lines are asked for.
+const GROUP: usize = 16;
+
+/// What is yet to be asked for.
+struct Soon {
+    /// Weights of the next tiles, and how many lines of them.
+    weights: *const f32,
+    lines: usize,
+    /// The next row of the output.
+    row: usize,
 }
 
 /// f32 of a line of memory.
