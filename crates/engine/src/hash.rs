@@ -2,7 +2,9 @@
 
 use gavel_numerics::Tensor;
 use gavel_numerics::kernels::Parallel as _;
-use gavel_trace::{CHUNK_BYTES, Digest, MerkleTree, TensorHeader, chunk_leaves, tensor_digest};
+use gavel_trace::{
+    CHUNK_BYTES, Digest, TensorHeader, chunk_count, part_root, root_of_parts, tensor_digest,
+};
 
 use crate::team::Team;
 
@@ -35,22 +37,36 @@ pub(crate) fn digests(team: &Team, tensors: &[&Tensor]) -> Vec<Digest> {
     found
 }
 
-/// The digest of a large tensor: its chunk leaves in parts, the tree above them on one thread.
+/// The digest of a large tensor: subtrees of its chunks on all threads, a few for each, and the levels above them.
 fn digest_in_parts(team: &Team, tensor: &Tensor) -> Digest {
     let bytes = tensor.le_bytes();
-    let part = bytes
-        .len()
-        .div_ceil(team.workers() * 4)
-        .next_multiple_of(CHUNK_BYTES)
-        .max(CHUNK_BYTES);
-    let parts: Vec<&[u8]> = bytes.chunks(part).collect();
-    let leaves = team
-        .map(&parts, |part| chunk_leaves(part).collect::<Vec<_>>())
-        .concat();
+    let chunks = chunk_count(bytes.len() as u64);
+    let top = (chunks / (4 * team.workers() as u64)).max(1).ilog2() as u8;
+    let parts: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES << top).collect();
     let header = TensorHeader::new(tensor.dtype().id(), tensor.dims().to_vec());
-    match (header, MerkleTree::of(leaves)) {
-        (Ok(header), Ok(tree)) => header.digest(&tree.root()),
-        // a tensor that exists fits both; hashing it whole is always right
+    match (header, parts.len()) {
+        (Ok(header), 2..) => {
+            let roots = team.map(&parts, |part| part_root(part, top));
+            header.digest(&root_of_parts(roots, top))
+        }
         _ => digest(tensor),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_give_the_digest_of_the_whole() {
+        for threads in [2, 3, 80] {
+            let team = Team::new(threads).unwrap();
+            for bytes in [1, CHUNK_BYTES, 5 * CHUNK_BYTES + 1, PARALLEL_BYTES, 602_112] {
+                let content: Vec<u8> = (0..bytes).map(|i| (i / 700 % 251) as u8).collect();
+                let tensor = Tensor::u8([bytes as u64], content).unwrap();
+                let found = digest_in_parts(&team, &tensor);
+                assert_eq!(found, digest(&tensor), "{bytes} bytes, {threads} threads");
+            }
+        }
     }
 }

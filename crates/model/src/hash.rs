@@ -3,10 +3,7 @@
 use std::sync::Mutex;
 
 use gavel_numerics::kernels::{Parallel, Sequential};
-use gavel_trace::{
-    CHUNK_BYTES, Digest, TensorHeader, TraceError, chunk_count, chunk_root, height, node,
-    zero_subtree,
-};
+use gavel_trace::{CHUNK_BYTES, Digest, TensorHeader, TraceError, part_root, root_of_parts};
 
 use crate::Constant;
 
@@ -74,28 +71,12 @@ fn digest(
     let parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
     let roots = Mutex::new(vec![Digest::ZERO; parts.len()]);
     parallel.run(parts.len(), &|i| {
-        let root = part_root(parts[i]);
+        let root = part_root(parts[i], PART_HEIGHT);
         // a part that panicked has its panic raised by whoever ran it
         roots.lock().unwrap_or_else(|e| e.into_inner())[i] = root;
     });
-    let mut level = roots.into_inner().unwrap_or_else(|e| e.into_inner());
-    let mut at = PART_HEIGHT;
-    while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| node(&pair[0], pair.get(1).unwrap_or(&zero_subtree(at))))
-            .collect();
-        at += 1;
-    }
-    Ok(header.digest(&level[0]))
-}
-
-/// Root of the subtree of height [`PART_HEIGHT`] over the chunks of a part; the last part may not fill it.
-fn part_root(part: &[u8]) -> Digest {
-    let own = height(chunk_count(part.len() as u64));
-    (own..PART_HEIGHT).fold(chunk_root(part), |root, level| {
-        node(&root, &zero_subtree(level))
-    })
+    let roots = roots.into_inner().unwrap_or_else(|e| e.into_inner());
+    Ok(header.digest(&root_of_parts(roots, PART_HEIGHT)))
 }
 
 #[cfg(test)]

@@ -51,6 +51,6 @@ pub use levels::{
 pub use sha::node;
 pub use tensor::{
     CHUNK_BYTES, ChunkOpening, TensorHeader, chunk_count, chunk_elements, chunk_leaf, chunk_leaves,
-    chunk_root, chunk_tree, tensor_digest,
+    chunk_root, chunk_tree, part_root, root_of_parts, tensor_digest,
 };
 pub use tree::{MAX_HEIGHT, MerkleTree, Opening, ROW_LEVELS, fold, height, row_len, zero_subtree};

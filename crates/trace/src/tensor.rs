@@ -78,6 +78,28 @@ pub fn chunk_root(bytes: &[u8]) -> Digest {
     root_of_leaves(chunk_leaves(bytes))
 }
 
+/// Root of the subtree of height `top` over the chunks of a part of a tensor: at most as many as it has leaves. Parts are independent
+/// of each other; [`root_of_parts`] joins them.
+pub fn part_root(part: &[u8], top: u8) -> Digest {
+    let own = height(chunk_count(part.len() as u64));
+    (own..top).fold(chunk_root(part), |root, level| {
+        node(&root, &zero_subtree(level))
+    })
+}
+
+/// Root of the chunk tree of a tensor from those of its parts, two or more: subtrees of height `top`, of which the last may not be
+/// full.
+pub fn root_of_parts(mut parts: Vec<Digest>, top: u8) -> Digest {
+    let mut level = top;
+    while parts.len() > 1 {
+        let pairs = parts.chunks(2);
+        let joined = pairs.map(|pair| node(&pair[0], pair.get(1).unwrap_or(&zero_subtree(level))));
+        parts = joined.collect();
+        level += 1;
+    }
+    parts.first().copied().unwrap_or_default()
+}
+
 /// Root of the tree of height `height(n)` over `n` leaves that come in order. Keeps one digest per level.
 pub(crate) fn root_of_leaves(leaves: impl Iterator<Item = Digest>) -> Digest {
     let mut pending = [Digest::ZERO; 64];
