@@ -345,6 +345,20 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_begins_with_its_own_share() {
+        let team = Team::new(2).unwrap();
+        let caller = std::thread::current().id();
+        for _ in 0..200 {
+            // neither thread gets to a second part before the other has a first
+            let both = std::sync::Barrier::new(2);
+            team.run(2, &|part| {
+                both.wait();
+                assert_eq!(part == 0, std::thread::current().id() == caller);
+            });
+        }
+    }
+
+    #[test]
     fn a_job_inside_a_job_runs_on_its_thread() {
         let team = Team::new(3).unwrap();
         let count = AtomicUsize::new(0);

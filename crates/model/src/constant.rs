@@ -15,7 +15,8 @@ const WORTH: usize = 64 << 10;
 const AT_ONCE: usize = 4 << 20;
 
 /// A tensor that does not change. A large one of f32 that a file holds as it is stays there, so that a model whose weights an
-/// engine has packed is in memory once.
+/// engine has packed is in memory once. Who reads it when the file has been written into since panics: a result that
+/// does not follow from the model's identity would cost a provider its stake.
 #[derive(Clone, Debug)]
 pub struct Constant(Place);
 
@@ -30,6 +31,8 @@ enum Place {
 struct Filed {
     ty: TensorType,
     bytes: Bytes,
+    /// Of what the file held at first.
+    checksum: u32,
 }
 
 impl Constant {
@@ -38,13 +41,16 @@ impl Constant {
     /// # Errors
     /// As [`Tensor::from_le_bytes`].
     pub fn from_le_bytes(ty: TensorType, bytes: Bytes) -> Result<Constant, NumericsError> {
-        let stays = ty.dtype == DType::F32
-            && bytes.len() >= WORTH
-            && bytes.len() == ty.byte_len()?
-            && bytes.chunks(AT_ONCE).all(is_canonical);
-        let found = match stays {
-            true => Place::File(Arc::new(Filed { ty, bytes })),
-            false => Place::Memory(Arc::new(Tensor::from_le_bytes(ty, &bytes)?)),
+        let stays =
+            ty.dtype == DType::F32 && bytes.len() >= WORTH && bytes.len() == ty.byte_len()?;
+        let checksum = stays.then(|| canonical_checksum(&bytes)).flatten();
+        let found = match checksum {
+            Some(checksum) => Place::File(Arc::new(Filed {
+                ty,
+                bytes,
+                checksum,
+            })),
+            None => Place::Memory(Arc::new(Tensor::from_le_bytes(ty, &bytes)?)),
         };
         Ok(Constant(found))
     }
@@ -66,6 +72,9 @@ impl Constant {
     }
 
     /// The tensor; a copy of what lies in a file.
+    ///
+    /// # Panics
+    /// If the file has been written into.
     pub fn tensor(&self) -> Arc<Tensor> {
         match &self.0 {
             Place::Memory(tensor) => Arc::clone(tensor),
@@ -77,6 +86,9 @@ impl Constant {
     }
 
     /// The elements, if they are f32; a copy of what lies in a file.
+    ///
+    /// # Panics
+    /// If the file has been written into.
     pub fn as_f32(&self) -> Option<Cow<'_, [f32]>> {
         match &self.0 {
             Place::Memory(tensor) => tensor.as_f32().map(Cow::Borrowed),
@@ -119,10 +131,18 @@ impl From<Tensor> for Constant {
 impl Filed {
     fn read(&self) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.bytes.len() / size_of::<f32>());
+        let mut checksum = crc32fast::Hasher::new();
         for piece in self.bytes.chunks(AT_ONCE) {
-            values.extend(elements(piece));
+            // the file may change between two looks
+            let copy = piece.to_vec();
             page_out(piece);
+            checksum.update(&copy);
+            values.extend(elements(&copy));
         }
+        assert!(
+            checksum.finalize() == self.checksum,
+            "the file of a model was written into while the model was in use; put a new file in its place instead"
+        );
         values
     }
 }
@@ -132,11 +152,16 @@ fn elements(piece: &[u8]) -> impl Iterator<Item = f32> {
     elements.iter().map(|&element| f32::from_le_bytes(element))
 }
 
-/// Whether the NaNs of a piece of a file are canonical.
-fn is_canonical(piece: &[u8]) -> bool {
-    let found = elements(piece).all(|x| !x.is_nan() || x.to_bits() == scalar::NAN_BITS);
-    page_out(piece);
-    found
+/// The checksum of what a file holds, if its NaNs are canonical.
+fn canonical_checksum(bytes: &[u8]) -> Option<u32> {
+    let mut checksum = crc32fast::Hasher::new();
+    let all = bytes.chunks(AT_ONCE).all(|piece| {
+        checksum.update(piece);
+        let found = elements(piece).all(|x| !x.is_nan() || x.to_bits() == scalar::NAN_BITS);
+        page_out(piece);
+        found
+    });
+    all.then(|| checksum.finalize())
 }
 
 #[cfg(test)]
@@ -181,6 +206,25 @@ mod tests {
         let (odd, _) = constant(&values);
         assert!(!is_filed(&odd));
         assert_eq!(odd.tensor().raw(LEN - 1), Some(0x7fc0_0000));
+    }
+
+    #[test]
+    fn a_file_that_was_written_into_gives_no_values() {
+        let path = std::env::temp_dir().join(format!("gavel-constant-{}", std::process::id()));
+        let content = 1.5f32.to_le_bytes().repeat(LEN);
+        std::fs::write(&path, &content).unwrap();
+        let ty = TensorType::new(DType::F32, [LEN as u64]);
+        let found = Constant::from_le_bytes(ty, crate::map(&path).unwrap()).unwrap();
+        assert!(is_filed(&found));
+        assert_eq!(found.as_f32().unwrap().as_ref(), vec![1.5; LEN]);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let mut writer = std::io::BufWriter::new(file);
+        let one_ulp = f32::from_bits(1.5f32.to_bits() + 1);
+        std::io::Write::write_all(&mut writer, &one_ulp.to_le_bytes()).unwrap();
+        drop(writer);
+        let read = std::panic::catch_unwind(|| found.tensor());
+        std::fs::remove_file(&path).unwrap();
+        assert!(read.is_err());
     }
 
     #[test]

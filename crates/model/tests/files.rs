@@ -94,14 +94,9 @@ fn a_folder_opens_whole_or_in_shards() {
 
 /// A field of bytes, as protobuf writes it.
 fn field(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut found = vec![tag << 3 | 2];
-    let mut len = content.len();
-    while len >= 0x80 {
-        found.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    found.push(len as u8);
-    [&found, content].concat()
+    let mut out = Vec::new();
+    prost::encoding::bytes::encode(tag.into(), &content.to_vec(), &mut out);
+    out
 }
 
 /// An ONNX file: `y = x + w` with two numbers, which lie at the end of a file of this name, or inside.

@@ -211,14 +211,9 @@ fn a_scan_runs_along_an_axis_and_back() {
 
 /// A field of bytes, as protobuf writes it.
 fn field(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut found = vec![tag << 3 | 2];
-    let mut len = content.len();
-    while len >= 0x80 {
-        found.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    found.push(len as u8);
-    [found, content.to_vec()].concat()
+    let mut out = Vec::new();
+    prost::encoding::bytes::encode(tag.into(), &content.to_vec(), &mut out);
+    out
 }
 
 #[test]
