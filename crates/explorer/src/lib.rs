@@ -1,0 +1,1 @@
+//! What happened on a network, told by its chain.

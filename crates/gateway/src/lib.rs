@@ -1,0 +1,1 @@
+//! The network behind the HTTP interface that OpenAI clients speak.
