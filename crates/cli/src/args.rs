@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gavel_node::Address;
 
-use crate::args_arena::{DemoArgs, SimCommand, parse_audit_rate};
+use crate::args_arena::{BenchChainArgs, DemoArgs, SimCommand, parse_audit_rate};
 use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
@@ -175,6 +175,8 @@ pub(crate) enum BenchCommand {
     Llm(BenchLlmArgs),
     /// Time of a run, and where it goes operator by operator, beside what the machine can do
     Onnx(BenchOnnxArgs),
+    /// Lives of tasks a second on the embedded chain, on disk, with thousands open beside them
+    Chain(BenchChainArgs),
     /// Gas of every action, and of a task and a dispute as a whole
     Gas,
     /// Share of a run that hashing takes

@@ -5,6 +5,7 @@
 //! - [`campaign`]: many random worlds, and what the guarantees say about all of them.
 //! - [`Report`]: everything that happened, as one object, with the sums that must hold.
 //! - [`operator_gas`]: what an appeal about each operator costs, played on chain.
+//! - [`load`]: how many lives of tasks the embedded chain completes in a second.
 //! - [`timeline`]: a world, told to a person while it happens.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -17,6 +18,7 @@ mod error;
 mod facts;
 mod language;
 mod level;
+pub mod load;
 mod lossy;
 mod operators;
 mod party;

@@ -43,6 +43,7 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
     };
     let folder = args.data_dir.display().to_string();
     let chain = SharedChain::open(&args.data_dir, genesis).at(&folder)?;
+    chain.lock().share_seconds();
     let server = Server::bind(chain.clone(), args.port).await.map_err(|e| {
         Failure::new(format!("port {}: {e}", args.port))
             .hint("another one: --port N, or 0 for a free one")

@@ -1,6 +1,7 @@
 //! One module per verb.
 
 mod account;
+mod bench_chain;
 mod bench_gas;
 mod bench_isolate;
 mod bench_llm;
@@ -54,6 +55,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         }) => bench_isolate::run(&model, faults, seed, engine, out),
         Command::Bench(BenchCommand::Llm(args)) => bench_llm::run(&args, out),
         Command::Bench(BenchCommand::Onnx(args)) => bench_onnx::run(&args, out),
+        Command::Bench(BenchCommand::Chain(args)) => bench_chain::run(&args, out),
         Command::Bench(BenchCommand::Gas) => bench_gas::run(out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Sim(command) => sim::run(&command, out),
