@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use gavel_node::Address;
 
-use crate::args_arena::{BenchChainArgs, DemoArgs, SimCommand, parse_audit_rate};
+use crate::args_arena::{BenchChainArgs, DemoArgs, SimCommand};
 use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
+use crate::args_params::{ParamsArgs, RulesArgs};
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -275,6 +276,8 @@ pub(crate) enum ChainCommand {
     Up(ChainUpArgs),
     /// Deploy the contracts through an RPC URL and write the deployment file
     Deploy(ChainDeployArgs),
+    /// Write the protocol's parameters as a file to edit, or check one
+    Params(ParamsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -308,22 +311,6 @@ pub(crate) struct ChainDeployArgs {
     /// How many tokens each of them gets
     #[arg(long, value_name = "TOKENS", default_value_t = 100_000)]
     pub(crate) amount: u64,
-    /// Lengths of the protocol's windows
-    #[arg(long, value_enum, default_value = "fast")]
-    pub(crate) windows: WindowsArg,
-    /// Share of results audited at random, 0.00001 to 1
-    #[arg(long, value_name = "RATE", default_value_t = 0.25, value_parser = parse_audit_rate)]
-    pub(crate) audit_rate: f64,
-    /// First tasks of a provider that are always audited
-    #[arg(long, value_name = "TASKS", default_value_t = 3)]
-    pub(crate) probation: u32,
-}
-
-/// How long the windows are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WindowsArg {
-    /// Seconds to minutes
-    Fast,
-    /// Minutes to hours
-    Normal,
+    #[command(flatten)]
+    pub(crate) rules: RulesArgs,
 }

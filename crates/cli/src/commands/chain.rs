@@ -7,13 +7,11 @@ use gavel_settlement::account::load_keystore;
 use gavel_settlement::bindings::DevToken;
 use gavel_settlement::chain::{ChainError, Genesis};
 use gavel_settlement::http::Server;
-use gavel_settlement::{
-    DeployOptions, Deployment, DevParams, Endpoint, Network, Sender, SharedChain, Windows, deploy,
-    dev_params,
-};
+use gavel_settlement::{DeployOptions, Deployment, Endpoint, Network, Sender, SharedChain, deploy};
 use serde_json::json;
 
-use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs, WindowsArg};
+use super::params;
+use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, TOKEN, block_on};
 use crate::output::{DIM, GOOD, Output, paint};
@@ -25,6 +23,7 @@ pub(crate) fn run(command: ChainCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         ChainCommand::Up(args) => block_on(up(args, out)),
         ChainCommand::Deploy(args) => block_on(deploy_all(args, out)),
+        ChainCommand::Params(args) => params::run(&args, out),
     }
 }
 
@@ -110,6 +109,7 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
             .expected("a new file")
             .hint("name another one with --deployment, or remove it if its chain is gone"));
     }
+    let rules = params::of_rules(&args.rules).await?;
     let password = network::password(&args.key.password)?;
     let signer = load_keystore(&args.key.key, &password)
         .map_err(|e| network::key_failure(&args.key.key, e))?;
@@ -118,15 +118,12 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
     out.progress(
         "deploying token, timelock, parameters, beacon, vault, pool, market, court, audits",
     );
-    let params = dev_params(DevParams {
-        audit_rate_ppm: (args.audit_rate * 1e6).round() as u32,
-        probation_tasks: args.probation,
-        windows: match args.windows {
-            WindowsArg::Fast => Windows::Fast,
-            WindowsArg::Normal => Windows::Normal,
-        },
-    });
-    let deployment = deploy(&deployer, &params, &DeployOptions::default())
+    let options = DeployOptions {
+        beacon_period: rules.beacon_period,
+        timelock_delay: rules.timelock_delay,
+        ..DeployOptions::default()
+    };
+    let deployment = deploy(&deployer, &rules.params(), &options)
         .await
         .at(&args.network.rpc)?;
     deployment.save(file).map_err(Failure::new)?;

@@ -17,6 +17,7 @@ mod generate_image;
 mod key;
 mod machine;
 mod model;
+mod params;
 mod party;
 mod provider;
 mod register;

@@ -37,7 +37,7 @@ pub(super) struct Client {
 }
 
 enum Way {
-    Direct(Sender),
+    Direct(Box<Sender>),
     Rpc {
         http: reqwest::Client,
         url: String,
@@ -54,10 +54,10 @@ impl Client {
         url: &str,
     ) -> Client {
         let way = match (submission, network.embedded()) {
-            (Submission::Direct, Some(chain)) => Way::Direct(Sender::new(
+            (Submission::Direct, Some(chain)) => Way::Direct(Box::new(Sender::new(
                 key.clone(),
                 Endpoint::in_process(chain.clone()),
-            )),
+            ))),
             _ => Way::Rpc {
                 http: reqwest::Client::new(),
                 url: url.to_owned(),
