@@ -1,6 +1,7 @@
 //! A key on a network: sends transactions so that each has its effect once, whatever the connection does.
 
 mod error;
+mod intents;
 mod keys;
 mod remote;
 mod sender;
@@ -12,6 +13,7 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 
 pub use error::SendError;
+pub use intents::{IntentLog, IntentRecord, LogError, MemoryLog, SignedTransaction};
 pub use keys::{KeyError, create_keystore, dev_key, load_keystore};
 pub use sender::{Mined, Sender};
 
@@ -49,6 +51,16 @@ impl Account {
         Account {
             sender: Arc::new(sender),
             network,
+        }
+    }
+
+    /// The same, with a list of what it has signed that outlives it. Before the first send: what this account and its
+    /// clones have under way is left behind.
+    pub fn with_log(self, log: Arc<dyn IntentLog>) -> Account {
+        let sender = Sender::new(self.signer().clone(), self.network.endpoint().clone());
+        Account {
+            sender: Arc::new(sender.with_log(log)),
+            network: self.network,
         }
     }
 

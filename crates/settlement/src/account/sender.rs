@@ -1,6 +1,6 @@
 //! Signing and sending.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use alloy::consensus::transaction::Recovered;
 use alloy::consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
@@ -11,6 +11,7 @@ use alloy::signers::local::PrivateKeySigner;
 use tokio::sync::Mutex;
 
 use super::error::SendError;
+use super::intents::{IntentLog, MemoryLog};
 use super::remote::{self, Awaited, Pending};
 use crate::chain::{ChainError, LogEntry, Receipt};
 use crate::endpoint::Endpoint;
@@ -65,6 +66,7 @@ pub(super) struct Signed {
 pub struct Sender {
     signer: PrivateKeySigner,
     pub(super) endpoint: Endpoint,
+    pub(super) log: Arc<dyn IntentLog>,
     /// Held from the choice of a nonce until the node has the transaction.
     pub(super) pending: Mutex<Pending>,
     awaited: std::sync::Mutex<Awaited>,
@@ -76,9 +78,16 @@ impl Sender {
         Sender {
             signer,
             endpoint,
+            log: Arc::new(MemoryLog::default()),
             pending: Mutex::default(),
             awaited: Default::default(),
         }
+    }
+
+    /// The same, with a list of what it has signed that outlives it. Before the first send.
+    pub fn with_log(mut self, log: Arc<dyn IntentLog>) -> Sender {
+        self.log = log;
+        self
     }
 
     /// Its address.
