@@ -24,6 +24,12 @@ export function tokens(units: string | bigint, decimals = 18, places = 4): strin
   return sign + group((rounded / unit).toString()) + (kept && fraction ? `.${fraction}` : "");
 }
 
+/** With exactly two decimals, rounded down: a price that runs does not change its width. */
+export function fixed(units: bigint, decimals = 18): string {
+  const cents = (units * 100n) / 10n ** BigInt(decimals);
+  return `${group((cents / 100n).toString())}.${(cents % 100n).toString().padStart(2, "0")}`;
+}
+
 /** The exact amount, for a title. */
 export const exactTokens = (units: string | bigint, decimals = 18) => tokens(units, decimals, decimals);
 

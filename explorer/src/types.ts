@@ -349,25 +349,30 @@ export interface Value {
   bits: string;
   text: string;
 }
+/** One scalar operation with what went in and what came out. */
+export interface Step {
+  batch: number;
+  text: string;
+  instruction?: string | null;
+  operands?: unknown[] | null;
+  result?: unknown;
+}
+/** `element` is null where only the digests of the two outputs are known. */
 export interface Fork {
   source: "chain" | "computed";
-  element: number;
+  element: number | null;
   coordinates: number[];
-  dtype: string;
+  dtype: string | null;
+  step?: Step | null;
   claimed: Value;
   computed: Value;
   claimed_by: Party;
   computed_by: string;
   text: string;
 }
-export interface Decided {
-  batch: number;
+export interface Decided extends Step {
   claimed: string | null;
   computed: string | null;
-  text: string;
-  instruction: string | null;
-  operands: unknown[] | null;
-  result: unknown;
 }
 export interface Dispute extends DisputeFacts {
   move_count: number;
@@ -403,10 +408,10 @@ export interface Dispute extends DisputeFacts {
   appeal: {
     by: Party | null;
     bond: string;
-    phase: string;
+    phase: string | null;
     outcome: "pending" | "guilty" | "cleared" | "void";
-    defender: Party;
-    accuser: Party;
+    defender: Party | null;
+    accuser: Party | null;
     replay: boolean;
     element: number | null;
     value: string | null;

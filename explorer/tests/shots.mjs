@@ -39,7 +39,12 @@ for (const width of widths) {
     await page.goto(server.url + path);
     await page.waitForSelector("h1");
     await page.waitForTimeout(250);
-    await page.screenshot({ path: `shots/${name}-${width}-${scheme}.png`, fullPage: true });
+    // in pieces that can be read
+    const tall = await page.evaluate(() => document.documentElement.scrollHeight);
+    const piece = 1400;
+    for (let y = 0, n = 0; y < tall; y += piece, n++) {
+      await page.screenshot({ path: `shots/${name}-${width}-${scheme}-${n}.png`, fullPage: true, clip: { x: 0, y, width, height: Math.min(piece, tall - y) } });
+    }
   }
   if (faults.length) console.log(width, [...new Set(faults)]);
   await close();

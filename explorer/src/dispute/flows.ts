@@ -36,7 +36,7 @@ export function disputeFlows(dispute: Dispute, near = false): Flow<FlowTone>[] {
   for (const t of dispute.money) {
     if (told.has(t)) continue;
     if (bonds.includes(t)) {
-      add(t.from.label, pot, BigInt(t.amount), "plain");
+      if (!near) add(t.from.label, pot, BigInt(t.amount), "plain");
       held += BigInt(t.amount);
     } else if (POTS.has(t.from.kind) && !POTS.has(t.to.kind)) {
       add(pot, t.to.label, BigInt(t.amount), TONE[t.why] ?? "plain");

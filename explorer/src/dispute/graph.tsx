@@ -71,7 +71,11 @@ export function Graph({ boxes, lines, frames, width, height, selected, onSelect,
   }, [width, height, room, tall]);
   const near: View = useMemo(() => {
     const inside = boxes.filter((b) => focus.includes(b.id));
-    if (inside.length === 0) return whole;
+    if (inside.length === 0) {
+      // its beginning, large enough to be read
+      const scale = Math.min(room / (width + 32), 1.1);
+      return { x: width / 2 - room / scale / 2, y: -14, w: room / scale, h: tall / scale };
+    }
     const x0 = Math.min(...inside.map((b) => b.x)), x1 = Math.max(...inside.map((b) => b.x + b.w));
     const y0 = Math.min(...inside.map((b) => b.y)), y1 = Math.max(...inside.map((b) => b.y + b.h));
     const scale = Math.min(room / (x1 - x0 + 120), tall / (y1 - y0 + 120), 1.5);

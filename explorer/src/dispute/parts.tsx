@@ -1,7 +1,7 @@
 // The values at the fork, the referee's evidence, the step that decided it, the money.
 import { useRef } from "preact/hooks";
 import { count, float, floatText } from "../format";
-import type { Dispute, Value } from "../types";
+import type { Dispute, Step, Value } from "../types";
 import { Empty, Table } from "../ui/frame";
 import { Transfers } from "../ui/money";
 import { MoneyPicture } from "../ui/sankey";
@@ -51,7 +51,7 @@ export function ForkView({ dispute: d }: { dispute: Dispute }) {
   const gap = fork && fork.dtype === "f32" ? apart(fork.claimed.bits, fork.computed.bits) : null;
   return (
     <>
-      {fork ? (
+      {fork && fork.element !== null ? (
         <>
           <div class="fork" data-testid="fork">
             <div class={`side ${guilty ? "wrong" : cleared ? "right" : ""}`}>
@@ -85,7 +85,7 @@ export function ForkView({ dispute: d }: { dispute: Dispute }) {
           </p>
         </>
       ) : (
-        <Empty testid="fork-empty">{d.isolated?.ruled_digest === d.isolated?.claimed_digest ? "There is no fork: the operator, computed again, gives what was claimed." : "This server has not computed the two values: the tensors of the segment are not in its store. The digests below differ."}</Empty>
+        <Empty testid="fork-empty">{fork ? `${fork.text.charAt(0).toUpperCase()}${fork.text.slice(1)}.` : d.isolated?.ruled_digest === d.isolated?.claimed_digest ? "There is no fork: the operator, computed again, gives what was claimed." : "This server has not computed the two values: the tensors of the segment are not in its store. The digests below differ."}</Empty>
       )}
       <div class="more">
         <Facts
@@ -95,7 +95,7 @@ export function ForkView({ dispute: d }: { dispute: Dispute }) {
             ["Segment", count(isolated.segment)],
             isolated.inputs.length > 0 && ["Inputs, all agreed", isolated.inputs.join(", ")],
             isolated.shape !== null && ["Gives", <span class="mono">{isolated.shape}</span>],
-            fork && fork.coordinates.length > 0 && ["Element", <span class="mono">{count(fork.element)} = [{fork.coordinates.join(", ")}]</span>, "fork-element"],
+            fork !== null && fork.element !== null && ["Element", <span class="mono">{count(fork.element)}{fork.coordinates.length > 0 && ` = [${fork.coordinates.join(", ")}]`}</span>, "fork-element"],
             ["Digest claimed", <Hex value={isolated.claimed_digest} testid="claimed-digest" />],
             isolated.ruled_digest !== null && ["Digest of the referee", <Hex value={isolated.ruled_digest} testid="ruled-digest" />],
             isolated.earlier && ["Found by", "the referee: an earlier operator than the one that the challenger had isolated"],
@@ -156,57 +156,83 @@ export function RefereeView({ dispute: d }: { dispute: Dispute }) {
   );
 }
 
+/** Bits as the program table has them; those of a binary32 with the number that they are. */
 const word = (value: unknown): string => {
-  if (value === null || value === undefined) return "";
-  if (typeof value === "string") {
-    const f = float(value);
-    return f ? `${value} (${floatText(f.value)})` : value;
-  }
-  if (typeof value !== "object") return String(value);
-  const { name, bits, text, value: inner } = value as Record<string, unknown>;
-  const shown = [bits ?? inner, text !== undefined ? `(${String(text)})` : ""].filter(Boolean).map(String).join(" ");
-  return name !== undefined ? `${String(name)} = ${shown}` : shown || JSON.stringify(value);
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  const number = float(/^0x[0-9a-f]{1,8}$/i.test(text) ? `0x${text.slice(2).padStart(8, "0")}` : text);
+  return number ? `${text} = ${floatText(number.value)}` : text;
 };
+
+function StepFacts({ step }: { step: Step }) {
+  return (
+    <div data-testid="step">
+      <p class="formula" data-testid="step-text">
+        {step.text}
+      </p>
+      <div class="more">
+        <Facts
+          rows={[
+            ["Batch", count(step.batch)],
+            step.instruction != null && ["Instruction", <span class="mono" data-testid="step-instruction">{step.instruction}</span>],
+            ...(step.operands ?? []).map((o, i) => [`Operand ${i + 1}`, <span class="mono" data-testid="step-operand">{word(o)}</span>] as const),
+            step.result != null && ["Result", <span class="mono" data-testid="step-result">{word(step.result)}</span>],
+          ]}
+        />
+      </div>
+    </div>
+  );
+}
 
 export function StepView({ dispute: d }: { dispute: Dispute }) {
   const { appeal } = d;
+  const known = d.fork?.step ?? null;
   if (!appeal) {
-    return (
+    const none = (
       <Empty testid="step-empty">
         {d.outcome ? "No step had to be executed: nobody appealed." : "None yet. If the referee\u2019s ruling is appealed, the game goes on down to 128 steps of one element\u2019s program, and those the contract executes."}
+        {known && " Here is the one that an appeal comes down to, as this server computed it:"}
       </Empty>
+    );
+    return known ? (
+      <>
+        {none}
+        <StepFacts step={known} />
+      </>
+    ) : (
+      none
     );
   }
   const { decided } = appeal;
   return (
     <>
       {decided ? (
-        <div data-testid="step">
-          <p class="formula" data-testid="step-text">
-            {decided.text}
+        <>
+          <StepFacts step={known ? { ...known, ...decided, text: decided.instruction ? decided.text : known.text } : decided} />
+          <p class="more" data-testid="decided">
+            {decided.text.charAt(0).toUpperCase() + decided.text.slice(1)}.
           </p>
-          <div class="more">
-            <Facts
-              rows={[
-                ["Batch executed", count(decided.batch)],
-                decided.instruction !== null && ["Instruction", <span class="mono" data-testid="step-instruction">{word(decided.instruction)}</span>],
-                ...(decided.operands ?? []).map((o, i) => [`Operand ${i + 1}`, <span class="mono" data-testid="step-operand">{word(o)}</span>] as const),
-                decided.result !== null && decided.result !== undefined && ["Result", <span class="mono" data-testid="step-result">{word(decided.result)}</span>],
-                decided.claimed !== null && ["Claimed", <span class="mono">{word(decided.claimed)}</span>],
-                decided.computed !== null && ["The contract computed", <span class="mono">{word(decided.computed)}</span>],
-              ]}
-            />
-          </div>
-        </div>
+          <Facts
+            rows={[
+              decided.claimed !== null && ["End of the batch, claimed", <Hex value={decided.claimed} label="state" />],
+              decided.computed !== null && ["End that the contract computed", <Hex value={decided.computed} label="state" />],
+            ]}
+          />
+        </>
       ) : (
-        <Empty testid="step-empty">Not reached yet: {appeal.phase.replaceAll("_", " ")} is next.</Empty>
+        <>
+          <Empty testid="step-empty">
+            {d.outcome ? "The appeal ended before a step was executed." : "Not reached yet: the appeal is still on its way down."}
+            {known && " This is where it leads, as this server computed it:"}
+          </Empty>
+          {known && <StepFacts step={known} />}
+        </>
       )}
       <div class="more">
         <Facts
           rows={[
             ["Appealed by", appeal.by ? <Who party={appeal.by} /> : "nobody: no referee could be had"],
-            ["Says it is right", <Who party={appeal.defender} />],
-            ["Says it is wrong", <Who party={appeal.accuser} />],
+            appeal.defender && ["Says it is right", <Who party={appeal.defender} />],
+            appeal.accuser && ["Says it is wrong", <Who party={appeal.accuser} />],
             appeal.element !== null && ["Element", count(appeal.element)],
             appeal.value !== null && ["Its claimed value", <span class="mono">{word(appeal.value)}</span>],
             appeal.batches !== null && ["Batches of 128 steps", count(appeal.batches)],

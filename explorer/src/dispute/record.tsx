@@ -4,11 +4,12 @@ import { count, duration } from "../format";
 import { useChainNow } from "../live";
 import type { Dispute } from "../types";
 import { AccountName } from "../ui/money";
-import { Left, partyName, Tokens, When, Who } from "../ui/text";
+import { Hex, Left, partyName, Tokens, When, Who } from "../ui/text";
 import { bondsHeld } from "./flows";
 import { rangeAt } from "./replay";
 
-const upper = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+/** A sentence begins with a capital, but names stay as they are. */
+const upper = (text: string, ...names: string[]) => (names.some((n) => text.startsWith(n)) ? text : text.charAt(0).toUpperCase() + text.slice(1));
 const stop = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 export function Record({ dispute: d }: { dispute: Dispute }) {
@@ -56,11 +57,11 @@ function WhoseMove({ dispute: d }: { dispute: Dispute }) {
       </>
     );
   }
-  const { deadline, text, whose } = d.turn;
+  const { deadline, text, whose, party } = d.turn;
   const left = deadline === null ? null : deadline + 1 - now;
   return (
     <>
-      {stop(upper(text))}{" "}
+      {stop(upper(text, ...(party?.name ? [party.name] : [])))}{" "}
       {left === null ? (
         whose === "anyone" ? "Nobody\u2019s clock runs." : ""
       ) : left > 0 ? (
@@ -97,10 +98,14 @@ function What({ dispute: d }: { dispute: Dispute }) {
   return (
     <>
       <b data-testid="isolated-name">{place}</b>, whose inputs both sides agree on.{" "}
-      {d.fork ? (
+      {d.fork && d.fork.element !== null ? (
         <>
-          {name} says <b data-testid="claimed-value">{d.fork.claimed.text}</b> at element {count(d.fork.element)}; {d.fork.source === "chain" && d.appeal ? "computed again" : "an honest run"} gives{" "}
-          <b data-testid="computed-value">{d.fork.computed.text}</b>.
+          At element {count(d.fork.element)} {name} says <b data-testid="claimed-value">{d.fork.claimed.text}</b>; {d.fork.computed_by} gives <b data-testid="computed-value">{d.fork.computed.text}</b>.
+        </>
+      ) : d.fork ? (
+        <>
+          {name} says that it gives the output <b data-testid="claimed-value"><Hex value={d.fork.claimed.bits} /></b>; {d.fork.computed_by} gives{" "}
+          <b data-testid="computed-value">{d.fork.claimed.bits === d.fork.computed.bits ? "the same" : <Hex value={d.fork.computed.bits} />}</b>.
         </>
       ) : d.isolated.ruled_digest === null ? (
         <>{name} committed to one digest of its output, and the other side says it is another.</>
@@ -131,7 +136,7 @@ function Ruled({ dispute: d }: { dispute: Dispute }) {
       <>
         {ruled ?? (drawn ? <>Nobody: no ruling was made. </> : <>No referee was needed. </>)}
         {how}
-        {stop(upper(outcome.text))} That is <b data-testid="appealable">final</b>.
+        {stop(upper(outcome.text, partyName(d.provider)))} That is <b data-testid="appealable">final</b>.
       </>
     );
   }
@@ -214,7 +219,7 @@ function Coins({ dispute: d }: { dispute: Dispute }) {
       Nowhere yet.{" "}
       {bonds.map((b) => (
         <span key={b.who}>
-          {upper(b.who)}
+          {b.who}
           {"\u2019s bond of "}
           <Tokens units={b.amount} /> tokens is held until the verdict.{" "}
         </span>

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { changes, useChainNow, useStatus } from "../live";
 import { read } from "../api";
-import { duration, plural, tokens } from "../format";
+import { duration, fixed, plural, tokens } from "../format";
 import { useStore } from "../store";
 import type { Activity, Auction, Claim, Entry, Lane, Page } from "../types";
 import { Answer } from "../ui/answer";
@@ -127,7 +127,7 @@ function Lot({ entry, lane }: { entry: Entry; lane: Lane }) {
         </div>
       </div>
       <div class="price">
-        <span data-testid="price-now">{tokens(price, decimals, 3)}</span>
+        <span data-testid="price-now">{fixed(price, decimals)}</span>
         <small>
           {entry.eligible === 0 ? "nobody may claim it now" : `${plural(entry.eligible, "provider")} may claim`}
           {lane.gate_closed && entry.attempt === 0 && <><br />held back by a retry</>}

@@ -193,7 +193,7 @@ function Stages({ task }: { task: Task }) {
                 <When at={h.time} />
               </span>
               <div class="why">
-                <Who party={h.by} /> {h.dispute !== null ? <a href={`/disputes/${h.dispute}`}>{h.text}</a> : h.text}
+                {/^task \d/.test(h.text) ? null : <><Who party={h.by} /> </>}{h.dispute !== null ? <a href={`/disputes/${h.dispute}`}>{h.text}</a> : h.text}
               </div>
             </div>
           </li>

@@ -6,7 +6,7 @@ import { useWidth } from "./width";
 export type FlowTone = "slashed" | "agreed" | "barred" | "plain";
 
 const cut = (text: string, room: number) => {
-  const most = Math.max(6, Math.floor(room / 7.2));
+  const most = Math.max(6, Math.floor(room / 6.9));
   return text.length > most ? `${text.slice(0, most - 1)}\u2026` : text;
 };
 
@@ -14,7 +14,7 @@ const cut = (text: string, room: number) => {
 export function MoneyPicture({ flows, label, testid }: { flows: Flow<FlowTone>[]; label: string; testid: string }) {
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame, 800);
-  const right = Math.min(230, width * 0.42);
+  const right = Math.min(230, width * 0.36);
   const { stops, ribbons, height } = sankey(flows, width, right);
   const columns = Math.max(...stops.map((s) => s.column), 0) + 1;
   const beside = (width - right) / Math.max(columns - 1, 1) - 2 * BAR;
