@@ -134,7 +134,7 @@ export function Graph({ boxes, lines, frames, width, height, selected, onSelect,
         width={room}
         height={tall}
         viewBox={`${shown.x} ${shown.y} ${shown.w} ${shown.h}`}
-        tabIndex={0}
+        tabindex={0}
         role="application"
         aria-label={`${label}. Arrow keys go from operator to operator, plus and minus zoom, 0 shows all.`}
         aria-activedescendant={selected === null ? undefined : `op-${selected}`}
