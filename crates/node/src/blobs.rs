@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gavel_model::Model;
 use gavel_numerics::Tensor;
 use gavel_trace::Digest;
+use gavel_verifier::{Outputs, ShownTensor, SignedReceipt, StoredOutput};
 use object_store::memory::InMemory;
 use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{NodeError, ShownSegment, ShownTensor, SignedReceipt};
+use crate::{NodeError, ShownSegment};
 
 /// A content-addressed store: a directory or memory; of `object_store`'s other stores this build has none. Clones share it.
 #[derive(Clone, Debug)]
@@ -245,53 +246,6 @@ impl Blobs {
 
 /// What is wrong with a list of tensors that is none.
 const NO_TENSORS: &str = "its tensors are not those of the model";
-
-/// A result's outputs as they are handed out: what people read, and of what only a later run would read the digests.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outputs {
-    /// The first outputs.
-    pub tensors: Vec<Tensor>,
-    /// Tensor digests of the others.
-    pub rest: Vec<Digest>,
-}
-
-impl Outputs {
-    /// Tensor digests of all of them.
-    pub fn digests(&self) -> Vec<Digest> {
-        let shown = self.tensors.iter().map(gavel_engine::digest);
-        shown.chain(self.rest.iter().copied()).collect()
-    }
-
-    pub(crate) fn stored(&self) -> Vec<StoredOutput> {
-        let whole = |tensor| StoredOutput::Whole(ShownTensor::trimmed(tensor));
-        let digest = |&digest: &Digest| StoredOutput::Digest { digest };
-        let shown = self.tensors.iter().map(whole);
-        shown.chain(self.rest.iter().map(digest)).collect()
-    }
-
-    /// `None` where the tensors are not the model's first outputs.
-    pub(crate) fn read(stored: Vec<StoredOutput>, model: &Model) -> Option<Outputs> {
-        let (mut shown, mut rest) = (Vec::new(), Vec::new());
-        for output in stored {
-            match output {
-                StoredOutput::Whole(tensor) if rest.is_empty() => shown.push(tensor),
-                StoredOutput::Whole(_) => return None,
-                StoredOutput::Digest { digest } => rest.push(digest),
-            }
-        }
-        let outputs = model.graph().outputs.iter();
-        let types = outputs.filter_map(|(_, source)| model.type_of(*source));
-        let tensors = ShownTensor::tensors(&shown, types)?;
-        Some(Outputs { tensors, rest })
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum StoredOutput {
-    Whole(ShownTensor),
-    Digest { digest: Digest },
-}
 
 fn receipt_name(task: u64, attempt: u8) -> String {
     format!("receipts/{task}-{attempt}.json")

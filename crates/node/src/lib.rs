@@ -31,19 +31,22 @@ pub mod roles;
 mod runner;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
-pub use blobs::{Blobs, Outputs};
+pub use blobs::Blobs;
 pub use board::{Board, Mirror};
-pub use committed::{Committed, ShownSegment, ShownTensor};
+pub use committed::{Committed, ShownSegment};
 pub use error::NodeError;
 pub use executor::{
     EngineExecutor, Executor, ExecutorError, Models, RunKey, RunRecord, input_digest,
 };
 pub use faults::Fault;
+pub use gavel_verifier::{
+    Outputs, RECEIPT_FORMAT, ReceiptError, ReceiptFile, ShownTensor, SignedReceipt,
+};
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
 pub use language::{LanguageText, LanguageTextError};
 pub use party::Party;
 pub use play::{defend, play};
-pub use receipt::{RECEIPT_FORMAT, ReceiptError, ReceiptFile, Replayed, SignedReceipt};
+pub use receipt::{ReplayError, Replayed, replay_receipt};
 pub use role::{Act, Role};
 pub use runner::{Runner, RunnerEvent};

@@ -2,7 +2,7 @@
 
 use gavel_dispute::appeal::Explanation;
 use gavel_node::board::DisputeEntry;
-use gavel_node::evidence::{JudgeLimits, Judgement, gather, judge};
+use gavel_node::evidence::{JudgeLimits, Judgement, StepReport, gather, judge};
 use gavel_node::game;
 use gavel_settlement::bindings::AppealOutcome;
 use gavel_sim::timeline::isolated;
@@ -171,23 +171,5 @@ fn show(step: &Explanation, executed: Option<u64>, out: Output) {
 
 /// The step for programs; bits in hex.
 pub(super) fn step_json(step: &Explanation) -> Value {
-    let hex = |bits: u64| format!("{bits:#x}");
-    json!({
-        "words": step.to_string(),
-        "element": step.element,
-        "coordinates": step.coordinates,
-        "batch": step.batch,
-        "block": step.block(),
-        "tap": step.tap,
-        "values": step.values.as_ref().map(|values| [values.start, values.end]),
-        "instruction": format!("{:?}", step.deciding.opcode),
-        "operands": step.deciding.operands.iter().map(|bits| hex(*bits)).collect::<Vec<_>>(),
-        "result": hex(step.deciding.result),
-        "claimed": hex(step.claimed),
-        "computed": hex(step.value),
-        "loads": step.loads.iter().map(|load| json!({
-            "input": load.input, "element": load.element, "bits": hex(load.bits),
-        })).collect::<Vec<_>>(),
-        "dtype": step.dtype.id(),
-    })
+    json!(StepReport::from(step))
 }

@@ -17,7 +17,7 @@ use crate::evidence::gather;
 use crate::{Act, Address, Board, NodeError, Party, game};
 
 pub(crate) use case::case;
-pub use case::of_evidence;
+pub use gavel_verifier::of_evidence;
 
 /// Snapshot of the appeal that runs in a dispute, for [`decide_appeal`]; `None` where the board does not hold all of it.
 pub fn view(board: &Board, id: u64) -> Option<AppealView> {

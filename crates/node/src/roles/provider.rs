@@ -9,8 +9,9 @@ use gavel_settlement::bindings::{Market, StakeVault};
 use gavel_trace::{Digest, TraceError, live_tree};
 
 use crate::board::{Task, TaskState};
+use crate::receipt::sign_receipt;
 use crate::role::Attempts;
-use crate::{Act, Address, Board, NodeError, Party, Role, RunRecord, SignedReceipt, defend};
+use crate::{Act, Address, Board, NodeError, Party, Role, RunRecord, defend};
 
 /// Enough for a run, and for some round trips to a chain that answers slowly.
 pub const LEAST_EXEC_SECONDS: u32 = 10;
@@ -76,7 +77,7 @@ impl Provider {
         let blobs = &self.party.blobs;
         blobs.put_outputs(&output, &run.outputs, whole).await?;
         if let Some(task) = board.task(id) {
-            let receipt = SignedReceipt::sign(&self.party, id, task, &run)?;
+            let receipt = sign_receipt(&self.party, id, task, &run)?;
             blobs.put_receipt(&receipt).await?;
         }
         let opening = run.trace.level1.output_opening()?;

@@ -1,17 +1,13 @@
 //! Judging an evidence file: everything that hashes decide, then what its bytes say, then the operator itself.
 
 use gavel_dispute::appeal::Explanation;
-use gavel_engine::digest;
 use gavel_model::{NUMERICS_VERSION, Node, Source};
 use gavel_numerics::{NumericsError, Op, Tensor, TensorType};
 use gavel_trace::{
     CheckedEvidence, Digest, Evidence, EvidenceError, FineIndex, InputSource, InputTensor,
 };
 
-use crate::committed::read_tensor;
-use crate::operator::recompute;
-
-use super::deciding_step;
+use crate::{Check, NoStep, digest, find_step, read_tensor, recompute};
 
 /// What a reader spends on one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +95,8 @@ pub struct Judgement {
     pub ruling_holds: Option<bool>,
     /// The arithmetic step that goes wrong, if the file shows the element.
     pub step: Option<Explanation>,
+    /// Why there is none, of a false claim.
+    pub no_step: Option<NoStep>,
 }
 
 impl Judgement {
@@ -114,45 +112,69 @@ impl Judgement {
 /// # Errors
 /// The file proves nothing: it contradicts itself, or the operator cannot be computed from it.
 pub fn judge(evidence: &Evidence, limits: &JudgeLimits) -> Result<Judgement, JudgeError> {
-    let checked = evidence.check_openings()?;
+    judge_told(evidence, limits, &mut |_| {})
+}
+
+/// [`judge`], which tells each check that held, in order, up to the first that does not.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_told(
+    evidence: &Evidence,
+    limits: &JudgeLimits,
+    tell: &mut dyn FnMut(Check),
+) -> Result<Judgement, JudgeError> {
+    let checked = evidence.check_openings_told(&mut |held| tell(held.into()))?;
     let found = evidence.model.numerics_version;
     if found != NUMERICS_VERSION {
         return Err(JudgeError::Numerics { found });
     }
+    tell(Check::held("numerics version", found));
     let (operator, recomputed) = match evidence.isolated {
         FineIndex::Op(_) => {
-            let (name, output) = operator(&checked, limits)?;
+            let (name, output) = operator(&checked, limits, tell)?;
             (Some(name), output)
         }
-        FineIndex::Live(slot) => (None, copied(&checked, slot)?),
+        FineIndex::Live(slot) => (None, copied(&checked, slot, tell)?),
     };
     let holds = evidence.claim_holds(&recomputed);
-    let step = (!holds).then(|| deciding_step(evidence, limits.batches));
+    let step = (!holds).then(|| find_step(evidence, limits.batches));
     Ok(Judgement {
         operator,
         node: checked.node_index,
         claimed: evidence.claimed_digest,
         recomputed,
         ruling_holds: evidence.ruling_holds(&recomputed),
-        step: step.flatten(),
+        no_step: step.as_ref().and_then(|step| step.as_ref().err().copied()),
+        step: step.and_then(Result::ok),
     })
 }
 
 /// The digest that a live slot must have: that of the value which the model's live list names there.
-fn copied(checked: &CheckedEvidence<'_>, slot: u32) -> Result<Digest, JudgeError> {
+fn copied(
+    checked: &CheckedEvidence<'_>,
+    slot: u32,
+    tell: &mut dyn FnMut(Check),
+) -> Result<Digest, JudgeError> {
     let evidence = checked.evidence;
     let (at, named) = live_entry(&evidence.node.bytes.0)?;
     let fits = match (evidence.inputs.first(), checked.input_digests.first()) {
         (Some(input), Some(digest)) if at == slot && names(evidence, input, named)? => Some(digest),
         _ => None,
     };
-    fits.copied().ok_or(JudgeError::Input { position: 0 })
+    let fits = fits.copied().ok_or(JudgeError::Input { position: 0 })?;
+    tell(Check::held(
+        "value that the model keeps in the slot",
+        said(named),
+    ));
+    Ok(fits)
 }
 
 /// Name and output digest.
 fn operator(
     checked: &CheckedEvidence<'_>,
     limits: &JudgeLimits,
+    tell: &mut dyn FnMut(Check),
 ) -> Result<(&'static str, Digest), JudgeError> {
     let evidence = checked.evidence;
     let bytes = &evidence.node.bytes.0;
@@ -173,6 +195,8 @@ fn operator(
         if !here || !names(evidence, input, edge.source)? {
             return Err(JudgeError::Input { position });
         }
+        let what = format!("input {position}: what the model reads there");
+        tell(Check::held(what, said(edge.source)));
     }
     let tensors = (evidence.inputs.iter())
         .map(|input| read_tensor(&input.header, &input.bytes.0))
@@ -182,6 +206,8 @@ fn operator(
     if bounded(&op, &types, limits)? != output {
         return Err(JudgeError::Bytes { what: "node" });
     }
+    let shape = format!("{:?} {:?}", output.dtype, output.dims);
+    tell(Check::held("output's type and shape", shape));
     let operands: Vec<&Tensor> = tensors.iter().collect();
     Ok((op.name(), digest(&recompute(&op, &operands)?)))
 }
@@ -238,6 +264,24 @@ fn names(evidence: &Evidence, input: &InputTensor, named: Source) -> Result<bool
         }
     };
     Ok(opened == Some(named))
+}
+
+/// A source in words.
+fn said(source: Source) -> String {
+    match source {
+        Source::Input(i) => format!("graph input {i}"),
+        Source::Weight(i) => format!("weight {i}"),
+        Source::Node {
+            step_offset: 0,
+            node,
+            port,
+        } => format!("node {node}, port {port}"),
+        Source::Node {
+            step_offset,
+            node,
+            port,
+        } => format!("node {node}, port {port}, {step_offset} steps before"),
+    }
 }
 
 /// An entry of the edge table.
