@@ -147,6 +147,14 @@ impl Endpoint {
         self.quorum.is_some()
     }
 
+    /// Counts what somebody found out by comparing.
+    pub fn disagreement(&self, found: Disagreement) -> Disagreement {
+        match &self.quorum {
+            Some(quorum) => quorum.count(found),
+            None => found,
+        }
+    }
+
     /// Times that the nodes did not agree.
     pub fn disagreements(&self) -> u64 {
         self.quorum

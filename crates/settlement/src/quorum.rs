@@ -186,7 +186,7 @@ impl Quorum {
         }))
     }
 
-    fn count(&self, disagreement: Disagreement) -> Disagreement {
+    pub(crate) fn count(&self, disagreement: Disagreement) -> Disagreement {
         self.disagreements.fetch_add(1, Ordering::Relaxed);
         disagreement
     }

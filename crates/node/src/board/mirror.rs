@@ -247,7 +247,7 @@ async fn read_beacon(network: &Network, board: &mut Board) -> Result<(), NodeErr
     Ok(())
 }
 
-fn unread(what: impl Into<String>, error: impl std::fmt::Display) -> NodeError {
+pub(super) fn unread(what: impl Into<String>, error: impl std::fmt::Display) -> NodeError {
     NodeError::Read {
         what: what.into(),
         reason: error.to_string(),

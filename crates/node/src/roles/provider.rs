@@ -8,7 +8,7 @@ use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{Market, StakeVault};
 use gavel_trace::{Digest, TraceError, live_tree};
 
-use crate::board::{Task, TaskState};
+use crate::board::{Task, TaskState, confirm};
 use crate::receipt::sign_receipt;
 use crate::role::Attempts;
 use crate::{Act, Address, Board, NodeError, Party, Role, RunRecord, defend};
@@ -90,7 +90,11 @@ impl Provider {
             stopProof: words(&stop_proof(&run)?),
         };
         let what = format!("commits the result of task {id}");
-        self.party.act(board.contracts.market, call, what).await
+        let last = board.task(id).map(|task| task.deadline);
+        self.party
+            .until(last)
+            .act(board.contracts.market, call, what)
+            .await
     }
 
     /// Claims the waiting retry of a class that it serves, else the dearest open task that it would work for.
@@ -133,6 +137,7 @@ impl Provider {
         if !may || !self.wants(board, task).await? {
             return Ok(None);
         }
+        confirm::task(&self.party, board, id).await?;
         self.party.act(board.contracts.market, call, what).await
     }
 

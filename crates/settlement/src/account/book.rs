@@ -30,11 +30,11 @@ pub(super) struct Open {
     pub(super) was_heard: bool,
     /// A caller waits for it.
     pub(super) is_claimed: bool,
-    /// A caller was told how it ended.
+    /// A caller was told how it ended. If a reorg takes that back, the same call resumes it.
     pub(super) is_delivered: bool,
     /// Its nonce was used by a transaction that is not in the record.
     pub(super) is_dead: bool,
-    /// Height of the block that its receipt showed last.
+    /// Height of the block that its receipt showed last; none once that block has left the chain.
     pub(super) block: Option<u64>,
     /// When the newest transaction was signed, and sent last.
     pub(super) signed: Instant,
@@ -68,7 +68,7 @@ impl Open {
 
     /// Whether it waits for a block, as far as is known.
     fn is_pending(&self) -> bool {
-        !self.is_delivered && !self.is_dead && self.block.is_none()
+        !self.is_dead && self.block.is_none()
     }
 }
 
@@ -76,7 +76,8 @@ impl Book {
     /// The open record of a call whose caller was told of a doubt, or left; it is claimed now.
     pub(super) fn resume(&mut self, intent: &Intent) -> Option<u64> {
         let is_left = |open: &&mut Open| {
-            open.does(intent) && !open.is_claimed && !open.is_delivered && !open.is_dead
+            let is_done = open.is_delivered && open.block.is_some();
+            open.does(intent) && !open.is_claimed && !is_done && !open.is_dead
         };
         let open = self.open.values_mut().find(is_left)?;
         open.is_claimed = true;

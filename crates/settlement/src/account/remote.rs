@@ -83,8 +83,8 @@ async fn take_back(sender: &Sender, intent: &Intent) -> Result<(), SendError> {
     let delivered = sender.book().delivered(intent);
     for nonce in delivered {
         let found = receipts::look(sender, nonce).await.map_err(must_be_known)?;
-        if let (None, Some(open)) = (found, sender.book().open.get_mut(&nonce)) {
-            (open.block, open.is_delivered, open.is_heard) = (None, false, false);
+        if let Some(open) = sender.book().open.get_mut(&nonce) {
+            open.block = found.and_then(|receipt| receipt.block_number);
         }
     }
     Ok(())

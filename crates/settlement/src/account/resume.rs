@@ -83,9 +83,9 @@ fn lacking(sender: &Sender, count: u64, now: bool) -> Vec<u64> {
             open.is_heard = true;
             continue;
         }
-        if open.block.is_some() || open.is_delivered {
-            // its block has left the chain: it is pending again, and the same call resumes it
-            (open.block, open.is_delivered, open.is_heard) = (None, false, false);
+        if open.block.is_some() {
+            // its block has left the chain: it is pending again
+            (open.block, open.is_heard) = (None, false);
         }
         if now || !open.is_heard || open.sent.elapsed() >= REMIND_AFTER {
             lacking.push(*nonce);
@@ -157,7 +157,7 @@ async fn settle(sender: &Sender, now: bool) -> Result<(), SendError> {
     let old = machine_time().saturating_sub(policy.resumable_seconds);
     let is_left = |open: &Open| {
         let signed_at = open.newest().map_or(0, |signed| signed.signed_at);
-        open.is_delivered || (!open.is_claimed && open.is_heard && signed_at < old)
+        open.is_delivered || (!open.is_claimed && signed_at <= old)
     };
     let left = of(sender, is_left);
     if left.is_empty() || !is_due {
