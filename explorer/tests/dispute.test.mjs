@@ -70,6 +70,8 @@ test("from the challenge to the verdict, without touching the page", async () =>
   assert.equal(await page.locator('[data-testid="dag-node"][data-standing="disputed"]').count(), 1);
   assert.equal(await page.locator('[data-testid="dag-node"][data-standing="disputed"]').getAttribute("data-node"), "4");
 
+  assert.match(await says("forecast"), /guilty/);
+
   // a referee is drawn, and rules
   stage("refereed", 1_700_000_335);
   await by(page, "who-ruled").filter({ hasText: "was drawn by stake as referee" }).waitFor();
