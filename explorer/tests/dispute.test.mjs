@@ -23,6 +23,7 @@ function stage(state, time) {
   const number = status.head.number + time - 1_700_000_000;
   server.state.answers = answers({ "/status": { ...status, head: { ...status.head, number, time }, clock }, "/disputes/1": { ...example(`dispute-${state}`), id: 1 } });
   server.say("head", { number, hash: status.head.hash, time, clock });
+  server.say("activity", { ...example("activity").items[0], touches: ["dispute/1", "task/1"] });
 }
 
 const seconds = (text) => Number(/(\d+)\smin/.exec(text)?.[1] ?? 0) * 60 + Number(/(\d+)\ss/.exec(text)?.[1] ?? 0);

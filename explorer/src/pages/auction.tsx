@@ -1,9 +1,7 @@
 // The auction as it runs: a price clock for every open task, the lanes that they wait in, the last claims.
-import { useEffect, useState } from "preact/hooks";
-import { changes, useChainNow, useStatus } from "../live";
-import { read } from "../api";
+import { useChainNow, useStatus } from "../live";
+import { useRead } from "../api";
 import { duration, fixed, plural, tokens } from "../format";
-import { useStore } from "../store";
 import type { Activity, Auction, Claim, Entry, Lane, Page } from "../types";
 import { Answer } from "../ui/answer";
 import { Empty, PageHead, Part, Table } from "../ui/frame";
@@ -206,15 +204,8 @@ function Prices({ recent }: { recent: Claim[] }) {
 
 /** What has happened lately, from anywhere. */
 function Lately() {
-  const [lines, setLines] = useState<Activity[] | null>(null);
-  const version = useStore(changes);
-  useEffect(() => {
-    const stop = new AbortController();
-    read<Page<Activity>>("/activity?limit=12", stop.signal)
-      .then((page) => setLines(page.items))
-      .catch(() => !stop.signal.aborted && setLines((was) => was ?? []));
-    return () => stop.abort();
-  }, [version]);
+  const { data } = useRead<Page<Activity>>("/activity?limit=12");
+  const lines = data?.items ?? null;
   return (
     <Part id="lately" title="What happens" note="Every transaction, told.">
       {lines === null ? null : lines.length === 0 ? (
