@@ -1,6 +1,7 @@
 // Reading the server's interface. Every answer is kept, so that going back shows at once what was there.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { changes } from "./live";
+import { concerns } from "./concerns";
+import { onChange } from "./live";
 
 export const API = "/api/v1";
 
@@ -47,6 +48,8 @@ export interface Reading<T> {
 
 /** No more than one reading at a time, and none sooner after the last than this. */
 const PAUSE_MS = 250;
+/** With a new head alone only what depends on the clock changes: that is read again less often. */
+const HEAD_MS = 4_000;
 
 /** What is at `path`, read again when something changes. */
 export function useRead<T>(path: string | null): Reading<T> {
@@ -91,10 +94,26 @@ export function useRead<T>(path: string | null): Reading<T> {
     };
     again.current = () => void go();
     void go();
-    const unwatch = changes.watch(() => void go());
+    let last = performance.now();
+    let later: ReturnType<typeof setTimeout> | undefined;
+    const unwatch = onChange((change) => {
+      if (!concerns(path, change)) return;
+      const wait = change === "head" ? last + HEAD_MS - performance.now() : 0;
+      if (change === "head" && later !== undefined) return;
+      clearTimeout(later);
+      later = setTimeout(
+        () => {
+          later = undefined;
+          last = performance.now();
+          void go();
+        },
+        Math.max(0, wait),
+      );
+    });
     return () => {
       stop.abort();
       clearTimeout(timer);
+      clearTimeout(later);
       unwatch();
     };
   }, [path]);

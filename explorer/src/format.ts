@@ -97,7 +97,7 @@ export function floatText(value: number): string {
   if (Object.is(value, -0)) return "\u22120";
   for (let digits = 1; digits <= 9; digits++) {
     const text = value.toPrecision(digits);
-    if (Math.fround(Number(text)) === value) return String(Number(text)).replace("-", "\u2212");
+    if (Math.fround(Number(text)) === value) return String(Number(text)).replaceAll("-", "\u2212");
   }
   return String(value);
 }

@@ -1,8 +1,9 @@
 // What the server says as it happens: the chain's head, and that something has changed.
 import { useEffect, useState } from "preact/hooks";
 import { API, read } from "./api";
+import type { Change } from "./concerns";
 import { store, useStore } from "./store";
-import type { ChainClock, Status } from "./types";
+import type { Activity, ChainClock, Status } from "./types";
 
 export interface Link {
   state: "connecting" | "live" | "stale";
@@ -15,8 +16,11 @@ export interface Link {
 }
 
 export const link = store<Link>({ state: "connecting", block: 0, time: 0, heard: 0, speed: 1 });
-/** Goes up with every change; who shows something reads it again. */
-export const changes = store(0);
+const listeners = new Set<(change: Change) => void>();
+export function onChange(listener: (change: Change) => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
 
 /** What the server says of itself. */
 export const status = store<Status | null>(null);
@@ -51,7 +55,7 @@ function lost() {
   timer = setTimeout(listen, RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)]);
 }
 
-const changed = () => changes.set(changes.get() + 1);
+const changed = (change: Change) => [...listeners].forEach((l) => l(change));
 
 export function listen() {
   clearTimeout(timer);
@@ -67,7 +71,7 @@ export function listen() {
     tries = 0;
     alive();
     // what happened while the line was down is read at once
-    if (opened) changed();
+    if (opened) changed("all");
     opened = true;
     void refresh();
   };
@@ -77,14 +81,14 @@ export function listen() {
   events.addEventListener("head", (event) => {
     alive();
     hear(JSON.parse((event as MessageEvent<string>).data) as HeadEvent);
-    changed();
+    changed("head");
   });
-  for (const name of ["values", "reorg", "reset"]) {
-    events.addEventListener(name, () => {
-      alive();
-      changed();
-    });
-  }
+  events.addEventListener("activity", (event) => {
+    alive();
+    changed((JSON.parse((event as MessageEvent<string>).data) as Activity).touches);
+  });
+  events.addEventListener("values", (event) => changed([`dispute/${(JSON.parse((event as MessageEvent<string>).data) as { dispute: number }).dispute}`]));
+  for (const name of ["reorg", "reset"]) events.addEventListener(name, () => changed("all"));
 }
 
 /** Comments of the stream are not shown to a page: on a quiet chain it asks whether the server is there. */

@@ -71,7 +71,7 @@ export interface Status {
   version: string;
   behind: number;
   error: string | null;
-  scenario: { adversary: string | null; sentence: string } | null;
+  scenario: { adversary: string | null; sentence: string | null } | null;
 }
 
 export interface Entry {

@@ -23,6 +23,7 @@ function stage(state, time) {
   const number = status.head.number + time - 1_700_000_000;
   server.state.answers = answers({ "/status": { ...status, head: { ...status.head, number, time }, clock }, "/disputes/1": { ...example(`dispute-${state}`), id: 1 } });
   server.say("head", { number, hash: status.head.hash, time, clock });
+  server.say("activity", { ...example("activity").items[0], touches: ["dispute/1", "task/1"] });
 }
 
 const seconds = (text) => Number(/(\d+)\smin/.exec(text)?.[1] ?? 0) * 60 + Number(/(\d+)\ss/.exec(text)?.[1] ?? 0);
@@ -69,6 +70,8 @@ test("from the challenge to the verdict, without touching the page", async () =>
   assert.equal(await says("fork-computed-bits"), "0x3f8ccccc");
   assert.equal(await page.locator('[data-testid="dag-node"][data-standing="disputed"]').count(), 1);
   assert.equal(await page.locator('[data-testid="dag-node"][data-standing="disputed"]').getAttribute("data-node"), "4");
+
+  assert.match(await says("forecast"), /guilty/);
 
   // a referee is drawn, and rules
   stage("refereed", 1_700_000_335);

@@ -92,6 +92,38 @@ test("the price of a lot is the contract's formula, and runs", async () => {
   await close();
 });
 
+test("prices are drawn where there are some", async () => {
+  const auction = example("auction");
+  const recent = [4, 2, 9, 3].map((price, i) => ({ ...auction.recent[0], task: 10 + i, price: `${price}000000000000000000`, time: 1_700_001_990 - 10 * i }));
+  server.state.answers = answers({ "/auction": { ...auction, recent } });
+  const { page, faults, close } = await open(browser, server.url);
+  await page.goto(server.url);
+  await page.locator('[data-testid="chart"] canvas').waitFor();
+  assert.match(await by(page, "percentiles").innerText(), /a tenth at most 2, half at most 4, nine tenths at most 9 tokens/);
+  await fits(page, "the chart");
+  assert.deepEqual(faults, []);
+  server.state.answers = answers();
+  await close();
+});
+
+test("the checks of every page can fail", async () => {
+  const { page, faults, close } = await open(browser, server.url);
+  await page.goto(`${server.url}/models`);
+  await by(page, "models").waitFor();
+  const spoil = async (change, check) => {
+    await page.evaluate(change);
+    await assert.rejects(check(page, "spoilt"));
+    await page.reload();
+    await by(page, "models").waitFor();
+  };
+  await spoil(() => (document.querySelector("h1").style.color = "#ccc"), legible);
+  await spoil(() => document.querySelector("nav a").replaceChildren(), labelled);
+  await spoil(() => (document.querySelector("h1").style.minWidth = "3000px"), fits);
+  await page.evaluate(() => fetch("http://127.0.0.1:9/").catch(() => null));
+  assert.ok(faults.some((f) => f.includes("http://127.0.0.1:9/")), String(faults));
+  await close();
+});
+
 test("a task shows its stages, its attempts and where its money went", async () => {
   const { page, close } = await open(browser, server.url);
   await page.goto(`${server.url}/tasks/1`);
@@ -176,6 +208,22 @@ test("an answer that the page does not understand breaks that page alone", async
   await by(page, "models").waitFor();
   server.state.answers = answers();
   await close();
+});
+
+test("a page is read again when something touches it, and after a gap", async () => {
+  const task = example("task-settled");
+  const { page, close } = await open(browser, server.url);
+  await page.goto(`${server.url}/tasks/1`);
+  await by(page, "stages").waitFor();
+  while (server.listening() === 0) await page.waitForTimeout(20);
+  const line = example("activity").items[0];
+  for (const [price, say] of [["5", () => server.say("activity", { ...line, touches: ["task/1"] })], ["6", () => server.say("reset", {})]]) {
+    server.state.answers = answers({ "/tasks/1": { ...task, price: `${price}000000000000000000` } });
+    say();
+    await by(page, "task-price").filter({ hasText: price }).waitFor();
+  }
+  await close();
+  server.state.answers = answers();
 });
 
 test("a receipt is compared with the chain, and a false or broken one is told", async () => {

@@ -6,7 +6,9 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain", ".json": "application/json" };
-const headers = { "content-security-policy": "default-src 'self'", "x-content-type-options": "nosniff" };
+// what the binary sends
+const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const headers = { "content-security-policy": policy, "x-content-type-options": "nosniff" };
 
 export async function serve(answers) {
   const dist = new Set(readdirSync(join(root, "dist")));

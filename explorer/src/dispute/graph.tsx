@@ -26,6 +26,9 @@ export const boxesOf = (graph: GraphData, standing: (node: GraphNode) => Standin
 
 export const linesOf = (graph: GraphData): Line[] => graph.edges;
 
+/** Pixels for a unit of the drawing below which its words are too small. */
+const READABLE = 0.8;
+
 interface View {
   x: number;
   y: number;
@@ -78,12 +81,13 @@ export function Graph({ boxes, lines, frames, width, height, selected, onSelect,
     }
     const x0 = Math.min(...inside.map((b) => b.x)), x1 = Math.max(...inside.map((b) => b.x + b.w));
     const y0 = Math.min(...inside.map((b) => b.y)), y1 = Math.max(...inside.map((b) => b.y + b.h));
-    const scale = Math.min(room / (x1 - x0 + 120), tall / (y1 - y0 + 120), 1.5);
+    // where all of it would be too small to read, its beginning
+    const scale = Math.min(Math.max(Math.min(room / (x1 - x0 + 120), tall / (y1 - y0 + 120)), READABLE), 1.5);
     const [w, h] = [room / scale, tall / scale];
-    return { x: (x0 + x1) / 2 - w / 2, y: (y0 + y1) / 2 - h / 2, w, h };
+    return { x: (x0 + x1) / 2 - w / 2, y: y1 - y0 + 120 > h ? y0 - 60 : (y0 + y1) / 2 - h / 2, w, h };
   }, [boxes, focus.join(), whole]);
 
-  const legible = room / whole.w > 0.62;
+  const legible = room / whole.w >= READABLE;
   const [view, setView] = useState<View | null>(null);
   const shown = view ?? (legible ? whole : near);
   useEffect(() => setView(null), [focus.join(), room]);
@@ -93,8 +97,11 @@ export function Graph({ boxes, lines, frames, width, height, selected, onSelect,
     const h = (w / shown.w) * shown.h;
     setView({ x: shown.x + (shown.w - w) * cx, y: shown.y + (shown.h - h) * cy, w, h });
   };
+  const pan = (share: number) => setView({ ...shown, y: Math.min(Math.max(shown.y + share * shown.h, -shown.h / 2), height - shown.h / 2) });
   const drag = useRef<{ x: number; y: number; view: View } | null>(null);
   const scale = room / shown.w;
+
+  const found = boxes.filter((b) => b.standing === "disputed").length === 1;
 
   const key = (event: KeyboardEvent) => {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -174,7 +181,7 @@ export function Graph({ boxes, lines, frames, width, height, selected, onSelect,
           <g
             key={b.id}
             id={`op-${b.id}`}
-            class={`op ${b.standing}${b.id === selected ? " selected" : ""}`}
+            class={`op ${b.standing}${b.standing === "disputed" && found ? " found" : ""}${b.id === selected ? " selected" : ""}`}
             transform={`translate(${b.x} ${b.y})`}
             role="img"
             aria-label={`${b.says}: ${words[b.standing]}`}
@@ -198,7 +205,13 @@ export function Graph({ boxes, lines, frames, width, height, selected, onSelect,
           </g>
         ))}
       </svg>
-      <div class="zoom" role="group" aria-label="zoom">
+      <div class="zoom" role="group" aria-label="view">
+        <button type="button" onClick={() => pan(-0.6)} aria-label="up">
+          {"\u2191"}
+        </button>
+        <button type="button" onClick={() => pan(0.6)} aria-label="down">
+          {"\u2193"}
+        </button>
         <button type="button" onClick={() => zoom(0.8)} aria-label="zoom in">
           +
         </button>

@@ -47,7 +47,7 @@ export function Levels({ levels }: { levels: Level[] }) {
               {closed ? (
                 <rect class="cell disputed" x={left} y={y} width={right - left} height={STRIP} />
               ) : (
-                <rect class="frame" x={left + 0.5} y={y - 2} width={Math.max(right - left - 1, 2)} height={STRIP + 4} />
+                <rect class="open" x={left + 0.6} y={y + 0.6} width={Math.max(right - left - 1.2, 2)} height={STRIP - 1.2} />
               )}
               {level.size <= CELLS &&
                 Array.from({ length: level.size - 1 }, (_, c) => <path key={c} class="cell" d={`M${x(c + 1)} ${y}v${STRIP}`} />)}

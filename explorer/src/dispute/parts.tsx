@@ -108,8 +108,14 @@ export function ForkView({ dispute: d }: { dispute: Dispute }) {
 
 export function RefereeView({ dispute: d }: { dispute: Dispute }) {
   const { referee, ruling } = d;
+  const foreseen = d.verdict === null && d.fork?.source === "computed" ? (d.fork.claimed.bits === d.fork.computed.bits ? "cleared" : "guilty") : null;
   return (
     <>
+      {foreseen && (
+        <p class="forecast" data-testid="forecast">
+          Forecast: <Mark tone={foreseen === "guilty" ? "disputed" : "agreed"}>{foreseen}</Mark> <span class="soft">This server ran the model itself: what {partyName(d.provider)} claims is {foreseen === "guilty" ? "not what comes out" : "what comes out"}.</span>
+        </p>
+      )}
       {ruling && (
         <Facts
           rows={[

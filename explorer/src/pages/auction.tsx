@@ -1,9 +1,7 @@
 // The auction as it runs: a price clock for every open task, the lanes that they wait in, the last claims.
-import { useEffect, useState } from "preact/hooks";
-import { changes, useChainNow, useStatus } from "../live";
-import { read } from "../api";
+import { useChainNow, useStatus } from "../live";
+import { useRead } from "../api";
 import { duration, fixed, plural, tokens } from "../format";
-import { useStore } from "../store";
 import type { Activity, Auction, Claim, Entry, Lane, Page } from "../types";
 import { Answer } from "../ui/answer";
 import { Empty, PageHead, Part, Table } from "../ui/frame";
@@ -22,12 +20,10 @@ export function AuctionPage() {
               title="The auction"
               under="Each task's price rises from its floor to its ceiling. The first provider that takes it wins at that price, and locks collateral for it. A task that came back goes first."
             />
-            {status?.scenario && (
-              <Notice tone={status.scenario.adversary ? "disputed" : undefined} testid="scenario">
+            {status?.scenario?.adversary && (
+              <Notice tone="disputed" testid="scenario">
                 <p>
-                  {status.scenario.adversary
-                    ? `One provider here ${status.scenario.sentence}. Watch for the dispute: it shows up under Disputes once somebody has found it.`
-                    : status.scenario.sentence}
+                  One provider here {status.scenario.sentence ?? `cheats (${status.scenario.adversary})`}. Once somebody has found it, there is <a href="/disputes">a dispute</a> to watch.
                 </p>
               </Notice>
             )}
@@ -194,20 +190,22 @@ function Prices({ recent }: { recent: Claim[] }) {
   if (recent.length < 3) return null;
   const rows = [...recent].reverse();
   const unit = 10 ** decimals;
-  return <Chart times={rows.map((c) => c.time)} series={[{ name: "price", values: rows.map((c) => Number(c.price) / unit) }, { name: "ceiling", values: rows.map((c) => Number(c.max_price) / unit), quiet: true }]} label="Prices of the last claims, in tokens" />;
+  const sorted = recent.map((c) => BigInt(c.price)).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))]!;
+  return (
+    <>
+      <p class="soft" data-testid="percentiles">
+        Of the last {recent.length} claims: a tenth at most <Tokens units={at(0.1)} />, half at most <Tokens units={at(0.5)} />, nine tenths at most <Tokens units={at(0.9)} /> tokens.
+      </p>
+      <Chart times={rows.map((c) => c.time)} series={[{ name: "price", values: rows.map((c) => Number(c.price) / unit) }, { name: "ceiling", values: rows.map((c) => Number(c.max_price) / unit), quiet: true }]} label="Prices of the last claims, in tokens" />
+    </>
+  );
 }
 
 /** What has happened lately, from anywhere. */
 function Lately() {
-  const [lines, setLines] = useState<Activity[] | null>(null);
-  const version = useStore(changes);
-  useEffect(() => {
-    const stop = new AbortController();
-    read<Page<Activity>>("/activity?limit=12", stop.signal)
-      .then((page) => setLines(page.items))
-      .catch(() => !stop.signal.aborted && setLines((was) => was ?? []));
-    return () => stop.abort();
-  }, [version]);
+  const { data } = useRead<Page<Activity>>("/activity?limit=12");
+  const lines = data?.items ?? null;
   return (
     <Part id="lately" title="What happens" note="Every transaction, told.">
       {lines === null ? null : lines.length === 0 ? (
