@@ -30,6 +30,8 @@ ALWAYS = {
     "StateDirectoryMode": "0700",
     "LimitCORE": "0",
     "Restart": "on-failure",
+    # a dispute's clock does not stop because a service gave up
+    "StartLimitIntervalSec": "0",
 }
 
 
