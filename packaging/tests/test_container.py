@@ -2,16 +2,10 @@
 
 import copy
 import json
-import os
-import pathlib
 import re
-import shlex
-import signal
-import subprocess
-import tempfile
 import unittest
 
-from support import PACKAGING, ROOT, gavel
+from support import PACKAGING, ROOT, Network, gavel
 
 import command_lines
 
@@ -238,40 +232,21 @@ class Setup(unittest.TestCase):
     """The script that makes the network, on a chain of its own."""
 
     def test_once_and_again(self) -> None:
-        base = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        (base / "bin").mkdir()
-        (base / "bin/gavel").symlink_to(pathlib.Path(gavel()).resolve())
-        chain = subprocess.Popen(
-            [base / "bin/gavel", "chain", "up", "--json", "--data-dir", base / "chain", "--port", "0"], stdout=subprocess.PIPE, text=True
-        )
-        self.addCleanup(chain.stdout.close)
-        self.addCleanup(chain.wait, 60)
-        self.addCleanup(chain.send_signal, signal.SIGTERM)
-        rpc = re.search(r"http://127\.0\.0\.1:\d+", chain.stdout.readline())[0]
-        environment = os.environ | {
-            "PATH": f"{base / 'bin'}:{os.environ['PATH']}",
-            "GAVEL_RPC": rpc,
-            "GAVEL_DEPLOYMENT": str(base / "net/deployment.json"),
-            "GAVEL_BLOBS": str(base / "net/blobs"),
-            "GAVEL_KEYS": str(base / "keys"),
-            "GAVEL_MODELS": "digits",
-        }
+        network = Network(self)
         seen = []
         for _ in range(2):
-            done = subprocess.run([FOLDER / "setup"], env=environment, capture_output=True, text=True, timeout=300, check=False)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertTrue(done.stdout.endswith("the network is ready\n"), done.stdout)
-            seen.append({p: p.read_bytes() for folder in ("keys", "net") for p in (base / folder).rglob("*") if p.is_file()})
+            self.assertTrue(network.set_up().endswith("the network is ready\n"))
+            seen.append({p: p.read_bytes() for folder in ("keys", "net") for p in (network.base / folder).rglob("*") if p.is_file()})
         self.assertEqual(*seen)
         for party in ("deployer", *PARTIES):
             for file in ("key.json", "password"):
-                self.assertEqual((base / "keys" / party / file).stat().st_mode & 0o777, 0o600)
-        key = base / "keys/watcher"
-        words = f"account show $(gavel key address {shlex.quote(str(key / 'key.json'))} --password-file {shlex.quote(str(key / 'password'))})"
-        shown = subprocess.run(["sh", "-c", f"gavel --json {words}"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual((network.base / "keys" / party / file).stat().st_mode & 0o777, 0o600)
+        key = network.base / "keys/watcher"
+        address = network.run("gavel", "key", "address", key / "key.json", "--password-file", key / "password").stdout.strip()
+        shown = network.run("gavel", "--json", "account", "show", address)
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("100000", shown.stdout)
-        listed = subprocess.run(["gavel", "provider", "list"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+        listed = network.run("gavel", "provider", "list")
         self.assertEqual(listed.returncode, 0, listed.stderr)
 
 
