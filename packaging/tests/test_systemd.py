@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from support import PACKAGING, gavel
+from support import PACKAGING, Network, gavel
 
 import command_lines
 
@@ -30,6 +30,8 @@ ALWAYS = {
     "StateDirectoryMode": "0700",
     "LimitCORE": "0",
     "Restart": "on-failure",
+    # a dispute's clock does not stop because a service gave up
+    "StartLimitIntervalSec": "0",
 }
 
 
@@ -133,6 +135,43 @@ class Systemd(unittest.TestCase):
         soft = [line for line in file.read_text().splitlines() if not re.match("Protect|Private|SystemCall|Restrict|Capab|Dynamic", line)]
         file.write_text("\n".join(soft))
         self.assertNotEqual(self.analyze("security", "--offline=yes", f"--threshold={MOST_EXPOSURE}", f"./{file.name}").returncode, 0)
+
+
+def allowed(group: str) -> set[str]:
+    """System calls of one of systemd's groups, with those of the groups in it."""
+    listed = subprocess.run(["systemd-analyze", "--no-pager", "syscall-filter", group], capture_output=True, text=True, timeout=60, check=True).stdout
+    words = [line.strip() for line in listed.splitlines()[1:] if line.strip() and not line.strip().startswith("#")]
+    return set().union(*(allowed(word) if word.startswith("@") else {word} for word in words))
+
+
+@unittest.skipUnless(gavel() and shutil.which("strace") and shutil.which("systemd-analyze"), "no built gavel, strace or systemd-analyze")
+class SystemCalls(unittest.TestCase):
+    """What the units refuse, the program does not ask for: a chain, and a provider that stakes, serves and drains."""
+
+    def test_filters_and_families(self) -> None:
+        traces = {name: pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "trace" for name in ("gavel-chain.service", "gavel-provider@.service")}
+        chain, provider = (("strace", "-f", "-qq", "-o", str(trace)) for trace in traces.values())
+        try:
+            network = Network(self, prefix=chain)
+        except TypeError:
+            self.skipTest("strace may not trace here")
+        network.set_up()
+        key = network.base / "keys/provider-1"
+        said = network.start("provider", "run", "--model", "digits", "--key", str(key / "key.json"), "--password-file", str(key / "password"), prefix=provider)
+        self.assertIn("provider", said)
+        network.stop()
+        for name, trace in traces.items():
+            text = trace.read_text()
+            unit = settings(UNITS / name)
+            refused = {c for k, v in unit if k == "SystemCallFilter" and v.startswith("~") for g in v[1:].split() for c in allowed(g)}
+            named = [w for k, v in unit if k == "SystemCallFilter" and not v.startswith("~") for w in v.split()]
+            there = set().union(*(allowed(w) if w.startswith("@") else {w} for w in named)) - refused
+            used = set(re.findall(r"^\d+ +(\w+)\(", text, re.M))
+            with self.subTest(name):
+                self.assertGreater(len(used), 20)
+                self.assertEqual(used - there, set())
+                self.assertLessEqual(set(re.findall(r"\bsocket\((AF_\w+)", text)), set(dict(unit)["RestrictAddressFamilies"].split()))
+                self.assertNotIn("PROT_WRITE|PROT_EXEC", text)
 
 
 if __name__ == "__main__":
