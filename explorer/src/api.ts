@@ -47,7 +47,7 @@ export interface Reading<T> {
 }
 
 /** No more than one reading at a time, and none sooner after the last than this. */
-const PAUSE_MS = 250;
+const PAUSE_MS = 500;
 /** With a new head alone only what depends on the clock changes: that is read again less often. */
 const HEAD_MS = 4_000;
 

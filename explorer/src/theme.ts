@@ -17,7 +17,3 @@ export function setTheme(next: Theme) {
   }
   theme.set(next);
 }
-
-/** Whether the page is dark now. */
-export const isDark = () =>
-  theme.get() === "dark" || (theme.get() === "system" && matchMedia("(prefers-color-scheme: dark)").matches);

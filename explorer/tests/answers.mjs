@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const folder = fileURLToPath(new URL("./fixtures/", import.meta.url));
+// another folder of answers, from a newer run say, can be shown and checked page by page (tests/page.test.mjs: "every page")
+const folder = process.env.GAVEL_FIXTURES ? `${process.env.GAVEL_FIXTURES}/` : fileURLToPath(new URL("./fixtures/", import.meta.url));
 export const example = (name) => JSON.parse(readFileSync(`${folder}${name}.json`, "utf8"));
 
 /** A dispute in each state that it can be in, by the id under which a test finds it. */

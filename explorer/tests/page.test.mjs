@@ -124,6 +124,31 @@ test("the checks of every page can fail", async () => {
   await close();
 });
 
+test("a long list is read page by page, and stands still while older ones are shown", async () => {
+  const all = example("tasks");
+  const row = (id) => ({ ...all.items[0], id });
+  let newest = 4;
+  server.state.answers = answers({
+    "/tasks": (query) => (query.get("before") === "c" ? { items: [row(2), row(1)], next: null, total: 4 } : { items: [row(newest), row(newest - 1)], next: "c", total: newest }),
+  });
+  const { page, faults, close } = await open(browser, server.url);
+  const shown = () => page.locator('[data-testid="tasks-row"]').evaluateAll((rows) => rows.map((r) => Number(r.dataset.key)));
+  await page.goto(`${server.url}/tasks`);
+  await by(page, "more").click();
+  await by(page, "newest").waitFor();
+  assert.deepEqual(await shown(), [4, 3, 2, 1]);
+  assert.equal(await by(page, "more").count(), 0);
+  newest = 6;
+  await by(page, "newest").click();
+  while (server.listening() === 0) await page.waitForTimeout(20);
+  server.say("activity", { ...example("activity").items[0], touches: ["task/6"] });
+  await page.locator('[data-testid="tasks-row"][data-key="6"]').waitFor();
+  assert.deepEqual(await shown(), [6, 5]);
+  assert.deepEqual(faults, []);
+  await close();
+  server.state.answers = answers();
+});
+
 test("a task shows its stages, its attempts and where its money went", async () => {
   const { page, close } = await open(browser, server.url);
   await page.goto(`${server.url}/tasks/1`);

@@ -10,7 +10,7 @@ async function load(...files) {
   const { outputFiles } = await build({ stdin: { contents, resolveDir: fileURLToPath(new URL("..", import.meta.url)) }, bundle: true, format: "esm", write: false, jsx: "automatic", jsxImportSource: "preact" });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
 }
-const { tokens, fixed, duration, clock, float, floatText, short, sankey, concerns, levelsAt, rangeAt, moveOf, disputeFlows, parseReceipt } = await load("format.ts", "sankey.ts", "concerns.ts", "dispute/replay.ts", "dispute/flows.ts", "receipt.ts");
+const { tokens, fixed, duration, clock, float, floatText, short, sankey, concerns, levelsAt, rangeAt, moveOf, standingAt, disputeFlows, parseReceipt } = await load("format.ts", "sankey.ts", "concerns.ts", "dispute/replay.ts", "dispute/flows.ts", "receipt.ts");
 
 test("amounts are rounded to nearest, and never to zero what is not zero", () => {
   const cases = { 0: "0", "1000000000000000000": "1", "1500000000000000000": "1.5", "1234567890123456789012": "1\u202f234.5679", "99999999999999999": "0.1", "1": "<\u202f0.0001", "-2500000000000000000": "\u22122.5" };
@@ -68,6 +68,21 @@ for (const state of STATES) {
     assert.equal(moveOf({ moves, rounds }, new URLSearchParams("move=-1&round=nan")), moves.length);
   });
 }
+
+test("nodes stand where the interval leaves them, in runs of several steps too", () => {
+  const of = (range, graph = example("graph")) => Object.fromEntries(graph.nodes.map((n) => [n.id, standingAt(range, graph)(n)]));
+  const place = (leaf, step, segment, node) => ({ leaf, step, segment, node });
+  // 9 commit points a step: leaves 29 to 53 are in steps 3 to 5
+  const wide = of({ level: "trace", first: place(29, 3, 2, 8), last: place(53, 5, 8, 18), count: 25 });
+  assert.deepEqual([wide.in0, wide.n5, wide.n6, wide.n18], ["agreed", "agreed", "disputed", "disputed"]);
+  const within = of({ level: "trace", first: place(28, 3, 1, 5), last: place(29, 3, 2, 8), count: 2 });
+  assert.deepEqual([within.n2, within.n3, within.n8, within.n9], ["agreed", "disputed", "disputed", "undecided"]);
+  const one = { level: "operators", first: place(1, 3, 1, 4), last: place(1, 3, 1, 4), count: 1 };
+  assert.deepEqual(Object.values(of(one)).filter((s) => s === "disputed").length, 1);
+  // a block that hides the place is in dispute as a whole
+  assert.equal(of(one, example("graph-collapsed")).b0, "disputed");
+  assert.equal(of(null).n4, "outside");
+});
 
 test("what is no receipt is told why", () => {
   for (const [text, why] of [["", /no JSON/], ["[]", /`chain_id` is missing/], ["null", /JSON object/], ['{"format":1,"receipt":{}}', /format 1/], ['{"format":2,"receipt":{"chain_id":-1}}', /`chain_id` is not/]]) assert.match(parseReceipt(text), why);

@@ -132,11 +132,13 @@ function Ruled({ dispute: d }: { dispute: Dispute }) {
     ) : appeal && appeal.outcome !== "pending" ? (
       <>The appeal ended: {appeal.outcome}. </>
     ) : null;
+    // the ruling has said it already
+    const repeats = ruling !== null && outcome.text === `${partyName(d.provider)} is ${outcome.verdict}` && (outcome.verdict === "guilty") === ruling.guilty;
     return (
       <>
         {ruled ?? (drawn ? <>Nobody: no ruling was made. </> : <>No referee was needed. </>)}
         {how}
-        {stop(upper(outcome.text, partyName(d.provider)))} That is <b data-testid="appealable">final</b>.
+        {repeats ? "" : `${stop(upper(outcome.text, partyName(d.provider)))} `}That is <b data-testid="appealable">final</b>.
       </>
     );
   }

@@ -41,7 +41,9 @@ export function levelsAt(moves: Move[], upto: number): Level[] {
     } else if (move.digests.length > 0 && move.level && UNITS[move.level]) {
       // below the operator only the rows say what a cell is
       const size = Math.max(...move.digests.map((d) => d.last + 1));
-      level(move.level, size);
+      const l = level(move.level, size);
+      // a second game begins anew
+      if (move.digests[0]!.first === 0 && size === l.size) narrow(l, 0, size);
     } else if ((move.kind === "pick_chunk" || move.kind === "pick_state") && move.level) {
       const row = [...moves.slice(0, move.n)].reverse().find((m) => m.level === move.level && m.digests.some((d) => d.picked));
       const picked = row?.digests.find((d) => d.picked);

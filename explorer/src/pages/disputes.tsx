@@ -76,7 +76,7 @@ export function DisputeTable({ rows, empty }: { rows: DisputeSummary[]; empty: s
                 {d.turn.text}
                 {d.turn.deadline !== null && (
                   <small>
-                    <Left until={d.turn.deadline + 1} over="out of time" /> left
+                    <Left until={d.turn.deadline + 1} over="no time" /> left
                   </small>
                 )}
               </>

@@ -35,7 +35,7 @@ export function Answer<T>({ path, what, children }: { path: string; what: string
   return <>{children(data)}</>;
 }
 
-/** A list that grows by pages: the newest page is live, older ones are read once. */
+/** A list in pages. The newest page is live; with older ones below it, it stands still, so that nothing falls between two pages. */
 export function Pages<T>({ path, what, children }: { path: string; what: string; children: (items: T[], total: number) => ComponentChildren }) {
   const [older, setOlder] = useState<{ items: T[]; next: string | null } | null>(null);
   const [busy, setBusy] = useState(false);
@@ -43,22 +43,29 @@ export function Pages<T>({ path, what, children }: { path: string; what: string;
   return (
     <Answer<Page<T>> path={path} what={what}>
       {(page) => {
-        const items = [...page.items, ...(older?.items ?? [])];
+        const items = older?.items ?? page.items;
         const next = older ? older.next : page.next;
         const more = async () => {
           setBusy(true);
           const got = await read<Page<T>>(`${path}${path.includes("?") ? "&" : "?"}before=${encodeURIComponent(next!)}`).catch(() => null);
           setBusy(false);
-          if (got) setOlder({ items: [...(older?.items ?? []), ...got.items], next: got.next });
+          if (got) setOlder({ items: [...items, ...got.items], next: got.next });
         };
         return (
           <>
             {children(items, page.total)}
-            {next && (
+            {(next || older) && (
               <p class="more">
-                <button type="button" onClick={more} disabled={busy} data-testid="more">
-                  {busy ? "Reading" : "Older"}
-                </button>{" "}
+                {next && (
+                  <button type="button" onClick={more} disabled={busy} data-testid="more">
+                    {busy ? "Reading" : "Older"}
+                  </button>
+                )}{" "}
+                {older && (
+                  <button type="button" onClick={() => setOlder(null)} data-testid="newest">
+                    Newest only
+                  </button>
+                )}{" "}
                 <span class="soft">
                   {count(items.length)} of {count(page.total)}
                 </span>

@@ -16,8 +16,6 @@ export function AccountName({ account }: { account: Account }) {
   return to ? <a href={to}>{account.label}</a> : <>{account.label}</>;
 }
 
-export const sameAccount = (a: Account, b: Account) => a.kind === b.kind && a.address === b.address && a.id === b.id;
-
 export function Transfers({ rows, testid = "money" }: { rows: Transfer[]; testid?: string }) {
   return (
     <Table

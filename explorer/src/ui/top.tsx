@@ -1,7 +1,7 @@
 // The head of the site: where to go, the search, the line to the server, the theme.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { read } from "../api";
-import { count, dateTime } from "../format";
+import { count, dateTime, duration } from "../format";
 import { useChainNow, useLink } from "../live";
 import { navigate, useRoute } from "../router";
 import { useStore } from "../store";
@@ -79,7 +79,6 @@ function ThemeButton() {
 function Pulse() {
   const line = useLink();
   const now = useChainNow();
-  const silent = Math.round((performance.now() - line.heard) / 1000);
   return (
     <div class="pulse" data-state={line.state} data-testid="link" role="status">
       <span class="link">
@@ -89,11 +88,12 @@ function Pulse() {
           : line.state === "connecting"
             ? "Connecting"
             : line.time
-              ? `Not live: the server is silent. This is what was so ${silent}\u00a0s ago; trying again.`
+              ? "Not live: the server is silent. Trying again; what is shown may be old."
               : "Not live: the server does not answer. Trying again."}
       </span>
       {line.time > 0 && (
         <>
+          {line.state === "stale" && <span aria-hidden="true">last heard of {duration((performance.now() - line.heard) / 1000)} ago</span>}
           <span>
             block <span data-testid="head-block">{count(line.block)}</span>
           </span>
