@@ -3,7 +3,9 @@
 //!
 //! Memory is bounded by [`Limits`]: what is final is forgotten, oldest first, beyond what they say. The books go on.
 
+mod appeal;
 mod court;
+mod dissection;
 pub mod ledger;
 mod market;
 mod people;
