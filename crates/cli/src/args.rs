@@ -11,6 +11,7 @@ use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
 use crate::args_params::{ParamsArgs, RulesArgs};
+use crate::args_up::{ExplorerArgs, UpArgs};
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -75,6 +76,10 @@ pub(crate) enum Command {
     /// Wallet, credit and stake
     #[command(subcommand)]
     Account(AccountCommand),
+    /// A whole network in this process, and a page that shows it
+    Up(UpArgs),
+    /// The page of a network: auction, tasks, disputes, money
+    Explorer(ExplorerArgs),
 }
 
 #[derive(Debug, Subcommand)]

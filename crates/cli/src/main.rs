@@ -8,6 +8,7 @@ mod args_arena;
 mod args_language;
 mod args_node;
 mod args_params;
+mod args_up;
 mod commands;
 mod console;
 mod failure;

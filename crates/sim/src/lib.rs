@@ -9,7 +9,6 @@
 //! - [`timeline`]: a world, told to a person while it happens.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod amount;
 mod books;
 mod campaign;
 pub mod cast;
@@ -32,9 +31,10 @@ pub mod timeline;
 mod workload;
 mod world;
 
-pub use amount::{Amount, Change, DECIMALS, TOKEN};
 pub use campaign::{CampaignReport, FailingSeed, campaign};
 pub use error::WorldError;
+pub use gavel_explorer::amount::{self, Amount, Change, DECIMALS, TOKEN};
+pub use gavel_explorer::words::Isolated as IsolatedReport;
 pub use gavel_node::Fault;
 pub use level::{LevelGas, descend};
 pub use operators::{OperatorGas, OperatorRow, operator_gas, operator_rows};

@@ -28,7 +28,7 @@ pub(crate) fn run(command: ChainCommand, out: Output) -> Result<Exit, Failure> {
 }
 
 /// Seconds since the epoch.
-fn wall_clock() -> u64 {
+pub(super) fn wall_clock() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |t| t.as_secs())
@@ -74,9 +74,15 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
     served.map(|()| Exit::Done)
 }
 
+/// Seconds of the chain between two blocks that nobody asked for, where a clock runs fast: few blocks a second, and windows
+/// that still pass in steps.
+pub(super) fn block_seconds(speed: u64) -> u64 {
+    (speed / 4).clamp(1, 5)
+}
+
 /// Blocks at least every `seconds` of the chain, whose clock runs `speed` times as fast as the wall's: what
 /// depends on time alone can be seen without anybody sending anything. Ends when the chain cannot be written.
-async fn follow_the_wall(chain: SharedChain, seconds: u64, speed: u64) -> ChainError {
+pub(super) async fn follow_the_wall(chain: SharedChain, seconds: u64, speed: u64) -> ChainError {
     let started = tokio::time::Instant::now();
     // a chain that ran fast before is ahead of the wall
     let start = wall_clock().max(chain.now());

@@ -12,6 +12,7 @@ mod challenge;
 mod chat;
 mod demo;
 mod dispute;
+mod explorer;
 mod generate;
 mod generate_image;
 mod key;
@@ -24,6 +25,7 @@ mod register;
 mod run;
 mod sim;
 mod task;
+mod up;
 mod verify;
 
 use std::sync::Arc;
@@ -67,6 +69,8 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Challenge(command) => challenge::run(command, out),
         Command::Dispute(command) => dispute::run(command, out),
         Command::Account(command) => account::run(command, out),
+        Command::Up(args) => up::run(args, out),
+        Command::Explorer(args) => explorer::run(args, out),
         Command::Bench(BenchCommand::Trace {
             model,
             runs,

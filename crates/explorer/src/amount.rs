@@ -34,7 +34,7 @@ impl Serialize for Amount {
 }
 
 /// "1 token", "2.5 tokens".
-pub(crate) fn tokens(units: u128) -> String {
+pub fn tokens(units: u128) -> String {
     match units {
         TOKEN => "1 token".to_owned(),
         _ => format!("{} tokens", Amount(units)),
