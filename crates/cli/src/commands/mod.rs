@@ -6,23 +6,29 @@ mod bench_isolate;
 mod bench_llm;
 mod bench_onnx;
 mod bench_trace;
+mod by_hand;
 mod chain;
 mod challenge;
 mod chat;
 mod demo;
 mod dispute;
+mod doctor;
 mod generate;
 mod generate_image;
 mod key;
 mod machine;
+mod manual;
 mod model;
+mod monitor;
 mod party;
 mod provider;
 mod register;
 mod run;
 mod sim;
+mod stake;
 mod task;
 mod verify;
+mod worker;
 
 use std::sync::Arc;
 
@@ -64,6 +70,12 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Challenge(command) => challenge::run(command, out),
         Command::Dispute(command) => dispute::run(command, out),
         Command::Account(command) => account::run(command, out),
+        Command::Watch(args) => monitor::run(args, out),
+        Command::Doctor(args) => doctor::run(args, out),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::pages(&args, out),
+        Command::Worker(args) => worker::run(args),
+        Command::Reference => manual::reference(),
         Command::Bench(BenchCommand::Trace {
             model,
             runs,
