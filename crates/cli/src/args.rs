@@ -12,6 +12,7 @@ use crate::args_node::{
 };
 use crate::args_params::{ParamsArgs, RulesArgs};
 use crate::args_up::{ExplorerArgs, UpArgs};
+use crate::args_ops::{CompletionsArgs, DoctorArgs, ManArgs, MonitorArgs, WorkerArgs};
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -22,12 +23,15 @@ use crate::args_up::{ExplorerArgs, UpArgs};
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 7 the evidence shows a false claim"
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a configuration, deployment or key file, 4 the chain cannot be reached, 5 the contracts refuse, 6 too little coin, credit or stake, 7 the claim is false, 8 refused by protection, 9 not in time, 10 not found, 130 interrupted"
 )]
 pub(crate) struct Cli {
     /// One JSON object on stdout instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Do not ask before money moves; without a terminal nothing is asked, and what would be needs this
+    #[arg(long, short = 'y', global = true)]
+    pub(crate) yes: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -70,9 +74,23 @@ pub(crate) enum Command {
     /// Catch wrong results
     #[command(subcommand)]
     Challenge(ChallengeCommand),
-    /// What disputes come down to
+    /// Disputes, and what they come down to
     #[command(subcommand)]
     Dispute(DisputeCommand),
+    /// See what happens on a network and what is wrong with it, without a key
+    Watch(MonitorArgs),
+    /// Whether this machine is ready, line by line, with the fix of what is not
+    Doctor(DoctorArgs),
+    /// Completions of a shell, on standard output
+    Completions(CompletionsArgs),
+    /// Manual pages
+    Man(ManArgs),
+    /// Reads and runs models for another process of this program
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+    /// The reference of the command line as Markdown
+    #[command(hide = true)]
+    Reference,
     /// Wallet, credit and stake
     #[command(subcommand)]
     Account(AccountCommand),

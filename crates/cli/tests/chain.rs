@@ -38,10 +38,10 @@ fn a_key_file_gives_its_address_to_whoever_has_the_password() {
         dir.path(),
         &["key", "address", "k.json", "--password-file", "wrong"],
     );
-    assert!(status == Some(1) && stderr.contains("password"), "{stderr}");
+    assert!(status == Some(3) && stderr.contains("password"), "{stderr}");
     let (status, _, stderr) = gavel(dir.path(), &["key", "address", "absent.json"]);
     assert!(
-        status == Some(1) && stderr.contains("gavel key new absent.json"),
+        status == Some(3) && stderr.contains("gavel key new absent.json"),
         "{stderr}"
     );
     let mut bare = command(dir.path(), &["key", "address", "k.json"]);
@@ -105,13 +105,13 @@ fn a_chain_that_is_not_there_is_named() {
         "k.json",
     ];
     let (status, object, stderr) = gavel(dir.path(), &args);
-    assert_eq!(status, Some(1));
+    assert_eq!(status, Some(4));
     assert!(stderr.contains("http://127.0.0.1:1"), "{stderr}");
     assert!(object["error"]["what"].is_string());
     assert!(!dir.path().join("gavel-deployment.json").exists());
     let args = ["chain", "deploy", "--rpc", "no url", "--key", "k.json"];
     let (status, _, stderr) = gavel(dir.path(), &args);
-    assert!(status == Some(1) && stderr.contains("no url"), "{stderr}");
+    assert!(status == Some(3) && stderr.contains("no url"), "{stderr}");
 }
 
 #[test]

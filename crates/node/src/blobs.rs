@@ -228,6 +228,21 @@ impl Blobs {
         self.get(&segment_name(trace_root, leaf_index)).await
     }
 
+    /// Writes, reads and removes a blob of no meaning.
+    ///
+    /// # Errors
+    /// The store says no to one of the three.
+    pub async fn probe(&self) -> Result<(), NodeError> {
+        let name = format!("probe/{}", std::process::id());
+        self.put(&name, "gavel").await?;
+        let found = self.get::<String>(&name).await?;
+        self.store.delete(&Name::from(name.as_str())).await?;
+        match found.as_deref() {
+            Some("gavel") => Ok(()),
+            _ => Err(corrupt(&name, "another blob was written")),
+        }
+    }
+
     async fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), NodeError> {
         let bytes = serde_json::to_vec(value).map_err(|e| corrupt(name, e))?;
         self.store.put(&Name::from(name), bytes.into()).await?;

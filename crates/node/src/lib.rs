@@ -7,6 +7,7 @@
 //! - [`faults`]: the liars.
 //! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
 //! - [`appeal`]: the same below the operator, down to the step that the contract executes.
+//! - [`sandbox`]: an executor whose models are read and run in a confined process.
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -29,6 +30,7 @@ mod receipt;
 mod role;
 pub mod roles;
 mod runner;
+pub mod sandbox;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use blobs::Blobs;
@@ -46,7 +48,7 @@ pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
 pub use language::{LanguageText, LanguageTextError};
 pub use party::Party;
-pub use play::{defend, play};
+pub use play::{defend, planned, play};
 pub use receipt::{ReplayError, Replayed, replay_receipt};
 pub use role::{Act, Role};
 pub use runner::{Runner, RunnerEvent};

@@ -32,6 +32,25 @@ pub async fn play(
     }
 }
 
+/// The move that [`play`] would make, as a person would say it.
+///
+/// # Errors
+/// As [`play`].
+pub async fn planned(
+    party: &Party,
+    board: &Board,
+    dispute: u64,
+    role: Role,
+    policy: &Policy,
+) -> Result<Option<String>, NodeError> {
+    let state = board.dispute(dispute).map(|d| d.state);
+    if state == Some(DisputeState::Appealed) {
+        return appeal::planned(party, board, dispute).await;
+    }
+    let next = next_move(party, board, dispute, role, policy).await?;
+    Ok(next.map(|next| said(&next, dispute)))
+}
+
 /// Makes a move in the first dispute about the party's results that waits for one.
 ///
 /// # Errors

@@ -7,26 +7,32 @@ mod bench_isolate;
 mod bench_llm;
 mod bench_onnx;
 mod bench_trace;
+mod by_hand;
 mod chain;
 mod challenge;
 mod chat;
 mod demo;
 mod dispute;
 mod explorer;
+mod doctor;
 mod generate;
 mod generate_image;
 mod key;
 mod machine;
+mod manual;
 mod model;
 mod params;
+mod monitor;
 mod party;
 mod provider;
 mod register;
 mod run;
 mod sim;
+mod stake;
 mod task;
 mod up;
 mod verify;
+mod worker;
 
 use std::sync::Arc;
 
@@ -71,6 +77,12 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Account(command) => account::run(command, out),
         Command::Up(args) => up::run(args, out),
         Command::Explorer(args) => explorer::run(args, out),
+        Command::Watch(args) => monitor::run(args, out),
+        Command::Doctor(args) => doctor::run(args, out),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::pages(&args, out),
+        Command::Worker(args) => worker::run(args),
+        Command::Reference => manual::reference(),
         Command::Bench(BenchCommand::Trace {
             model,
             runs,

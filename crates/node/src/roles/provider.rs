@@ -1,5 +1,8 @@
 //! Whoever serves: bids, runs, commits, defends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use gavel_dispute::Policy;
 use gavel_engine::digest;
@@ -55,12 +58,24 @@ impl ProviderPolicy {
 pub struct Provider {
     party: Party,
     policy: ProviderPolicy,
+    draining: Arc<AtomicBool>,
 }
 
 impl Provider {
     /// A provider that is registered, or will be.
     pub fn new(party: Party, policy: ProviderPolicy) -> Provider {
-        Provider { party, policy }
+        Provider {
+            party,
+            policy,
+            draining: Arc::default(),
+        }
+    }
+
+    /// From when this is set on it takes no new work and leaves the pools that it may be drawn from; what it owes by
+    /// then ([`obligations`](super::obligations)) it does.
+    pub fn draining(mut self, draining: Arc<AtomicBool>) -> Provider {
+        self.draining = draining;
+        self
     }
 
     /// Runs a task that it owes a result for, and commits.
@@ -219,7 +234,11 @@ impl Role for Provider {
         if let Some(act) = attempts.act(outcome) {
             return Ok(Some(act));
         }
-        match self.bid(board, &mut attempts).await {
+        let act = match self.draining.load(Ordering::Relaxed) {
+            true => attempts.act(super::leave(&self.party, board).await),
+            false => self.bid(board, &mut attempts).await,
+        };
+        match act {
             Some(act) => Ok(Some(act)),
             None => attempts.nothing(),
         }
