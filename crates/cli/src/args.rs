@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gavel_node::Address;
 
 use crate::args_arena::{DemoArgs, SimCommand, parse_audit_rate};
+use crate::args_gateway::GatewayArgs;
 use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     /// Ask for results
     #[command(subcommand)]
     Task(TaskCommand),
+    /// The network behind the HTTP interface of OpenAI's clients
+    Gateway(Box<GatewayArgs>),
     /// Catch wrong results
     #[command(subcommand)]
     Challenge(ChallengeCommand),

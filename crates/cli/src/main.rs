@@ -5,6 +5,7 @@
 
 mod args;
 mod args_arena;
+mod args_gateway;
 mod args_language;
 mod args_node;
 mod commands;

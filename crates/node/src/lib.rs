@@ -41,7 +41,7 @@ pub use executor::{
 pub use faults::Fault;
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
-pub use language::{LanguageText, LanguageTextError};
+pub use language::{LanguageText, LanguageTextError, Spoken};
 pub use party::Party;
 pub use play::{defend, play};
 pub use receipt::{RECEIPT_FORMAT, ReceiptError, ReceiptFile, Replayed, SignedReceipt};

@@ -11,6 +11,7 @@ mod challenge;
 mod chat;
 mod demo;
 mod dispute;
+mod gateway;
 mod generate;
 mod generate_image;
 mod key;
@@ -63,6 +64,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, out),
         Command::Challenge(command) => challenge::run(command, out),
         Command::Dispute(command) => dispute::run(command, out),
+        Command::Gateway(args) => gateway::run(*args, out),
         Command::Account(command) => account::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,
