@@ -18,6 +18,7 @@ mod limits;
 mod network;
 mod node_network;
 
+pub mod ops;
 mod render;
 mod routes;
 mod served;

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gavel_gateway::ops::Ops;
 use gavel_gateway::{
     Access, ApiKey, Auction, Bounds, Desk, Gateway, Journal, KeyFile, KeyFileError, Network,
-    NodeNetwork, Options, Served, router, serve,
+    NodeNetwork, Options, Served, ops, router, serve,
 };
 use gavel_node::roles::Requester;
-use gavel_node::{Executor, Role};
+use gavel_node::{Executor, Role, Runner, RunnerEvent};
 use gavel_text::{Tokenizer, TokenizerConfig};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -101,11 +102,14 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     };
     let names: Vec<String> = models.iter().map(|m: &Served| m.name.clone()).collect();
     let gateway = Gateway::new(shared, Arc::new(desk), models, access, options);
-    let api = bind(args.listen).await?;
+    let (api, health) = (bind(args.listen).await?, bind(args.ops).await?);
+    let watched = Arc::new(Ops::new("gateway", me.address()));
+    let operators = health.local_addr().at("the socket")?;
     let address = api.local_addr().at("the socket")?;
     out.facts(&[
         ("clients", format!("http://{address}/v1")),
         ("models", names.join(", ")),
+        ("operators", format!("http://{operators}/metrics")),
         ("requester", me.address().to_string()),
     ]);
     out.line(paint(
@@ -113,7 +117,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         "stops on Ctrl-C; tasks go on, and can be fetched later",
     ));
     out.event(&json!({
-        "event": "listening", "api": format!("http://{address}/v1"), "models": names,
+        "event": "listening", "api": format!("http://{address}/v1"), "ops": format!("http://{operators}"), "models": names,
         "requester": me.address(),
     }));
     let (stop, stopped) = watch::channel(false);
