@@ -6,13 +6,14 @@ use clap::{Args, Parser, Subcommand};
 use gavel_node::Address;
 
 use crate::args_arena::{BenchChainArgs, DemoArgs, SimCommand};
+use crate::args_gateway::GatewayArgs;
 use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
+use crate::args_ops::{CompletionsArgs, DoctorArgs, ManArgs, MonitorArgs, WorkerArgs};
 use crate::args_params::{ParamsArgs, RulesArgs};
 use crate::args_up::{ExplorerArgs, UpArgs};
-use crate::args_ops::{CompletionsArgs, DoctorArgs, ManArgs, MonitorArgs, WorkerArgs};
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     /// Ask for results
     #[command(subcommand)]
     Task(TaskCommand),
+    /// The network behind the HTTP interface of OpenAI's clients
+    Gateway(Box<GatewayArgs>),
     /// Catch wrong results
     #[command(subcommand)]
     Challenge(ChallengeCommand),

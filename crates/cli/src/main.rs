@@ -6,11 +6,12 @@
 mod amount;
 mod args;
 mod args_arena;
+mod args_gateway;
 mod args_language;
 mod args_node;
+mod args_ops;
 mod args_params;
 mod args_up;
-mod args_ops;
 mod commands;
 mod console;
 mod failure;

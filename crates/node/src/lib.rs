@@ -46,7 +46,7 @@ pub use gavel_verifier::{
 };
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
-pub use language::{LanguageText, LanguageTextError};
+pub use language::{LanguageText, LanguageTextError, Spoken};
 pub use party::Party;
 pub use play::{defend, planned, play};
 pub use receipt::{ReplayError, Replayed, replay_receipt};

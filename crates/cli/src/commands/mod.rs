@@ -13,16 +13,17 @@ mod challenge;
 mod chat;
 mod demo;
 mod dispute;
-mod explorer;
 mod doctor;
+mod explorer;
+mod gateway;
 mod generate;
 mod generate_image;
 mod key;
 mod machine;
 mod manual;
 mod model;
-mod params;
 mod monitor;
+mod params;
 mod party;
 mod provider;
 mod register;
@@ -74,6 +75,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, out),
         Command::Challenge(command) => challenge::run(command, out),
         Command::Dispute(command) => dispute::run(command, out),
+        Command::Gateway(args) => gateway::run(*args, out),
         Command::Account(command) => account::run(command, out),
         Command::Up(args) => up::run(args, out),
         Command::Explorer(args) => explorer::run(args, out),

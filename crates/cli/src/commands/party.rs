@@ -210,27 +210,30 @@ pub(super) async fn run_roles_until(
 ) {
     let pause = std::time::Duration::from_millis(args.poll);
     let mut runner = Runner::new(mirror, roles, pause);
-    runner
-        .run(stop, done, |event| match event {
-            RunnerEvent::Acted { name, act } => {
-                let gas = paint(DIM, format!("{} gas", crate::output::count(act.gas)));
-                out.line(format!("{name} {}  {gas}", act.what));
-                out.event(&json!({
-                    "event": "acted", "who": name, "what": act.what,
-                    "transaction": act.transaction, "gas": act.gas,
-                }));
-            }
-            RunnerEvent::Failed { name, error } => {
-                out.line(format!("{name} {}", paint(BAD, error)));
-                out.event(&json!({"event": "failed", "who": name, "error": error.to_string()}));
-            }
-            RunnerEvent::Unreachable { error } => {
-                out.line(paint(
-                    BAD,
-                    format!("the chain cannot be read: {error}; trying again"),
-                ));
-                out.event(&json!({"event": "unreachable", "error": error.to_string()}));
-            }
-        })
-        .await;
+    runner.run(stop, done, |event| tell(&event, out)).await;
+}
+
+/// Tells what a runner has to tell.
+pub(super) fn tell(event: &RunnerEvent<'_>, out: Output) {
+    match event {
+        RunnerEvent::Acted { name, act } => {
+            let gas = paint(DIM, format!("{} gas", crate::output::count(act.gas)));
+            out.line(format!("{name} {}  {gas}", act.what));
+            out.event(&json!({
+                "event": "acted", "who": name, "what": act.what,
+                "transaction": act.transaction, "gas": act.gas,
+            }));
+        }
+        RunnerEvent::Failed { name, error } => {
+            out.line(format!("{name} {}", paint(BAD, error)));
+            out.event(&json!({"event": "failed", "who": name, "error": error.to_string()}));
+        }
+        RunnerEvent::Unreachable { error } => {
+            out.line(paint(
+                BAD,
+                format!("the chain cannot be read: {error}; trying again"),
+            ));
+            out.event(&json!({"event": "unreachable", "error": error.to_string()}));
+        }
+    }
 }
