@@ -33,7 +33,7 @@ mod runner;
 pub mod sandbox;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
-pub use blobs::{Blobs, Outputs};
+pub use blobs::{Blobs, Found, Outputs, Pruned};
 pub use board::{Board, Mirror};
 pub use committed::{Committed, ShownSegment, ShownTensor};
 pub use error::NodeError;
