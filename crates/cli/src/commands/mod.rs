@@ -6,10 +6,12 @@ mod bench_isolate;
 mod bench_llm;
 mod bench_onnx;
 mod bench_trace;
+mod blobs;
 mod by_hand;
 mod chain;
 mod challenge;
 mod chat;
+mod config;
 mod demo;
 mod dispute;
 mod doctor;
@@ -71,6 +73,8 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Dispute(command) => dispute::run(command, out),
         Command::Account(command) => account::run(command, out),
         Command::Watch(args) => monitor::run(args, out),
+        Command::Config(command) => config::run(command, out),
+        Command::Blobs(command) => blobs::run(command, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::pages(&args, out),
