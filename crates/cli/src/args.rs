@@ -11,7 +11,9 @@ use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
-use crate::args_ops::{CompletionsArgs, DoctorArgs, ManArgs, MonitorArgs, WorkerArgs};
+use crate::args_ops::{
+    BlobsCommand, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, MonitorArgs, WorkerArgs,
+};
 use crate::args_params::{ParamsArgs, RulesArgs};
 use crate::args_up::{ExplorerArgs, UpArgs};
 
@@ -30,6 +32,9 @@ pub(crate) struct Cli {
     /// One JSON object on stdout instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Configuration file [default: $XDG_CONFIG_HOME/gavel/config.toml, if it is there]
+    #[arg(long, global = true, env = "GAVEL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Do not ask before money moves; without a terminal nothing is asked, and what would be needs this
     #[arg(long, short = 'y', global = true)]
     pub(crate) yes: bool,
@@ -84,6 +89,12 @@ pub(crate) enum Command {
     Watch(MonitorArgs),
     /// Whether this machine is ready, line by line, with the fix of what is not
     Doctor(DoctorArgs),
+    /// Values that hold where the command line says nothing
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The blob store
+    #[command(subcommand)]
+    Blobs(BlobsCommand),
     /// Completions of a shell, on standard output
     Completions(CompletionsArgs),
     /// Manual pages

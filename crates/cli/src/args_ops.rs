@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{NetworkArgs, PasswordArgs};
 use crate::args_node::{BlobArgs, LoopArgs};
@@ -17,7 +17,7 @@ pub(crate) struct MonitorArgs {
     #[arg(long = "model", value_name = "MODEL")]
     pub(crate) models: Vec<String>,
     /// Challenge what is wrong, with a key: what `gavel challenge watch` does
-    #[arg(long, requires_all = ["key", "models"])]
+    #[arg(long)]
     pub(crate) challenge: bool,
     /// Key file of the challenger (Web3 Secret Storage)
     #[arg(long, env = "GAVEL_KEY", value_name = "FILE")]
@@ -100,4 +100,41 @@ pub(crate) struct WorkerArgs {
     /// File or folder that it may read
     #[arg(long, value_name = "PATH")]
     pub(crate) read: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// What holds
+    Show {
+        /// With where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Whether the file can be used
+    Check,
+    /// Write a file to start from
+    Init {
+        /// Where to [default: $XDG_CONFIG_HOME/gavel/config.toml]
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlobsCommand {
+    /// Say which blobs no open window of a task or dispute needs any more, or remove them
+    Prune(PruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) blobs: BlobArgs,
+    /// Keep what is younger: inputs are stored before their task is posted, and results are fetched after they are settled
+    #[arg(long, value_name = "HOURS", default_value_t = 168)]
+    pub(crate) older_than: u64,
+    /// Remove them
+    #[arg(long)]
+    pub(crate) delete: bool,
 }

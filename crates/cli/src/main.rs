@@ -13,6 +13,7 @@ mod args_ops;
 mod args_params;
 mod args_up;
 mod commands;
+mod config;
 mod console;
 mod failure;
 mod files;
@@ -28,19 +29,20 @@ mod saved;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::Cli;
 use failure::{Exit, Failure};
 use output::{BAD, Output};
 
 fn main() -> ExitCode {
-    let exit = match Cli::try_parse() {
-        Ok(cli) => {
+    let exit = match config::parse() {
+        Err(failure) => {
+            let json = std::env::args_os().any(|arg| arg == "--json");
+            report(&failure, Output::new(json))
+        }
+        Ok(Ok(cli)) => {
             let out = Output::new(cli.json).assuming_yes(cli.yes);
             commands::run(cli.command, out).unwrap_or_else(|failure| report(&failure, out))
         }
-        Err(refusal) => usage(&refusal),
+        Ok(Err(refusal)) => usage(&refusal),
     };
     ExitCode::from(exit as u8)
 }

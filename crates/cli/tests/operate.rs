@@ -289,8 +289,7 @@ fn every_kind_of_failure_has_its_status() {
     assert_eq!(net.run(&["dispute", "show", "99"]).0, 10);
     let lost = ["account", "withdraw", "--key", "nowhere.json"];
     assert_eq!(net.run(&lost).0, 3);
-    let wrong = net.command(&["account", "withdraw", "--key", "rosa.json"]);
-    let mut wrong = wrong;
+    let mut wrong = net.command(&["account", "withdraw", "--key", "rosa.json"]);
     assert_eq!(
         wrong
             .env("GAVEL_PASSWORD", "wrong")

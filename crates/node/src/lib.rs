@@ -33,7 +33,7 @@ mod runner;
 pub mod sandbox;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
-pub use blobs::Blobs;
+pub use blobs::{Blobs, Found, Pruned};
 pub use board::{Board, Mirror};
 pub use committed::{Committed, ShownSegment};
 pub use error::NodeError;

@@ -7,10 +7,12 @@ mod bench_isolate;
 mod bench_llm;
 mod bench_onnx;
 mod bench_trace;
+mod blobs;
 mod by_hand;
 mod chain;
 mod challenge;
 mod chat;
+mod config;
 mod demo;
 mod dispute;
 mod doctor;
@@ -80,6 +82,8 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(args, out),
         Command::Explorer(args) => explorer::run(args, out),
         Command::Watch(args) => monitor::run(args, out),
+        Command::Config(command) => config::run(command, out),
+        Command::Blobs(command) => blobs::run(command, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::pages(&args, out),

@@ -22,6 +22,11 @@ const UNREACHABLE: &str = "GVL-WATCH-101";
 const FAILED: &str = "GVL-WATCH-102";
 
 pub(crate) fn run(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
+    if args.challenge && args.models.is_empty() {
+        return Err(
+            Failure::usage("--challenge runs results again").expected("--model MODEL as well")
+        );
+    }
     match (args.challenge, args.key) {
         (true, Some(key)) => {
             let (network, blobs) = (args.network, args.blobs);
@@ -44,7 +49,8 @@ pub(crate) fn run(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
                 out,
             ))
         }
-        (_, key) => block_on(watch(MonitorArgs { key, ..args }, out)),
+        (true, None) => Err(Failure::usage("--challenge signs").expected("--key FILE as well")),
+        (false, key) => block_on(watch(MonitorArgs { key, ..args }, out)),
     }
 }
 

@@ -1,29 +1,40 @@
 //! Blobs: what is too large for the chain, named by what it commits to.
 //!
-//! Nothing read from here is trusted: inputs and outputs are checked against the digest they are named by,
-//! shown segments against what their dispute has bound ([`ShownSegment::check`]).
+//! Nothing that a reader gets from here is unchecked: inputs and outputs are what the digest says that they are asked by,
+//! receipts what the board says of their task, shown segments what their dispute has bound. What is not is an error with the
+//! blob's name, as is what is larger than anything that could be right, before it is read.
+
+mod retention;
+mod store;
+#[cfg(test)]
+mod wild;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gavel_dispute::SegmentFacts;
 use gavel_model::Model;
-use gavel_numerics::Tensor;
-use gavel_trace::Digest;
+use gavel_numerics::{Tensor, TensorType};
+use gavel_trace::{Digest, live_root};
 use gavel_verifier::{Outputs, ShownTensor, SignedReceipt, StoredOutput};
-use object_store::memory::InMemory;
-use object_store::path::Path as Name;
-use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use url::Url;
 
-use crate::{NodeError, ShownSegment};
+use crate::{Board, Committed, NodeError, ShownSegment, input_digest};
 
-/// A content-addressed store: a directory or memory; of `object_store`'s other stores this build has none. Clones share it.
+pub use retention::Pruned;
+pub use store::Found;
+use store::Store;
+
+/// Bytes of a signed receipt, at most.
+const MAX_RECEIPT: u64 = 64 << 10;
+/// Bytes that go with a tensor: its header, a digest in its place.
+const PER_TENSOR: u64 = 512;
+
+/// A content-addressed store: memory, a directory, or a store behind a URL. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Blobs {
-    store: Arc<dyn ObjectStore>,
+    store: Store,
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -57,10 +68,10 @@ impl Kept {
 impl Blobs {
     /// In this process.
     pub fn memory() -> Blobs {
-        Blobs::over(Arc::new(InMemory::new()))
+        Blobs::over(Store::memory())
     }
 
-    fn over(store: Arc<dyn ObjectStore>) -> Blobs {
+    fn over(store: Store) -> Blobs {
         Blobs {
             store,
             kept: Arc::default(),
@@ -86,33 +97,16 @@ impl Blobs {
     /// # Errors
     /// The file system said no.
     pub fn directory(path: &Path) -> Result<Blobs, NodeError> {
-        let failed = |source: std::io::Error| {
-            NodeError::Store(object_store::Error::Generic {
-                store: "directory",
-                source: format!("{}: {source}", path.display()).into(),
-            })
-        };
-        std::fs::create_dir_all(path).map_err(failed)?;
-        let store = object_store::local::LocalFileSystem::new_with_prefix(path)?;
-        Ok(Blobs::over(Arc::new(store)))
+        Store::directory(path).map(Blobs::over)
     }
 
-    /// A directory, or a URL of a store that this build knows.
+    /// A directory, or the URL of a store: `file:`, `http:`, `https:`, `s3:`, `gs:`, `az:`. Keys, regions and endpoints of the
+    /// last three come from the variables of their own tools.
     ///
     /// # Errors
     /// An unknown scheme, or a directory that cannot be made.
     pub fn open(place: &str) -> Result<Blobs, NodeError> {
-        match Url::parse(place) {
-            Ok(url) if url.scheme() != "file" => {
-                let (store, prefix) = object_store::parse_url(&url)?;
-                Ok(Blobs::over(Arc::new(PrefixStore::new(store, prefix))))
-            }
-            Ok(url) => match url.to_file_path() {
-                Ok(path) => Blobs::directory(&path),
-                Err(()) => Blobs::directory(Path::new(url.path())),
-            },
-            Err(_) => Blobs::directory(Path::new(place)),
-        }
+        Store::open(place).map(Blobs::over)
     }
 
     /// Stores a task's inputs under their digest.
@@ -124,23 +118,27 @@ impl Blobs {
         self.put(&format!("inputs/{digest}.json"), &shown).await
     }
 
-    /// A task's inputs. The caller checks them against the digest.
+    /// A task's inputs: those that the digest binds, or none.
     ///
     /// # Errors
-    /// The store said no, or the blob is no list of tensors that the model takes.
+    /// The store said no, or the blob is not what its name says.
     pub async fn inputs(
         &self,
         digest: &Digest,
         model: &Model,
     ) -> Result<Option<Vec<Tensor>>, NodeError> {
         let name = format!("inputs/{digest}.json");
-        let Some(shown) = self.get::<Vec<ShownTensor>>(&name).await? else {
+        let types = || model.graph().inputs.iter().map(|(_, ty)| ty);
+        let most = bytes_of(types());
+        let Some(shown) = self.get::<Vec<ShownTensor>>(&name, most).await? else {
             return Ok(None);
         };
-        let types = model.graph().inputs.iter().map(|(_, ty)| ty);
-        match ShownTensor::tensors(&shown, types) {
-            Some(tensors) => Ok(Some(tensors)),
-            None => Err(corrupt(&name, NO_TENSORS)),
+        let tensors = ShownTensor::tensors(&shown, types());
+        let tensors = tensors.filter(|tensors| tensors.len() == types().count());
+        let tensors = tensors.ok_or_else(|| corrupt(&name, NO_TENSORS))?;
+        match input_digest(model, &tensors)? == *digest {
+            true => Ok(Some(tensors)),
+            false => Err(corrupt(&name, "its tensors have another digest")),
         }
     }
 
@@ -163,22 +161,26 @@ impl Blobs {
         self.put(&name, &outputs.stored()).await
     }
 
-    /// A result's outputs. The caller checks their digests.
+    /// A result's outputs: those that the digest binds, or none.
     ///
     /// # Errors
-    /// The store said no, or the blob is no list of tensors that the model gives, and digests.
+    /// The store said no, or the blob is not what its name says.
     pub async fn outputs(
         &self,
         digest: &Digest,
         model: &Model,
     ) -> Result<Option<Outputs>, NodeError> {
         let name = format!("outputs/{digest}.json");
-        let Some(stored) = self.get::<Vec<StoredOutput>>(&name).await? else {
+        let outputs = model.graph().outputs.iter();
+        let most = bytes_of(outputs.filter_map(|(_, source)| model.type_of(*source)));
+        let Some(stored) = self.get::<Vec<StoredOutput>>(&name, most).await? else {
             return Ok(None);
         };
-        match Outputs::read(stored, model) {
-            Some(outputs) => Ok(Some(outputs)),
-            None => Err(corrupt(&name, NO_TENSORS)),
+        let outputs = Outputs::read(stored, model).ok_or_else(|| corrupt(&name, NO_TENSORS))?;
+        let found = live_root(model.header().live_height, &outputs.digests());
+        match found.is_ok_and(|found| found == *digest) {
+            true => Ok(Some(outputs)),
+            false => Err(corrupt(&name, "its tensors have another digest")),
         }
     }
 
@@ -191,16 +193,35 @@ impl Blobs {
         self.put(&name, receipt).await
     }
 
-    /// What a provider signed about its result of an attempt. The caller checks it.
+    /// What the provider of a task's current result signed about it, if it did and signed for what it committed.
     ///
     /// # Errors
-    /// The store said no, or the blob is no receipt.
+    /// The store said no.
     pub async fn receipt(
         &self,
-        task: u64,
-        attempt: u8,
+        board: &Board,
+        id: u64,
     ) -> Result<Option<SignedReceipt>, NodeError> {
-        self.get(&receipt_name(task, attempt)).await
+        let Some(task) = board.task(id).filter(|task| !task.output_digest.is_zero()) else {
+            return Ok(None);
+        };
+        let name = receipt_name(id, task.attempt);
+        let receipt = match self.get::<SignedReceipt>(&name, MAX_RECEIPT).await {
+            // a stranger stored it: what is unreadable is as good as absent
+            Err(NodeError::Blob { .. }) => return Ok(None),
+            other => other?,
+        };
+        Ok(receipt.filter(|receipt| {
+            receipt.check().is_ok()
+                && receipt.chain_id == board.chain_id
+                && receipt.market.0 == board.contracts.market.as_slice()
+                && (receipt.task_id, receipt.attempt) == (id, task.attempt)
+                && receipt.provider.0 == task.provider.as_slice()
+                && (receipt.class_id, receipt.model_id) == (task.class, task.model)
+                && receipt.input_digest == task.input_digest
+                && (receipt.output_digest, receipt.trace_root)
+                    == (task.output_digest, task.trace_root)
+        }))
     }
 
     /// Stores what a provider shows of a disputed segment.
@@ -216,16 +237,24 @@ impl Blobs {
         self.put(&name, shown).await
     }
 
-    /// What a provider showed of a disputed segment.
+    /// What a provider showed of a disputed segment, as far as it holds against what the dispute has bound.
     ///
     /// # Errors
-    /// The store said no, or the blob is no segment.
+    /// The store said no.
     pub async fn segment(
         &self,
         trace_root: &Digest,
-        leaf_index: u64,
-    ) -> Result<Option<ShownSegment>, NodeError> {
-        self.get(&segment_name(trace_root, leaf_index)).await
+        model: &Model,
+        bound: &SegmentFacts,
+    ) -> Result<Option<Committed>, NodeError> {
+        let name = segment_name(trace_root, bound.leaf_index);
+        let most = segment_bytes(model);
+        let shown = match self.get::<ShownSegment>(&name, most).await {
+            // what somebody made unreadable is as good as not shown
+            Err(NodeError::Blob { .. }) => return Ok(None),
+            other => other?,
+        };
+        Ok(shown.and_then(|shown| shown.check(model, bound)))
     }
 
     /// Writes, reads and removes a blob of no meaning.
@@ -235,8 +264,8 @@ impl Blobs {
     pub async fn probe(&self) -> Result<(), NodeError> {
         let name = format!("probe/{}", std::process::id());
         self.put(&name, "gavel").await?;
-        let found = self.get::<String>(&name).await?;
-        self.store.delete(&Name::from(name.as_str())).await?;
+        let found = self.get::<String>(&name, PER_TENSOR).await?;
+        self.store.delete(&name).await?;
         match found.as_deref() {
             Some("gavel") => Ok(()),
             _ => Err(corrupt(&name, "another blob was written")),
@@ -245,18 +274,46 @@ impl Blobs {
 
     async fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), NodeError> {
         let bytes = serde_json::to_vec(value).map_err(|e| corrupt(name, e))?;
-        self.store.put(&Name::from(name), bytes.into()).await?;
-        Ok(())
+        self.store.put(name, bytes.into()).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, NodeError> {
-        let bytes = match self.store.get(&Name::from(name)).await {
-            Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(other) => return Err(other.into()),
+    async fn get<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        most: u64,
+    ) -> Result<Option<T>, NodeError> {
+        let Some(bytes) = self.store.get(name, most).await? else {
+            return Ok(None);
         };
-        serde_json::from_slice(&bytes).map_err(|e| corrupt(name, e))
+        let read = serde_json::from_slice(&bytes);
+        read.map(Some).map_err(|e| corrupt(name, e))
     }
+}
+
+/// Most bytes of a blob of tensors of these types: base64, and what goes with each.
+fn bytes_of<'a>(types: impl Iterator<Item = &'a TensorType>) -> u64 {
+    let each = types.map(|ty| {
+        let bytes = ty.byte_len().map_or(u64::MAX / 4, |n| n as u64);
+        (bytes / 3 + 1).saturating_mul(4).saturating_add(PER_TENSOR)
+    });
+    each.fold(PER_TENSOR, u64::saturating_add)
+}
+
+/// Most bytes of a shown segment of a model: no segment has more than all nodes, and all that is live before one.
+fn segment_bytes(model: &Model) -> u64 {
+    let before = (0..model.segments().len() as u32).filter_map(|c| model.live_before(c));
+    let lives = before.map(|live| bytes_of(live.iter().filter_map(|s| model.type_of(*s))));
+    let nodes = bytes_of(model.graph().nodes.iter().map(|node| &node.output));
+    let slots = model
+        .segments()
+        .iter()
+        .map(|s| s.live.len())
+        .max()
+        .unwrap_or(0) as u64;
+    let live = lives.max().unwrap_or(0);
+    nodes
+        .saturating_add(live)
+        .saturating_add(slots * PER_TENSOR)
 }
 
 /// What is wrong with a list of tensors that is none.
@@ -322,17 +379,18 @@ mod tests {
             Blobs::memory(),
             Blobs::open(place.to_str().unwrap()).unwrap(),
         ] {
-            let (one, other) = (Digest([1; 32]), Digest([2; 32]));
+            let (one, other) = (input_digest(&model, &inputs).unwrap(), Digest([2; 32]));
             blobs.put_inputs(&one, &inputs).await.unwrap();
             assert_eq!(blobs.inputs(&one, &model).await.unwrap().unwrap(), inputs);
             assert_eq!(blobs.inputs(&other, &model).await.unwrap(), None);
             assert_eq!(blobs.outputs(&one, &model).await.unwrap(), None);
             let outputs: Vec<_> = inputs.iter().cloned().map(Arc::new).collect();
+            let digests: Vec<_> = inputs.iter().map(gavel_engine::digest).collect();
+            let result = live_root(model.header().live_height, &digests).unwrap();
             for whole in 0..=3 {
-                blobs.put_outputs(&one, &outputs, whole).await.unwrap();
-                let found = blobs.outputs(&one, &model).await.unwrap().unwrap();
+                blobs.put_outputs(&result, &outputs, whole).await.unwrap();
+                let found = blobs.outputs(&result, &model).await.unwrap().unwrap();
                 assert_eq!(found.tensors, inputs[..whole.min(2)]);
-                let digests: Vec<_> = inputs.iter().map(gavel_engine::digest).collect();
                 assert_eq!(found.digests(), digests);
             }
         }
@@ -342,12 +400,12 @@ mod tests {
     async fn zeros_at_the_end_take_no_room_and_cannot_be_made_to() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::directory(folder.path()).unwrap();
-        let digest = Digest([4; 32]);
         let mut values = vec![0.0; 1 << 20];
         values[5] = 1.5;
         let cache = vec![Tensor::f32([1 << 10, 1 << 10], values).unwrap()];
-        blobs.put_inputs(&digest, &cache).await.unwrap();
         let model = returning(&cache);
+        let digest = input_digest(&model, &cache).unwrap();
+        blobs.put_inputs(&digest, &cache).await.unwrap();
         let file = folder.path().join(format!("inputs/{digest}.json"));
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.len() < 200, "{}", text.len());
@@ -365,20 +423,36 @@ mod tests {
     async fn a_corrupt_blob_is_an_error_with_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::directory(folder.path()).unwrap();
-        let digest = Digest([3; 32]);
         let input = Tensor::f32([2], vec![1.0, 2.0]).unwrap();
         let input = [input];
         let model = returning(&input);
+        let digest = input_digest(&model, &input).unwrap();
         blobs.put_inputs(&digest, &input).await.unwrap();
         let file = folder.path().join(format!("inputs/{digest}.json"));
         let text = std::fs::read_to_string(&file).unwrap();
+        let unlike = [Tensor::f32([2], vec![1.0, 2.5]).unwrap()];
+        let third = Digest([3; 32]);
+        blobs.put_inputs(&third, &unlike).await.unwrap();
+        let other = folder
+            .path()
+            .join(format!("inputs/{}.json", Digest([3; 32])));
         for broken in [
             text.replace("[2]", "[3]"),
             text[..text.len() / 2].to_owned(),
+            // tensors of the right type that are not those
+            std::fs::read_to_string(other).unwrap(),
+            // more bytes than anything that could be right
+            format!("{text}{}", " ".repeat(4096)),
+            "[]".to_owned(),
         ] {
-            std::fs::write(&file, broken).unwrap();
+            std::fs::write(&file, &broken).unwrap();
             let error = blobs.inputs(&digest, &model).await.unwrap_err().to_string();
-            assert!(error.contains("inputs/0x0303"), "{error}");
+            assert!(error.contains(&format!("inputs/{digest}")), "{error}");
+            // as outputs they are no better
+            let outputs = folder.path().join(format!("outputs/{digest}.json"));
+            std::fs::create_dir_all(outputs.parent().unwrap()).unwrap();
+            std::fs::write(&outputs, &broken).unwrap();
+            assert!(blobs.outputs(&digest, &model).await.is_err(), "{broken}");
         }
     }
 
