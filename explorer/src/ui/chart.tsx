@@ -23,6 +23,7 @@ export function Chart({ times, series, label }: { times: number[]; series: { nam
         {
           width,
           height: 190,
+          legend: { show: false },
           cursor: { drag: { x: false, y: false } },
           scales: { x: { time: false } },
           axes: [{ ...axis, values: (_: unknown, list: number[]) => list.map(timeOfDay), space: 90 }, { ...axis, size: 44 }],
