@@ -99,8 +99,9 @@ test("prices are drawn where there are some", async () => {
   const { page, faults, close } = await open(browser, server.url);
   await page.goto(server.url);
   await page.locator('[data-testid="chart"] canvas').waitFor();
-  assert.match(await by(page, "percentiles").innerText(), /a tenth at most 2, half at most 4, nine tenths at most 9 tokens/);
+  assert.match(await by(page, "percentiles").innerText(), /a tenth at most 2, half at most 4, nine tenths at most 9 tokens\./);
   await fits(page, "the chart");
+  await labelled(page, "the chart");
   assert.deepEqual(faults, []);
   server.state.answers = answers();
   await close();

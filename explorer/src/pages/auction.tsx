@@ -195,7 +195,7 @@ function Prices({ recent }: { recent: Claim[] }) {
   return (
     <>
       <p class="soft" data-testid="percentiles">
-        Of the last {recent.length} claims: a tenth at most <Tokens units={at(0.1)} />, half at most <Tokens units={at(0.5)} />, nine tenths at most <Tokens units={at(0.9)} /> tokens.
+        Of the last {recent.length} claims: a tenth at most <Tokens units={at(0.1)} />, half at most <Tokens units={at(0.5)} />, nine tenths at most <Tokens units={at(0.9)} /> tokens. The thin line is the ceiling.
       </p>
       <Chart times={rows.map((c) => c.time)} series={[{ name: "price", values: rows.map((c) => Number(c.price) / unit) }, { name: "ceiling", values: rows.map((c) => Number(c.max_price) / unit), quiet: true }]} label="Prices of the last claims, in tokens" />
     </>

@@ -132,7 +132,7 @@ export function ParametersPage() {
                   <h3>{g.title}</h3>
                   <dl class="facts">
                     {g.items.map((item) => (
-                      <div key={item.name} id={v.in_force ? item.name : undefined} class={wanted === item.name ? "wanted" : undefined}>
+                      <div key={item.name} data-name={v.in_force ? item.name : undefined} class={wanted === item.name ? "wanted" : undefined}>
                         <dt>{item.title}</dt>
                         <dd data-testid={`parameter-${item.name}`}>
                           {item.text} <code class="faint">{item.name}</code>
@@ -152,7 +152,7 @@ export function ParametersPage() {
 
 function Jump({ to }: { to: string | undefined }) {
   useEffect(() => {
-    if (to) document.getElementById(to)?.scrollIntoView({ block: "center" });
+    if (to) document.querySelector(`[data-name="${CSS.escape(to)}"]`)?.scrollIntoView({ block: "center" });
   }, [to]);
   return null;
 }

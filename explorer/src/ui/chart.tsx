@@ -23,12 +23,13 @@ export function Chart({ times, series, label }: { times: number[]; series: { nam
         {
           width,
           height: 190,
+          legend: { show: false },
           cursor: { drag: { x: false, y: false } },
           scales: { x: { time: false } },
           axes: [{ ...axis, values: (_: unknown, list: number[]) => list.map(timeOfDay), space: 90 }, { ...axis, size: 44 }],
           series: [
             { label: "time", value: (_: unknown, v: number | null) => (v === null ? "" : timeOfDay(v)) },
-            ...series.map((s) => ({ label: s.name, stroke: colour(s.quiet ? "--rule-2" : "--ink"), width: s.quiet ? 1 : 1.75, points: { show: !s.quiet, size: 6 } })),
+            ...series.map((s) => ({ label: s.name, stroke: colour(s.quiet ? "--rule-2" : "--ink"), width: s.quiet ? 1 : 1.75, points: { show: !s.quiet, size: 6, fill: colour("--paper") } })),
           ],
         },
         JSON.parse(data) as [number[], ...number[][]],
