@@ -61,10 +61,8 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     let (executor, classes) = party::executor_of(mirror.board(), &args.models, loaded)?;
     let mut models = Vec::new();
     for ((name, class), family) in args.models.iter().zip(&classes).zip(&families) {
-        let tokenizer = tokenizer_beside(name)?;
-        let tokenizer = tokenizer
-            .as_ref()
-            .map(|(found, file)| (found.clone(), file.as_slice()));
+        let (tokenizer, file) = tokenizer_beside(name)?.unzip();
+        let tokenizer = tokenizer.zip(file.as_deref());
         let known = offered_as(name);
         let served = match (family, executor.model(class)) {
             (Some(family), _) => Served::family(&known, Arc::clone(family), tokenizer),
@@ -121,25 +119,36 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         "requester": me.address(),
     }));
     let (stop, stopped) = watch::channel(false);
-    let told = async move {
-        let mut stopped = stopped;
+    let told = |mut stopped: watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let serving = tokio::spawn(serve(
-        api,
-        router(Arc::new(gateway)),
-        Bounds::default(),
-        told,
-    ));
-    let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me))];
+    let clients = ops::measured(router(Arc::new(gateway)), Arc::clone(&watched));
+    let clients = serve(api, clients, Bounds::default(), told(stopped.clone()));
+    let operators = ops::router(Arc::clone(&watched));
+    let operators = serve(health, operators, Bounds::default(), told(stopped));
+    let serving = tokio::spawn(async move { tokio::try_join!(clients, operators) });
+    watched.see(mirror.board());
+    let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me.clone()))];
+    let mut runner = Runner::new(mirror, roles, Duration::from_millis(args.run.poll));
     let see = |board: &gavel_node::Board| {
         behind.see(board);
+        watched.see(board);
         false
     };
-    let ran = party::run_roles(mirror, roles, args.run, see, out).await;
+    let told_to_stop = network::told_to_stop().at("listening to signals")?;
+    runner
+        .run(told_to_stop, see, |event| {
+            match &event {
+                RunnerEvent::Acted { act, .. } => watched.acted(act),
+                RunnerEvent::Failed { .. } => watched.metrics.failed("role"),
+                RunnerEvent::Unreachable { .. } => watched.metrics.failed("chain"),
+            }
+            party::tell(&event, out);
+        })
+        .await;
     stop.send_replace(true);
     serving.await.at("serving")?.at("serving")?;
-    ran.map(|()| Exit::Done)
+    Ok(Exit::Done)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
