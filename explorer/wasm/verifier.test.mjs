@@ -54,6 +54,7 @@ const CHAIN = {
   "task.court": "court",
   "task.task_id": "task",
   "task.attempt": "attempt",
+  "task.input_digest": "input digest", // the leaf before the first is this; in any other place nothing is
   "task.seed": "seed",
   "task.provider": "provider",
   "ruling.referee": "referee",
