@@ -105,6 +105,7 @@ test("what is no file is said to be none, whatever it is", async () => {
 test("a few bytes that stand for many zeros are not filled in", async () => {
   const file = JSON.parse(read("fixtures/receipt.json"));
   file.outputs[0] = { header: { dtype: 4, dims: [2 ** 40] }, bytes: "" };
-  const report = await verifier.verify(bytes(file));
-  assert.equal(report.verdict, "unjudged");
+  assert.equal((await verifier.verify(bytes(file))).verdict, "unjudged");
+  file.outputs = Array(1000).fill({ header: { dtype: 4, dims: [2 ** 20] }, bytes: "" });
+  assert.equal((await verifier.verify(bytes(file))).verdict, "unjudged");
 });
