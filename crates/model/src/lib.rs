@@ -25,6 +25,7 @@ mod graph;
 mod hash;
 pub mod llama;
 mod model;
+#[cfg(not(target_family = "wasm"))]
 pub mod npy;
 pub mod onnx;
 mod open;

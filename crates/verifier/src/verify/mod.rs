@@ -16,7 +16,7 @@ pub struct Limits {
     pub evidence: EvidenceLimits,
     /// Most work of a replay.
     pub judge: JudgeLimits,
-    /// Most bytes of a tensor in a receipt, the zeros that the file leaves out among them.
+    /// Most bytes of the inputs, and of the outputs, beside a receipt, the zeros that the file leaves out among them.
     pub tensor_bytes: u64,
 }
 

@@ -101,7 +101,7 @@ fn check_beside(
             Err(Unrooted::TooLarge { bytes }) => {
                 report.verdict = Verdict::Unjudged;
                 let why = format!(
-                    "a tensor of {bytes} bytes, above the limit of {}",
+                    "tensors of {bytes} bytes, above the limit of {}",
                     limits.tensor_bytes
                 );
                 report.says = format!("not judged here: {why}");
@@ -131,6 +131,16 @@ enum Unrooted {
 /// not in the file; inner nodes and leaves have different tags, so at one height at most it is the root that was signed.
 fn root(values: &[StoredOutput], expected: &Digest, most: u64) -> Result<Digest, Unrooted> {
     let wrong = |error| Unrooted::Wrong(Check::of_trace(&error));
+    // before anything is hashed: a few bytes may stand for many zeros, many times over
+    let mut bytes = 0u64;
+    for value in values {
+        if let StoredOutput::Whole(tensor) = value {
+            bytes = bytes.saturating_add(tensor.byte_len().map_err(wrong)?);
+        }
+    }
+    if bytes > most {
+        return Err(Unrooted::TooLarge { bytes });
+    }
     let digests =
         values.iter().map(|value| match value {
             // padding of the tree, and no value's digest
@@ -138,10 +148,7 @@ fn root(values: &[StoredOutput], expected: &Digest, most: u64) -> Result<Digest,
                 Check::broken("digest of a value", "a digest", digest),
             )),
             StoredOutput::Digest { digest } => Ok(*digest),
-            StoredOutput::Whole(tensor) => match tensor.byte_len().map_err(wrong)? {
-                bytes if bytes > most => Err(Unrooted::TooLarge { bytes }),
-                _ => tensor.digest().map_err(wrong),
-            },
+            StoredOutput::Whole(tensor) => tensor.digest().map_err(wrong),
         });
     let digests = digests.collect::<Result<Vec<_>, _>>()?;
     let smallest = height(digests.len() as u64);
