@@ -45,7 +45,7 @@ impl Telling {
     }
 
     pub(super) fn touch_provider(&mut self, provider: &Address) {
-        self.touch(format!("provider/{provider}"));
+        self.touch(format!("provider/{provider:#x}"));
     }
 
     pub(super) fn line(self, n: u64, tx: &Transaction) -> Line {

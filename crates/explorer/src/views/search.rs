@@ -47,13 +47,13 @@ impl View<'_> {
                     "provider",
                     title,
                     "provider".to_owned(),
-                    format!("/providers/{who}"),
+                    format!("/providers/{who:#x}"),
                 ),
                 false => hit(
                     "account",
                     title,
                     short(&who.to_string()),
-                    format!("/accounts/{who}"),
+                    format!("/accounts/{who:#x}"),
                 ),
             });
         }
@@ -63,7 +63,7 @@ impl View<'_> {
                     "account",
                     name.to_owned(),
                     short(&who.to_string()),
-                    format!("/accounts/{who}"),
+                    format!("/accounts/{who:#x}"),
                 ));
             }
         }
