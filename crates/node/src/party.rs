@@ -37,6 +37,14 @@ impl Party {
         self.account.network().deployment()
     }
 
+    /// The same party, for calls that are of no use after this second: near it more is paid for a block.
+    pub fn until(&self, deadline: Option<u64>) -> Party {
+        Party {
+            account: self.account.until(deadline),
+            ..self.clone()
+        }
+    }
+
     /// Sends a call. `None` when the contracts refuse it: somebody acted first, or the board is a block old.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::ICourt;
 use gavel_trace::{Digest, FineIndex, FineTrace, MerkleTree, Opening, SegmentEntry};
 
-use crate::board::{Dispute, DisputeState};
+use crate::board::{Dispute, DisputeState, confirm};
 use crate::role::Attempts;
 use crate::{Act, B256, Board, Committed, NodeError, Party, RunKnowledge, RunRecord, appeal, game};
 
@@ -137,6 +137,13 @@ pub(crate) async fn send(
 ) -> Result<Option<Act>, NodeError> {
     let (court, dispute_id) = (board.contracts.court, U256::from(id));
     let said = said(&next, id);
+    if matches!(
+        next,
+        Move::Rule { .. } | Move::RuleEarlier { .. } | Move::Appeal
+    ) {
+        confirm::dispute(party, board, id).await?;
+    }
+    let party = &party.until(deadline(board, id, &next));
     match next {
         Move::RevealRow { node, row } => {
             let call = ICourt::revealRowCall {
@@ -249,6 +256,31 @@ pub(crate) async fn send(
             };
             party.act(court, call, said).await
         }
+    }
+}
+
+/// Last second for a move; none where any time will do.
+fn deadline(board: &Board, id: u64, next: &Move) -> Option<u64> {
+    let view = game::view(board, id)?;
+    match (next, &view.phase) {
+        (Move::Rule { .. } | Move::RuleEarlier { .. }, _) => {
+            board.dispute(id).map(|d| d.referee_deadline)
+        }
+        (
+            Move::Appeal,
+            Phase::Ruled {
+                appeal_deadline, ..
+            },
+        ) => Some(*appeal_deadline),
+        (
+            Move::RevealRow { .. }
+            | Move::Pick { .. }
+            | Move::PostSegment(_)
+            | Move::PickSegment { .. }
+            | Move::IsolateDirect(_),
+            _,
+        ) => view.turn().map(|(_, deadline)| deadline),
+        _ => None,
     }
 }
 

@@ -1,21 +1,27 @@
 //! A way to reach a chain: the embedded one in this process, or any JSON-RPC node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, Log};
+use alloy::primitives::{Address, Bytes, Log};
 use alloy::providers::{DynProvider, Provider as _, RootProvider};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::Filter;
 use alloy::transports::http::{Http, reqwest};
-use alloy::transports::{TransportError, utils::guess_local_url};
+use alloy::transports::{BoxTransport, TransportError, utils::guess_local_url};
 
+use crate::account::SendPolicy;
 use crate::chain::{LogEntry, LogFilter};
 use crate::network::{Head, NetworkError};
+use crate::quorum::{Disagreement, Question, Quorum, ToAll, Witness};
 use crate::shared::SharedChain;
 use crate::transport::{AskAgain, InProcess};
 
 /// How long an answer may take: longer than a public node's slowest, shorter than any clock of the game.
 const ANSWER_MOST: Duration = Duration::from_secs(10);
+
+/// Depth of the reorgs that a client of an HTTP node is prepared for.
+pub const REORG_DEPTH: u64 = 8;
 
 /// A connection to a chain. Clones share it.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub struct Endpoint {
     provider: DynProvider,
     embedded: Option<SharedChain>,
     patience: Patience,
+    policy: SendPolicy,
+    quorum: Option<Arc<Quorum>>,
 }
 
 /// How long to wait for a remote chain; the embedded one answers at once.
@@ -67,26 +75,91 @@ impl Endpoint {
             provider: RootProvider::new(client).erased(),
             embedded: Some(chain),
             patience: Patience::default(),
+            policy: SendPolicy::default(),
+            quorum: None,
         }
     }
 
-    /// A node behind an HTTP JSON-RPC address. Nothing is sent yet. Questions whose answers are lost, or do not come
-    /// in time, are asked again.
+    /// A node behind an HTTP JSON-RPC address, or several of one chain with commas between: see [`Endpoint::quorum`].
+    /// Nothing is sent yet. Questions whose answers are lost, or do not come in time, are asked again. Reorgs of up to
+    /// [`REORG_DEPTH`] blocks are seen through.
     ///
     /// # Errors
     /// Not a URL.
-    pub fn http(url: &str) -> Result<Endpoint, NetworkError> {
-        let not_usable = || NetworkError::Url(url.to_owned());
+    pub fn http(urls: &str) -> Result<Endpoint, NetworkError> {
+        let not_usable = |url: &str| NetworkError::Url(url.to_owned());
         let client = reqwest::Client::builder()
             .timeout(ANSWER_MOST)
             .build()
-            .map_err(|_| not_usable())?;
-        let http = Http::with_client(client, url.parse().map_err(|_| not_usable())?);
-        let is_local = guess_local_url(url);
-        Ok(Endpoint::over(RpcClient::new(
-            AskAgain::new(http),
-            is_local,
-        )))
+            .map_err(|_| not_usable(urls))?;
+        let mut nodes = Vec::new();
+        for url in urls.split(',').map(str::trim) {
+            let parsed: reqwest::Url = url.parse().map_err(|_| not_usable(url))?;
+            let name = shown(&parsed);
+            nodes.push((name, Http::with_client(client.clone(), parsed)));
+        }
+        let policy = SendPolicy {
+            confirmations: REORG_DEPTH,
+            ..SendPolicy::default()
+        };
+        let endpoint = match <[_; 1]>::try_from(nodes) {
+            Ok([(_, http)]) => {
+                let is_local = guess_local_url(urls);
+                Endpoint::over(RpcClient::new(AskAgain::new(http), is_local))
+            }
+            Err(nodes) => {
+                let witness = |(name, http)| Witness::new(name, BoxTransport::new(http));
+                Endpoint::quorum(nodes.into_iter().map(witness).collect())
+            }
+        };
+        Ok(endpoint.with_policy(policy))
+    }
+
+    /// Several nodes of one chain. What is sent goes to all of them; questions go to the one that answered last, and to the
+    /// next where it does not answer; and [`confirm`](Self::confirm) asks a majority.
+    pub fn quorum(witnesses: Vec<Witness>) -> Endpoint {
+        let quorum = Arc::new(Quorum::new(witnesses));
+        let client = RpcClient::new(AskAgain::new(ToAll(Arc::clone(&quorum))), false);
+        Endpoint {
+            quorum: Some(quorum),
+            ..Endpoint::over(client)
+        }
+    }
+
+    /// Before something that costs stake: what a majority of the nodes answers to these questions at a block, if they agree
+    /// that it is the block. `None` where there is only one node, which is not asked.
+    ///
+    /// # Errors
+    /// They do not agree. Nothing should be decided now; ask again later.
+    pub async fn confirm(
+        &self,
+        head: Head,
+        questions: &[Question],
+    ) -> Result<Option<Vec<Bytes>>, Disagreement> {
+        match &self.quorum {
+            Some(quorum) => quorum.confirm(head, questions).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether there is more than one node to ask.
+    pub fn is_quorum(&self) -> bool {
+        self.quorum.is_some()
+    }
+
+    /// Counts what somebody found out by comparing.
+    pub fn disagreement(&self, found: Disagreement) -> Disagreement {
+        match &self.quorum {
+            Some(quorum) => quorum.count(found),
+            None => found,
+        }
+    }
+
+    /// Times that the nodes did not agree.
+    pub fn disagreements(&self) -> u64 {
+        self.quorum
+            .as_ref()
+            .map_or(0, |quorum| quorum.disagreements())
     }
 
     /// Any client, over a transport of the caller's.
@@ -95,6 +168,8 @@ impl Endpoint {
             provider: RootProvider::new(client).erased(),
             embedded: None,
             patience: Patience::default(),
+            policy: SendPolicy::default(),
+            quorum: None,
         }
     }
 
@@ -102,6 +177,16 @@ impl Endpoint {
     pub fn with_patience(mut self, patience: Patience) -> Endpoint {
         self.patience = patience;
         self
+    }
+
+    /// The same connection, paying and waiting for depth differently.
+    pub fn with_policy(mut self, policy: SendPolicy) -> Endpoint {
+        self.policy = policy;
+        self
+    }
+
+    pub(crate) fn policy(&self) -> SendPolicy {
+        self.policy
     }
 
     pub(crate) fn patience(&self) -> Patience {
@@ -155,6 +240,27 @@ impl Endpoint {
         })
     }
 
+    /// A block; none where the chain is shorter.
+    ///
+    /// # Errors
+    /// The node cannot be reached.
+    pub async fn block(&self, number: u64) -> Result<Option<Head>, NetworkError> {
+        if let Some(chain) = &self.embedded {
+            let chain = chain.lock();
+            return Ok(chain.block(number).map(|block| Head {
+                number: block.number,
+                hash: block.hash,
+                time: block.time,
+            }));
+        }
+        let block = self.provider.get_block_by_number(number.into()).await?;
+        Ok(block.map(|block| Head {
+            number: block.header.number,
+            hash: block.header.hash,
+            time: block.header.timestamp,
+        }))
+    }
+
     /// Logs of these contracts in blocks `from..=to`.
     pub(crate) async fn logs(
         &self,
@@ -178,6 +284,18 @@ impl Endpoint {
         let logs = self.provider.get_logs(&filter).await?;
         Ok(logs.into_iter().filter_map(entry).collect())
     }
+}
+
+/// What may be shown of an address: user, path and query may hold keys.
+fn shown(url: &reqwest::Url) -> String {
+    let port = url
+        .port()
+        .map_or_else(String::new, |port| format!(":{port}"));
+    format!(
+        "{}://{}{port}",
+        url.scheme(),
+        url.host_str().unwrap_or_default()
+    )
 }
 
 /// A log that is in a block; pending ones are none.

@@ -35,6 +35,7 @@ pub mod events;
 pub mod evm;
 pub mod http;
 pub mod network;
+pub mod quorum;
 pub mod revert;
 pub mod rpc;
 mod shared;
@@ -42,11 +43,12 @@ pub mod transport;
 
 pub use alloy;
 
-pub use account::{Account, SendError, Sender, TxReceipt};
+pub use account::{Account, SendError, SendPolicy, Sender, TxReceipt};
 pub use deploy::{DeployOptions, deploy};
 pub use deployment::Deployment;
 pub use dev_params::{DevParams, Windows, dev_params};
-pub use endpoint::{Endpoint, Patience};
+pub use endpoint::{Endpoint, Patience, REORG_DEPTH};
 pub use events::{LoggedEvent, ProtocolEvent};
 pub use network::{Head, Network, NetworkError};
+pub use quorum::{Disagreement, Question, Witness};
 pub use shared::SharedChain;

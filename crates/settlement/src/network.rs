@@ -62,6 +62,9 @@ pub enum NetworkError {
     /// A node without blocks.
     #[error("the node has no newest block")]
     NoHead,
+    /// Several nodes do not tell the same.
+    #[error(transparent)]
+    Disagreement(#[from] crate::quorum::Disagreement),
     /// The node cannot be reached, or said no.
     #[error(transparent)]
     Rpc(#[from] TransportError),
@@ -194,6 +197,14 @@ impl Network {
     /// The node cannot be reached.
     pub async fn head(&self) -> Result<Head, NetworkError> {
         self.endpoint.head().await
+    }
+
+    /// A block; none where the chain is shorter.
+    ///
+    /// # Errors
+    /// The node cannot be reached.
+    pub async fn block(&self, number: u64) -> Result<Option<Head>, NetworkError> {
+        self.endpoint.block(number).await
     }
 
     /// Events of the protocol's contracts in blocks `from..=to`, in chain order.

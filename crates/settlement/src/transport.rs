@@ -76,7 +76,7 @@ impl tower::Service<RequestPacket> for InProcess {
 const ASKED: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The one request that is no question: whether it is sent again is the sender's to decide.
-const SENDING: &str = "eth_sendRawTransaction";
+pub(crate) const SENDING: &str = "eth_sendRawTransaction";
 
 /// A transport that asks again where the answer to a question was lost.
 #[derive(Clone, Debug)]
@@ -131,7 +131,7 @@ where
 }
 
 /// Whether there was no answer, a garbled one, or one about the node and not the question.
-fn is_lost(answer: &Result<ResponsePacket, TransportError>) -> bool {
+pub(crate) fn is_lost(answer: &Result<ResponsePacket, TransportError>) -> bool {
     match answer {
         Err(TransportError::Transport(_) | TransportError::DeserError { .. }) => true,
         Err(_) => false,

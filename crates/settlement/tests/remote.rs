@@ -231,10 +231,16 @@ async fn the_same_call_resumes_what_is_in_doubt_and_does_not_repeat_it() {
         switch.set(method, fate.clone());
         let doubt = in_doubt(account.send(token, pays(5)).await);
         assert_eq!(paid(&good).await, arrived, "{fate:?}");
-        // as often as one likes
-        assert_eq!(in_doubt(account.send(token, pays(5)).await), doubt);
+        // as often as one likes; where it can be seen in a block, looking is enough
+        match account.send(token, pays(5)).await {
+            Ok(receipt) if method == SEND && arrived > 0 => assert_eq!(receipt.hash, doubt),
+            still => {
+                assert_eq!(in_doubt(still), doubt);
+                switch.set("", Fate::Good);
+                assert_eq!(account.send(token, pays(5)).await.unwrap().hash, doubt);
+            }
+        }
         switch.set("", Fate::Good);
-        assert_eq!(account.send(token, pays(5)).await.unwrap().hash, doubt);
         assert_eq!(paid(&good).await, 5, "{fate:?}");
         // and what was resumed is done: the next is another
         assert_ne!(account.send(token, pays(5)).await.unwrap().hash, doubt);
@@ -250,9 +256,12 @@ async fn a_call_in_between_does_not_make_the_one_in_doubt_be_forgotten() {
         let (account, token) = (payer(&bad), bad.deployment().token);
         switch.set(SEND, fate.clone());
         let doubt = in_doubt(account.send(token, pays(5)).await);
-        // another is not sent while the fate of the first is unknown, and is told so
+        // another is not sent while the fate of the first is unknown, and is told so; if the chain shows it, it is known
         let other = account.send(token, pays(70)).await;
-        assert!(matches!(other, Err(SendError::Unsent(_))), "{other:?}");
+        match &fate {
+            Fate::Lost => assert!(matches!(other, Err(SendError::Unsent(_))), "{other:?}"),
+            _ => assert_ne!(in_doubt(other), doubt),
+        }
         switch.set("", Fate::Good);
         account.send(token, pays(70)).await.unwrap();
         assert_eq!(account.send(token, pays(5)).await.unwrap().hash, doubt);

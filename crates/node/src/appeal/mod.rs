@@ -170,6 +170,11 @@ async fn send(
         board.contracts.court,
         U256::from(id),
     );
+    let appeal = board.disputes.get(&id).map(|entry| &entry.appeal);
+    let deadline = appeal
+        .and_then(|a| a.game.as_ref())
+        .map(AppealGame::deadline);
+    let party = &party.until(deadline.filter(|_| !matches!(next, AppealMove::ClaimTimeout)));
     match next {
         AppealMove::OpenTensor(open) => {
             let call = calls::open_tensor(court, dispute, *open);

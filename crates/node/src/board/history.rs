@@ -37,6 +37,21 @@ pub(super) struct Touched {
     pub(super) bonds: bool,
 }
 
+impl Touched {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Touched::default()
+    }
+
+    pub(super) fn join(&mut self, other: &Touched) {
+        self.tasks.extend(&other.tasks);
+        self.audits.extend(&other.audits);
+        self.disputes.extend(&other.disputes);
+        self.appeals.extend(&other.appeals);
+        self.providers.extend(&other.providers);
+        self.bonds |= other.bonds;
+    }
+}
+
 /// Puts one event into the board. `position` orders events over the whole chain.
 pub(super) fn apply(
     board: &mut Board,

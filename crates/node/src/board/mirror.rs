@@ -1,11 +1,10 @@
 //! Keeping a board in step with a chain.
 
+use gavel_settlement::Network;
 use gavel_settlement::alloy::primitives::U256;
-use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::bindings::StakeVault;
-use gavel_settlement::{Network, NetworkError};
 
-use crate::NodeError;
+use crate::{B256, NodeError};
 
 use super::history::{Touched, apply};
 use super::records;
@@ -13,27 +12,43 @@ use super::{AuditEntry, Board, Contracts, Head};
 
 /// Blocks asked for in one request: what public nodes accept.
 const BLOCKS_AT_ONCE: u64 = 2_000;
+/// Times that a range is read again because the chain was reorganised meanwhile.
+const TRIES: u32 = 5;
+/// Deepest reorg after which not everything is read again.
+const DEEPEST: u64 = 256;
 
 /// A board and the chain that it mirrors. Reads logs forward from where it stands, and again the records that
-/// they touch; after a reorg it starts over. A process has one mirror and shows its board to all its roles.
+/// they touch; after a reorg it goes back to a board before it, and to the first block only if it must. What is read
+/// replaces what was there when all of it has been read. A process has one mirror and shows its board to all its roles.
 ///
 /// Records are read at the chain's newest state, which may be a block ahead of the logs: decisions made on such
 /// a board are refused by the contracts at worst, and the next refresh heals it.
 #[derive(Debug)]
 pub struct Mirror {
     network: Network,
+    at: Read,
+    /// Where it stood before, the oldest first.
+    past: Vec<Read>,
+}
+
+/// What has been read of the chain.
+#[derive(Clone, Debug)]
+struct Read {
     board: Board,
     /// First block that has not been read.
     next: u64,
     /// Events read so far.
     events: u64,
+    /// The newest block that records can have been read at: they are of the chain as long as it is in it.
+    seen: (u64, B256),
+    /// Records that were read while the chain moved on, and are read once more.
+    again: Touched,
 }
 
-impl Mirror {
-    /// A mirror that has read nothing.
-    pub fn new(network: Network) -> Mirror {
+impl Read {
+    fn nothing(network: &Network) -> Read {
         let deployment = network.deployment();
-        Mirror {
+        Read {
             next: deployment.deploy_block,
             board: Board {
                 chain_id: deployment.chain_id,
@@ -51,49 +66,165 @@ impl Mirror {
                 ..Board::default()
             },
             events: 0,
+            seen: (0, B256::ZERO),
+            again: Touched::default(),
+        }
+    }
+}
+
+impl Mirror {
+    /// A mirror that has read nothing.
+    pub fn new(network: Network) -> Mirror {
+        Mirror {
+            at: Read::nothing(&network),
+            past: Vec::new(),
             network,
         }
     }
 
     /// The board as of the last refresh.
     pub fn board(&self) -> &Board {
-        &self.board
+        &self.at.board
     }
 
     /// Brings the board up to the newest block.
     ///
     /// # Errors
-    /// The chain cannot be asked. The board stays what it was, or is further on; the next refresh goes on.
+    /// The chain cannot be asked, or does not stand still. The board stays what it was, or is further on; the next
+    /// refresh goes on.
     pub async fn refresh(&mut self) -> Result<&Board, NodeError> {
-        if self.board.beacon.period == 0 {
-            self.read_beacon().await?;
+        if self.at.board.beacon.period == 0 {
+            read_beacon(&self.network, &mut self.at.board).await?;
         }
-        let head = self.head().await?;
-        if head.hash == self.board.head.hash {
-            self.board.head.time = head.time;
-            return Ok(&self.board);
-        }
-        if self.is_reorganised().await? {
-            *self = Mirror::new(self.network.clone());
-            self.read_beacon().await?;
-        }
-        while self.next <= head.number {
-            let to = head
-                .number
-                .min(self.next.saturating_add(BLOCKS_AT_ONCE - 1));
-            let logs = self.network.logs(self.next, to).await?;
-            // Everything of a range is put into a copy first: an error in the middle loses nothing and doubles nothing.
-            let (mut board, mut touched, mut events) =
-                (self.board.clone(), Touched::default(), self.events);
-            for logged in &logs {
-                apply(&mut board, &mut touched, logged, events)?;
-                events += 1;
+        'again: for _ in 0..TRIES {
+            let head = self.head().await?;
+            if head.hash == self.at.board.head.hash && self.at.again.is_empty() {
+                self.at.board.head.time = head.time;
+                return Ok(&self.at.board);
             }
-            read(&self.network, &mut board, &touched).await?;
-            (self.board, self.events, self.next) = (board, events, to + 1);
+            if self.is_of_chain(&self.at, head.number).await? {
+                // one range after the other, so that an error does not lose those before it
+                loop {
+                    let Some(read) = self.read_on(&self.at, head).await? else {
+                        continue 'again;
+                    };
+                    self.stand(read);
+                    if self.at.next > head.number {
+                        return Ok(&self.at.board);
+                    }
+                }
+            }
+            // a reorg is made up for as a whole
+            let (mut read, kept) = self.before_the_fork(head.number).await?;
+            while read.next <= head.number || !read.again.is_empty() {
+                match self.read_on(&read, head).await? {
+                    Some(further) => read = further,
+                    None => continue 'again,
+                }
+                if read.next > head.number {
+                    break;
+                }
+            }
+            if read.board.head.hash != head.hash {
+                // nothing was left to read: it stands where the chain ends now
+                read.board.head = head;
+            }
+            self.past.truncate(kept);
+            self.at = read;
+            return Ok(&self.at.board);
         }
-        self.board.head = head;
-        Ok(&self.board)
+        Err(NodeError::Read {
+            what: "the chain".to_owned(),
+            reason: format!("it was reorganised {TRIES} times while it was read"),
+        })
+    }
+
+    /// What was read and is still of the chain, and how many of the boards before it.
+    async fn before_the_fork(&self, head: u64) -> Result<(Read, usize), NodeError> {
+        for (i, read) in self.past.iter().enumerate().rev() {
+            if self.is_of_chain(read, head).await? {
+                return Ok((read.clone(), i + 1));
+            }
+        }
+        let mut nothing = Read::nothing(&self.network);
+        read_beacon(&self.network, &mut nothing.board).await?;
+        Ok((nothing, 0))
+    }
+
+    /// Whether the blocks that something was read at are in the chain.
+    async fn is_of_chain(&self, read: &Read, head: u64) -> Result<bool, NodeError> {
+        let stood = read.board.head;
+        if stood.hash.is_zero() {
+            return Ok(true);
+        }
+        let (seen, seen_hash) = read.seen;
+        // a chain that is shorter now has lost what was seen
+        Ok(seen <= head
+            && self.hash_of(seen).await? == Some(seen_hash)
+            && (seen == stood.number || self.hash_of(stood.number).await? == Some(stood.hash)))
+    }
+
+    /// Reads one more range. `None` where the chain was reorganised meanwhile.
+    async fn read_on(&self, from: &Read, head: Head) -> Result<Option<Read>, NodeError> {
+        let to = head
+            .number
+            .min(from.next.saturating_add(BLOCKS_AT_ONCE - 1));
+        let mut read = from.clone();
+        let mut touched = std::mem::take(&mut read.again);
+        if from.next <= to {
+            let mut news = Touched::default();
+            for logged in &self.network.logs(from.next, to).await? {
+                apply(&mut read.board, &mut news, logged, read.events)?;
+                read.events += 1;
+            }
+            read.next = to + 1;
+            touched.join(&news);
+            read.again = news;
+        }
+        let before = self.network.head().await?;
+        records_of(&self.network, &mut read.board, &touched).await?;
+        let after = self.network.head().await?;
+        if before.hash == after.hash {
+            read.again = Touched::default();
+        }
+        read.seen = (after.number, after.hash);
+        read.board.head = match to == head.number {
+            true => head,
+            false => match self.network.block(to).await? {
+                Some(block) => Head {
+                    number: block.number,
+                    hash: block.hash,
+                    time: block.time,
+                },
+                None => return Ok(None),
+            },
+        };
+        // what was read is of the chain that `head` ends, if it began on it and ends on it
+        let is_whole = (after.hash == head.hash
+            || self.hash_of(head.number).await? == Some(head.hash))
+            && (from.board.head.hash.is_zero()
+                || self.hash_of(from.board.head.number).await? == Some(from.board.head.hash));
+        Ok(is_whole.then_some(read))
+    }
+
+    /// Goes on to what was read, and keeps where it stood: few boards near by, fewer far back.
+    fn stand(&mut self, read: Read) {
+        let stood = std::mem::replace(&mut self.at, read);
+        let next = self.at.next;
+        if stood.next < next && !stood.board.head.hash.is_zero() {
+            self.past.push(stood);
+        }
+        let distance = |read: &Read| next.saturating_sub(read.next);
+        self.past
+            .retain(|read| read.next < next && distance(read) <= DEEPEST);
+        // of those that are about as far back, the oldest
+        let class = |read: &Read| distance(read).max(1).ilog2() / 2;
+        self.past.dedup_by_key(|read| class(read));
+    }
+
+    async fn hash_of(&self, number: u64) -> Result<Option<B256>, NodeError> {
+        let block = self.network.block(number).await?;
+        Ok(block.map(|block| block.hash))
     }
 
     async fn head(&self) -> Result<Head, NodeError> {
@@ -106,32 +237,17 @@ impl Mirror {
             time: head.time.max(clock),
         })
     }
-
-    /// Whether the block that the board stands on has left the chain.
-    async fn is_reorganised(&self) -> Result<bool, NodeError> {
-        let stood = self.board.head;
-        if stood.hash.is_zero() {
-            return Ok(false);
-        }
-        let block = self
-            .network
-            .provider()
-            .get_block_by_number(stood.number.into())
-            .await
-            .map_err(NetworkError::from)?;
-        Ok(block.is_none_or(|block| block.header.hash != stood.hash))
-    }
-
-    async fn read_beacon(&mut self) -> Result<(), NodeError> {
-        let beacon = self.network.beacon();
-        let failed = |e| unread("the beacon", e);
-        self.board.beacon.genesis = beacon.genesis().call().await.map_err(failed)?;
-        self.board.beacon.period = beacon.period().call().await.map_err(failed)?;
-        Ok(())
-    }
 }
 
-fn unread(what: impl Into<String>, error: impl std::fmt::Display) -> NodeError {
+async fn read_beacon(network: &Network, board: &mut Board) -> Result<(), NodeError> {
+    let beacon = network.beacon();
+    let failed = |e| unread("the beacon", e);
+    board.beacon.genesis = beacon.genesis().call().await.map_err(failed)?;
+    board.beacon.period = beacon.period().call().await.map_err(failed)?;
+    Ok(())
+}
+
+pub(super) fn unread(what: impl Into<String>, error: impl std::fmt::Display) -> NodeError {
     NodeError::Read {
         what: what.into(),
         reason: error.to_string(),
@@ -139,7 +255,11 @@ fn unread(what: impl Into<String>, error: impl std::fmt::Display) -> NodeError {
 }
 
 /// Reads everything again that logs have touched.
-async fn read(network: &Network, board: &mut Board, touched: &Touched) -> Result<(), NodeError> {
+async fn records_of(
+    network: &Network,
+    board: &mut Board,
+    touched: &Touched,
+) -> Result<(), NodeError> {
     let market = network.market();
     for number in &touched.tasks {
         let failed = |e| unread(format!("task {number}"), e);

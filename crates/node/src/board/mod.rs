@@ -5,6 +5,7 @@
 
 mod appeal;
 mod beacon;
+pub(crate) mod confirm;
 mod entries;
 mod facts;
 mod history;

@@ -13,7 +13,7 @@ use gavel_trace::{
     salted_root,
 };
 
-use crate::board::{Audit, AuditState};
+use crate::board::{Audit, AuditState, confirm};
 use crate::faults::lazy_auditor;
 use crate::role::Attempts;
 use crate::{
@@ -66,7 +66,11 @@ impl Auditor {
             rootCommitment: root_commitment(self.party.address(), task, attempt, own_root, salt),
         };
         let what = format!("commits its audit of task {task}");
-        self.party.act(board.contracts.audits, call, what).await
+        confirm::task(&self.party, board, task).await?;
+        self.party
+            .until(Some(audit.deadline))
+            .act(board.contracts.audits, call, what)
+            .await
     }
 
     async fn open(&self, board: &Board, audit: &Audit) -> Result<Option<Act>, NodeError> {
@@ -99,7 +103,10 @@ impl Auditor {
             true => format!("opens its audit of task {task}: the result is right"),
             false => format!("opens its audit of task {task}: the result is wrong"),
         };
-        self.party.act(board.contracts.audits, call, what).await
+        self.party
+            .until(Some(audit.deadline))
+            .act(board.contracts.audits, call, what)
+            .await
     }
 
     /// P-A7: it cannot have what it would run.

@@ -8,7 +8,7 @@ use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{Market, StakeVault};
 use gavel_trace::{Digest, TraceError, live_tree};
 
-use crate::board::{Task, TaskState};
+use crate::board::{Task, TaskState, confirm};
 use crate::role::Attempts;
 use crate::{Act, Address, Board, NodeError, Party, Role, RunRecord, SignedReceipt, defend};
 
@@ -89,7 +89,11 @@ impl Provider {
             stopProof: words(&stop_proof(&run)?),
         };
         let what = format!("commits the result of task {id}");
-        self.party.act(board.contracts.market, call, what).await
+        let last = board.task(id).map(|task| task.deadline);
+        self.party
+            .until(last)
+            .act(board.contracts.market, call, what)
+            .await
     }
 
     /// Claims the waiting retry of a class that it serves, else the dearest open task that it would work for.
@@ -132,6 +136,7 @@ impl Provider {
         if !may || !self.wants(board, task).await? {
             return Ok(None);
         }
+        confirm::task(&self.party, board, id).await?;
         self.party.act(board.contracts.market, call, what).await
     }
 

@@ -9,7 +9,7 @@ use gavel_settlement::alloy::sol_types::SolValue as _;
 use gavel_settlement::bindings::ICourt;
 use gavel_trace::Digest;
 
-use crate::board::{ChallengeEntry, Task, TaskState};
+use crate::board::{ChallengeEntry, Task, TaskState, confirm};
 use crate::role::Attempts;
 use crate::{Act, Address, B256, Board, NodeError, Party, Role, play::play};
 
@@ -109,7 +109,12 @@ impl Watcher {
             salt,
         };
         let what = format!("reveals its challenge of task {task}");
-        self.party.act(board.contracts.court, call, what).await
+        confirm::task(&self.party, board, task).await?;
+        let last = board.reveal_window(task).map(|(_, last)| last);
+        self.party
+            .until(last)
+            .act(board.contracts.court, call, what)
+            .await
     }
 
     /// Plays the disputes that its challenges opened, and sees to the end of those that referees opened in their place.
@@ -169,7 +174,12 @@ impl Watcher {
             commitment: self.commitment(board, id, task.attempt, &root, salt),
         };
         let what = format!("commits a challenge of task {id}");
-        self.party.act(board.contracts.court, call, what).await
+        confirm::task(&self.party, board, id).await?;
+        let last = board.challenge_deadline(id);
+        self.party
+            .until(last)
+            .act(board.contracts.court, call, what)
+            .await
     }
 
     /// Takes back the bonds of challenges that other verdicts overtook.

@@ -1,6 +1,6 @@
 //! Signing and sending.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 
 use alloy::consensus::transaction::Recovered;
 use alloy::consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
@@ -10,8 +10,11 @@ use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 use tokio::sync::Mutex;
 
+use super::book::Book;
 use super::error::SendError;
-use super::remote::{self, Awaited, Pending};
+use super::fees::Fees;
+use super::intents::{IntentLog, IntentRecord, MemoryLog};
+use super::remote;
 use crate::chain::{ChainError, LogEntry, Receipt};
 use crate::endpoint::Endpoint;
 use crate::shared::SharedChain;
@@ -41,20 +44,13 @@ pub struct Mined {
 pub(super) struct Intent {
     pub(super) to: Option<Address>,
     pub(super) data: Bytes,
-}
-
-/// Gas and fees of a transaction, in wei.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fees {
-    pub(super) gas: u64,
-    pub(super) max: u128,
-    pub(super) tip: u128,
+    /// Last second, in the chain's time, at which it is of use.
+    pub(super) deadline: Option<u64>,
 }
 
 /// A signed transaction.
 #[derive(Clone, Debug)]
 pub(super) struct Signed {
-    pub(super) intent: Intent,
     pub(super) envelope: TxEnvelope,
     pub(super) raw: Bytes,
     pub(super) hash: B256,
@@ -65,9 +61,11 @@ pub(super) struct Signed {
 pub struct Sender {
     signer: PrivateKeySigner,
     pub(super) endpoint: Endpoint,
+    pub(super) log: Arc<dyn IntentLog>,
     /// Held from the choice of a nonce until the node has the transaction.
-    pub(super) pending: Mutex<Pending>,
-    awaited: std::sync::Mutex<Awaited>,
+    pub(super) turn: Mutex<()>,
+    pub(super) chain_id: OnceLock<u64>,
+    book: std::sync::Mutex<Book>,
 }
 
 impl Sender {
@@ -76,9 +74,17 @@ impl Sender {
         Sender {
             signer,
             endpoint,
-            pending: Mutex::default(),
-            awaited: Default::default(),
+            log: Arc::new(MemoryLog::default()),
+            turn: Mutex::default(),
+            chain_id: OnceLock::new(),
+            book: Default::default(),
         }
+    }
+
+    /// The same, with a list of what it has signed that outlives it. Before the first send.
+    pub fn with_log(mut self, log: Arc<dyn IntentLog>) -> Sender {
+        self.log = log;
+        self
     }
 
     /// Its address.
@@ -98,15 +104,31 @@ impl Sender {
 
     /// Calls a contract and waits until the call is in a block.
     ///
-    /// A call that would revert is not sent. A request whose answer is lost is repeated with the same signed
-    /// bytes, so it takes effect once; when even that fails, [`SendError::Unresolved`] says so and the same call,
-    /// sent again through this sender, resumes the old transaction, also after other calls. So it does where the
-    /// future was dropped. Several calls may be in flight.
+    /// A call that would revert is not sent. What is sent is in the [log](Sender::with_log) first. A request whose answer is
+    /// lost is repeated with the same signed bytes, so it takes effect once; when even that fails, or a receipt does not come
+    /// in time, [`SendError::Unresolved`] says so, and the same call, sent again through this sender or another one over
+    /// the same log, resumes the old transaction, also after other calls. So it does where the future was dropped, the
+    /// process was killed, or a reorg took the transaction out of the chain. Several calls may be in flight.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, to: Address, data: Bytes) -> Result<Mined, SendError> {
-        self.execute(Intent { to: Some(to), data }).await
+        self.send_by(to, data, None).await
+    }
+
+    /// [`send`](Self::send) for a call that is of no use after a second of the chain's time. Near it more is paid: see
+    /// [`SendPolicy`](super::SendPolicy).
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_by(
+        &self,
+        to: Address,
+        data: Bytes,
+        deadline: Option<u64>,
+    ) -> Result<Mined, SendError> {
+        let to = Some(to);
+        self.execute(Intent { to, data, deadline }).await
     }
 
     /// Creates a contract.
@@ -117,12 +139,31 @@ impl Sender {
         self.execute(Intent {
             to: None,
             data: code,
+            deadline: None,
         })
         .await
     }
 
-    pub(super) fn awaited(&self) -> MutexGuard<'_, Awaited> {
-        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Goes on with what is under way without sending anything new: sends again what a node forgot or a reorg took out of the
+    /// chain, and forgets what is buried. Done by each send as well.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn tend(&self) -> Result<(), SendError> {
+        match self.endpoint.embedded() {
+            Some(_) => Ok(()),
+            None => remote::tend(self, true).await,
+        }
+    }
+
+    /// What it has signed and is not buried yet, by nonce, as far as this process has read the log.
+    pub fn under_way(&self) -> Vec<IntentRecord> {
+        let book = self.book();
+        book.open.values().map(|open| open.record.clone()).collect()
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn execute(&self, intent: Intent) -> Result<Mined, SendError> {
@@ -174,7 +215,7 @@ impl Sender {
             to: intent.to.map_or(TxKind::Create, TxKind::Call),
             value: U256::ZERO,
             access_list: Default::default(),
-            input: intent.data.clone(),
+            input: intent.data,
         };
         let signature = self
             .signer
@@ -182,7 +223,6 @@ impl Sender {
             .map_err(|e| SendError::Unsent(e.to_string()))?;
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
         Ok(Signed {
-            intent,
             raw: envelope.encoded_2718().into(),
             hash: *envelope.tx_hash(),
             envelope,

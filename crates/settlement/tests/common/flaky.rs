@@ -31,6 +31,8 @@ pub(crate) enum Fate {
     Late,
     /// It arrives, and the answer never comes.
     Hangs,
+    /// It does not arrive, and no answer comes.
+    HangsBefore,
     /// It does not arrive, and the answer is this error.
     Says(i64, &'static str),
     /// The server is killed and started again before or after it arrives.
@@ -165,6 +167,7 @@ where
                     let _ = inner.call(packet).await;
                     std::future::pending().await
                 }
+                Fate::HangsBefore => std::future::pending().await,
                 Fate::Says(code, message) => Ok(says(&packet, code, message)),
                 Fate::Restart { arrives } => {
                     if arrives {

@@ -1,6 +1,7 @@
 //! One small market for the tests: a deployment, a requester, a provider, a model of one step.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod anvil;
 pub(crate) mod flaky;
 pub(crate) mod served;
 
