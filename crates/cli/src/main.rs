@@ -7,6 +7,7 @@ mod args;
 mod args_arena;
 mod args_language;
 mod args_node;
+mod args_protection;
 mod commands;
 mod console;
 mod failure;

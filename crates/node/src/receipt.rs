@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blobs::StoredOutput;
 use crate::board::Task;
+use crate::protection::{Kind, about_task};
 use crate::{
     Address, ExecutorError, NodeError, Outputs, Party, RunRecord, ShownTensor, input_digest,
 };
@@ -132,16 +133,20 @@ impl SignedReceipt {
         Some((receipt, domain))
     }
 
-    /// Signs what `party` has committed for a task.
+    /// Signs what `party` has committed for a task, or is about to: the two say the same.
     ///
     /// # Errors
-    /// The key does not sign.
-    pub(crate) fn sign(
+    /// It contradicts what this key has said of the attempt; the key does not sign.
+    pub(crate) async fn sign(
         party: &Party,
         task_id: u64,
         task: &Task,
         run: &RunRecord,
+        now: u64,
     ) -> Result<SignedReceipt, NodeError> {
+        let mut said = about_task(Kind::Result, task_id, task);
+        said.value = run.trace.trace_root().0.into();
+        party.protection.admit(&said, now).await?;
         let contracts = party.contracts();
         let mut receipt = SignedReceipt {
             chain_id: contracts.chain_id,

@@ -29,7 +29,7 @@ pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failur
 async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, Failure> {
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
-    let mirror = party::mirror(&network).await?;
+    let mut mirror = party::mirror(&network).await?;
     let (executor, models) = party::executor(mirror.board(), &args.models)?;
     if let Some(id) = only {
         let task = mirror.board().task(id).ok_or_else(|| no_task(id))?;
@@ -50,6 +50,7 @@ async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, 
         None => executor,
     };
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
     // every challenge pulls a bond
     me.account.approve_vault().await.at("approving the vault")?;
     out.facts(&[

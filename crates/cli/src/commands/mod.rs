@@ -17,6 +17,7 @@ mod key;
 mod machine;
 mod model;
 mod party;
+mod protection;
 mod provider;
 mod register;
 mod run;
@@ -64,6 +65,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Challenge(command) => challenge::run(command, out),
         Command::Dispute(command) => dispute::run(command, out),
         Command::Account(command) => account::run(command, out),
+        Command::Protection(command) => protection::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,
             runs,

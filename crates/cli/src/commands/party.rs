@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gavel_engine::{Engine, EngineOptions};
 use gavel_node::{
-    Address, Blobs, Board, EngineExecutor, Mirror, Models, Party, Role, Runner, RunnerEvent,
+    Address, Blobs, Board, EngineExecutor, Mirror, Models, Party, Protection, Role, Runner,
+    RunnerEvent,
 };
 use gavel_settlement::account::load_keystore;
 use gavel_settlement::{Account, Deployment, Network, NetworkError};
@@ -128,6 +129,7 @@ pub(super) fn party(
     blobs: Blobs,
 ) -> Party {
     Party {
+        protection: Protection::for_account(&account),
         name: short(&account.address()),
         account,
         executor,
