@@ -112,6 +112,9 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// The page of a network: auction, tasks, disputes, money
     Explorer(ExplorerArgs),
+    /// What a key has said, so that it never says anything else
+    #[command(subcommand)]
+    Protection(crate::args_protection::ProtectionCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -304,6 +307,32 @@ pub(crate) enum KeyCommand {
         file: PathBuf,
         #[command(flatten)]
         password: PasswordArgs,
+    },
+    /// Store a secret key that is read from standard input or a file, never from the command line
+    Import {
+        /// Where to write it; must not exist
+        file: PathBuf,
+        /// File with the secret in hexadecimal; standard input where absent
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Print the secret key: whoever sees it owns the stake
+    Export {
+        /// Key file
+        file: PathBuf,
+        /// Yes, show it
+        #[arg(long = "reveal")]
+        confirmed: bool,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Key files of a folder, with the addresses that they name
+    List {
+        /// The folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
     },
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct PartyArgs {
     pub(crate) key: KeyArgs,
     #[command(flatten)]
     pub(crate) blobs: BlobArgs,
+    #[command(flatten)]
+    pub(crate) state: crate::args_protection::StateArgs,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +103,9 @@ pub(crate) struct ProviderRunArgs {
     /// Leave what is open to anybody (beacon rounds, timeouts, settlement) to others
     #[arg(long)]
     pub(crate) no_keeper: bool,
+    /// Claim again after a failure of this provider's own: what tripped its circuit breaker is repaired
+    #[arg(long)]
+    pub(crate) reset_breaker: bool,
     /// Do wrong, to see what a network makes of it
     #[arg(long = "fault", value_name = "KIND")]
     pub(crate) faults: Vec<Fault>,

@@ -11,6 +11,7 @@ mod args_language;
 mod args_node;
 mod args_ops;
 mod args_params;
+mod args_protection;
 mod args_up;
 mod commands;
 mod config;

@@ -78,6 +78,8 @@ impl Net<'_> {
             .arg("--json")
             .current_dir(self.dir)
             .env("GAVEL_PASSWORD", "correct horse")
+            .env("XDG_STATE_HOME", self.dir.join("state"))
+            .env_remove("GAVEL_STATE")
             .env("GAVEL_RPC", &self.url)
             .env_remove("GAVEL_DEPLOYMENT")
             .env_remove("GAVEL_BLOBS")

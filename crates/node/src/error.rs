@@ -25,6 +25,9 @@ pub enum NodeError {
         /// Why.
         reason: String,
     },
+    /// It would contradict what this key has said, or that cannot be told.
+    #[error(transparent)]
+    Protection(#[from] crate::protection::ProtectionError),
     /// A transaction whose fate is not known, or that was not sent.
     #[error(transparent)]
     Send(#[from] SendError),

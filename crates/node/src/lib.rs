@@ -4,6 +4,7 @@
 //! - [`Party`]: what a role acts with: a key, an executor, a blob store.
 //! - [`Role`]: reads the board, decides with a pure function, acts at most once, keeps nothing.
 //! - [`Executor`]: what a party computes with; [`RunKnowledge`]: what it therefore knows in a dispute.
+//! - [`protection`]: what keeps a key from saying two different things.
 //! - [`faults`]: the liars.
 //! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
 //! - [`appeal`]: the same below the operator, down to the step that the contract executes.
@@ -26,6 +27,7 @@ mod language;
 mod operator;
 mod party;
 mod play;
+pub mod protection;
 mod receipt;
 mod role;
 pub mod roles;
@@ -49,6 +51,7 @@ pub use knowledge::RunKnowledge;
 pub use language::{LanguageText, LanguageTextError, Spoken};
 pub use party::Party;
 pub use play::{defend, planned, play};
+pub use protection::Protection;
 pub use receipt::{ReplayError, Replayed, replay_receipt};
 pub use role::{Act, Role};
 pub use runner::{Runner, RunnerEvent};

@@ -9,6 +9,7 @@ use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::{Account, Deployment, SendError, TxReceipt};
 
 use crate::board::Task;
+use crate::protection::Protection;
 use crate::{
     Act, Address, B256, Blobs, Board, Executor, NodeError, RunKey, RunRecord, input_digest,
 };
@@ -24,6 +25,8 @@ pub struct Party {
     pub executor: Arc<dyn Executor>,
     /// Inputs, outputs and shown segments.
     pub blobs: Blobs,
+    /// What it has said, so that it never says anything else.
+    pub protection: Arc<Protection>,
 }
 
 impl Party {
@@ -45,25 +48,45 @@ impl Party {
         }
     }
 
-    /// Sends a call. `None` when the contracts refuse it: somebody acted first, or the board is a block old.
+    /// Sends a call that was decided on this board. `None` when the contracts refuse it: somebody acted first, or the board
+    /// is a block old.
     ///
     /// # Errors
-    /// The chain cannot be reached, or the transaction's fate is not known; the same call may be sent again.
+    /// As [`Party::send`], but for a refusal of the contracts.
     pub async fn act<C: SolCall>(
         &self,
+        board: &Board,
         to: Address,
         call: C,
         what: impl Into<String>,
     ) -> Result<Option<Act>, NodeError> {
-        match self.account.send(to, call).await {
+        match self.send(board, to, call).await {
             Ok(TxReceipt { hash, gas_used, .. }) => Ok(Some(Act {
                 what: what.into(),
                 transaction: hash,
                 gas: gas_used,
             })),
-            Err(SendError::Reverted { .. }) => Ok(None),
-            Err(other) => Err(other.into()),
+            Err(NodeError::Send(SendError::Reverted { .. })) => Ok(None),
+            Err(other) => Err(other),
         }
+    }
+
+    /// Sends a call that was decided on this board, once what it says is in the protection database.
+    ///
+    /// # Errors
+    /// It contradicts what this key has said: nothing was sent. The chain cannot be reached, or the transaction's fate is
+    /// not known; the same call may be sent again.
+    pub async fn send<C: SolCall>(
+        &self,
+        board: &Board,
+        to: Address,
+        call: C,
+    ) -> Result<TxReceipt, NodeError> {
+        let (contracts, me) = (self.contracts(), self.address());
+        self.protection
+            .admit_call(board, contracts, me, to, &call.abi_encode())
+            .await?;
+        Ok(self.account.send(to, call).await?)
     }
 
     /// A word that only this key can compute, and computes again after a restart: the salt of a commitment.

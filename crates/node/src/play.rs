@@ -168,7 +168,7 @@ pub(crate) async fn send(
                 node: word(&node),
                 row: words(&row),
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::Pick { row, child } => {
             let call = ICourt::pickCall {
@@ -176,7 +176,7 @@ pub(crate) async fn send(
                 row: words(&row),
                 childIndex: child,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::PostSegment(post) => {
             // Its clock does not wait for a blob store, so a failure there is reported after the move.
@@ -185,7 +185,7 @@ pub(crate) async fn send(
                 None => Ok(()),
             };
             match party
-                .act(court, post_segment(dispute_id, *post), said)
+                .act(board, court, post_segment(dispute_id, *post), said)
                 .await?
             {
                 Some(act) => Ok(Some(act)),
@@ -205,26 +205,26 @@ pub(crate) async fn send(
                 live,
                 childIndex: child,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::IsolateDirect(direct) => {
             let call = ICourt::isolateDirectCall {
                 disputeId: dispute_id,
                 proof: isolate_direct(*direct),
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::ClaimTimeout => {
             let call = ICourt::claimTimeoutCall {
                 disputeId: dispute_id,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::DrawReferee => {
             let call = ICourt::drawRefereeCall {
                 disputeId: dispute_id,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::Rule { claimed, own } => {
             let call = ICourt::ruleCall {
@@ -232,7 +232,7 @@ pub(crate) async fn send(
                 claimedDigest: word(&claimed),
                 ownDigest: word(&own),
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::RuleEarlier {
             index,
@@ -247,31 +247,31 @@ pub(crate) async fn send(
                 ownDigest: word(&own),
                 proof: proof(Some(&opening)),
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::RefereeTimeout => {
             let call = ICourt::refereeTimeoutCall {
                 disputeId: dispute_id,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::Appeal => {
             let call = ICourt::appealCall {
                 disputeId: dispute_id,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::Finalize => {
             let call = ICourt::finalizeCall {
                 disputeId: dispute_id,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
         Move::CloseMoot => {
             let call = ICourt::closeMootCall {
                 disputeId: dispute_id,
             };
-            party.act(court, call, said).await
+            party.act(board, court, call, said).await
         }
     }
 }

@@ -7,6 +7,7 @@ use gavel_trace::{Digest, HexBytes};
 use gavel_verifier::{ReceiptError, ReceiptFile, SignedReceipt};
 
 use crate::board::Task;
+use crate::protection::{Kind, about_task};
 use crate::{ExecutorError, NodeError, Party, RunRecord};
 
 /// Why a receipt could not be run again.
@@ -51,16 +52,20 @@ pub fn replay_receipt(
     })
 }
 
-/// Signs what `party` has committed for a task.
+/// Signs what `party` has committed for a task, or is about to: the two say the same.
 ///
 /// # Errors
-/// The key does not sign.
-pub(crate) fn sign_receipt(
+/// It contradicts what this key has said of the attempt; the key does not sign.
+pub(crate) async fn sign_receipt(
     party: &Party,
     task_id: u64,
     task: &Task,
     run: &RunRecord,
+    now: u64,
 ) -> Result<SignedReceipt, NodeError> {
+    let mut said = about_task(Kind::Result, task_id, task);
+    said.value = run.trace.trace_root().0.into();
+    party.protection.admit(&said, now).await?;
     let contracts = party.contracts();
     let mut receipt = SignedReceipt {
         chain_id: contracts.chain_id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gavel_node::faults::sock_puppet;
 use gavel_node::roles::{Auditor, Keeper, Provider, ProviderPolicy, Referee, Requester, Watcher};
-use gavel_node::{Address, Blobs, Executor, Party, Role};
+use gavel_node::{Address, Blobs, Executor, Party, Protection, Role};
 use gavel_settlement::alloy::signers::local::PrivateKeySigner;
 use gavel_settlement::{Account, Network};
 use gavel_trace::Digest;
@@ -43,6 +43,7 @@ pub(crate) struct Seat {
     executor: Arc<dyn Executor>,
     name: String,
     conduct: Conduct,
+    protection: Arc<Protection>,
     pub(crate) role: Box<dyn Role>,
 }
 
@@ -58,6 +59,7 @@ impl Seat {
             blobs: member.party.blobs.clone(),
             executor,
             name: member.party.name.clone(),
+            protection: Arc::clone(&member.party.protection),
             role: conduct.build(party),
             conduct,
         }
@@ -66,6 +68,7 @@ impl Seat {
     /// Drops the role and builds it again from its key.
     pub(crate) fn restart(&mut self) {
         let party = Party {
+            protection: Arc::clone(&self.protection),
             name: self.name.clone(),
             account: Account::new(self.key.clone(), self.network.clone()),
             executor: Arc::clone(&self.executor),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gavel_dispute::appeal::MAX_BATCHES;
 use gavel_node::evidence::{deciding_step, gather};
 use gavel_node::roles::{JoinOptions, Order, join, post};
-use gavel_node::{Address, Blobs, Executor, Mirror, NodeError, Party, U256};
+use gavel_node::{Address, Blobs, Executor, Mirror, NodeError, Party, Protection, U256};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::bindings::DevToken;
 use gavel_settlement::{Account, Network};
@@ -527,6 +527,7 @@ fn members(
                 faults: fault.into_iter().collect(),
             },
             party: Party {
+                protection: Protection::for_account(&account),
                 name: name.to_owned(),
                 account,
                 executor,

@@ -39,7 +39,7 @@ pub(super) async fn watch(
 ) -> Result<Exit, Failure> {
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
-    let mirror = party::mirror(&network).await?;
+    let mut mirror = party::mirror(&network).await?;
     // whoever computes wrongly challenges what is right
     let (executor, models): (Arc<dyn Executor>, _) = match args.fault {
         Some(Fault::FalseChallenge) => {
@@ -65,6 +65,7 @@ pub(super) async fn watch(
         }
     }
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
     // every challenge pulls a bond
     me.account.approve_vault().await.at("approving the vault")?;
     out.facts(&[

@@ -1,12 +1,15 @@
-//! `gavel key new|address`
+//! `gavel key new|address|import|export|list`
 
+use std::io::Read as _;
 use std::path::Path;
 
-use gavel_settlement::account::{create_keystore, load_keystore};
+use gavel_settlement::account::{create_keystore, load_keystore, parse_secret, store_key};
+use gavel_settlement::alloy::primitives::Address;
 use serde_json::json;
 
 use crate::args::{KeyCommand, PasswordArgs};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Context as _, Exit, Failure};
+use crate::files;
 use crate::network::{key_failure, password};
 use crate::output::Output;
 
@@ -14,10 +17,25 @@ pub(crate) fn run(command: &KeyCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         KeyCommand::New { file, password } => new(file, password, out),
         KeyCommand::Address { file, password } => address(file, password, out),
+        KeyCommand::Import {
+            file,
+            from,
+            password,
+        } => import(file, from.as_deref(), password, out),
+        KeyCommand::Export {
+            file,
+            confirmed,
+            password,
+        } => export(file, *confirmed, password, out),
+        KeyCommand::List { folder } => list(folder, out),
     }
 }
 
-fn new(file: &Path, args: &PasswordArgs, out: Output) -> Result<Exit, Failure> {
+const MAX_SECRET_BYTES: u64 = 1 << 10;
+const MAX_FILE_BYTES: u64 = 64 << 10;
+
+/// The password of a file that is about to be made.
+fn new_password(file: &Path, args: &PasswordArgs) -> Result<String, Failure> {
     let password = password(args)?;
     if password.is_empty() {
         return Err(Failure::usage("the password is empty").expected("at least one character"));
@@ -26,27 +44,92 @@ fn new(file: &Path, args: &PasswordArgs, out: Output) -> Result<Exit, Failure> {
         return Err(Failure::new(format!("{} exists", file.display()))
             .expected("a new file: keys are never overwritten"));
     }
+    Ok(password)
+}
+
+fn new(file: &Path, args: &PasswordArgs, out: Output) -> Result<Exit, Failure> {
+    let password = new_password(file, args)?;
     let key = create_keystore(file, &password).map_err(Failure::new)?;
-    private(file)?;
-    out.facts(&[
-        ("address", key.address().to_string()),
-        ("written", file.display().to_string()),
-    ]);
-    out.next(format!("gavel key address {}", file.display()));
-    out.json(&json!({"address": key.address(), "file": file}))?;
+    written(file, key.address(), out)
+}
+
+fn import(
+    file: &Path,
+    from: Option<&Path>,
+    args: &PasswordArgs,
+    out: Output,
+) -> Result<Exit, Failure> {
+    let password = new_password(file, args)?;
+    let text = match from {
+        Some(from) => files::read(from, MAX_SECRET_BYTES, "a file with a secret key")?,
+        None => {
+            let mut text = Vec::new();
+            let mut stdin = std::io::stdin().take(MAX_SECRET_BYTES);
+            stdin.read_to_end(&mut text).at("standard input")?;
+            text
+        }
+    };
+    let text = String::from_utf8_lossy(&text);
+    let key = parse_secret(&text).map_err(Failure::new)?;
+    store_key(&key, file, &password).map_err(Failure::new)?;
+    written(file, key.address(), out)
+}
+
+fn export(file: &Path, confirmed: bool, args: &PasswordArgs, out: Output) -> Result<Exit, Failure> {
+    if !confirmed {
+        return Err(Failure::usage("a secret key would be shown")
+            .expected("--reveal")
+            .hint("a copy of the file moves a key without showing it"));
+    }
+    let key = load_keystore(file, &password(args)?).map_err(|e| key_failure(file, e))?;
+    let secret = key.to_bytes().to_string();
+    out.line(&secret);
+    out.json(&json!({"address": key.address(), "secret": secret}))?;
     Ok(Exit::Done)
 }
 
-/// Nobody else on this machine needs to read it, encrypted as it is.
-fn private(file: &Path) -> Result<(), Failure> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-
-        use crate::failure::Context as _;
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).at(file.display())?;
+fn list(folder: &Path, out: Output) -> Result<Exit, Failure> {
+    let mut keys = Vec::new();
+    for entry in std::fs::read_dir(folder).at(folder.display())? {
+        let path = entry.at(folder.display())?.path();
+        if let Some(address) = named(&path) {
+            keys.push((path, address));
+        }
     }
-    Ok(())
+    keys.sort();
+    let rows = keys
+        .iter()
+        .map(|(path, address)| vec![address.clone(), path.display().to_string()]);
+    out.table(&["address", "file"], rows.collect(), &[]);
+    let objects = keys
+        .iter()
+        .map(|(path, address)| json!({"address": address, "file": path}));
+    out.json(&json!({"keys": objects.collect::<Vec<_>>()}))?;
+    Ok(Exit::Done)
+}
+
+/// The address that a key file names, unproved and perhaps not at all; `None` for other files.
+fn named(path: &Path) -> Option<String> {
+    if !path.is_file() || path.metadata().ok()?.len() > MAX_FILE_BYTES {
+        return None;
+    }
+    let text = std::fs::read_to_string(path).ok()?;
+    let file: serde_json::Value = serde_json::from_str(&text).ok()?;
+    file.get("crypto")?.get("kdf")?;
+    let address = file
+        .get("address")
+        .and_then(|a| a.as_str()?.parse::<Address>().ok());
+    Some(address.map_or_else(|| "not named".to_owned(), |a| a.to_string()))
+}
+
+fn written(file: &Path, address: Address, out: Output) -> Result<Exit, Failure> {
+    out.facts(&[
+        ("address", address.to_string()),
+        ("written", file.display().to_string()),
+    ]);
+    out.next(format!("gavel key address {}", file.display()));
+    out.json(&json!({"address": address, "file": file}))?;
+    Ok(Exit::Done)
 }
 
 fn address(file: &Path, args: &PasswordArgs, out: Output) -> Result<Exit, Failure> {

@@ -27,6 +27,7 @@ mod model;
 mod monitor;
 mod params;
 mod party;
+mod protection;
 mod provider;
 mod register;
 mod run;
@@ -89,6 +90,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Man(args) => manual::pages(&args, out),
         Command::Worker(args) => worker::run(args),
         Command::Reference => manual::reference(),
+        Command::Protection(command) => protection::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,
             runs,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use gavel_engine::{Engine, EngineOptions};
 use gavel_node::sandbox::{SandboxError, Served};
 use gavel_node::{
-    Address, Blobs, Board, EngineExecutor, Executor, Mirror, Models, Party, Role, Runner,
-    RunnerEvent,
+    Address, Blobs, Board, EngineExecutor, Executor, Mirror, Models, Party, Protection, Role,
+    Runner, RunnerEvent,
 };
 use gavel_settlement::account::load_keystore;
 use gavel_settlement::{Account, Deployment, Network, NetworkError};
@@ -164,6 +164,7 @@ pub(super) fn blobs(place: &str) -> Result<Blobs, Failure> {
 /// A party with a short name.
 pub(super) fn party(account: Account, executor: Arc<dyn Executor>, blobs: Blobs) -> Party {
     Party {
+        protection: Protection::for_account(&account),
         name: short(&account.address()),
         account,
         executor,

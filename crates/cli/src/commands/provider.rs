@@ -54,7 +54,11 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         false => party::confined(mirror.board(), &args.models, &args.sandbox, out)?,
     };
     let blobs = party::blobs(&args.party.blobs.blobs)?;
+    if args.reset_breaker {
+        super::protection::reset_breaker(&account, &args.party.state).await?;
+    }
     let me = party::party(account, executor, blobs);
+    let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
     let options = JoinOptions {
         stake: u128::from(args.stake) * TOKEN,
         concurrency: args.concurrency,

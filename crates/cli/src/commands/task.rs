@@ -87,6 +87,7 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
     let name = std::slice::from_ref(&args.model);
     let (executor, _) = party::executor_of(mirror.board(), name, vec![served])?;
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
     let introduced = match &family {
         Some((family, index)) => introduce(&me, &mut mirror, family, *index, out).await?,
         None => Vec::new(),

@@ -28,6 +28,8 @@ pub(crate) fn command(dir: &Path, args: &[&str]) -> Command {
         .arg("--json")
         .current_dir(dir)
         .env("GAVEL_PASSWORD", PASSWORD)
+        .env("XDG_STATE_HOME", dir.join("state"))
+        .env_remove("GAVEL_STATE")
         .env_remove("GAVEL_RPC")
         .env_remove("GAVEL_DEPLOYMENT")
         .stdin(Stdio::null());

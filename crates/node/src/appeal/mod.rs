@@ -120,13 +120,13 @@ pub(crate) async fn play(party: &Party, board: &Board, id: u64) -> Result<Option
                 let call = ICourt::closeMootCall {
                     disputeId: dispute_id,
                 };
-                party.act(court, call, what).await
+                party.act(board, court, call, what).await
             }
             false => {
                 let call = ICourt::finalizeCall {
                     disputeId: dispute_id,
                 };
-                party.act(court, call, what).await
+                party.act(board, court, call, what).await
             }
         };
     }
@@ -208,23 +208,23 @@ async fn send(
     match next {
         AppealMove::OpenTensor(open) => {
             let call = calls::open_tensor(court, dispute, *open);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::RevealRow { node, row } => {
             let call = calls::reveal_row(court, dispute, node, &row);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::PickChunk { row, child } => {
             let call = calls::pick_chunk(court, dispute, &row, child);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::RevealChunk { node, chunk } => {
             let call = calls::reveal_chunk(court, dispute, node, chunk);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::PickElement { chunk, within } => {
             let call = calls::pick_element(court, dispute, chunk, within);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::RevealStates {
             end,
@@ -232,23 +232,23 @@ async fn send(
             states,
         } => {
             let call = calls::reveal_states(court, dispute, end, batches, &states);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::PickState { states, part } => {
             let call = calls::pick_state(court, dispute, &states, part);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::Step { end, proof } => {
             let call = calls::step(court, dispute, end, *proof);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::ResolveSlot { claimed, proof } => {
             let call = calls::resolve_slot(court, dispute, claimed, *proof);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
         AppealMove::ClaimTimeout => {
             let call = calls::claim_timeout(court, dispute);
-            party.act(levels, call, said).await
+            party.act(board, levels, call, said).await
         }
     }
 }

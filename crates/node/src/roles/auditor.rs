@@ -69,7 +69,7 @@ impl Auditor {
         confirm::task(&self.party, board, task).await?;
         self.party
             .until(Some(audit.deadline))
-            .act(board.contracts.audits, call, what)
+            .act(board, board.contracts.audits, call, what)
             .await
     }
 
@@ -105,7 +105,7 @@ impl Auditor {
         };
         self.party
             .until(Some(audit.deadline))
-            .act(board.contracts.audits, call, what)
+            .act(board, board.contracts.audits, call, what)
             .await
     }
 
@@ -115,7 +115,9 @@ impl Auditor {
             taskId: U256::from(task),
         };
         let what = format!("cannot have the input of task {task}, and leaves its audit to another");
-        self.party.act(board.contracts.audits, call, what).await
+        self.party
+            .act(board, board.contracts.audits, call, what)
+            .await
     }
 
     /// What it owes for an audit.

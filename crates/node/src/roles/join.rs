@@ -37,7 +37,7 @@ pub async fn join(
             stakeAmount: options.stake,
         };
         let what = "registers as a provider";
-        return send(party, party.contracts().vault, call, what.to_owned()).await;
+        return send(party, board, party.contracts().vault, call, what.to_owned()).await;
     }
     if !board.is_eligible(&me) {
         return Ok(None);
@@ -57,17 +57,18 @@ pub async fn join(
         false => "model",
     };
     let what = format!("joins the pool of auditors and referees of {kind} {class:#}");
-    send(party, party.contracts().pool, call, what).await
+    send(party, board, party.contracts().pool, call, what).await
 }
 
 /// Unlike in a role's tick, a refusal is an answer that somebody waits for.
 async fn send<C: SolCall>(
     party: &Party,
+    board: &Board,
     to: Address,
     call: C,
     what: String,
 ) -> Result<Option<Act>, NodeError> {
-    let receipt = party.account.send(to, call).await?;
+    let receipt = party.send(board, to, call).await?;
     Ok(Some(Act {
         what,
         transaction: receipt.hash,

@@ -68,17 +68,17 @@ impl Keeper {
             Chore::Publish(round) => {
                 let what = format!("publishes round {round} of the beacon");
                 let call = DevBeacon::publishCall { round: *round };
-                party.act(at.beacon, call, what).await
+                party.act(board, at.beacon, call, what).await
             }
             Chore::Decide(task) => {
                 let what = format!("has the beacon decide about an audit of task {task}");
                 let call = IAudits::decideCall { taskId: id(task) };
-                party.act(at.audits, call, what).await
+                party.act(board, at.audits, call, what).await
             }
             Chore::AuditTimeout(task) => {
                 let what = format!("reports the auditor of task {task} as late");
                 let call = IAudits::auditTimeoutCall { taskId: id(task) };
-                party.act(at.audits, call, what).await
+                party.act(board, at.audits, call, what).await
             }
             Chore::Release(task, attempt) => {
                 let what = format!("releases the auditor of task {task}");
@@ -86,35 +86,35 @@ impl Keeper {
                     taskId: id(task),
                     attempt: *attempt,
                 };
-                party.act(at.audits, call, what).await
+                party.act(board, at.audits, call, what).await
             }
             Chore::CloseMoot(dispute) => {
                 let what = format!("closes dispute {dispute}, which another verdict overtook");
                 let call = ICourt::closeMootCall {
                     disputeId: id(dispute),
                 };
-                party.act(at.court, call, what).await
+                party.act(board, at.court, call, what).await
             }
             Chore::ClaimTimeout(dispute) => {
                 let what = format!("claims the timeout in dispute {dispute}");
                 let call = ICourt::claimTimeoutCall {
                     disputeId: id(dispute),
                 };
-                party.act(at.court, call, what).await
+                party.act(board, at.court, call, what).await
             }
             Chore::DrawReferee(dispute) => {
                 let what = format!("draws the referee of dispute {dispute}");
                 let call = ICourt::drawRefereeCall {
                     disputeId: id(dispute),
                 };
-                party.act(at.court, call, what).await
+                party.act(board, at.court, call, what).await
             }
             Chore::RefereeTimeout(dispute) => {
                 let what = format!("reports the referee of dispute {dispute} as late");
                 let call = ICourt::refereeTimeoutCall {
                     disputeId: id(dispute),
                 };
-                party.act(at.court, call, what).await
+                party.act(board, at.court, call, what).await
             }
             Chore::AppealTimeout(dispute) => {
                 let what = format!("claims the timeout in the appeal of dispute {dispute}");
@@ -122,34 +122,34 @@ impl Keeper {
                     court: at.court,
                     disputeId: id(dispute),
                 };
-                party.act(at.appeal_levels, call, what).await
+                party.act(board, at.appeal_levels, call, what).await
             }
             Chore::Finalize(dispute) => {
                 let what = format!("finalizes dispute {dispute}");
                 let call = ICourt::finalizeCall {
                     disputeId: id(dispute),
                 };
-                party.act(at.court, call, what).await
+                party.act(board, at.court, call, what).await
             }
             Chore::MissDeadline(task) => {
                 let what = format!("reports the result of task {task} as late");
                 let call = Market::missDeadlineCall { taskId: id(task) };
-                party.act(at.market, call, what).await
+                party.act(board, at.market, call, what).await
             }
             Chore::Reverse(task) => {
                 let what = format!("reverses task {task}: its provider is tombstoned");
                 let call = Market::reverseCall { taskId: id(task) };
-                party.act(at.market, call, what).await
+                party.act(board, at.market, call, what).await
             }
             Chore::Expire(task) => {
                 let what = format!("expires task {task}");
                 let call = Market::expireCall { taskId: id(task) };
-                party.act(at.market, call, what).await
+                party.act(board, at.market, call, what).await
             }
             Chore::Settle(task) => {
                 let what = format!("settles task {task}");
                 let call = Market::settleCall { taskId: id(task) };
-                party.act(at.market, call, what).await
+                party.act(board, at.market, call, what).await
             }
             Chore::Reclaim(task, attempt, challenger) => {
                 let what = format!("closes a challenge of task {task} that came to nothing");
@@ -158,7 +158,7 @@ impl Keeper {
                     attempt: *attempt,
                     challenger: *challenger,
                 };
-                party.act(at.court, call, what).await
+                party.act(board, at.court, call, what).await
             }
             Chore::Refresh(class, provider) => {
                 let what = "brings a pool in line with the stakes";
@@ -166,7 +166,7 @@ impl Keeper {
                     classId: B256::from(class.0),
                     key: *provider,
                 };
-                party.act(at.pool, call, what).await
+                party.act(board, at.pool, call, what).await
             }
         }
     }

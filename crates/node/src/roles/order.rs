@@ -103,10 +103,12 @@ pub async fn post(party: &Party, board: &Board, order: &Order) -> Result<(u64, A
         },
         inputUri: format!("inputs/{digest}.json"),
     };
-    let receipt = match party.account.send(party.contracts().market, call).await {
+    let receipt = match party.send(board, party.contracts().market, call).await {
         Ok(receipt) => receipt,
-        Err(refused @ SendError::Reverted { .. }) => return Err(OrderError::Refused(refused)),
-        Err(other) => return Err(NodeError::from(other).into()),
+        Err(NodeError::Send(refused @ SendError::Reverted { .. })) => {
+            return Err(OrderError::Refused(refused));
+        }
+        Err(other) => return Err(other.into()),
     };
     let posted = receipt.logs.iter().find_map(|logged| match &logged.event {
         ProtocolEvent::Market(Market::MarketEvents::TaskPosted(e)) => u64::try_from(e.taskId).ok(),

@@ -92,7 +92,7 @@ impl Provider {
         let blobs = &self.party.blobs;
         blobs.put_outputs(&output, &run.outputs, whole).await?;
         if let Some(task) = board.task(id) {
-            let receipt = sign_receipt(&self.party, id, task, &run)?;
+            let receipt = sign_receipt(&self.party, id, task, &run, board.now()).await?;
             blobs.put_receipt(&receipt).await?;
         }
         let opening = run.trace.level1.output_opening()?;
@@ -108,7 +108,7 @@ impl Provider {
         let last = board.task(id).map(|task| task.deadline);
         self.party
             .until(last)
-            .act(board.contracts.market, call, what)
+            .act(board, board.contracts.market, call, what)
             .await
     }
 
@@ -153,7 +153,9 @@ impl Provider {
             return Ok(None);
         }
         confirm::task(&self.party, board, id).await?;
-        self.party.act(board.contracts.market, call, what).await
+        self.party
+            .act(board, board.contracts.market, call, what)
+            .await
     }
 
     /// Whether the price is right and there is everything to work with: a claim asserts possession of the input.
@@ -179,7 +181,9 @@ impl Provider {
         }
         let what = "leaves jail";
         let call = StakeVault::unjailCall {};
-        self.party.act(board.contracts.vault, call, what).await
+        self.party
+            .act(board, board.contracts.vault, call, what)
+            .await
     }
 }
 
@@ -234,11 +238,20 @@ impl Role for Provider {
         if let Some(act) = attempts.act(outcome) {
             return Ok(Some(act));
         }
-        let act = match self.draining.load(Ordering::Relaxed) {
-            true => attempts.act(super::leave(&self.party, board).await),
-            false => self.bid(board, &mut attempts).await,
-        };
-        match act {
+        if self.draining.load(Ordering::Relaxed) {
+            let outcome = super::leave(&self.party, board).await;
+            return match attempts.act(outcome) {
+                Some(act) => Ok(Some(act)),
+                None => attempts.nothing(),
+            };
+        }
+        // what it owes goes on; new business waits for a person
+        if let Some(breaker) = self.party.protection.breaker()
+            && breaker.look(board, &self.party.address()).await
+        {
+            return attempts.nothing();
+        }
+        match self.bid(board, &mut attempts).await {
             Some(act) => Ok(Some(act)),
             None => attempts.nothing(),
         }

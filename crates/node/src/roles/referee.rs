@@ -69,7 +69,9 @@ impl Referee {
             disputeId: U256::from(id),
         };
         let what = format!("has not what dispute {id} is about, and leaves it to another");
-        self.party.act(board.contracts.court, call, what).await
+        self.party
+            .act(board, board.contracts.court, call, what)
+            .await
     }
 }
 

@@ -47,7 +47,7 @@ pub async fn introduce(
             family.told(index),
             family.id()
         );
-        return party.act(party.contracts().market, call, what).await;
+        return party.act(board, party.contracts().market, call, what).await;
     }
     if board.is_binding(&family.id(), model) {
         return Ok(None);
@@ -63,7 +63,7 @@ pub async fn introduce(
         family.told(index),
         family.id()
     );
-    party.act(party.contracts().pool, call, what).await
+    party.act(board, party.contracts().pool, call, what).await
 }
 
 /// The call that registers a model; anybody may send it. `uri` says where the file may be had.

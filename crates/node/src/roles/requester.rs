@@ -39,7 +39,7 @@ impl Role for Requester {
                 };
                 let what = format!("settles task {id}");
                 let to = board.contracts.market;
-                if let Some(act) = self.party.act(to, call, what).await? {
+                if let Some(act) = self.party.act(board, to, call, what).await? {
                     return Ok(Some(act));
                 }
             }

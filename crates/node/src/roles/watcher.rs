@@ -113,7 +113,7 @@ impl Watcher {
         let last = board.reveal_window(task).map(|(_, last)| last);
         self.party
             .until(last)
-            .act(board.contracts.court, call, what)
+            .act(board, board.contracts.court, call, what)
             .await
     }
 
@@ -178,7 +178,7 @@ impl Watcher {
         let last = board.challenge_deadline(id);
         self.party
             .until(last)
-            .act(board.contracts.court, call, what)
+            .act(board, board.contracts.court, call, what)
             .await
     }
 
@@ -198,7 +198,10 @@ impl Watcher {
                 challenger: self.party.address(),
             };
             let what = format!("takes back its bond for task {task}");
-            let outcome = self.party.act(board.contracts.court, call, what).await;
+            let outcome = self
+                .party
+                .act(board, board.contracts.court, call, what)
+                .await;
             if let Some(act) = attempts.act(outcome) {
                 return Some(act);
             }

@@ -7,7 +7,8 @@ use gavel_model::{Model, preprocess, shipped};
 use gavel_node::board::TaskState;
 use gavel_node::roles::{self, JoinOptions, Keeper, Order, Provider, ProviderPolicy};
 use gavel_node::{
-    Act, Address, Blobs, Board, EngineExecutor, Executor, Mirror, Models, Party, Role, U256,
+    Act, Address, Blobs, Board, EngineExecutor, Executor, Mirror, Models, Party, Protection, Role,
+    U256,
 };
 use gavel_numerics::Tensor;
 use gavel_settlement::account::dev_key;
@@ -110,6 +111,7 @@ impl World {
         account.approve_vault().await.unwrap();
         Party {
             name: name.to_owned(),
+            protection: Protection::for_account(&account),
             account,
             executor,
             blobs: self.blobs.clone(),

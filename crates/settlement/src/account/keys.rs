@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::keccak256;
 use alloy::signers::local::{LocalSigner, PrivateKeySigner};
 
+use super::keystore::{LOG_N, check, encrypted, write_new};
+
 /// Why a key cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,6 +17,9 @@ pub enum KeyError {
     /// The path names no file.
     #[error("{0} names no file")]
     Path(PathBuf),
+    /// No secret of 32 bytes that is a key.
+    #[error("not a secret key: expected 64 hexadecimal digits")]
+    Secret,
     /// Wrong password, no keystore, or unreadable.
     #[error("{path}: {reason}")]
     Keystore {
@@ -30,13 +35,28 @@ pub enum KeyError {
 /// # Errors
 /// The file exists or cannot be written.
 pub fn create_keystore(path: &Path, password: &str) -> Result<PrivateKeySigner, KeyError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let (folder, Some(name)) = (
-        folder.unwrap_or(Path::new(".")),
-        path.file_name().and_then(|n| n.to_str()),
-    ) else {
+    let key = PrivateKeySigner::random();
+    store_key(&key, path, password)?;
+    Ok(key)
+}
+
+/// Stores a key under a password, in Web3 Secret Storage format.
+///
+/// # Errors
+/// The file exists or cannot be written.
+pub fn store_key(key: &PrivateKeySigner, path: &Path, password: &str) -> Result<(), KeyError> {
+    store_with(key, path, password, LOG_N)
+}
+
+fn store_with(
+    key: &PrivateKeySigner,
+    path: &Path,
+    password: &str,
+    log_n: u8,
+) -> Result<(), KeyError> {
+    if path.file_name().is_none() {
         return Err(KeyError::Path(path.to_owned()));
-    };
+    }
     if path.exists() {
         return Err(KeyError::Exists(path.to_owned()));
     }
@@ -44,18 +64,22 @@ pub fn create_keystore(path: &Path, password: &str) -> Result<PrivateKeySigner, 
         path: path.to_owned(),
         reason,
     };
-    std::fs::create_dir_all(folder).map_err(|e| failed(e.to_string()))?;
-    let key = PrivateKeySigner::random();
-    let secret = key.to_bytes();
-    LocalSigner::encrypt_keystore(
-        folder,
-        &mut rand::thread_rng(),
-        secret,
-        password,
-        Some(name),
-    )
-    .map_err(|e| failed(e.to_string()))?;
-    Ok(key)
+    let file = encrypted(&key.to_bytes().0, key.address(), password, log_n);
+    let file = file.ok_or_else(|| failed("scrypt refuses its parameters".to_owned()))?;
+    match write_new(path, &file.to_string()) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(KeyError::Exists(path.to_owned()))
+        }
+        other => other.map_err(|e| failed(e.to_string())),
+    }
+}
+
+/// A key from its secret in hexadecimal, with or without `0x`.
+///
+/// # Errors
+/// It is none. The text is not repeated.
+pub fn parse_secret(text: &str) -> Result<PrivateKeySigner, KeyError> {
+    text.trim().parse().map_err(|_| KeyError::Secret)
 }
 
 /// Reads a key from a keystore file.
@@ -63,6 +87,10 @@ pub fn create_keystore(path: &Path, password: &str) -> Result<PrivateKeySigner, 
 /// # Errors
 /// Wrong password, or no keystore.
 pub fn load_keystore(path: &Path, password: &str) -> Result<PrivateKeySigner, KeyError> {
+    check(path).map_err(|reason| KeyError::Keystore {
+        path: path.to_owned(),
+        reason,
+    })?;
     LocalSigner::decrypt_keystore(path, password).map_err(|e| KeyError::Keystore {
         path: path.to_owned(),
         reason: e.to_string(),
@@ -89,7 +117,8 @@ mod tests {
     fn a_keystore_gives_its_key_back_and_is_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys").join("provider.json");
-        let key = create_keystore(&path, "secret").unwrap();
+        let key = parse_secret(&format!("0x{}\n", "17".repeat(32))).unwrap();
+        store_with(&key, &path, "secret", 4).unwrap();
         assert_eq!(load_keystore(&path, "secret").unwrap(), key);
         assert!(load_keystore(&path, "wrong").is_err());
         assert!(matches!(

@@ -5,6 +5,7 @@ mod error;
 mod fees;
 mod intents;
 mod keys;
+mod keystore;
 mod policy;
 mod receipts;
 mod remote;
@@ -22,7 +23,7 @@ use alloy::sol_types::SolCall;
 
 pub use error::SendError;
 pub use intents::{IntentLog, IntentRecord, LogError, MemoryLog, SignedTransaction};
-pub use keys::{KeyError, create_keystore, dev_key, load_keystore};
+pub use keys::{KeyError, create_keystore, dev_key, load_keystore, parse_secret, store_key};
 pub use policy::SendPolicy;
 pub use sender::{Mined, Sender};
 
