@@ -428,14 +428,14 @@ fn drawn(
     shared: &Shared,
     id: &str,
     q: &HashMap<String, String>,
-) -> Result<layout::Drawing, Response<Body>> {
-    let id: Digest = parsed("model", id, DIGEST).map_err(|wrong| wrong.response())?;
+) -> Result<layout::Drawing, Box<Response<Body>>> {
+    let id: Digest = parsed("model", id, DIGEST).map_err(|wrong| Box::new(wrong.response()))?;
     let Some(known) = shared.catalogue.known(&id) else {
-        return Err(missing_response(&Missing::Never {
+        return Err(Box::new(missing_response(&Missing::Never {
             what: format!("graph of model {id} here"),
             expected: "a model whose file this server has: `has_graph` is true".to_owned(),
             hint: "gavel explorer --model FILE",
-        }));
+        })));
     };
     let open = layout::Open::parse(q.get("expand").map_or("", String::as_str));
     Ok(layout::draw(&known.name, &known.model, &open))
@@ -444,7 +444,7 @@ fn drawn(
 async fn graph(State(shared): Shares, Path(id): Path<String>, Query(q): Params) -> Response<Body> {
     match drawn(&shared, &id, &q) {
         Ok(drawing) => json_response(&drawing.json()),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -464,7 +464,7 @@ async fn graph_svg(
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             response
         }
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
