@@ -2,14 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use gavel_node::Address;
 
-use crate::args_arena::{DemoArgs, SimCommand, parse_audit_rate};
+use crate::args_arena::{BenchChainArgs, DemoArgs, SimCommand};
+use crate::args_gateway::GatewayArgs;
 use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
+use crate::args_ops::{
+    BlobsCommand, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, MonitorArgs, WorkerArgs,
+};
+use crate::args_params::{ParamsArgs, RulesArgs};
+use crate::args_up::{ExplorerArgs, UpArgs};
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -20,12 +26,18 @@ use crate::args_node::{
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 7 the evidence shows a false claim"
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a configuration, deployment or key file, 4 the chain cannot be reached, 5 the contracts refuse, 6 too little coin, credit or stake, 7 the claim is false, 8 refused by protection, 9 not in time, 10 not found, 130 interrupted"
 )]
 pub(crate) struct Cli {
     /// One JSON object on stdout instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Configuration file [default: $XDG_CONFIG_HOME/gavel/config.toml, if it is there]
+    #[arg(long, global = true, env = "GAVEL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Do not ask before money moves; without a terminal nothing is asked, and what would be needs this
+    #[arg(long, short = 'y', global = true)]
+    pub(crate) yes: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -65,15 +77,41 @@ pub(crate) enum Command {
     /// Ask for results
     #[command(subcommand)]
     Task(TaskCommand),
+    /// The network behind the HTTP interface of OpenAI's clients
+    Gateway(Box<GatewayArgs>),
     /// Catch wrong results
     #[command(subcommand)]
     Challenge(ChallengeCommand),
-    /// What disputes come down to
+    /// Disputes, and what they come down to
     #[command(subcommand)]
     Dispute(DisputeCommand),
+    /// See what happens on a network and what is wrong with it, without a key
+    Watch(MonitorArgs),
+    /// Whether this machine is ready, line by line, with the fix of what is not
+    Doctor(DoctorArgs),
+    /// Values that hold where the command line says nothing
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The blob store
+    #[command(subcommand)]
+    Blobs(BlobsCommand),
+    /// Completions of a shell, on standard output
+    Completions(CompletionsArgs),
+    /// Manual pages
+    Man(ManArgs),
+    /// Reads and runs models for another process of this program
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+    /// The reference of the command line as Markdown
+    #[command(hide = true)]
+    Reference,
     /// Wallet, credit and stake
     #[command(subcommand)]
     Account(AccountCommand),
+    /// A whole network in this process, and a page that shows it
+    Up(UpArgs),
+    /// The page of a network: auction, tasks, disputes, money
+    Explorer(ExplorerArgs),
     /// What a key has said, so that it never says anything else
     #[command(subcommand)]
     Protection(crate::args_protection::ProtectionCommand),
@@ -178,6 +216,8 @@ pub(crate) enum BenchCommand {
     Llm(BenchLlmArgs),
     /// Time of a run, and where it goes operator by operator, beside what the machine can do
     Onnx(BenchOnnxArgs),
+    /// Lives of tasks a second on the embedded chain, on disk, with thousands open beside them
+    Chain(BenchChainArgs),
     /// Gas of every action, and of a task and a dispute as a whole
     Gas,
     /// Share of a run that hashing takes
@@ -302,6 +342,8 @@ pub(crate) enum ChainCommand {
     Up(ChainUpArgs),
     /// Deploy the contracts through an RPC URL and write the deployment file
     Deploy(ChainDeployArgs),
+    /// Write the protocol's parameters as a file to edit, or check one
+    Params(ParamsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -335,22 +377,6 @@ pub(crate) struct ChainDeployArgs {
     /// How many tokens each of them gets
     #[arg(long, value_name = "TOKENS", default_value_t = 100_000)]
     pub(crate) amount: u64,
-    /// Lengths of the protocol's windows
-    #[arg(long, value_enum, default_value = "fast")]
-    pub(crate) windows: WindowsArg,
-    /// Share of results audited at random, 0.00001 to 1
-    #[arg(long, value_name = "RATE", default_value_t = 0.25, value_parser = parse_audit_rate)]
-    pub(crate) audit_rate: f64,
-    /// First tasks of a provider that are always audited
-    #[arg(long, value_name = "TASKS", default_value_t = 3)]
-    pub(crate) probation: u32,
-}
-
-/// How long the windows are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WindowsArg {
-    /// Seconds to minutes
-    Fast,
-    /// Minutes to hours
-    Normal,
+    #[command(flatten)]
+    pub(crate) rules: RulesArgs,
 }

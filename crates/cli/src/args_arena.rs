@@ -96,6 +96,22 @@ pub(crate) enum SimCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct BenchChainArgs {
+    /// Where the chains are kept: must not hold any
+    #[arg(long, value_name = "DIR", default_value = "gavel-bench-chain")]
+    pub(crate) data_dir: PathBuf,
+    /// How long lives are begun, each way of submission
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
+    /// Tasks that stay open beside those that live
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) open: u32,
+    /// Requesters and providers that work at once, of each
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) pairs: u32,
+}
+
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
     let wrong = || format!("expected A..B with A <= B, for example 1..1000, found {text:?}");
     let (first, last) = text.split_once("..").ok_or_else(wrong)?;

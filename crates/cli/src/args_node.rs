@@ -7,6 +7,7 @@ use gavel_node::{Address, Fault};
 
 use crate::args::{KeyArgs, NetworkArgs};
 use crate::args_language::{PromptArgs, SamplingArgs};
+use crate::args_ops::SandboxArgs;
 
 /// Where blobs are: inputs, outputs, shown segments.
 #[derive(Clone, Debug, Args)]
@@ -51,8 +52,32 @@ pub(crate) struct RegisterArgs {
 pub(crate) enum ProviderCommand {
     /// Stake, bid, serve, audit, judge, and defend one's results, until interrupted
     Run(ProviderRunArgs),
+    /// Take no new work, finish what is owed, leave the pools, and end when nothing is owed any more
+    Drain(ProviderRunArgs),
+    /// Add to the stake of a provider
+    Stake(StakeArgs),
+    /// Ask for a part of the free stake; it may be withdrawn when the unbonding time has passed
+    Unstake(StakeArgs),
+    /// Take out the stake whose unbonding time has passed
+    Withdraw {
+        #[command(flatten)]
+        network: NetworkArgs,
+        #[command(flatten)]
+        key: KeyArgs,
+    },
     /// Who is registered, with stake and standing
     List(NetworkArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StakeArgs {
+    /// Tokens, with up to 18 decimals
+    #[arg(value_parser = crate::amount::parse)]
+    pub(crate) amount: u128,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +109,8 @@ pub(crate) struct ProviderRunArgs {
     /// Do wrong, to see what a network makes of it
     #[arg(long = "fault", value_name = "KIND")]
     pub(crate) faults: Vec<Fault>,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     pub(crate) run: LoopArgs,
 }
@@ -126,6 +153,18 @@ pub(crate) enum TaskCommand {
         network: NetworkArgs,
         #[command(flatten)]
         blobs: BlobArgs,
+    },
+    /// Wait until a task is settled, cancelled or expired
+    Wait {
+        /// Task id
+        id: u64,
+        /// Longest time to wait, in seconds [default: no end]
+        #[arg(long, value_name = "SECONDS")]
+        timeout: Option<u64>,
+        #[command(flatten)]
+        network: NetworkArgs,
+        #[command(flatten)]
+        run: LoopArgs,
     },
     /// Take an open task back; the escrow becomes credit
     Cancel {
@@ -182,7 +221,28 @@ pub(crate) enum ChallengeCommand {
         #[command(flatten)]
         watch: WatchArgs,
     },
-    /// Disputes and where they stand
+    /// Challenge one result by hand: commit, and reveal as soon as that is due
+    Open {
+        /// Task id
+        id: u64,
+        #[command(flatten)]
+        watch: WatchArgs,
+    },
+    /// Make the next move of this key in a dispute
+    Move {
+        /// Dispute id
+        id: u64,
+        /// Say the move and send nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Model of the task: file, folder or name of a shipped model
+        #[arg(long)]
+        model: String,
+        #[command(flatten)]
+        party: PartyArgs,
+    },
+    /// Disputes and where they stand: `gavel dispute list`
+    #[command(hide = true)]
     List(NetworkArgs),
     /// Write what a dispute came down to into one file that `gavel verify` judges offline
     Evidence(EvidenceArgs),
@@ -215,11 +275,22 @@ pub(crate) struct WatchArgs {
     #[arg(long, value_name = "KIND")]
     pub(crate) fault: Option<Fault>,
     #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
+    #[command(flatten)]
     pub(crate) run: LoopArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DisputeCommand {
+    /// Disputes and where they stand
+    List(NetworkArgs),
+    /// One dispute: the sides, whose move it is and how long they have, what was isolated and ruled
+    Show {
+        /// Dispute id
+        id: u64,
+        #[command(flatten)]
+        network: NetworkArgs,
+    },
     /// The operator, the element and the arithmetic step that a dispute comes down to, in words
     Explain(ExplainArgs),
 }

@@ -1,14 +1,20 @@
 //! The `gavel` binary: parse, run one command, end with its status.
 //!
-//! Exit status: 0 done, 1 failed, 2 wrong usage, 7 an evidence file shows a false claim.
+//! Exit status: see [`failure::Exit`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod amount;
 mod args;
 mod args_arena;
+mod args_gateway;
 mod args_language;
 mod args_node;
+mod args_ops;
+mod args_params;
 mod args_protection;
+mod args_up;
 mod commands;
+mod config;
 mod console;
 mod failure;
 mod files;
@@ -24,19 +30,20 @@ mod saved;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::Cli;
 use failure::{Exit, Failure};
 use output::{BAD, Output};
 
 fn main() -> ExitCode {
-    let exit = match Cli::try_parse() {
-        Ok(cli) => {
-            let out = Output::new(cli.json);
+    let exit = match config::parse() {
+        Err(failure) => {
+            let json = std::env::args_os().any(|arg| arg == "--json");
+            report(&failure, Output::new(json))
+        }
+        Ok(Ok(cli)) => {
+            let out = Output::new(cli.json).assuming_yes(cli.yes);
             commands::run(cli.command, out).unwrap_or_else(|failure| report(&failure, out))
         }
-        Err(refusal) => usage(&refusal),
+        Ok(Err(refusal)) => usage(&refusal),
     };
     ExitCode::from(exit as u8)
 }
@@ -58,7 +65,7 @@ fn usage(refusal: &clap::Error) -> Exit {
     if std::env::args_os().any(|arg| arg == "--json") {
         let text = refusal.render().to_string();
         let what = text.lines().next().unwrap_or_default();
-        let failure = Failure::usage(what.trim_start_matches("error: "))
+        let failure = Failure::usage(what.trim_start_matches("error: ").to_owned())
             .hint("gavel --help lists the commands");
         let _ = Output::new(true).json(&failure.json());
     }

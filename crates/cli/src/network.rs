@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::args::PasswordArgs;
-use crate::failure::{Context as _, Failure};
+use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
 
 /// One whole token.
@@ -39,11 +39,41 @@ pub(crate) fn password(args: &PasswordArgs) -> Result<String, Failure> {
 
 pub(crate) fn key_failure(path: &Path, error: impl std::fmt::Display) -> Failure {
     let text = error.to_string().replace("Mac Mismatch", "wrong password");
-    let failure = Failure::new(text).expected("a key file and its password");
+    let failure = Failure::new(text)
+        .ends(Exit::Config)
+        .expected("a key file and its password");
     match path.exists() {
         true => failure,
         false => failure.hint(format!("`gavel key new {}` makes one", path.display())),
     }
+}
+
+/// For a role with duties: the first SIGTERM sets `draining` and is told, and the next one, or an interrupt at any time,
+/// resolves it.
+pub(crate) fn told_to_drain(
+    draining: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    tell: impl Fn() + Send + 'static,
+) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        #[cfg(unix)]
+        loop {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return,
+                _ = terminate.recv() => {}
+            }
+            if draining.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                return;
+            }
+            tell();
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = (draining, tell);
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    })
 }
 
 /// Resolves when the process is asked to end: by an interrupt or, on Unix, by SIGTERM.

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
-use crate::failure::{Context as _, Failure};
+use crate::failure::{Context as _, Exit, Failure};
 
 /// Green: something good happened.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -24,11 +24,48 @@ pub(crate) const HEAD: Style = Style::new().bold();
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
+    yes: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, yes: false }
+    }
+
+    /// With the answer to all questions given, or not.
+    pub(crate) fn assuming_yes(self, yes: bool) -> Self {
+        Self { yes, ..self }
+    }
+
+    /// Asks before money moves. Where nobody is there to answer, the answer must have been given with `--yes`.
+    pub(crate) fn confirm(self, what: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        let asked = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if self.json || !asked {
+            return Err(
+                Failure::usage(format!("this would {what}, and nobody is asked"))
+                    .expected("--yes where there is no terminal to ask on"),
+            );
+        }
+        let _ = write!(anstream::stderr(), "{HEAD}{what}?{HEAD:#} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .at("standard input")?;
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(Failure::new("not confirmed: nothing was sent").ends(Exit::Interrupted)),
+        }
+    }
+
+    /// [`confirm`](Self::confirm), where a script may go on unasked.
+    pub(crate) fn confirm_on_terminal(self, what: &str) -> Result<(), Failure> {
+        match std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !self.json {
+            true => self.confirm(what),
+            false => Ok(()),
+        }
     }
 
     /// Whether a program reads the output.

@@ -38,10 +38,10 @@ fn a_key_file_gives_its_address_to_whoever_has_the_password() {
         dir.path(),
         &["key", "address", "k.json", "--password-file", "wrong"],
     );
-    assert!(status == Some(1) && stderr.contains("password"), "{stderr}");
+    assert!(status == Some(3) && stderr.contains("password"), "{stderr}");
     let (status, _, stderr) = gavel(dir.path(), &["key", "address", "absent.json"]);
     assert!(
-        status == Some(1) && stderr.contains("gavel key new absent.json"),
+        status == Some(3) && stderr.contains("gavel key new absent.json"),
         "{stderr}"
     );
     let mut bare = command(dir.path(), &["key", "address", "k.json"]);
@@ -105,11 +105,60 @@ fn a_chain_that_is_not_there_is_named() {
         "k.json",
     ];
     let (status, object, stderr) = gavel(dir.path(), &args);
-    assert_eq!(status, Some(1));
+    assert_eq!(status, Some(4));
     assert!(stderr.contains("http://127.0.0.1:1"), "{stderr}");
     assert!(object["error"]["what"].is_string());
     assert!(!dir.path().join("gavel-deployment.json").exists());
     let args = ["chain", "deploy", "--rpc", "no url", "--key", "k.json"];
     let (status, _, stderr) = gavel(dir.path(), &args);
-    assert!(status == Some(1) && stderr.contains("no url"), "{stderr}");
+    assert!(status == Some(3) && stderr.contains("no url"), "{stderr}");
+}
+
+#[test]
+fn parameters_are_written_edited_judged_with_the_reason_and_deployed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let text = text(&common::gavel(&["chain", "params", "--windows", "normal"]).stdout);
+    let check = |name: &str, text: &str| {
+        std::fs::write(dir.join(name), text).unwrap();
+        gavel(dir, &["chain", "params", "--check", name])
+    };
+    let (status, _, stderr) = check("good.toml", &text);
+    assert_eq!(status, Some(0), "{stderr}");
+    let greedy = text.replace("burn_bps = 5000", "burn_bps = 4999");
+    let (status, object, stderr) = check(
+        "greedy.toml",
+        &greedy.replace("referee_bps = 500", "referee_bps = 501"),
+    );
+    assert_eq!(status, Some(1));
+    assert!(
+        stderr.contains("P-V1") && stderr.contains("challenging oneself"),
+        "{stderr}"
+    );
+    assert!(
+        object["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("burn_bps")
+    );
+    let (status, _, stderr) = check("typo.toml", &text.replace("exec_max", "exec_most"));
+    assert!(
+        status == Some(1) && stderr.contains("exec_most"),
+        "{stderr}"
+    );
+
+    gavel(dir, &["key", "new", "k.json"]);
+    let (_chain, url, _) = chain_up(dir, "gavel-chain");
+    let deploy = |params: &str| {
+        let args = [
+            "chain", "deploy", "--rpc", &url, "--key", "k.json", "--params", params,
+        ];
+        gavel(dir, &args)
+    };
+    // nothing is deployed that the last contract would refuse
+    let (status, _, stderr) = deploy("greedy.toml");
+    assert!(status == Some(1) && stderr.contains("P-V1"), "{stderr}");
+    assert!(!dir.join("gavel-deployment.json").exists());
+    let (status, _, stderr) = deploy("good.toml");
+    assert_eq!(status, Some(0), "{stderr}");
 }

@@ -105,6 +105,33 @@ fn a_demo_that_is_kept_leaves_evidence_of_its_disputes() {
     }
 }
 
+/// The page's verifier is pinned by `verdicts.json`, natively and as wasm.
+#[test]
+fn the_command_and_the_page_give_the_same_verdicts() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../explorer/wasm/fixtures");
+    let pinned = std::fs::read(fixtures.join("verdicts.json")).unwrap();
+    let pinned: serde_json::Value = serde_json::from_slice(&pinned).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for (name, report) in pinned.as_object().unwrap() {
+        // the command takes a receipt with what it is about
+        if name == "receipt-alone.json" {
+            continue;
+        }
+        let file = std::fs::read_to_string(fixtures.join(name)).unwrap();
+        let (status, text, object) = verify(dir.path(), &file);
+        let verdict = match (status, object["signed"].as_bool()) {
+            (Some(0), Some(true)) => "signed",
+            (Some(0), None) => "true",
+            (Some(7), None) => "false",
+            _ => panic!("{name}: {status:?} {text}"),
+        };
+        assert_eq!(report["verdict"], verdict, "{name}");
+        if object["signed"].is_null() {
+            assert_eq!(report["step"], object["step"], "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_file_that_proves_nothing_ends_with_one() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use memmap2::Mmap;
 
 /// The maps that exist.
-static MAPS: Mutex<Vec<Weak<Mmap>>> = Mutex::new(Vec::new());
+static MAPS: Mutex<Vec<(PathBuf, Weak<Mmap>)>> = Mutex::new(Vec::new());
 
 /// A map as the owner of its bytes.
 struct Mapped(Arc<Mmap>);
@@ -33,8 +33,8 @@ pub fn map(path: &Path) -> io::Result<Bytes> {
     // documentation says. There is no way to map a file that the type system could vouch for.
     let map = Arc::new(unsafe { Mmap::map(&file)? });
     let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
-    maps.retain(|map| map.strong_count() > 0);
-    maps.push(Arc::downgrade(&map));
+    maps.retain(|(_, map)| map.strong_count() > 0);
+    maps.push((path.to_owned(), Arc::downgrade(&map)));
     Ok(Bytes::from_owner(Mapped(map)))
 }
 
@@ -45,18 +45,28 @@ pub fn page_out(bytes: &[u8]) {
     let _ = bytes;
     #[cfg(unix)]
     {
-        let maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = maps.iter().filter_map(Weak::upgrade).find_map(|map| {
-            let offset = bytes.as_ptr().addr().checked_sub(map.as_ptr().addr())?;
-            let inside = bytes.len() <= map.len().checked_sub(offset)?;
-            inside.then_some((map, offset))
-        });
-        if let Some((map, offset)) = found {
+        if let Some((_, map, offset)) = found(bytes) {
             let advice = memmap2::UncheckedAdvice::DontNeed;
             // SAFETY: the map is read-only, so that its pages have nothing that the file has not.
             let _ = unsafe { map.unchecked_advise_range(advice, offset, bytes.len()) };
         }
     }
+}
+
+/// The file whose [`map`] these bytes lie in, and where they begin in it.
+pub fn mapped_at(bytes: &[u8]) -> Option<(PathBuf, u64)> {
+    let (path, _, offset) = found(bytes)?;
+    Some((path, offset as u64))
+}
+
+fn found(bytes: &[u8]) -> Option<(PathBuf, Arc<Mmap>, usize)> {
+    let maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
+    maps.iter().find_map(|(path, map)| {
+        let map = map.upgrade()?;
+        let offset = bytes.as_ptr().addr().checked_sub(map.as_ptr().addr())?;
+        let inside = bytes.len() <= map.len().checked_sub(offset)?;
+        inside.then(|| (path.clone(), map, offset))
+    })
 }
 
 #[cfg(test)]
@@ -74,6 +84,8 @@ mod tests {
         page_out(&bytes[..0]);
         page_out(&content);
         assert_eq!(bytes, content);
+        assert_eq!(mapped_at(&bytes[777..]), Some((path.clone(), 777)));
+        assert_eq!(mapped_at(&content), None);
         drop(bytes);
         std::fs::remove_file(&path).unwrap();
         assert!(map(&path).is_err());

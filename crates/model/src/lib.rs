@@ -1,5 +1,5 @@
 //! A model file becomes a canonical DAG with an identity that every part of it opens under
-//! (`spec/model.md`). Pure: bytes in, model out; only [`map`], [`page_out`], [`open_language_model`],
+//! (`spec/model.md`). Pure: bytes in, model out; only [`map`], [`mapped_at`], [`page_out`], [`open_language_model`],
 //! [`hf_folder`] and [`files_beside`] touch files.
 //!
 //! - [`Graph`], [`Node`], [`Source`], [`Constant`]: the step graph and its weights.
@@ -25,6 +25,7 @@ mod graph;
 mod hash;
 pub mod llama;
 mod model;
+#[cfg(not(target_family = "wasm"))]
 pub mod npy;
 pub mod onnx;
 mod open;
@@ -37,7 +38,7 @@ mod test_run;
 pub use commit::{CommitPolicy, Cuts};
 pub use constant::Constant;
 pub use error::ModelError;
-pub use file::{map, page_out};
+pub use file::{map, mapped_at, page_out};
 pub use graph::{Graph, Node, Segment, Source, Weight};
 pub use hash::{Hashing, Progress};
 pub use model::{

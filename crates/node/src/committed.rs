@@ -5,8 +5,9 @@ use std::sync::Arc;
 use gavel_dispute::SegmentFacts;
 use gavel_engine::digest;
 use gavel_model::{Model, Source};
-use gavel_numerics::{Tensor, TensorType};
-use gavel_trace::{Base64Bytes, CommitPoint, Digest, FineTrace, TensorHeader, live_root};
+use gavel_numerics::Tensor;
+use gavel_trace::{CommitPoint, Digest, FineTrace, live_root};
+use gavel_verifier::ShownTensor;
 use serde::{Deserialize, Serialize};
 
 use crate::{Executor, ExecutorError, RunRecord};
@@ -24,66 +25,6 @@ pub struct ShownSegment {
     pub ops: Vec<ShownTensor>,
     /// Digests of the live tensors at the segment's end.
     pub live: Vec<Digest>,
-}
-
-/// One tensor with its bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ShownTensor {
-    /// dtype and shape.
-    pub header: TensorHeader,
-    /// Little-endian elements; those that are missing at the end are zeros.
-    pub bytes: Base64Bytes,
-}
-
-impl ShownTensor {
-    /// Shows a tensor.
-    pub fn of(tensor: &Tensor) -> ShownTensor {
-        ShownTensor {
-            header: TensorHeader {
-                dtype: tensor.dtype().id(),
-                dims: tensor.dims().to_vec(),
-            },
-            bytes: Base64Bytes(tensor.le_bytes().into_owned()),
-        }
-    }
-
-    /// Shows a tensor without the zeros at its end: most of a cache is zeros.
-    pub fn trimmed(tensor: &Tensor) -> ShownTensor {
-        let mut shown = ShownTensor::of(tensor);
-        let used = shown.bytes.0.iter().rposition(|&byte| byte != 0);
-        shown.bytes.0.truncate(used.map_or(0, |last| last + 1));
-        shown
-    }
-
-    /// The tensors of a list, if they have these types. Nothing is allocated for one of another type: a few bytes may stand
-    /// for many zeros.
-    pub fn tensors<'a>(
-        shown: &[ShownTensor],
-        types: impl IntoIterator<Item = &'a TensorType>,
-    ) -> Option<Vec<Tensor>> {
-        let mut types = types.into_iter();
-        let read = |shown: &ShownTensor| {
-            let ty = types.next()?;
-            if shown.header.dtype != ty.dtype.id() || shown.header.dims != ty.dims {
-                return None;
-            }
-            let len = ty.byte_len().ok()?;
-            let mut bytes = shown.bytes.0.clone();
-            if bytes.len() < len {
-                bytes.resize(len, 0);
-            }
-            read_tensor(&shown.header, &bytes)
-        };
-        shown.iter().map(read).collect()
-    }
-}
-
-/// The tensor of a header and bytes, if they are one.
-pub(crate) fn read_tensor(header: &TensorHeader, bytes: &[u8]) -> Option<Tensor> {
-    let dtype = gavel_numerics::DType::from_id(header.dtype)?;
-    let ty = TensorType::new(dtype, header.dims.clone());
-    Tensor::from_le_bytes(ty, bytes).ok()
 }
 
 impl ShownSegment {

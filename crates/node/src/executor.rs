@@ -73,6 +73,9 @@ pub enum ExecutorError {
         /// Moves made.
         moves: u32,
     },
+    /// The process that models run in has no answer.
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::SandboxError),
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),

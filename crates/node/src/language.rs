@@ -32,6 +32,17 @@ pub enum LanguageTextError {
     Model(#[from] ModelError),
 }
 
+/// What was said in a run, token by token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// Tokens of the prompt.
+    pub prompt: Vec<u32>,
+    /// Text of each token of the answer.
+    pub pieces: Vec<String>,
+    /// Whether the model ended it.
+    pub ended: bool,
+}
+
 /// The tokenizer of a language model, and its chat template if it has one.
 #[derive(Debug)]
 pub struct LanguageText {
@@ -108,6 +119,24 @@ impl LanguageText {
             true => self.conversation(&[Message::new(Role::User, text)]),
             false => self.prompt(text),
         }
+    }
+
+    /// Prompt and answer in a run's outputs, the answer as the piece of text that each of its tokens completes (the last
+    /// with what is left), and whether the model ended it.
+    pub fn spoken(&self, outputs: &[impl std::borrow::Borrow<Tensor>]) -> Option<Spoken> {
+        let (prompt, answer) = tokens_of(outputs)?;
+        let mut decoder = self.tokenizer.decode_stream(&prompt);
+        let push = |token: &u32| decoder.push(*token).unwrap_or_default();
+        let mut pieces: Vec<String> = answer.iter().map(push).collect();
+        if let (Some(last), Some(rest)) = (pieces.last_mut(), decoder.flush()) {
+            last.push_str(&rest);
+        }
+        let last = answer.last();
+        Some(Spoken {
+            prompt,
+            pieces,
+            ended: last.is_some_and(|last| self.tokenizer.eos_ids().contains(last)),
+        })
     }
 
     /// The answer in a run's outputs, without the token that ended it.

@@ -8,6 +8,7 @@
 //! - [`faults`]: the liars.
 //! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
 //! - [`appeal`]: the same below the operator, down to the step that the contract executes.
+//! - [`sandbox`]: an executor whose models are read and run in a confined process.
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -31,22 +32,26 @@ mod receipt;
 mod role;
 pub mod roles;
 mod runner;
+pub mod sandbox;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
-pub use blobs::{Blobs, Outputs};
+pub use blobs::{Blobs, Found, Pruned};
 pub use board::{Board, Mirror};
-pub use committed::{Committed, ShownSegment, ShownTensor};
+pub use committed::{Committed, ShownSegment};
 pub use error::NodeError;
 pub use executor::{
     EngineExecutor, Executor, ExecutorError, Models, RunKey, RunRecord, input_digest,
 };
 pub use faults::Fault;
+pub use gavel_verifier::{
+    Outputs, RECEIPT_FORMAT, ReceiptError, ReceiptFile, ShownTensor, SignedReceipt,
+};
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;
-pub use language::{LanguageText, LanguageTextError};
+pub use language::{LanguageText, LanguageTextError, Spoken};
 pub use party::Party;
-pub use play::{defend, play};
+pub use play::{defend, planned, play};
 pub use protection::Protection;
-pub use receipt::{RECEIPT_FORMAT, ReceiptError, ReceiptFile, Replayed, SignedReceipt};
+pub use receipt::{ReplayError, Replayed, replay_receipt};
 pub use role::{Act, Role};
 pub use runner::{Runner, RunnerEvent};

@@ -4,17 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use gavel_model::{Model, Source};
-use gavel_numerics::kernels::{Isa, Sequential, eval};
-use gavel_numerics::{NumericsError, Op, Tensor};
+use gavel_numerics::Tensor;
 use gavel_trace::FineIndex;
-
-/// Computes one operator on one thread: what a judgement is made with.
-///
-/// # Errors
-/// Those of the operator's shape program.
-pub(crate) fn recompute(op: &Op, inputs: &[&Tensor]) -> Result<Tensor, NumericsError> {
-    eval(Isa::best(), &Sequential, op, inputs)
-}
 
 /// Where a value that a place reads is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

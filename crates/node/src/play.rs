@@ -32,6 +32,25 @@ pub async fn play(
     }
 }
 
+/// The move that [`play`] would make, as a person would say it.
+///
+/// # Errors
+/// As [`play`].
+pub async fn planned(
+    party: &Party,
+    board: &Board,
+    dispute: u64,
+    role: Role,
+    policy: &Policy,
+) -> Result<Option<String>, NodeError> {
+    let state = board.dispute(dispute).map(|d| d.state);
+    if state == Some(DisputeState::Appealed) {
+        return appeal::planned(party, board, dispute).await;
+    }
+    let next = next_move(party, board, dispute, role, policy).await?;
+    Ok(next.map(|next| said(&next, dispute)))
+}
+
 /// Makes a move in the first dispute about the party's results that waits for one.
 ///
 /// # Errors
@@ -114,14 +133,12 @@ async fn committed(
         .dispute(id)
         .and_then(|dispute| game::result_of(board, dispute));
     if let Some(result) = result {
-        // What somebody made unreadable is as good as not shown.
-        let found = party.blobs.segment(&result.trace_root, segment.leaf_index);
-        let shown = match found.await {
-            Err(NodeError::Blob { .. }) => None,
-            other => other?,
-        };
-        if let Some(committed) = shown.and_then(|shown| shown.check(&run.model, segment)) {
-            return Ok(Some(committed));
+        let blobs = &party.blobs;
+        let shown = blobs
+            .segment(&result.trace_root, &run.model, segment)
+            .await?;
+        if shown.is_some() {
+            return Ok(shown);
         }
     }
     Ok(game::segment_rows(board, id)

@@ -3,10 +3,9 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use common::anvil;
 use common::network::{STAKE, World, stake, state};
 use gavel_model::shipped;
 use gavel_node::Role;
@@ -16,44 +15,9 @@ use gavel_node::roles::{Auditor, Provider, ProviderPolicy, Referee, Requester, W
 use gavel_settlement::Endpoint;
 use gavel_settlement::dev_params::UNIT;
 
-/// A node that ends with the test.
-struct Anvil(Child);
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts a node on a free port of loopback.
-fn anvil() -> Option<(Anvil, String)> {
-    let binary = std::env::var_os("GAVEL_ANVIL")?;
-    let mut child = Command::new(binary)
-        .args(["--host", "127.0.0.1", "--port", "0", "--chain-id", "31337"])
-        .stdout(Stdio::piped())
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let anvil = Anvil(child);
-    let mut line = String::new();
-    while stdout.read_line(&mut line).unwrap() > 0 {
-        if let Some((_, address)) = line.split_once("Listening on ") {
-            let url = format!("http://{}", address.trim());
-            // whatever else it says must not fill the pipe
-            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-            return Some((anvil, url));
-        }
-        line.clear();
-    }
-    panic!("anvil never listened");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cheat_is_caught_and_the_task_served_again_on_anvil() {
-    let Some((_anvil, url)) = anvil() else {
-        println!("skipped: GAVEL_ANVIL names no anvil");
+    let Some((_anvil, url)) = anvil::start() else {
         return;
     };
     let endpoint = Endpoint::http(&url).unwrap();

@@ -6,7 +6,7 @@ mod common;
 use common::network::{STAKE, World, stake, state};
 use gavel_node::board::{AuditState, TaskState};
 use gavel_node::roles::{Auditor, Provider, ProviderPolicy, Requester, outputs_of, receipt_of};
-use gavel_node::{Executor, Mirror, ReceiptFile, Role};
+use gavel_node::{Executor, Mirror, ReceiptFile, Role, replay_receipt};
 use gavel_settlement::dev_params::UNIT;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +58,7 @@ async fn a_task_is_served_by_the_cheaper_provider_audited_and_settled() {
     let file = ReceiptFile::new(receipt.clone(), &world.inputs, &outputs);
     let text = serde_json::to_string(&file).unwrap();
     let read = ReceiptFile::parse(text.as_bytes()).unwrap();
-    let found = read.replay(world.honest.engine(), &run.model).unwrap();
+    let found = replay_receipt(&read, world.honest.engine(), &run.model).unwrap();
     assert!(found.holds);
     assert_eq!(found.trace_root, committed);
     // signed for something else, by somebody else, about other inputs
@@ -71,7 +71,7 @@ async fn a_task_is_served_by_the_cheaper_provider_audited_and_settled() {
     let mut other = world.inputs.clone();
     other[0].as_f32_mut().unwrap()[0] += 1.0;
     let file = ReceiptFile::new(receipt, &other, &outputs);
-    assert!(file.replay(world.honest.engine(), &run.model).is_err());
+    assert!(replay_receipt(&file, world.honest.engine(), &run.model).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

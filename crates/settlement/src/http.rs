@@ -61,16 +61,26 @@ pub fn router(chain: SharedChain) -> Router {
 }
 
 async fn answer(State(chain): State<SharedChain>, body: Bytes) -> Response {
-    // execution takes the processor and the journal the disk: neither belongs on an async thread
-    let answer = tokio::task::spawn_blocking(move || rpc::handle(&mut chain.lock(), &body)).await;
+    let shared = chain.clone();
+    // execution takes the processor: it does not belong on an async thread
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut chain = chain.lock();
+        (rpc::handle(&mut chain, &body), chain.written())
+    });
+    let Ok((answer, written)) = answer.await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    if let Err(error) = shared.on_disk(written).await {
+        // no answer: what was asked for may be done or lost, and a 5xx is asked again
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
+    }
     match answer {
-        Ok(Some(value)) => (
+        Some(value) => (
             [(header::CONTENT_TYPE, "application/json")],
             value.to_string(),
         )
             .into_response(),
-        Ok(None) => StatusCode::NO_CONTENT.into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
     }
 }
 

@@ -35,6 +35,7 @@ pub mod events;
 pub mod evm;
 pub mod http;
 pub mod network;
+pub mod params;
 pub mod quorum;
 pub mod revert;
 pub mod rpc;

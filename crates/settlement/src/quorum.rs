@@ -120,7 +120,7 @@ impl Quorum {
             match block {
                 Ok(Some(block)) => Ok(block.header.hash),
                 Ok(None) => Err("it has no such block".to_owned()),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(told(&error)),
             }
         };
         let what = format!("block {}", head.number);
@@ -143,7 +143,7 @@ impl Quorum {
                 // by number: not every node takes hashes here, and the block was agreed on
                 let at = BlockId::number(head.number);
                 let answer = provider.call(request).block(at).await;
-                answer.map_err(|error| error.to_string())
+                answer.map_err(|error| told(&error))
             };
             let what = format!("{} at block {}", question.what, head.number);
             answers.push(self.agreed(&what, ask).await?);
@@ -174,14 +174,14 @@ impl Quorum {
         if let Some(found) = found {
             return Ok(found.clone());
         }
-        let told = |answer: &Result<T, String>| match answer {
+        let said = |answer: &Result<T, String>| match answer {
             Ok(answer) => shortened(&answer.to_string()),
             Err(error) => format!("nothing ({})", shortened(error)),
         };
         let names = self.witnesses.iter().map(|w| w.name.clone());
         Err(self.count(Disagreement {
             what: what.to_owned(),
-            answers: names.zip(answers.iter().map(told)).collect(),
+            answers: names.zip(answers.iter().map(said)).collect(),
             needed: self.needed(),
         }))
     }
@@ -278,6 +278,13 @@ async fn joined<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     })
     .await;
     outputs.into_iter().flatten().collect()
+}
+
+/// An error without the address that the HTTP client puts into it.
+fn told(error: &TransportError) -> String {
+    let text = error.to_string();
+    let told = text.split(" for url").next().unwrap_or_default();
+    told.to_owned()
 }
 
 /// Enough of an answer to tell it from another: the beginning, and a digest of what is longer.

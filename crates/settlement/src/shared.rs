@@ -5,16 +5,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy::primitives::Bytes;
 
-use crate::chain::{Chain, ChainError, Genesis};
+use crate::chain::{Chain, ChainError, Disk, Genesis};
 
 /// The embedded chain behind a lock. Clones are the same chain; [`fork`](Self::fork) makes another one.
+///
+/// A chain that was [opened](Self::open) syncs its history in groups: whoever changed it or read it speaks of that to
+/// somebody else only after [`on_disk`](Self::on_disk).
 #[derive(Clone, Debug)]
-pub struct SharedChain(Arc<Mutex<Chain>>);
+pub struct SharedChain {
+    chain: Arc<Mutex<Chain>>,
+    disk: Disk,
+}
 
 impl SharedChain {
-    /// Shares a chain.
+    /// Shares a chain, whose changes are on disk when they return.
     pub fn new(chain: Chain) -> SharedChain {
-        SharedChain(Arc::new(Mutex::new(chain)))
+        SharedChain {
+            chain: Arc::new(Mutex::new(chain)),
+            disk: Disk::none(),
+        }
     }
 
     /// A new chain in memory.
@@ -22,18 +31,31 @@ impl SharedChain {
         SharedChain::new(Chain::in_memory(genesis))
     }
 
-    /// Opens a durable chain, as [`Chain::open`].
+    /// Opens a durable chain, as [`Chain::open`], to be synced in groups.
     ///
     /// # Errors
     /// As [`Chain::open`].
     pub fn open(folder: &Path, genesis: Genesis) -> Result<SharedChain, ChainError> {
-        Chain::open(folder, genesis).map(SharedChain::new)
+        let mut chain = Chain::open(folder, genesis)?;
+        let disk = chain.sync_in_groups()?;
+        Ok(SharedChain {
+            disk,
+            ..SharedChain::new(chain)
+        })
     }
 
     /// The chain, for this thread alone while the guard lives: never hold it across an await.
     pub fn lock(&self) -> MutexGuard<'_, Chain> {
         // a panic under the lock leaves at worst a transaction applied without its block; the journal has neither
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what was [written](Chain::written) at some time is on disk.
+    ///
+    /// # Errors
+    /// It cannot be put there, and may be lost.
+    pub async fn on_disk(&self, written: u64) -> Result<(), ChainError> {
+        self.disk.holds(written).await
     }
 
     /// Another chain, in memory, that goes on from this one's state.

@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::rpc;
 use crate::shared::SharedChain;
 
-/// A transport whose requests are answered by the embedded chain, before the future is first polled.
+/// A transport whose requests are answered by the embedded chain: at once, and told when that is on disk.
 #[derive(Clone, Debug)]
 pub struct InProcess(SharedChain);
 
@@ -68,7 +68,12 @@ impl tower::Service<RequestPacket> for InProcess {
                 .collect::<Result<Vec<_>, _>>()
                 .map(ResponsePacket::Batch),
         };
-        Box::pin(std::future::ready(answer))
+        let (chain, written) = (self.0.clone(), self.0.lock().written());
+        Box::pin(async move {
+            let written = chain.on_disk(written).await;
+            written.map_err(TransportErrorKind::custom)?;
+            answer
+        })
     }
 }
 

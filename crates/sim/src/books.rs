@@ -1,73 +1,11 @@
 //! Where every coin is, asked of the contracts.
 
-use gavel_node::{Address, B256, U256};
-use gavel_settlement::alloy::primitives::keccak256;
-use gavel_settlement::alloy::sol_types::SolValue as _;
+use gavel_explorer::pots;
+use gavel_node::{Address, B256};
 use gavel_settlement::bindings::{DevToken, StakeVault};
 
 use crate::reader::{Reader, units};
 use crate::{Amount, Books, Holdings, WorldError};
-
-/// Names of the vault's pots: `contracts/src/lib/Pots.sol`.
-pub(crate) mod pots {
-    use super::*;
-
-    /// What a pot is for, by the first byte of its name.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Kind {
-        Burn,
-        AuditPool,
-        Task(u64),
-        Challenge,
-        Dispute(u64),
-        Appeal(u64),
-        Unknown,
-    }
-
-    pub(crate) fn kind(id: &B256) -> Kind {
-        let number = id.0.last_chunk().map_or(0, |n| u64::from_be_bytes(*n));
-        match id.0.first() {
-            Some(0) => Kind::Burn,
-            Some(1) => Kind::AuditPool,
-            Some(2) => Kind::Task(number),
-            Some(3) => Kind::Challenge,
-            Some(4) => Kind::Dispute(number),
-            Some(5) => Kind::Appeal(number),
-            _ => Kind::Unknown,
-        }
-    }
-
-    fn numbered(kind: u8, number: u64) -> B256 {
-        let mut id = B256::ZERO;
-        id.0[0] = kind;
-        id.0[24..].copy_from_slice(&number.to_be_bytes());
-        id
-    }
-
-    pub(crate) fn audit_pool() -> B256 {
-        numbered(1, 0)
-    }
-
-    pub(crate) fn task(id: u64) -> B256 {
-        numbered(2, id)
-    }
-
-    pub(crate) fn challenge(task: u64, attempt: u8, challenger: Address) -> B256 {
-        let hash = keccak256((U256::from(task), U256::from(attempt), challenger).abi_encode());
-        let mut id = B256::ZERO;
-        id.0[0] = 3;
-        id.0[1..].copy_from_slice(&hash.0[..31]);
-        id
-    }
-
-    pub(crate) fn dispute(id: u64) -> B256 {
-        numbered(4, id)
-    }
-
-    pub(crate) fn appeal(id: u64) -> B256 {
-        numbered(5, id)
-    }
-}
 
 /// What exists: whose wallets and stakes, which pots.
 #[derive(Clone, Debug, Default)]
@@ -124,20 +62,4 @@ pub(crate) fn books(reader: &Reader, extent: &Extent) -> Result<Books, WorldErro
     books.vault = Amount(units(held));
     books.supply = Amount(units(reader.ask(token, DevToken::totalSupplyCall {})?));
     Ok(books)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pot_says_what_it_is_for() {
-        assert_eq!(pots::kind(&B256::ZERO), pots::Kind::Burn);
-        assert_eq!(pots::kind(&pots::audit_pool()), pots::Kind::AuditPool);
-        assert_eq!(pots::kind(&pots::task(7)), pots::Kind::Task(7));
-        assert_eq!(pots::kind(&pots::dispute(300)), pots::Kind::Dispute(300));
-        let of = |attempt| pots::challenge(1, attempt, Address::ZERO);
-        assert_eq!(pots::kind(&of(0)), pots::Kind::Challenge);
-        assert_ne!(of(0), of(1));
-    }
 }

@@ -5,10 +5,10 @@
 //! - [`campaign`]: many random worlds, and what the guarantees say about all of them.
 //! - [`Report`]: everything that happened, as one object, with the sums that must hold.
 //! - [`operator_gas`]: what an appeal about each operator costs, played on chain.
+//! - [`load`]: how many lives of tasks the embedded chain completes in a second.
 //! - [`timeline`]: a world, told to a person while it happens.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod amount;
 mod books;
 mod campaign;
 pub mod cast;
@@ -17,6 +17,7 @@ mod error;
 mod facts;
 mod language;
 mod level;
+pub mod load;
 mod lossy;
 mod operators;
 mod party;
@@ -30,9 +31,10 @@ pub mod timeline;
 mod workload;
 mod world;
 
-pub use amount::{Amount, Change, DECIMALS, TOKEN};
 pub use campaign::{CampaignReport, FailingSeed, campaign};
 pub use error::WorldError;
+pub use gavel_explorer::amount::{self, Amount, Change, DECIMALS, TOKEN};
+pub use gavel_explorer::words::Isolated as IsolatedReport;
 pub use gavel_node::Fault;
 pub use level::{LevelGas, descend};
 pub use operators::{OperatorGas, OperatorRow, operator_gas, operator_rows};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gavel_explorer::words::Isolated as IsolatedReport;
 use serde::Serialize;
 
 use crate::amount::{Amount, Change};
@@ -185,23 +186,6 @@ pub struct MoveReport {
     pub gas: u64,
     /// Seconds since the world began.
     pub at: u64,
-}
-
-/// The operator where a dispute ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IsolatedReport {
-    /// Step.
-    pub step: u32,
-    /// Segment.
-    pub segment: u32,
-    /// Node in canonical order; of a live slot, the node whose value it copies.
-    pub node: Option<u32>,
-    /// Live slot, where the copy is what is wrong.
-    pub live_slot: Option<u32>,
-    /// Operator kind: "Conv2d".
-    pub operator: Option<String>,
-    /// For people: "Conv2d node 12 (conv1)".
-    pub name: String,
 }
 
 /// A referee's ruling.

@@ -54,7 +54,14 @@ impl Stage {
     /// # Errors
     /// Rules that the contracts refuse.
     pub async fn in_memory(rules: WorldRules, model: &Model) -> Result<Stage, WorldError> {
-        Stage::on(SharedChain::in_memory(Genesis::default()), rules, model).await
+        let period = DeployOptions::default().beacon_period;
+        Stage::on(
+            SharedChain::in_memory(Genesis::default()),
+            rules,
+            model,
+            period,
+        )
+        .await
     }
 
     /// In a folder, durable.
@@ -66,14 +73,30 @@ impl Stage {
         rules: WorldRules,
         model: &Model,
     ) -> Result<Stage, WorldError> {
+        let period = DeployOptions::default().beacon_period;
+        Stage::in_folder_with(folder, rules, model, period).await
+    }
+
+    /// In a folder, with so many seconds between the beacon's rounds.
+    pub(crate) async fn in_folder_with(
+        folder: &Path,
+        rules: WorldRules,
+        model: &Model,
+        beacon_period: u64,
+    ) -> Result<Stage, WorldError> {
         let chain = SharedChain::open(folder, Genesis::default())?;
         if chain.lock().head().number > 0 {
             return Err(WorldError::Used(folder.display().to_string()));
         }
-        Stage::on(chain, rules, model).await
+        Stage::on(chain, rules, model, beacon_period).await
     }
 
-    async fn on(chain: SharedChain, rules: WorldRules, model: &Model) -> Result<Stage, WorldError> {
+    async fn on(
+        chain: SharedChain,
+        rules: WorldRules,
+        model: &Model,
+        beacon_period: u64,
+    ) -> Result<Stage, WorldError> {
         let params = dev_params(DevParams {
             audit_rate_ppm: rules.audit_ppm,
             probation_tasks: rules.probation_tasks,
@@ -81,6 +104,7 @@ impl Stage {
         });
         let options = DeployOptions {
             supply: U256::from(SUPPLY),
+            beacon_period,
             ..DeployOptions::default()
         };
         let key = dev_key(DEPLOYER_SEED, 0);

@@ -36,8 +36,8 @@ pub use digest::{Digest, HASH_ID_SHA256, ParseDigestError, Tag};
 pub use error::TraceError;
 pub use evidence::{
     Base64Bytes, CheckedEvidence, ClaimedElement, EVIDENCE_FORMAT, Evidence, EvidenceError,
-    EvidenceLimits, HexBytes, InputSource, InputTensor, OpenedBytes, OpenedSegment, Ruling,
-    TaskFacts,
+    EvidenceLimits, HeldCheck, HexBytes, InputSource, InputTensor, OpenedBytes, OpenedSegment,
+    Ruling, TaskFacts,
 };
 pub use family::{FamilyHeader, binding_leaf, bindings_tree};
 pub use growing::{GrowingDigest, RowsShape, append_rows};

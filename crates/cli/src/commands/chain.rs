@@ -7,13 +7,11 @@ use gavel_settlement::account::load_keystore;
 use gavel_settlement::bindings::DevToken;
 use gavel_settlement::chain::{ChainError, Genesis};
 use gavel_settlement::http::Server;
-use gavel_settlement::{
-    DeployOptions, Deployment, DevParams, Endpoint, Network, Sender, SharedChain, Windows, deploy,
-    dev_params,
-};
+use gavel_settlement::{DeployOptions, Deployment, Endpoint, Network, Sender, SharedChain, deploy};
 use serde_json::json;
 
-use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs, WindowsArg};
+use super::params;
+use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, TOKEN, block_on};
 use crate::output::{DIM, GOOD, Output, paint};
@@ -25,11 +23,12 @@ pub(crate) fn run(command: ChainCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         ChainCommand::Up(args) => block_on(up(args, out)),
         ChainCommand::Deploy(args) => block_on(deploy_all(args, out)),
+        ChainCommand::Params(args) => params::run(&args, out),
     }
 }
 
 /// Seconds since the epoch.
-fn wall_clock() -> u64 {
+pub(super) fn wall_clock() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |t| t.as_secs())
@@ -43,6 +42,7 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
     };
     let folder = args.data_dir.display().to_string();
     let chain = SharedChain::open(&args.data_dir, genesis).at(&folder)?;
+    chain.lock().share_seconds();
     let server = Server::bind(chain.clone(), args.port).await.map_err(|e| {
         Failure::new(format!("port {}: {e}", args.port))
             .hint("another one: --port N, or 0 for a free one")
@@ -74,9 +74,15 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
     served.map(|()| Exit::Done)
 }
 
+/// Seconds of the chain between two blocks that nobody asked for, where a clock runs fast: few blocks a second, and windows
+/// that still pass in steps.
+pub(super) fn block_seconds(speed: u64) -> u64 {
+    (speed / 4).clamp(1, 5)
+}
+
 /// Blocks at least every `seconds` of the chain, whose clock runs `speed` times as fast as the wall's: what
 /// depends on time alone can be seen without anybody sending anything. Ends when the chain cannot be written.
-async fn follow_the_wall(chain: SharedChain, seconds: u64, speed: u64) -> ChainError {
+pub(super) async fn follow_the_wall(chain: SharedChain, seconds: u64, speed: u64) -> ChainError {
     let started = tokio::time::Instant::now();
     // a chain that ran fast before is ahead of the wall
     let start = wall_clock().max(chain.now());
@@ -109,6 +115,7 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
             .expected("a new file")
             .hint("name another one with --deployment, or remove it if its chain is gone"));
     }
+    let rules = params::of_rules(&args.rules).await?;
     let password = network::password(&args.key.password)?;
     let signer = load_keystore(&args.key.key, &password)
         .map_err(|e| network::key_failure(&args.key.key, e))?;
@@ -117,15 +124,12 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
     out.progress(
         "deploying token, timelock, parameters, beacon, vault, pool, market, court, audits",
     );
-    let params = dev_params(DevParams {
-        audit_rate_ppm: (args.audit_rate * 1e6).round() as u32,
-        probation_tasks: args.probation,
-        windows: match args.windows {
-            WindowsArg::Fast => Windows::Fast,
-            WindowsArg::Normal => Windows::Normal,
-        },
-    });
-    let deployment = deploy(&deployer, &params, &DeployOptions::default())
+    let options = DeployOptions {
+        beacon_period: rules.beacon_period,
+        timelock_delay: rules.timelock_delay,
+        ..DeployOptions::default()
+    };
+    let deployment = deploy(&deployer, &rules.params(), &options)
         .await
         .at(&args.network.rpc)?;
     deployment.save(file).map_err(Failure::new)?;

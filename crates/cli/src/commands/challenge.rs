@@ -1,4 +1,4 @@
-//! `gavel challenge watch|task|list|evidence`
+//! `gavel challenge watch|task|open|move|evidence`
 
 use std::sync::Arc;
 
@@ -9,8 +9,7 @@ use gavel_node::roles::Watcher;
 use gavel_node::{Executor, Role};
 use serde_json::json;
 
-use super::party;
-use crate::args::NetworkArgs;
+use super::{by_hand, party};
 use crate::args_node::{ChallengeCommand, EvidenceArgs, WatchArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
@@ -21,16 +20,41 @@ pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failur
     match command {
         ChallengeCommand::Watch(args) => block_on(watch(args, None, out)),
         ChallengeCommand::Task { id, watch: args } => block_on(watch(args, Some(id), out)),
-        ChallengeCommand::List(args) => block_on(list(args, out)),
+        ChallengeCommand::Open { id, watch } => block_on(by_hand::open(id, watch, out)),
+        ChallengeCommand::Move {
+            id,
+            dry_run,
+            model,
+            party,
+        } => block_on(by_hand::make_move(id, dry_run, model, party, out)),
+        ChallengeCommand::List(args) => block_on(super::dispute::list(args, out)),
         ChallengeCommand::Evidence(args) => block_on(write_evidence(args, out)),
     }
 }
 
-async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, Failure> {
+pub(super) async fn watch(
+    args: WatchArgs,
+    only: Option<u64>,
+    out: Output,
+) -> Result<Exit, Failure> {
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
     let mut mirror = party::mirror(&network).await?;
-    let (executor, models) = party::executor(mirror.board(), &args.models)?;
+    // whoever computes wrongly challenges what is right
+    let (executor, models): (Arc<dyn Executor>, _) = match args.fault {
+        Some(Fault::FalseChallenge) => {
+            let (honest, models) = party::executor(mirror.board(), &args.models)?;
+            (
+                Arc::new(FaultyExecutor::new(honest, &[Fault::OneUlp], 1)),
+                models,
+            )
+        }
+        Some(other) => {
+            return Err(Failure::usage(format!("{other} is no fault of a watcher"))
+                .expected(Fault::FalseChallenge));
+        }
+        None => party::confined(mirror.board(), &args.models, &args.sandbox, out)?,
+    };
     if let Some(id) = only {
         let task = mirror.board().task(id).ok_or_else(|| no_task(id))?;
         if executor.model(&task.model).is_none() {
@@ -40,15 +64,6 @@ async fn watch(args: WatchArgs, only: Option<u64>, out: Output) -> Result<Exit, 
             );
         }
     }
-    // whoever computes wrongly challenges what is right
-    let executor: Arc<dyn Executor> = match args.fault {
-        Some(Fault::FalseChallenge) => Arc::new(FaultyExecutor::new(executor, &[Fault::OneUlp], 1)),
-        Some(other) => {
-            return Err(Failure::usage(format!("{other} is no fault of a watcher"))
-                .expected(Fault::FalseChallenge));
-        }
-        None => executor,
-    };
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
     let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
     // every challenge pulls a bond
@@ -81,7 +96,7 @@ fn is_over(board: &Board, id: u64) -> bool {
 }
 
 pub(super) fn no_task(id: u64) -> Failure {
-    Failure::new(format!("there is no task {id}")).hint("gavel task list")
+    Failure::not_found(format!("there is no task {id}")).hint("gavel task list")
 }
 
 async fn write_evidence(args: EvidenceArgs, out: Output) -> Result<Exit, Failure> {
@@ -90,7 +105,7 @@ async fn write_evidence(args: EvidenceArgs, out: Output) -> Result<Exit, Failure
     let board = mirror.board();
     let id = args.id;
     if board.dispute(id).is_none() {
-        return Err(Failure::new(format!("there is no dispute {id}")).hint("gavel challenge list"));
+        return Err(super::dispute::no_dispute(id));
     }
     let (executor, _) = party::executor(board, &[args.model])?;
     let me = party::reader(&network, executor, party::blobs(&args.blobs.blobs)?);
@@ -98,7 +113,7 @@ async fn write_evidence(args: EvidenceArgs, out: Output) -> Result<Exit, Failure
     let Some(evidence) = gather(&me, board, id).await.at(&place)? else {
         return Err(Failure::new(format!("{place} cannot be had"))
             .expected("a dispute that isolated an operator, its task's model and its input in the blob store")
-            .hint("gavel challenge list"));
+            .hint(format!("gavel dispute show {id}")));
     };
     let file = args
         .output
@@ -107,42 +122,5 @@ async fn write_evidence(args: EvidenceArgs, out: Output) -> Result<Exit, Failure
     out.facts(&[("written", file.display().to_string())]);
     out.next(format!("gavel verify {}", file.display()));
     out.json(&json!({"dispute": id, "file": file}))?;
-    Ok(Exit::Done)
-}
-
-async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
-    let network = party::network(&args).await?;
-    let mirror = party::mirror(&network).await?;
-    let board = mirror.board();
-    let rows = board.disputes.iter().map(|(id, entry)| {
-        let d = &entry.dispute;
-        let by = match entry.by_audit {
-            true => format!("{} (audit)", party::short(&d.challenger)),
-            false => party::short(&d.challenger),
-        };
-        vec![
-            id.to_string(),
-            d.task.to_string(),
-            party::short(&d.provider),
-            by,
-            super::task::word(&d.state),
-            entry.moves.to_string(),
-        ]
-    });
-    let header = [
-        "dispute",
-        "task",
-        "provider",
-        "challenger",
-        "state",
-        "moves",
-    ];
-    out.table(&header, rows.collect(), &[0, 1, 5]);
-    let objects: Vec<_> = board
-        .disputes
-        .keys()
-        .map(|id| super::task::dispute(board, *id))
-        .collect();
-    out.json(&json!({"block": board.head.number, "disputes": objects}))?;
     Ok(Exit::Done)
 }

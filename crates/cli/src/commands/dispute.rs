@@ -1,8 +1,9 @@
-//! `gavel dispute explain`: what a dispute came down to, in words.
+//! `gavel dispute list|show|explain`: where disputes stand, and what one came down to, in words.
 
+use gavel_dispute::Side;
 use gavel_dispute::appeal::Explanation;
-use gavel_node::board::DisputeEntry;
-use gavel_node::evidence::{JudgeLimits, Judgement, gather, judge};
+use gavel_node::board::{Board, DisputeEntry, DisputeState};
+use gavel_node::evidence::{JudgeLimits, Judgement, StepReport, gather, judge};
 use gavel_node::game;
 use gavel_settlement::bindings::AppealOutcome;
 use gavel_sim::timeline::isolated;
@@ -10,6 +11,7 @@ use gavel_trace::{CommitPoint, Evidence};
 use serde_json::{Value, json};
 
 use super::party;
+use crate::args::NetworkArgs;
 use crate::args_node::{DisputeCommand, ExplainArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::block_on;
@@ -20,7 +22,123 @@ const LOADS: usize = 2;
 
 pub(crate) fn run(command: DisputeCommand, out: Output) -> Result<Exit, Failure> {
     match command {
+        DisputeCommand::List(args) => block_on(list(args, out)),
+        DisputeCommand::Show { id, network } => block_on(show_one(id, network, out)),
         DisputeCommand::Explain(args) => block_on(explain(args, out)),
+    }
+}
+
+pub(super) fn no_dispute(id: u64) -> Failure {
+    Failure::not_found(format!("there is no dispute {id}")).hint("gavel dispute list")
+}
+
+pub(super) async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args).await?;
+    let mirror = party::mirror(&network).await?;
+    let board = mirror.board();
+    let rows = board.disputes.iter().map(|(id, entry)| {
+        let d = &entry.dispute;
+        let by = match entry.by_audit {
+            true => format!("{} (audit)", party::short(&d.challenger)),
+            false => party::short(&d.challenger),
+        };
+        vec![
+            id.to_string(),
+            d.task.to_string(),
+            party::short(&d.provider),
+            by,
+            super::task::word(&d.state),
+            entry.moves.to_string(),
+            turn_word(board, *id),
+        ]
+    });
+    let header = [
+        "dispute",
+        "task",
+        "provider",
+        "challenger",
+        "state",
+        "moves",
+        "to move",
+    ];
+    out.table(&header, rows.collect(), &[0, 1, 5]);
+    let objects: Vec<_> = board
+        .disputes
+        .keys()
+        .map(|id| super::task::dispute(board, *id))
+        .collect();
+    out.json(&json!({"block": board.head.number, "disputes": objects}))?;
+    Ok(Exit::Done)
+}
+
+async fn show_one(id: u64, args: NetworkArgs, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args).await?;
+    let mirror = party::mirror(&network).await?;
+    let board = mirror.board();
+    let entry = board.disputes.get(&id).ok_or_else(|| no_dispute(id))?;
+    let d = &entry.dispute;
+    let opened = match entry.by_audit {
+        true => format!("{}, the auditor", d.challenger),
+        false => d.challenger.to_string(),
+    };
+    out.facts(&[
+        ("dispute", format!("{id}: {}", super::task::word(&d.state))),
+        ("task", format!("{}, attempt {}", d.task, d.attempt)),
+        ("provider", d.provider.to_string()),
+        ("challenger", opened),
+        ("bond", format!("{} tokens", party::tokens(d.bond))),
+        ("moves", entry.moves.to_string()),
+        ("to move", turn_word(board, id)),
+        ("ruling", ruling(entry)),
+    ]);
+    if d.isolated_at != 0 {
+        let place = match d.in_live {
+            true => format!("live slot {}", d.isolated_index),
+            false => format!("node {}", d.first_node + d.isolated_index),
+        };
+        out.facts(&[
+            (
+                "isolated",
+                format!("{place}, at leaf {} of the trace", d.leaf_index),
+            ),
+            ("claimed", d.claimed_digest.to_string()),
+        ]);
+    }
+    if entry.appealed_by.is_some() {
+        out.facts(&[("appeal", outcome(entry).to_owned())]);
+    }
+    out.next(format!("gavel dispute explain {id} --model MODEL"));
+    out.json(&super::task::dispute(board, id))?;
+    Ok(Exit::Done)
+}
+
+/// Whose move it is, and its last second.
+pub(super) fn turn(board: &Board, id: u64) -> Option<(&'static str, u64)> {
+    let side = |side| match side {
+        Side::Provider => "provider",
+        Side::Challenger => "challenger",
+    };
+    let d = board.dispute(id)?;
+    match d.state {
+        DisputeState::Refereed => Some(("referee", d.referee_deadline)),
+        DisputeState::Appealed => {
+            let game = board.disputes.get(&id)?.appeal.game.as_ref()?;
+            gavel_node::appeal::view(board, id)?.turn()?;
+            Some((side(game.turn), game.deadline()))
+        }
+        _ => {
+            let (whose, deadline) = game::view(board, id)?.turn()?;
+            Some((side(whose), deadline))
+        }
+    }
+}
+
+fn turn_word(board: &Board, id: u64) -> String {
+    match turn(board, id) {
+        Some((who, deadline)) => {
+            format!("{who}, {} s left", deadline.saturating_sub(board.now()))
+        }
+        None => String::new(),
     }
 }
 
@@ -30,7 +148,7 @@ async fn explain(args: ExplainArgs, out: Output) -> Result<Exit, Failure> {
     let board = mirror.board();
     let id = args.id;
     let Some(entry) = board.disputes.get(&id) else {
-        return Err(Failure::new(format!("there is no dispute {id}")).hint("gavel challenge list"));
+        return Err(no_dispute(id));
     };
     let (executor, _) = party::executor(board, std::slice::from_ref(&args.model))?;
     let me = party::reader(&network, executor, party::blobs(&args.blobs.blobs)?);
@@ -78,7 +196,7 @@ async fn explain(args: ExplainArgs, out: Output) -> Result<Exit, Failure> {
     match (&place, &judged) {
         (None, _) => {
             out.line("\nNo operator was isolated: it ended, or stands, before that.");
-            out.next("gavel challenge list");
+            out.next(format!("gavel dispute show {id}"));
         }
         (Some(place), judged) => {
             out.facts(&[("place", format!("{}, in step {}", place.name, place.step))]);
@@ -171,23 +289,5 @@ fn show(step: &Explanation, executed: Option<u64>, out: Output) {
 
 /// The step for programs; bits in hex.
 pub(super) fn step_json(step: &Explanation) -> Value {
-    let hex = |bits: u64| format!("{bits:#x}");
-    json!({
-        "words": step.to_string(),
-        "element": step.element,
-        "coordinates": step.coordinates,
-        "batch": step.batch,
-        "block": step.block(),
-        "tap": step.tap,
-        "values": step.values.as_ref().map(|values| [values.start, values.end]),
-        "instruction": format!("{:?}", step.deciding.opcode),
-        "operands": step.deciding.operands.iter().map(|bits| hex(*bits)).collect::<Vec<_>>(),
-        "result": hex(step.deciding.result),
-        "claimed": hex(step.claimed),
-        "computed": hex(step.value),
-        "loads": step.loads.iter().map(|load| json!({
-            "input": load.input, "element": load.element, "bits": hex(load.bits),
-        })).collect::<Vec<_>>(),
-        "dtype": step.dtype.id(),
-    })
+    json!(StepReport::from(step))
 }

@@ -1,29 +1,42 @@
 //! One module per verb.
 
 mod account;
+mod bench_chain;
 mod bench_gas;
 mod bench_isolate;
 mod bench_llm;
 mod bench_onnx;
 mod bench_trace;
+mod blobs;
+mod by_hand;
 mod chain;
 mod challenge;
 mod chat;
+mod config;
 mod demo;
 mod dispute;
+mod doctor;
+mod explorer;
+mod gateway;
 mod generate;
 mod generate_image;
 mod key;
 mod machine;
+mod manual;
 mod model;
+mod monitor;
+mod params;
 mod party;
 mod protection;
 mod provider;
 mod register;
 mod run;
 mod sim;
+mod stake;
 mod task;
+mod up;
 mod verify;
+mod worker;
 
 use std::sync::Arc;
 
@@ -55,6 +68,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         }) => bench_isolate::run(&model, faults, seed, engine, out),
         Command::Bench(BenchCommand::Llm(args)) => bench_llm::run(&args, out),
         Command::Bench(BenchCommand::Onnx(args)) => bench_onnx::run(&args, out),
+        Command::Bench(BenchCommand::Chain(args)) => bench_chain::run(&args, out),
         Command::Bench(BenchCommand::Gas) => bench_gas::run(out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Sim(command) => sim::run(&command, out),
@@ -64,7 +78,18 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, out),
         Command::Challenge(command) => challenge::run(command, out),
         Command::Dispute(command) => dispute::run(command, out),
+        Command::Gateway(args) => gateway::run(*args, out),
         Command::Account(command) => account::run(command, out),
+        Command::Up(args) => up::run(args, out),
+        Command::Explorer(args) => explorer::run(args, out),
+        Command::Watch(args) => monitor::run(args, out),
+        Command::Config(command) => config::run(command, out),
+        Command::Blobs(command) => blobs::run(command, out),
+        Command::Doctor(args) => doctor::run(args, out),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::pages(&args, out),
+        Command::Worker(args) => worker::run(args),
+        Command::Reference => manual::reference(),
         Command::Protection(command) => protection::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use gavel_engine::{Engine, EngineOptions};
+use gavel_node::sandbox::{SandboxError, Served};
 use gavel_node::{
-    Address, Blobs, Board, EngineExecutor, Mirror, Models, Party, Protection, Role, Runner,
-    RunnerEvent,
+    Address, Blobs, Board, EngineExecutor, Executor, Mirror, Models, Party, Protection, Role,
+    Runner, RunnerEvent,
 };
 use gavel_settlement::account::load_keystore;
 use gavel_settlement::{Account, Deployment, Network, NetworkError};
 use gavel_trace::Digest;
 use serde_json::json;
 
+pub(super) use crate::amount::tokens;
 use crate::args::{KeyArgs, NetworkArgs};
 use crate::args_node::LoopArgs;
+use crate::args_ops::{SandboxArgs, SandboxMode};
 use crate::failure::{Context as _, Failure};
 use crate::files::{self, Servable};
-use crate::network::{self, TOKEN};
+use crate::network;
 use crate::output::{BAD, DIM, Output, paint};
 
 /// Times that the chain is asked at the start before a command gives up.
@@ -41,6 +44,7 @@ pub(super) async fn network(args: &NetworkArgs) -> Result<Network, Failure> {
     }
     connected.map_err(|e| {
         Failure::new(format!("{}: {e}", args.rpc))
+            .because(&e)
             .expected(format!("a JSON-RPC node of the chain in {file}"))
     })
 }
@@ -84,37 +88,72 @@ pub(super) fn executor_of(
 ) -> Result<(Arc<EngineExecutor>, Vec<Digest>), Failure> {
     let (mut models, mut ids) = (Models::new(), Vec::new());
     for (name, served) in names.iter().zip(served) {
-        let (what, id, known) = match &served {
-            Servable::Model(model) => {
-                let known = board.models.keys().map(ToString::to_string);
-                ("model", model.model_id(), known.collect::<Vec<_>>())
-            }
-            Servable::Family(family) => {
-                let known = board.families.keys().map(ToString::to_string);
-                ("family", family.id(), known.collect())
-            }
+        let id = match &served {
+            Servable::Model(model) => Served::Model(model.model_id()),
+            Servable::Family(family) => Served::Family(family.id()),
         };
-        if !known.contains(&id.to_string()) {
-            let known = match known.is_empty() {
-                true => "the registry is empty".to_owned(),
-                false => known.join(", "),
-            };
-            return Err(Failure::new(format!(
-                "{name} has {what}_id {id}, which is not in the registry"
-            ))
-            .expected(format!("the file of a registered {what} ({known})"))
-            .hint(format!(
-                "a new {what}: `gavel model register {name}`; another identity than expected: the file was changed"
-            )));
-        }
+        ids.push(registered(board, name, id)?);
         match served {
             Servable::Model(model) => models.add(*model),
             Servable::Family(family) => models.add_family(family),
         };
-        ids.push(id);
     }
     let engine = Engine::new(EngineOptions::default()).at("GAVEL_ISA")?;
     let executor = EngineExecutor::new(engine, models).at(names.join(", "))?;
+    Ok((Arc::new(executor), ids))
+}
+
+/// The identity of what is in the registry.
+fn registered(board: &Board, name: &str, served: Served) -> Result<Digest, Failure> {
+    let (what, id, known): (_, _, Vec<&Digest>) = match served {
+        Served::Model(id) => ("model", id, board.models.keys().collect()),
+        Served::Family(id) => ("family", id, board.families.keys().collect()),
+    };
+    if known.contains(&&id) {
+        return Ok(id);
+    }
+    let known = match known.is_empty() {
+        true => "the registry is empty".to_owned(),
+        false => known
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    Err(Failure::not_found(format!(
+        "{name} has {what}_id {id}, which is not in the registry"
+    ))
+    .expected(format!("the file of a registered {what} ({known})"))
+    .hint(format!(
+        "a new {what}: `gavel model register {name}`; another identity than expected: the file was changed"
+    )))
+}
+
+/// [`executor`] whose models are read and run in a confined process, where that is asked for.
+pub(super) fn confined(
+    board: &Board,
+    names: &[String],
+    args: &SandboxArgs,
+    out: Output,
+) -> Result<(Arc<dyn Executor>, Vec<Digest>), Failure> {
+    if args.sandbox == SandboxMode::Off {
+        let (executor, ids) = executor(board, names)?;
+        return Ok((executor, ids));
+    }
+    let started = super::worker::start(names, args);
+    let executor = match started {
+        // what is not built here, or what this kernel cannot do, is said and gone without
+        Err(SandboxError::Unsupported) => {
+            out.progress("models run in this process: a sandbox takes Linux");
+            let (executor, ids) = executor(board, names)?;
+            return Ok((executor, ids));
+        }
+        other => other.map_err(|e| super::worker::refused(names, &e))?,
+    };
+    let mut ids = Vec::new();
+    for (name, served) in names.iter().zip(executor.served()) {
+        ids.push(registered(board, name, *served)?);
+    }
     Ok((Arc::new(executor), ids))
 }
 
@@ -123,11 +162,7 @@ pub(super) fn blobs(place: &str) -> Result<Blobs, Failure> {
 }
 
 /// A party with a short name.
-pub(super) fn party(
-    account: Account,
-    executor: Arc<dyn gavel_node::Executor>,
-    blobs: Blobs,
-) -> Party {
+pub(super) fn party(account: Account, executor: Arc<dyn Executor>, blobs: Blobs) -> Party {
     Party {
         protection: Protection::for_account(&account),
         name: short(&account.address()),
@@ -138,11 +173,7 @@ pub(super) fn party(
 }
 
 /// Somebody who only looks: whatever it would sign, everybody could.
-pub(super) fn reader(
-    network: &Network,
-    executor: Arc<dyn gavel_node::Executor>,
-    blobs: Blobs,
-) -> Party {
+pub(super) fn reader(network: &Network, executor: Arc<dyn Executor>, blobs: Blobs) -> Party {
     let key = gavel_settlement::account::dev_key("reader", 0);
     party(Account::new(key, network.clone()), executor, blobs)
 }
@@ -165,55 +196,45 @@ pub(super) async fn run_roles(
     out: Output,
 ) -> Result<(), Failure> {
     let stop = network::told_to_stop().at("listening to signals")?;
-    let pause = std::time::Duration::from_millis(args.poll);
-    let mut runner = Runner::new(mirror, roles, pause);
-    runner
-        .run(stop, done, |event| match event {
-            RunnerEvent::Acted { name, act } => {
-                let gas = paint(DIM, format!("{} gas", crate::output::count(act.gas)));
-                out.line(format!("{name} {}  {gas}", act.what));
-                out.event(&json!({
-                    "event": "acted", "who": name, "what": act.what,
-                    "transaction": act.transaction, "gas": act.gas,
-                }));
-            }
-            RunnerEvent::Failed { name, error } => {
-                out.line(format!("{name} {}", paint(BAD, error)));
-                out.event(&json!({"event": "failed", "who": name, "error": error.to_string()}));
-            }
-            RunnerEvent::Unreachable { error } => {
-                out.line(paint(
-                    BAD,
-                    format!("the chain cannot be read: {error}; trying again"),
-                ));
-                out.event(&json!({"event": "unreachable", "error": error.to_string()}));
-            }
-        })
-        .await;
+    run_roles_until(stop, mirror, roles, args, done, out).await;
     Ok(())
 }
 
-/// An amount for people, in tokens.
-pub(super) fn tokens(units: u128) -> String {
-    let (whole, rest) = (units / TOKEN, units % TOKEN);
-    let text = format!("{whole}.{:04}", rest / (TOKEN / 10_000));
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// [`run_roles`] until a future of the caller's resolves or `done` says so.
+pub(super) async fn run_roles_until(
+    stop: impl Future<Output = ()>,
+    mirror: Mirror,
+    roles: Vec<Box<dyn Role>>,
+    args: LoopArgs,
+    done: impl Fn(&Board) -> bool,
+    out: Output,
+) {
+    let pause = std::time::Duration::from_millis(args.poll);
+    let mut runner = Runner::new(mirror, roles, pause);
+    runner.run(stop, done, |event| tell(&event, out)).await;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_told_in_tokens() {
-        for (units, text) in [
-            (0, "0"),
-            (TOKEN, "1"),
-            (10 * TOKEN, "10"),
-            (TOKEN * 5 / 4, "1.25"),
-            (TOKEN / 10_000, "0.0001"),
-        ] {
-            assert_eq!(tokens(units), text);
+/// Tells what a runner has to tell.
+pub(super) fn tell(event: &RunnerEvent<'_>, out: Output) {
+    match event {
+        RunnerEvent::Acted { name, act } => {
+            let gas = paint(DIM, format!("{} gas", crate::output::count(act.gas)));
+            out.line(format!("{name} {}  {gas}", act.what));
+            out.event(&json!({
+                "event": "acted", "who": name, "what": act.what,
+                "transaction": act.transaction, "gas": act.gas,
+            }));
+        }
+        RunnerEvent::Failed { name, error } => {
+            out.line(format!("{name} {}", paint(BAD, error)));
+            out.event(&json!({"event": "failed", "who": name, "error": error.to_string()}));
+        }
+        RunnerEvent::Unreachable { error } => {
+            out.line(paint(
+                BAD,
+                format!("the chain cannot be read: {error}; trying again"),
+            ));
+            out.event(&json!({"event": "unreachable", "error": error.to_string()}));
         }
     }
 }

@@ -1,48 +1,57 @@
-//! `gavel provider run|list`
+//! `gavel provider run|drain|list`
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gavel_node::faults::{Fault, FaultyExecutor};
 use gavel_node::roles::{self, Auditor, JoinOptions, Keeper, Provider, ProviderPolicy, Referee};
-use gavel_node::{Executor, Role};
+use gavel_node::{Board, Executor, Mirror, Party, Role};
 use serde_json::json;
 
-use super::party;
+use super::{party, stake};
 use crate::args::NetworkArgs;
 use crate::args_node::{ProviderCommand, ProviderRunArgs};
 use crate::failure::{Context as _, Exit, Failure};
-use crate::network::{TOKEN, block_on};
+use crate::network::{self, TOKEN, block_on};
 use crate::output::{BAD, DIM, GOOD, Output, WARN, paint};
 
 pub(crate) fn run(command: ProviderCommand, out: Output) -> Result<Exit, Failure> {
     match command {
-        ProviderCommand::Run(args) => block_on(serve(args, out)),
+        ProviderCommand::Run(args) => block_on(serve(args, false, out)),
+        ProviderCommand::Drain(args) => block_on(serve(args, true, out)),
+        ProviderCommand::Stake(args) => block_on(stake::add(args, out)),
+        ProviderCommand::Unstake(args) => block_on(stake::unstake(args, out)),
+        ProviderCommand::Withdraw { network, key } => {
+            block_on(async move { stake::withdraw(&network, &key, out).await })
+        }
         ProviderCommand::List(args) => block_on(list(args, out)),
     }
 }
 
-async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
+async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, Failure> {
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
     let mut mirror = party::mirror(&network).await?;
-    let (honest, classes) = party::executor(mirror.board(), &args.models)?;
     let faults = args.faults;
     let foreign = |f: &&Fault| matches!(f, Fault::FalseChallenge | Fault::SockPuppet);
     if let Some(fault) = faults.iter().find(foreign) {
         return Err(Failure::usage(format!("{fault} is a fault of challengers")));
     }
     let has = |fault| faults.contains(&fault);
-    let executor: Arc<dyn Executor> = match has(Fault::Withhold) {
-        // whoever falls silent in a dispute has something to hide
-        true => Arc::new(FaultyExecutor::new(
-            honest,
-            &[&faults[..], &[Fault::Weight]].concat(),
-            1,
-        )),
-        false if faults.iter().any(|f| f.falsifies_result()) => {
-            Arc::new(FaultyExecutor::new(honest, &faults, 1))
+    let falsifies = has(Fault::Withhold) || faults.iter().any(|f| f.falsifies_result());
+    let (executor, classes): (Arc<dyn Executor>, _) = match falsifies {
+        // a liar lies with its own engine
+        true => {
+            let (honest, classes) = party::executor(mirror.board(), &args.models)?;
+            // whoever falls silent in a dispute has something to hide
+            let hidden: &[Fault] = match has(Fault::Withhold) {
+                true => &[Fault::Weight],
+                false => &[],
+            };
+            let lies = [&faults[..], hidden].concat();
+            (Arc::new(FaultyExecutor::new(honest, &lies, 1)), classes)
         }
-        false => honest,
+        false => party::confined(mirror.board(), &args.models, &args.sandbox, out)?,
     };
     let blobs = party::blobs(&args.party.blobs.blobs)?;
     if args.reset_breaker {
@@ -55,23 +64,12 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
         concurrency: args.concurrency,
         classes: classes.clone(),
     };
-    loop {
-        let board = mirror.refresh().await.at("reading the chain")?;
-        let joined = roles::join(&me, board, &options).await.map_err(|e| {
-            let rules = board.newest_rules().map(|r| &r.stake);
-            let least = rules.map_or(0, |r| r.min_stake + r.registration_fee);
-            Failure::new(format!("{} cannot register: {e}", me.address()))
-                .expected(format!(
-                    "a stake whose tokens are in its wallet, with the fee at least {}, and no ban",
-                    party::tokens(least)
-                ))
-                .hint(format!("gavel account show {}", me.address()))
-        });
-        let Some(act) = joined? else {
-            break;
-        };
-        out.line(format!("{} {}", me.name, act.what));
-        out.event(&json!({"event": "acted", "who": me.name, "what": act.what, "transaction": act.transaction, "gas": act.gas}));
+    let registered = mirror.board().providers.contains_key(&me.address());
+    if drain && !registered {
+        return Err(stake::unknown(&me.address()));
+    }
+    if !drain {
+        join(&me, &mut mirror, &options, out).await?;
     }
     if mirror.board().is_tombstoned(&me.address()) {
         return Err(Failure::new(format!(
@@ -87,9 +85,18 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
     ]);
     out.line(paint(
         DIM,
-        "stops on Ctrl-C; nothing is lost by it but deadlines",
+        match drain {
+            true => "takes no new work; ends when nothing is owed, Ctrl-C ends it now",
+            false => {
+                "SIGTERM drains: no new work, what is owed is done; Ctrl-C or a second one stops, and loses deadlines"
+            }
+        },
     ));
-    out.event(&json!({"event": "serving", "provider": me.address(), "models": classes}));
+    out.event(&json!({
+        "event": if drain { "draining" } else { "serving" },
+        "provider": me.address(), "models": classes, "owed": roles::obligations(mirror.board(), &me.address()),
+    }));
+    let draining = Arc::new(AtomicBool::new(drain));
     let policy = ProviderPolicy {
         reserve: u128::from(args.reserve) * TOKEN,
         least_exec_seconds: args.least_exec,
@@ -98,16 +105,65 @@ async fn serve(args: ProviderRunArgs, out: Output) -> Result<Exit, Failure> {
         defends: !has(Fault::Withhold),
         appeals: faults.is_empty(),
     };
+    let address = me.address();
     let mut all: Vec<Box<dyn Role>> = vec![
-        Box::new(Provider::new(me.clone(), policy)),
+        Box::new(Provider::new(me.clone(), policy).draining(Arc::clone(&draining))),
         Box::new(Auditor::new(me.clone()).lazy(has(Fault::LazyAuditor))),
         Box::new(Referee::new(me.clone()).lying(has(Fault::LyingReferee))),
     ];
     if !args.no_keeper {
         all.push(Box::new(Keeper::new(me)));
     }
-    party::run_roles(mirror, all, args.run, |_| false, out).await?;
+    let stop = network::told_to_drain(Arc::clone(&draining), move || {
+        out.line("drains: takes no new work, and ends when nothing is owed");
+        out.event(&json!({"event": "draining", "provider": address}));
+    });
+    let stop = stop.at("listening to signals")?;
+    let free = |board: &Board| {
+        let in_a_pool = board.pools.values().any(|pool| pool.contains_key(&address));
+        roles::obligations(board, &address).is_empty() && !in_a_pool
+    };
+    let ended = AtomicBool::new(false);
+    let over = |board: &Board| {
+        let over = draining.load(Ordering::Relaxed) && free(board);
+        ended.store(over, Ordering::Relaxed);
+        over
+    };
+    party::run_roles_until(stop, mirror, all, args.run, over, out).await;
+    if ended.load(Ordering::Relaxed) {
+        out.line(paint(GOOD, "drained: nothing is owed and no pool draws it"));
+        out.event(&json!({"event": "drained", "provider": address}));
+        out.next("gavel provider unstake AMOUNT, and when the unbonding time has passed gavel provider withdraw");
+    }
     Ok(Exit::Done)
+}
+
+/// Registers, and joins the pools, as far as that was not done before.
+async fn join(
+    me: &Party,
+    mirror: &mut Mirror,
+    options: &JoinOptions,
+    out: Output,
+) -> Result<(), Failure> {
+    loop {
+        let board = mirror.refresh().await.at("reading the chain")?;
+        let joined = roles::join(me, board, options).await.map_err(|e| {
+            let rules = board.newest_rules().map(|r| &r.stake);
+            let least = rules.map_or(0, |r| r.min_stake + r.registration_fee);
+            Failure::new(format!("{} cannot register: {e}", me.address()))
+                .because(&e)
+                .expected(format!(
+                    "a stake whose tokens are in its wallet, with the fee at least {}, and no ban",
+                    party::tokens(least)
+                ))
+                .hint(format!("gavel account show {}", me.address()))
+        });
+        let Some(act) = joined? else {
+            return Ok(());
+        };
+        out.line(format!("{} {}", me.name, act.what));
+        out.event(&json!({"event": "acted", "who": me.name, "what": act.what, "transaction": act.transaction, "gas": act.gas}));
+    }
 }
 
 async fn list(args: NetworkArgs, out: Output) -> Result<Exit, Failure> {

@@ -48,7 +48,9 @@ async fn register(args: RegisterArgs, out: Output) -> Result<Exit, Failure> {
         }
     };
     let receipt = sent.map_err(|e| match e {
-        SendError::Reverted { .. } => Failure::new(format!("the registry refuses {id}: {e}")),
+        SendError::Reverted { .. } => {
+            Failure::new(format!("the registry refuses {id}: {e}")).because(&e)
+        }
         other => Failure::new(other),
     })?;
     out.facts(&[

@@ -1,7 +1,8 @@
-//! `gavel task post|list|show|result|cancel`
+//! `gavel task post|list|show|result|wait|cancel`
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gavel_model::Model;
 use gavel_model::diffusion::Diffusion;
@@ -22,7 +23,7 @@ use crate::args_node::{BlobArgs, LoopArgs, TaskCommand, TaskPostArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files::{self, Servable};
 use crate::language::signed;
-use crate::network::{TOKEN, block_on};
+use crate::network::{self, TOKEN, block_on};
 use crate::output::Output;
 use crate::picture;
 use crate::prediction::{Said, speaks};
@@ -48,6 +49,12 @@ pub(crate) fn run(command: TaskCommand, out: Output) -> Result<Exit, Failure> {
             let (output, receipt) = (output.as_deref(), receipt.as_deref());
             result(id, &model, output, receipt, &network, &blobs, out).await
         }),
+        TaskCommand::Wait {
+            id,
+            timeout,
+            network,
+            run,
+        } => block_on(wait(id, timeout, network, run, out)),
         TaskCommand::Cancel { id, network, key } => block_on(async move {
             let network = party::network(&network).await?;
             cancel(id, party::account(&network, &key)?, out).await
@@ -95,10 +102,15 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
         ramp_seconds: args.ramp,
         exec_seconds: args.exec,
     };
+    out.confirm_on_terminal(&format!(
+        "put up to {} tokens and the audit levy into escrow for one run of {}",
+        args.max_price, args.model
+    ))?;
     let (id, act) = roles::post(&me, mirror.board(), &order)
         .await
         .map_err(|e| match e {
             OrderError::Refused(why) => Failure::new(format!("the market refuses the task: {why}"))
+                .because(&why)
                 .hint(format!("gavel account show {}", me.address())),
             other => Failure::new(other),
         })?;
@@ -234,6 +246,46 @@ async fn show(id: u64, args: NetworkArgs, out: Output) -> Result<Exit, Failure> 
     Ok(Exit::Done)
 }
 
+async fn wait(
+    id: u64,
+    timeout: Option<u64>,
+    args: NetworkArgs,
+    run: LoopArgs,
+    out: Output,
+) -> Result<Exit, Failure> {
+    let network = party::network(&args).await?;
+    let mut mirror = party::mirror(&network).await?;
+    let mut state = mirror.board().task(id).ok_or_else(|| no_task(id))?.state;
+    let mut stop = std::pin::pin!(network::told_to_stop().at("listening to signals")?);
+    let late = tokio::time::sleep(timeout.map_or(Duration::MAX, Duration::from_secs));
+    let mut late = std::pin::pin!(late);
+    out.progress(format!("task {id} is {}", word(&state)));
+    while !state.is_final() {
+        let unfinished = |why: &str, exit| {
+            let what = format!("task {id} is {}: {why}", word(&state));
+            let hint = format!("gavel task show {id}");
+            Err(Failure::new(what).ends(exit).hint(hint))
+        };
+        tokio::select! {
+            () = &mut stop => return unfinished("interrupted", Exit::Interrupted),
+            () = &mut late => return unfinished("it did not end in time", Exit::Timeout),
+            () = tokio::time::sleep(Duration::from_millis(run.poll)) => {}
+        }
+        // a chain that cannot be read now may be in a moment
+        let Ok(board) = mirror.refresh().await else {
+            continue;
+        };
+        let now = board.task(id).map_or(state, |task| task.state);
+        if now != state {
+            state = now;
+            out.progress(format!("task {id} is {}", word(&state)));
+        }
+    }
+    show_task(mirror.board(), id, out)?;
+    out.json(&task(mirror.board(), id))?;
+    Ok(Exit::Done)
+}
+
 fn show_task(board: &Board, id: u64, out: Output) -> Result<(), Failure> {
     let entry = board.tasks.get(&id).ok_or_else(|| no_task(id))?;
     let t = &entry.task;
@@ -309,7 +361,7 @@ async fn result(
         .await
         .at(format!("the result of task {id}"))?;
     let Some(found) = found else {
-        return Err(Failure::new(format!(
+        return Err(Failure::not_found(format!(
             "task {id} is {} and has no result here",
             word(&state)
         ))
@@ -374,6 +426,7 @@ async fn cancel(id: u64, account: Account, out: Output) -> Result<Exit, Failure>
     let market = account.network().deployment().market;
     let receipt = account.send(market, call).await.map_err(|e| match e {
         SendError::Reverted { .. } => Failure::new(format!("task {id} cannot be cancelled: {e}"))
+            .because(&e)
             .expected("an open task of this key")
             .hint(format!("gavel task show {id}")),
         other => Failure::new(other),
@@ -439,9 +492,11 @@ pub(super) fn dispute(board: &Board, id: u64) -> Value {
     });
     let ruling = (d.ruled_at != 0)
         .then(|| json!({"referee": d.referee, "guilty": d.ruled_guilty, "digest": d.ruled_digest}));
+    let turn = super::dispute::turn(board, id);
     json!({
         "dispute": id, "task": d.task, "attempt": d.attempt, "provider": d.provider,
         "challenger": d.challenger, "by_audit": entry.by_audit, "state": d.state,
+        "bond": d.bond.to_string(), "to_move": turn.map(|(who, _)| who), "deadline": turn.map(|(_, at)| at),
         "moves": entry.moves, "isolated": isolated, "ruling": ruling,
     })
 }

@@ -1,5 +1,5 @@
 //! Commands that need a password, and a chain that runs while they do.
-#![allow(clippy::unwrap_used)]
+#![allow(dead_code, clippy::unwrap_used)] // each test uses a part
 
 use std::io::BufRead as _;
 use std::path::Path;

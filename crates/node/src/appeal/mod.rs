@@ -17,7 +17,7 @@ use crate::evidence::gather;
 use crate::{Act, Address, Board, NodeError, Party, game};
 
 pub(crate) use case::case;
-pub use case::of_evidence;
+pub use gavel_verifier::of_evidence;
 
 /// Snapshot of the appeal that runs in a dispute, for [`decide_appeal`]; `None` where the board does not hold all of it.
 pub fn view(board: &Board, id: u64) -> Option<AppealView> {
@@ -113,7 +113,7 @@ pub(crate) async fn play(party: &Party, board: &Board, id: u64) -> Result<Option
     }
     if matches!(view.phase, Phase::Ended(_)) {
         let (court, dispute_id) = (board.contracts.court, U256::from(id));
-        let what = format!("brings the appeal's outcome in dispute {id} to the court");
+        let what = brings_outcome(id);
         // another verdict may have ended the attempt meanwhile; the ruling is judged all the same
         return match board.is_moot(&entry.dispute) {
             true => {
@@ -130,22 +130,52 @@ pub(crate) async fn play(party: &Party, board: &Board, id: u64) -> Result<Option
             }
         };
     }
+    match next_move(party, board, id, &view, game).await? {
+        Some(next) => send(party, board, id, next).await,
+        None => Ok(None),
+    }
+}
+
+/// What [`play`] would do, as a person would say it.
+pub(crate) async fn planned(
+    party: &Party,
+    board: &Board,
+    id: u64,
+) -> Result<Option<String>, NodeError> {
+    let game = (board.disputes.get(&id)).and_then(|entry| entry.appeal.game.as_ref());
+    let (Some(view), Some(game)) = (view(board, id), game) else {
+        return Ok(None);
+    };
+    if matches!(view.phase, Phase::Ended(_)) {
+        return Ok(Some(brings_outcome(id)));
+    }
+    let next = next_move(party, board, id, &view, game).await?;
+    Ok(next.map(|next| said(&next, id)))
+}
+
+fn brings_outcome(id: u64) -> String {
+    format!("brings the appeal's outcome in dispute {id} to the court")
+}
+
+async fn next_move(
+    party: &Party,
+    board: &Board,
+    id: u64,
+    view: &AppealView,
+    game: &AppealGame,
+) -> Result<Option<AppealMove>, NodeError> {
     let role = role_of(game, &party.address());
     let now = board.now();
-    let next = match decide_appeal(&view, role, None, now) {
-        None if takes_case(&view, role) && now <= view.deadline => {
+    Ok(match decide_appeal(view, role, None, now) {
+        None if takes_case(view, role) && now <= view.deadline => {
             let case = match gather(party, board, id).await? {
                 Some(evidence) => case(party, board, id, &evidence, role).await?,
                 None => None,
             };
-            decide_appeal(&view, role, case.as_ref(), now)
+            decide_appeal(view, role, case.as_ref(), now)
         }
         open_to_all => open_to_all,
-    };
-    match next {
-        Some(next) => send(party, board, id, next).await,
-        None => Ok(None),
-    }
+    })
 }
 
 /// Whether this is a moment at which what the party computes may decide: its turn, or a move that is anybody's.

@@ -454,7 +454,7 @@ fn moved(board: &mut Board, dispute: u64, change: impl FnOnce(&mut DisputeEntry)
 }
 
 /// A dispute before its record is read.
-fn opened() -> DisputeEntry {
+pub(crate) fn opened() -> DisputeEntry {
     DisputeEntry {
         dispute: Dispute {
             task: 0,

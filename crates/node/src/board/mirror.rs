@@ -125,10 +125,8 @@ impl Mirror {
                     break;
                 }
             }
-            if read.board.head.hash != head.hash {
-                // nothing was left to read: it stands where the chain ends now
-                read.board.head = head;
-            }
+            // also where nothing was left to read
+            read.board.head = head;
             self.past.truncate(kept);
             self.at = read;
             return Ok(&self.at.board);

@@ -29,6 +29,8 @@ pub use facts::{
     Audit, AuditState, Dispute, DisputeState, FamilyEntry, Head, ModelEntry, Provider, Task,
     TaskState,
 };
+#[cfg(test)]
+pub(crate) use history::opened as blank_dispute;
 pub use mirror::Mirror;
 pub use rules::{AuditRules, CourtRules, MarketRules, Rules, StakeRules};
 

@@ -24,12 +24,8 @@ pub async fn gather(party: &Party, board: &Board, id: u64) -> Result<Option<Evid
         what: "the level-1 root",
     })?;
     let result = facts.commitment.trace_root;
-    let shown = party.blobs.segment(&result, facts.segment.leaf_index).await;
-    let shown = match shown {
-        Err(NodeError::Blob { .. }) => None,
-        other => other?,
-    };
-    let committed = shown.and_then(|shown| shown.check(&run.model, &facts.segment));
+    let blobs = &party.blobs;
+    let committed = blobs.segment(&result, &run.model, &facts.segment).await?;
     let committed = committed.or_else(|| {
         let posted = posted?;
         Committed::from_rows(

@@ -2,9 +2,7 @@
 
 mod element;
 mod gather;
-mod judge;
 pub(crate) mod path;
-mod step;
 
 use std::sync::Arc;
 
@@ -25,9 +23,9 @@ use element::{Claimed, claimed_element};
 use path::ProviderTree;
 
 pub use gather::gather;
-pub use judge::{JudgeError, JudgeLimits, Judgement, judge};
-pub(crate) use judge::{edge_entry, live_entry};
-pub use step::deciding_step;
+pub use gavel_verifier::{
+    JudgeError, JudgeLimits, Judgement, NoStep, StepReport, deciding_step, judge,
+};
 
 /// Why no evidence can be made.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,10 @@
 //! The roles: each a loop "read the board, decide with a pure function, act at most once".
 
 mod auditor;
+mod drain;
 mod join;
 mod keeper;
+mod monitor;
 mod order;
 mod provider;
 mod referee;
@@ -11,8 +13,10 @@ mod requester;
 mod watcher;
 
 pub use auditor::Auditor;
+pub use drain::{Obligation, leave, obligations};
 pub use join::{JoinOptions, join};
 pub use keeper::{Chore, Keeper, chores};
+pub use monitor::{Alert, Forecast, Monitor};
 pub use order::{Order, OrderError, post};
 pub use provider::{LEAST_EXEC_SECONDS, Provider, ProviderPolicy};
 pub use referee::Referee;

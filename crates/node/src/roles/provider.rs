@@ -1,5 +1,8 @@
 //! Whoever serves: bids, runs, commits, defends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use gavel_dispute::Policy;
 use gavel_engine::digest;
@@ -9,8 +12,9 @@ use gavel_settlement::bindings::{Market, StakeVault};
 use gavel_trace::{Digest, TraceError, live_tree};
 
 use crate::board::{Task, TaskState, confirm};
+use crate::receipt::sign_receipt;
 use crate::role::Attempts;
-use crate::{Act, Address, Board, NodeError, Party, Role, RunRecord, SignedReceipt, defend};
+use crate::{Act, Address, Board, NodeError, Party, Role, RunRecord, defend};
 
 /// Enough for a run, and for some round trips to a chain that answers slowly.
 pub const LEAST_EXEC_SECONDS: u32 = 10;
@@ -54,12 +58,24 @@ impl ProviderPolicy {
 pub struct Provider {
     party: Party,
     policy: ProviderPolicy,
+    draining: Arc<AtomicBool>,
 }
 
 impl Provider {
     /// A provider that is registered, or will be.
     pub fn new(party: Party, policy: ProviderPolicy) -> Provider {
-        Provider { party, policy }
+        Provider {
+            party,
+            policy,
+            draining: Arc::default(),
+        }
+    }
+
+    /// From when this is set on it takes no new work and leaves the pools that it may be drawn from; what it owes by
+    /// then ([`obligations`](super::obligations)) it does.
+    pub fn draining(mut self, draining: Arc<AtomicBool>) -> Provider {
+        self.draining = draining;
+        self
     }
 
     /// Runs a task that it owes a result for, and commits.
@@ -76,7 +92,7 @@ impl Provider {
         let blobs = &self.party.blobs;
         blobs.put_outputs(&output, &run.outputs, whole).await?;
         if let Some(task) = board.task(id) {
-            let receipt = SignedReceipt::sign(&self.party, id, task, &run, board.now()).await?;
+            let receipt = sign_receipt(&self.party, id, task, &run, board.now()).await?;
             blobs.put_receipt(&receipt).await?;
         }
         let opening = run.trace.level1.output_opening()?;
@@ -221,6 +237,13 @@ impl Role for Provider {
         let outcome = self.unjail(board).await;
         if let Some(act) = attempts.act(outcome) {
             return Ok(Some(act));
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            let outcome = super::leave(&self.party, board).await;
+            return match attempts.act(outcome) {
+                Some(act) => Ok(Some(act)),
+                None => attempts.nothing(),
+            };
         }
         // what it owes goes on; new business waits for a person
         if let Some(breaker) = self.party.protection.breaker()

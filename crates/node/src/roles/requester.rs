@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::Market;
-use gavel_trace::{Digest, live_root};
+use gavel_trace::Digest;
 
-use crate::{Act, Address, Board, ExecutorError, NodeError, Outputs, Party, Role, SignedReceipt};
+use crate::{Act, Address, Board, NodeError, Outputs, Party, Role, SignedReceipt};
 
 /// Settles its own tasks as soon as they can be, so that it does not depend on a keeper. What it wants is
 /// posted by [`super::post`]; a requester that checks its results is a watcher as well.
@@ -69,19 +69,7 @@ pub async fn outputs_of(
     else {
         return Ok(None);
     };
-    let Some(outputs) = party.blobs.outputs(&committed, &model).await? else {
-        return Ok(None);
-    };
-    // bound as inputs are: by the live root over their digests
-    let found = live_root(model.header().live_height, &outputs.digests());
-    let found = found.map_err(ExecutorError::from)?;
-    if found != committed {
-        return Err(NodeError::Blob {
-            name: format!("outputs/{committed}"),
-            reason: format!("its tensors have digest {found}"),
-        });
-    }
-    Ok(Some(outputs))
+    party.blobs.outputs(&committed, &model).await
 }
 
 /// What the provider of a task's current result signed about it, if it did and signed for what it committed.
@@ -93,22 +81,5 @@ pub async fn receipt_of(
     board: &Board,
     id: u64,
 ) -> Result<Option<SignedReceipt>, NodeError> {
-    let Some(task) = board.task(id).filter(|task| !task.output_digest.is_zero()) else {
-        return Ok(None);
-    };
-    let receipt = match party.blobs.receipt(id, task.attempt).await {
-        // a stranger stored it: what is unreadable is as good as absent
-        Err(NodeError::Blob { .. }) => return Ok(None),
-        other => other?,
-    };
-    Ok(receipt.filter(|receipt| {
-        receipt.check().is_ok()
-            && receipt.chain_id == board.chain_id
-            && receipt.market.0 == board.contracts.market.as_slice()
-            && (receipt.task_id, receipt.attempt) == (id, task.attempt)
-            && receipt.provider.0 == task.provider.as_slice()
-            && (receipt.class_id, receipt.model_id) == (task.class, task.model)
-            && receipt.input_digest == task.input_digest
-            && (receipt.output_digest, receipt.trace_root) == (task.output_digest, task.trace_root)
-    }))
+    party.blobs.receipt(board, id).await
 }

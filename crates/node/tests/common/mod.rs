@@ -1,6 +1,7 @@
 //! Shipped models and pictures, and games between two executors.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub(crate) mod anvil;
 pub(crate) mod network;
 
 use std::sync::Arc;

@@ -260,9 +260,7 @@ async fn give_coin(endpoint: &Endpoint, to: Address) {
     if endpoint.embedded().is_none() {
         let coin = format!("{:#x}", 1_000_000 * UNIT);
         let client = endpoint.provider().client();
-        let _: serde_json::Value = client
-            .request("anvil_setBalance", (to, coin))
-            .await
-            .unwrap();
+        // an embedded chain behind JSON-RPC knows no such method, and its gas is free
+        let _: Result<serde_json::Value, _> = client.request("anvil_setBalance", (to, coin)).await;
     }
 }

@@ -24,9 +24,7 @@ pub(super) struct Open {
     pub(super) record: IntentRecord,
     /// The log holds the record as it is here.
     pub(super) is_logged: bool,
-    /// A node said that it has the newest transaction.
-    pub(super) is_heard: bool,
-    /// A node said so of any transaction of the record, or may have said it to a process that ended.
+    /// A node said that it has a transaction of the record, or may have said it to a process that ended.
     pub(super) was_heard: bool,
     /// A caller waits for it.
     pub(super) is_claimed: bool,
@@ -36,25 +34,21 @@ pub(super) struct Open {
     pub(super) is_dead: bool,
     /// Height of the block that its receipt showed last; none once that block has left the chain.
     pub(super) block: Option<u64>,
-    /// When the newest transaction was signed, and sent last.
+    /// When the newest transaction was signed.
     pub(super) signed: Instant,
-    pub(super) sent: Instant,
 }
 
 impl Open {
     pub(super) fn new(record: IntentRecord) -> Open {
-        let now = Instant::now();
         Open {
             record,
             is_logged: false,
-            is_heard: false,
             was_heard: false,
             is_claimed: false,
             is_delivered: false,
             is_dead: false,
             block: None,
-            signed: now,
-            sent: now,
+            signed: Instant::now(),
         }
     }
 

@@ -67,11 +67,17 @@ pub(super) async fn is_used_by_another(sender: &Sender, nonce: u64) -> Result<bo
                 BlockId::number(head.saturating_sub(depth))
             }
         };
-        let count = retried(sender, || async {
-            let count = provider.get_transaction_count(sender.address());
-            count.block_id(at).await
-        })
-        .await;
+        let count_at = |at| {
+            retried(sender, move || async move {
+                let count = provider.get_transaction_count(sender.address());
+                count.block_id(at).await
+            })
+        };
+        let count = match count_at(at).await {
+            // a node that keeps only the newest state
+            Err(RpcError::ErrorResp(_)) => count_at(BlockId::latest()).await,
+            count => count,
+        };
         if count.map_err(|e| unresolved(hash, e))? <= nonce || look(sender, nonce).await?.is_some()
         {
             return Ok(false);

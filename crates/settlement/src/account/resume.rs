@@ -17,8 +17,6 @@ use super::submit::{self, Offer, log_failed};
 
 /// How often the depth of mined transactions is looked at.
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
-/// A transaction that the node should have is sent again when this has passed.
-const REMIND_AFTER: Duration = Duration::from_secs(5);
 /// Gas of a transfer to oneself.
 const TRANSFER_GAS: u64 = 21_000;
 /// Most missing nonces that are filled.
@@ -44,12 +42,12 @@ pub(super) async fn load(sender: &Sender) -> Result<(), SendError> {
 }
 
 /// Sends again what the node does not have, in the order of nonces; returns the node's count of transactions, those in its
-/// pool included. `now`: also what was sent a moment ago.
+/// pool included. `now`: the depth of what is mined is looked at, however recently it was.
 pub(super) async fn tend(sender: &Sender, now: bool) -> Result<u64, SendError> {
     settle(sender, now).await?;
     let count = count(sender).await?;
     fill(sender, count).await?;
-    for nonce in lacking(sender, count, now) {
+    for nonce in lacking(sender, count) {
         match submit::offer(sender, nonce).await? {
             Offer::Taken => {}
             Offer::NonceUsed => give_up(sender, nonce).await?,
@@ -73,25 +71,18 @@ pub(super) async fn count(sender: &Sender) -> Result<u64, SendError> {
     .map_err(unsent)
 }
 
-/// Open nonces whose transactions the node does not have, as far as is known.
-fn lacking(sender: &Sender, count: u64, now: bool) -> Vec<u64> {
+/// Open nonces whose transactions the node does not have: all of them, since it takes none without those before it.
+fn lacking(sender: &Sender, count: u64) -> Vec<u64> {
     let mut book = sender.book();
-    let mut lacking = Vec::new();
-    for (nonce, open) in &mut book.open {
-        if *nonce < count {
-            // in a block or a pool, or its nonce is somebody else's: a receipt will tell
-            open.is_heard = true;
-            continue;
-        }
-        if open.block.is_some() {
-            // its block has left the chain: it is pending again
-            (open.block, open.is_heard) = (None, false);
-        }
-        if now || !open.is_heard || open.sent.elapsed() >= REMIND_AFTER {
-            lacking.push(*nonce);
-        }
-    }
+    // what the count covers is in a block or a pool, or its nonce is somebody else's: a receipt will tell
+    let lacking = book.open.range_mut(count..);
     lacking
+        .map(|(nonce, open)| {
+            // if it was in a block, that has left the chain: it is pending again
+            open.block = None;
+            *nonce
+        })
+        .collect()
 }
 
 /// A transfer of nothing to oneself for each nonce that was lost, so that those behind it get into a block.

@@ -168,13 +168,25 @@ impl Sender {
 
     async fn execute(&self, intent: Intent) -> Result<Mined, SendError> {
         match self.endpoint.embedded() {
-            Some(chain) => self.execute_embedded(chain, intent),
+            Some(chain) => {
+                let (mined, written) = self.execute_embedded(chain, intent)?;
+                let written = chain.on_disk(written).await;
+                written.map_err(|error| SendError::Unresolved {
+                    hash: mined.hash,
+                    reason: error.to_string(),
+                })?;
+                Ok(mined)
+            }
             None => remote::execute(self, intent).await,
         }
     }
 
-    /// The direct way: nonce, execution and receipt under one lock.
-    fn execute_embedded(&self, chain: &SharedChain, intent: Intent) -> Result<Mined, SendError> {
+    /// The direct way: nonce, execution and receipt under one lock, and what is to be on disk before it is told.
+    fn execute_embedded(
+        &self,
+        chain: &SharedChain,
+        intent: Intent,
+    ) -> Result<(Mined, u64), SendError> {
         let mut chain = chain.lock();
         let (chain_id, nonce) = (chain.chain_id(), chain.nonce(self.address()));
         let fees = Fees {
@@ -196,7 +208,7 @@ impl Sender {
         let receipt = chain
             .receipt_of(hash)
             .ok_or_else(|| SendError::Refused("the chain lost its receipt".into()))?;
-        Ok(Mined::from(receipt))
+        Ok((Mined::from(receipt), chain.written()))
     }
 
     pub(super) fn sign(

@@ -117,8 +117,7 @@ pub(super) async fn offer(sender: &Sender, nonce: u64) -> Result<Offer, SendErro
 
 fn taken(sender: &Sender, nonce: u64) -> Offer {
     if let Some(open) = sender.book().open.get_mut(&nonce) {
-        (open.is_heard, open.was_heard) = (true, true);
-        open.sent = tokio::time::Instant::now();
+        open.was_heard = true;
     }
     Offer::Taken
 }
@@ -214,7 +213,7 @@ pub(super) async fn raise(sender: &Sender, nonce: u64) -> Result<bool, SendError
     let signed = sender.sign(intent, chain_id, nonce, after)?;
     if let Some(open) = sender.book().open.get_mut(&nonce) {
         open.record.signed.push(signed.noted(after));
-        (open.is_logged, open.is_heard) = (false, false);
+        open.is_logged = false;
         open.signed = tokio::time::Instant::now();
     }
     Ok(true)

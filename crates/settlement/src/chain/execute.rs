@@ -182,7 +182,7 @@ impl Chain {
             .build()
             .map_err(|e| ChainError::Refused(format!("{e:?}")))?;
         // a pending block: time-dependent views see the clock
-        let place = self.place(self.now.max(self.head().time + 1));
+        let place = self.place(self.next_time());
         run(&mut self.state, env, &place, Keep::Nothing).map(outcome)
     }
 }

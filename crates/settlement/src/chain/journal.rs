@@ -1,8 +1,10 @@
 //! The chain's history on disk: an append-only file of checksummed records behind an exclusive lock.
 //!
-//! `magic || (length:u32 le || crc32:u32 le || payload)*`; the first payload is the genesis, the others events,
-//! as JSON. An append is one write and one fsync, so a torn tail is a record that was never
-//! acknowledged: it is cut off. A bad record with a good one after it is corruption, and refused.
+//! `magic || (length:u32 le || crc32:u32 le || synced:u64 le || payload)*`; the first payload is the genesis, the others
+//! events, as JSON. Length and checksum are those of what follows them. Appends are synced, alone or in groups, before
+//! anybody is told of them, and each record says how many events were on disk when it was written. So a bad record that
+//! no later one vouches for was never acknowledged: it is cut off with what follows it. Any other is corruption, and
+//! refused.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,14 +12,15 @@ use std::path::{Path, PathBuf};
 
 use fs4::fs_std::FileExt as _;
 
+use super::group::{Disk, Syncer};
 use super::types::{Event, Genesis};
 
-const MAGIC: &[u8; 16] = b"gavel chain v1\n\0";
+const MAGIC: &[u8; 16] = b"gavel chain v2\n\0";
 const FILE: &str = "chain.journal";
 /// Length and checksum.
 const HEADER: usize = 8;
-/// A record larger than any transaction the chain accepts.
-const MAX_RECORD: usize = 1 << 24;
+/// Events on disk.
+const SYNCED: usize = 8;
 
 /// Why the history cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,10 @@ pub enum JournalError {
 pub(super) struct Journal {
     path: PathBuf,
     pub(super) file: File,
+    /// Records written, the genesis apart.
+    written: u64,
+    /// Who syncs, if not every append for itself.
+    syncer: Option<Syncer>,
 }
 
 impl Journal {
@@ -100,12 +107,15 @@ impl Journal {
         let mut journal = Journal {
             path: path.clone(),
             file,
+            written: 0,
+            syncer: None,
         };
         let Some((first, rest)) = records.split_first() else {
             journal.file.set_len(0).map_err(io)?;
             journal.file.seek(SeekFrom::Start(0)).map_err(io)?;
             journal.file.write_all(MAGIC).map_err(io)?;
             journal.write(&json(&path, genesis)?)?;
+            journal.file.sync_data().map_err(io)?;
             // the folder entry itself must survive
             File::open(folder).and_then(|f| f.sync_all()).map_err(io)?;
             return Ok((journal, genesis.clone(), Vec::new()));
@@ -124,26 +134,59 @@ impl Journal {
             .collect::<Result<Vec<Event>, _>>()?;
         journal.file.set_len(good).map_err(io)?;
         journal.file.seek(SeekFrom::Start(good)).map_err(io)?;
+        journal.written = events.len() as u64;
         Ok((journal, stored, events))
     }
 
-    /// Appends an event; when this returns it is on disk.
+    /// Appends an event. When this returns it is on disk, or is on its way there if appends are synced in groups.
     pub(super) fn append(&mut self, event: &Event) -> Result<(), JournalError> {
         let payload = json(&self.path, event)?;
-        self.write(&payload)
+        self.write(&payload)?;
+        self.written += 1;
+        match &self.syncer {
+            Some(syncer) => syncer.ask(self.written),
+            None => self.file.sync_data().map_err(|e| self.io(e))?,
+        }
+        Ok(())
+    }
+
+    /// From now on appends are synced in groups, by a thread.
+    pub(super) fn sync_in_groups(&mut self) -> Result<Disk, JournalError> {
+        let file = self.file.try_clone().map_err(|e| self.io(e))?;
+        let syncer = Syncer::start(file, self.written).map_err(|e| self.io(e))?;
+        Ok(self.syncer.insert(syncer).disk())
+    }
+
+    /// Records written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Why what was written may not get to the disk.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.syncer.as_ref().and_then(Syncer::failure)
+    }
+
+    fn io(&self, source: std::io::Error) -> JournalError {
+        JournalError::Io {
+            path: self.path.clone(),
+            source,
+        }
     }
 
     fn write(&mut self, payload: &[u8]) -> Result<(), JournalError> {
-        let io = |source| JournalError::Io {
-            path: self.path.clone(),
-            source,
+        let synced = match &self.syncer {
+            Some(syncer) => syncer.synced(),
+            None => self.written,
         };
-        let mut record = Vec::with_capacity(payload.len() + 8);
-        record.extend((payload.len() as u32).to_le_bytes());
-        record.extend(crc32fast::hash(payload).to_le_bytes());
+        let mut record = vec![0; HEADER];
+        record.extend(synced.to_le_bytes());
         record.extend(payload);
-        self.file.write_all(&record).map_err(io)?;
-        self.file.sync_data().map_err(io)
+        let body = &record[HEADER..];
+        let (length, crc) = (body.len() as u32, crc32fast::hash(body));
+        record[..4].copy_from_slice(&length.to_le_bytes());
+        record[4..HEADER].copy_from_slice(&crc.to_le_bytes());
+        self.file.write_all(&record).map_err(|e| self.io(e))
     }
 }
 
@@ -158,47 +201,39 @@ fn records<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Record<'a>>, u64), J
     let mut at = MAGIC.len();
     while at < bytes.len() {
         let rest = &bytes[at..];
-        let Some(payload) = whole(rest) else {
-            if is_torn(rest) {
-                break;
+        let Some((_, payload)) = whole(rest) else {
+            if was_acknowledged(out.len() as u64, rest) {
+                return Err(JournalError::Corrupt {
+                    path: path.to_owned(),
+                    offset: at as u64,
+                    reason: "its record is not what was written, and it was acknowledged".into(),
+                });
             }
-            return Err(JournalError::Corrupt {
-                path: path.to_owned(),
-                offset: at as u64,
-                reason: "its record is not what was written, and it is not the last".into(),
-            });
+            break;
         };
         out.push(Record {
             offset: at as u64,
             payload,
         });
-        at += HEADER + payload.len();
+        at += HEADER + SYNCED + payload.len();
     }
     Ok((out, at as u64))
 }
 
-/// The payload of the record that these bytes begin with, if it is there as it was written.
-fn whole(bytes: &[u8]) -> Option<&[u8]> {
+/// The record that these bytes begin with, if it is there as it was written: events on disk before it, and its payload.
+fn whole(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (crc, rest) = rest.split_first_chunk()?;
-    let payload = rest.get(..u32::from_le_bytes(*length) as usize)?;
-    // no payload is empty: zeros are space that was allotted and never written
-    (!payload.is_empty() && crc32fast::hash(payload) == u32::from_le_bytes(*crc)).then_some(payload)
+    let body = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    let (synced, payload) = body.split_first_chunk()?;
+    (crc32fast::hash(body) == u32::from_le_bytes(*crc))
+        .then_some((u64::from_le_bytes(*synced), payload))
 }
 
-/// Whether a bad record that these bytes begin with can be an append that was cut short.
-fn is_torn(bytes: &[u8]) -> bool {
-    let Some((length, _)) = bytes.split_first_chunk() else {
-        return true;
-    };
-    let length = u32::from_le_bytes(*length) as usize;
-    if length == 0 {
-        return bytes.iter().all(|b| *b == 0);
-    }
-    // a wrong length can reach past records that are whole; the text of a payload never looks like one
-    length <= MAX_RECORD
-        && HEADER + length >= bytes.len()
-        && (1..bytes.len()).all(|at| whole(&bytes[at..]).is_none())
+/// Whether a whole record after the bad one that these bytes begin with says that it was on disk. The genesis, record 0,
+/// was before any other.
+fn was_acknowledged(record: u64, bytes: &[u8]) -> bool {
+    (1..bytes.len()).any(|at| whole(&bytes[at..]).is_some_and(|(synced, _)| synced >= record))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(

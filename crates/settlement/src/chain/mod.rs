@@ -4,6 +4,7 @@
 //! is a shorter history, and time travel is an event like any other. Gas is metered and free.
 
 mod execute;
+mod group;
 mod journal;
 mod query;
 mod types;
@@ -17,6 +18,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use revm::database::{CacheDB, EmptyDB};
 use revm::state::AccountInfo;
 
+pub use group::Disk;
 pub use journal::JournalError;
 pub use query::LogFilter;
 pub use types::{Block, CallOutcome, CallRequest, ChainError, Event, Genesis, LogEntry, Receipt};
@@ -26,6 +28,8 @@ use journal::Journal;
 
 type State = CacheDB<EmptyDB>;
 
+/// Seconds between a block and the next where nothing else moves the clock.
+const BLOCK_SECONDS: u64 = 1;
 /// Most events kept in memory and replayed on opening; a chain that needs more has outgrown one process.
 const MAX_EVENTS: usize = 1 << 22;
 /// The latest time that the clock can be moved to: blocks after it still have times that only grow.
@@ -38,6 +42,8 @@ pub struct Chain {
     state: State,
     /// The clock: the next block's time is at least this.
     now: u64,
+    /// Least seconds between two blocks.
+    block_seconds: u64,
     blocks: Vec<Block>,
     receipts: HashMap<B256, Receipt>,
     events: Vec<Event>,
@@ -63,6 +69,7 @@ impl Chain {
         state.cache.block_hashes.insert(U256::ZERO, first.hash);
         Chain {
             now: genesis.time,
+            block_seconds: BLOCK_SECONDS,
             blocks: vec![first],
             genesis,
             state,
@@ -87,6 +94,29 @@ impl Chain {
         Ok(chain)
     }
 
+    /// From now on a change returns when it is written, and is on disk when the answer, asked for
+    /// [`written`](Self::written), says so.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn sync_in_groups(&mut self) -> Result<Disk, ChainError> {
+        match &mut self.journal {
+            Some(journal) => Ok(journal.sync_in_groups()?),
+            None => Ok(Disk::none()),
+        }
+    }
+
+    /// Records of the history written so far; nothing else can be seen in the chain.
+    pub fn written(&self) -> u64 {
+        self.journal.as_ref().map_or(0, Journal::written)
+    }
+
+    /// From now on only the clock moves time: blocks made in one second have the same, as if they were one block of
+    /// many transactions. For a chain whose clock follows the wall's.
+    pub fn share_seconds(&mut self) {
+        self.block_seconds = 0;
+    }
+
     /// Chain id.
     pub fn chain_id(&self) -> u64 {
         self.genesis.chain_id
@@ -103,7 +133,8 @@ impl Chain {
         &self.blocks[self.blocks.len() - 1]
     }
 
-    /// Executes a signed transaction in a block of its own. When this returns, it is on disk.
+    /// Executes a signed transaction in a block of its own. When this returns, it is on disk, or will be when
+    /// [`sync_in_groups`](Self::sync_in_groups) says.
     ///
     /// # Errors
     /// Undecodable, wrongly signed, wrong chain or nonce, above the gas cap: nothing changes. A transaction that
@@ -165,6 +196,7 @@ impl Chain {
             genesis: self.genesis.clone(),
             state: self.state.clone(),
             now: self.now,
+            block_seconds: self.block_seconds,
             blocks: self.blocks.clone(),
             receipts: self.receipts.clone(),
             events: self.events.clone(),
@@ -174,17 +206,18 @@ impl Chain {
     }
 
     /// Why the chain accepts no more writes, if so.
-    pub fn failure(&self) -> Option<&str> {
-        self.failed.as_deref()
+    pub fn failure(&self) -> Option<String> {
+        let of_journal = || self.journal.as_ref().and_then(Journal::failure);
+        self.failed.clone().or_else(of_journal)
     }
 
-    fn next_time(&self) -> u64 {
-        self.now.max(self.head().time + 1)
+    pub(crate) fn next_time(&self) -> u64 {
+        self.now.max(self.head().time + self.block_seconds)
     }
 
     fn usable(&self) -> Result<(), ChainError> {
-        match &self.failed {
-            Some(reason) => Err(ChainError::Failed(reason.clone())),
+        match self.failure() {
+            Some(reason) => Err(ChainError::Failed(reason)),
             None if self.events.len() >= MAX_EVENTS => Err(ChainError::Full { events: MAX_EVENTS }),
             None => Ok(()),
         }
@@ -272,6 +305,7 @@ impl Chain {
         }
         *self = Chain {
             now: now.max(chain.now),
+            block_seconds: self.block_seconds,
             journal: self.journal.take(),
             failed: self.failed.take(),
             ..chain

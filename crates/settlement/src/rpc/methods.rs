@@ -145,7 +145,7 @@ fn development(chain: &mut Chain, method: &str, params: &Params<'_>) -> Result<V
             Ok(hex(seconds))
         }
         "evm_setNextBlockTimestamp" => {
-            let (time, newest) = (number(0)?, chain.now().max(chain.head().time + 1));
+            let (time, newest) = (number(0)?, chain.next_time());
             if time < newest {
                 let message = format!("the next block is at {newest} or later");
                 return Err(RpcError::params(message));

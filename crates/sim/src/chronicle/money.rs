@@ -1,12 +1,12 @@
 //! Losses of stake, and where each of their coins goes.
 
+use gavel_explorer::pots;
 use gavel_node::{Address, U256};
 use gavel_settlement::bindings::StakeVault::StakeVaultEvents;
 
 use super::transaction::Transaction;
 use super::{Chronicle, Said, id, word};
 use crate::amount::tokens;
-use crate::books::pots;
 use crate::timeline::Tone;
 use crate::{Amount, ShareReport, SlashReport};
 

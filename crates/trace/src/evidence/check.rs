@@ -1,7 +1,26 @@
 //! What hashes decide about an evidence file.
 
 use super::{Evidence, EvidenceError, InputSource, OpenedBytes, OpenedSegment};
-use crate::{CommitPoint, Digest, FineIndex, ModelLeaf, TraceError, height};
+use crate::{
+    CommitPoint, Digest, FineIndex, ModelLeaf, Opening, TraceCommitment, TraceError, height,
+};
+
+/// One check that held: two ways lead to the same digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldCheck {
+    /// What was checked.
+    pub what: &'static str,
+    /// Position of the input that it is about.
+    pub input: Option<usize>,
+    /// The digest.
+    pub digest: Digest,
+}
+
+/// Tells somebody what held, check by check.
+struct Held<'a> {
+    tell: &'a mut dyn FnMut(HeldCheck),
+    input: Option<usize>,
+}
 
 /// An evidence file whose every opening holds, with what the caller needs to recompute the operator.
 ///
@@ -19,17 +38,59 @@ pub struct CheckedEvidence<'a> {
     pub input_digests: Vec<Digest>,
 }
 
-fn under(
-    what: &'static str,
-    leaf: Digest,
-    opened: &OpenedBytes,
-    root: &Digest,
-) -> Result<(), TraceError> {
-    let found = opened.opening.siblings.len();
-    let height = u8::try_from(found).unwrap_or(u8::MAX);
-    opened
-        .opening
-        .check(what, height, opened.opening.index, &leaf, root)
+impl Held<'_> {
+    fn tell(&mut self, what: &'static str, digest: Digest) {
+        let input = self.input;
+        (self.tell)(HeldCheck {
+            what,
+            input,
+            digest,
+        });
+    }
+
+    fn equal(
+        &mut self,
+        what: &'static str,
+        expected: Digest,
+        found: Digest,
+    ) -> Result<(), TraceError> {
+        if expected != found {
+            return Err(TraceError::Mismatch {
+                what,
+                expected,
+                found,
+            });
+        }
+        self.tell(what, found);
+        Ok(())
+    }
+
+    /// [`Opening::check`].
+    fn opens(
+        &mut self,
+        what: &'static str,
+        opening: &Opening,
+        (height, index): (u8, u64),
+        leaf: &Digest,
+        root: &Digest,
+    ) -> Result<(), TraceError> {
+        opening.check(what, height, index, leaf, root)?;
+        self.tell(what, *root);
+        Ok(())
+    }
+
+    fn under(
+        &mut self,
+        what: &'static str,
+        leaf: Digest,
+        opened: &OpenedBytes,
+        root: &Digest,
+    ) -> Result<(), TraceError> {
+        let found = opened.opening.siblings.len();
+        let height = u8::try_from(found).unwrap_or(u8::MAX);
+        let place = (height, opened.opening.index);
+        self.opens(what, &opened.opening, place, &leaf, root)
+    }
 }
 
 fn at_index(what: &'static str, opened: &OpenedBytes, expected: u64) -> Result<(), TraceError> {
@@ -45,22 +106,19 @@ fn at_index(what: &'static str, opened: &OpenedBytes, expected: u64) -> Result<(
     }
 }
 
-fn equal(what: &'static str, expected: Digest, found: Digest) -> Result<(), TraceError> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(TraceError::Mismatch {
-            what,
-            expected,
-            found,
-        })
-    }
-}
-
 impl Evidence {
     /// Checks every digest and opening of the file: from the task and the commitment down to the
     /// isolated operator, its bytes under the model's identity, and its inputs.
     pub fn check_openings(&self) -> Result<CheckedEvidence<'_>, EvidenceError> {
+        self.check_openings_told(&mut |_| {})
+    }
+
+    /// [`check_openings`](Self::check_openings), which tells each check that held, in order, up to the first that does not.
+    pub fn check_openings_told(
+        &self,
+        tell: &mut dyn FnMut(HeldCheck),
+    ) -> Result<CheckedEvidence<'_>, EvidenceError> {
+        let held = &mut Held { tell, input: None };
         if self.format != super::EVIDENCE_FORMAT {
             return Err(EvidenceError::Format { found: self.format });
         }
@@ -77,11 +135,11 @@ impl Evidence {
         {
             return Err(TraceError::Inconsistent("an address has 20 bytes").into());
         }
-        let commit_point = self.check_leaf()?;
-        self.check_segment(commit_point)?;
-        let node_index = self.check_claim()?;
-        let input_digests = self.check_inputs()?;
-        self.check_element()?;
+        let commit_point = self.check_leaf(held)?;
+        self.check_segment(commit_point, held)?;
+        let node_index = self.check_claim(held)?;
+        let input_digests = self.check_inputs(held)?;
+        self.check_element(held)?;
         Ok(CheckedEvidence {
             evidence: self,
             commit_point,
@@ -91,10 +149,10 @@ impl Evidence {
     }
 
     /// Task and model to the disputed leaf and the agreed one before it.
-    fn check_leaf(&self) -> Result<CommitPoint, TraceError> {
+    fn check_leaf(&self, held: &mut Held<'_>) -> Result<CommitPoint, TraceError> {
         let model = &self.model;
         model.check()?;
-        equal("model header", self.task.model_id, model.model_id())?;
+        held.equal("model header", self.task.model_id, model.model_id())?;
         if self.commitment.steps == 0 || self.commitment.steps > model.max_steps {
             let steps = self.commitment.steps;
             return Err(TraceError::Steps {
@@ -102,11 +160,13 @@ impl Evidence {
                 max_steps: model.max_steps,
             });
         }
-        if !self.commitment.is_consistent() {
-            return Err(TraceError::Inconsistent(
-                "trace root is not that of its steps and level-1 root",
-            ));
-        }
+        let (steps, level1_root) = (self.commitment.steps, self.commitment.level1_root);
+        let commitment = TraceCommitment::new(steps, level1_root);
+        held.equal(
+            "trace root of the steps and the level-1 root",
+            self.commitment.trace_root,
+            commitment.trace_root,
+        )?;
         let leaves = u64::from(self.commitment.steps) * u64::from(model.commit_points);
         let inside = self.leaf_index < leaves;
         let commit_point = CommitPoint::at_leaf(self.leaf_index, model.commit_points)
@@ -115,16 +175,27 @@ impl Evidence {
                 "disputed leaf lies past the last step",
             ))?;
         let (root, height) = (&self.commitment.level1_root, model.trace_height);
-        self.leaf_opening
-            .check("disputed leaf", height, self.leaf_index, &self.leaf, root)?;
+        held.opens(
+            "disputed leaf",
+            &self.leaf_opening,
+            (height, self.leaf_index),
+            &self.leaf,
+            root,
+        )?;
         match (self.leaf_index.checked_sub(1), &self.previous_opening) {
-            (None, None) => equal(
+            (None, None) => held.equal(
                 "previous leaf of leaf 0",
                 self.task.input_digest,
                 self.previous_leaf,
             )?,
             (Some(index), Some(opening)) => {
-                opening.check("previous leaf", height, index, &self.previous_leaf, root)?;
+                held.opens(
+                    "previous leaf",
+                    opening,
+                    (height, index),
+                    &self.previous_leaf,
+                    root,
+                )?;
             }
             (None, Some(_)) => {
                 return Err(TraceError::Inconsistent(
@@ -138,11 +209,11 @@ impl Evidence {
         Ok(commit_point)
     }
 
-    fn check_segment(&self, at: CommitPoint) -> Result<(), TraceError> {
-        self.segment_at(&self.segment, at.segment)?;
+    fn check_segment(&self, at: CommitPoint, held: &mut Held<'_>) -> Result<(), TraceError> {
+        self.segment_at(&self.segment, at.segment, held)?;
         match (at.segment.checked_sub(1), &self.previous_segment) {
             (None, None) => Ok(()),
-            (Some(before), Some(segment)) => self.segment_at(segment, before),
+            (Some(before), Some(segment)) => self.segment_at(segment, before, held),
             (None, Some(_)) => Err(TraceError::Inconsistent(
                 "the first segment of a step has no segment before it to open",
             )),
@@ -150,13 +221,22 @@ impl Evidence {
         }
     }
 
-    fn segment_at(&self, opened: &OpenedSegment, number: u32) -> Result<(), TraceError> {
+    fn segment_at(
+        &self,
+        opened: &OpenedSegment,
+        number: u32,
+        held: &mut Held<'_>,
+    ) -> Result<(), TraceError> {
         let (model, segment) = (&self.model, &opened.entry);
         let table = height(u64::from(model.commit_points));
         let (index, leaf) = (u64::from(number), segment.leaf());
-        opened
-            .opening
-            .check("segment", table, index, &leaf, &model.segments_root)?;
+        held.opens(
+            "segment",
+            &opened.opening,
+            (table, index),
+            &leaf,
+            &model.segments_root,
+        )?;
         if segment.index != number {
             return Err(TraceError::Inconsistent(
                 "segment entry has another number than its place",
@@ -175,12 +255,17 @@ impl Evidence {
     }
 
     /// The live list's entry that names the value in a slot of the agreed live root.
-    fn check_list_entry(&self, slot: u64, entry: Option<&OpenedBytes>) -> Result<(), TraceError> {
+    fn check_list_entry(
+        &self,
+        slot: u64,
+        entry: Option<&OpenedBytes>,
+        held: &mut Held<'_>,
+    ) -> Result<(), TraceError> {
         match (&self.previous_segment, entry) {
             (None, None) => Ok(()),
             (Some(segment), Some(entry)) => {
                 let leaf = entry.model_leaf(ModelLeaf::LiveSlot);
-                under("live list", leaf, entry, &segment.entry.live_list_root)?;
+                held.under("live list", leaf, entry, &segment.entry.live_list_root)?;
                 at_index("live list", entry, slot)
             }
             (Some(_), None) => Err(TraceError::Inconsistent(
@@ -191,7 +276,7 @@ impl Evidence {
     }
 
     /// The claimed digest under its root, and what it is the claim of.
-    fn check_claim(&self) -> Result<Option<u32>, TraceError> {
+    fn check_claim(&self, held: &mut Held<'_>) -> Result<Option<u32>, TraceError> {
         let (model, segment, claimed) = (&self.model, &self.segment.entry, &self.claimed_digest);
         match self.isolated {
             FineIndex::Op(i) => {
@@ -201,15 +286,15 @@ impl Evidence {
                     ));
                 }
                 let height = model.ops_height;
-                self.claimed_opening.check(
+                held.opens(
                     "claimed digest",
-                    height,
-                    i.into(),
+                    &self.claimed_opening,
+                    (height, i.into()),
                     claimed,
                     &self.ops_root,
                 )?;
                 let node = segment.first_node + i;
-                under(
+                held.under(
                     "node",
                     self.node.graph_node_leaf(),
                     &self.node,
@@ -225,15 +310,15 @@ impl Evidence {
                     ));
                 }
                 let height = model.live_height;
-                self.claimed_opening.check(
+                held.opens(
                     "claimed digest",
-                    height,
-                    j.into(),
+                    &self.claimed_opening,
+                    (height, j.into()),
                     claimed,
                     &self.leaf,
                 )?;
                 let leaf = self.node.model_leaf(ModelLeaf::LiveSlot);
-                under("live slot", leaf, &self.node, &segment.live_list_root)?;
+                held.under("live slot", leaf, &self.node, &segment.live_list_root)?;
                 at_index("live slot", &self.node, j.into())?;
                 Ok(None)
             }
@@ -241,7 +326,7 @@ impl Evidence {
     }
 
     /// The element under the claimed digest.
-    fn check_element(&self) -> Result<(), TraceError> {
+    fn check_element(&self, held: &mut Held<'_>) -> Result<(), TraceError> {
         let Some(claimed) = &self.element else {
             return Ok(());
         };
@@ -251,7 +336,7 @@ impl Evidence {
             ));
         }
         let found = claimed.chunk_opening().tensor_digest()?;
-        equal("claimed output", self.claimed_digest, found)?;
+        held.equal("claimed output", self.claimed_digest, found)?;
         if claimed.value().is_none() {
             return Err(TraceError::Inconsistent(
                 "the claimed element is not in its chunk",
@@ -260,7 +345,7 @@ impl Evidence {
         Ok(())
     }
 
-    fn check_inputs(&self) -> Result<Vec<Digest>, TraceError> {
+    fn check_inputs(&self, held: &mut Held<'_>) -> Result<Vec<Digest>, TraceError> {
         let model = &self.model;
         // An operator reads what came before it; a live slot may hold any operator of the segment.
         let (readable, copy) = match self.isolated {
@@ -273,7 +358,8 @@ impl Evidence {
             ));
         }
         let mut digests = Vec::with_capacity(self.inputs.len());
-        for input in &self.inputs {
+        for (position, input) in self.inputs.iter().enumerate() {
+            held.input = Some(position);
             let digest = input.header.digest_bytes(&input.bytes.0)?;
             match &input.source {
                 InputSource::Op { opening } => {
@@ -283,10 +369,10 @@ impl Evidence {
                         ));
                     }
                     let height = model.ops_height;
-                    opening.check(
+                    held.opens(
                         "operator input",
-                        height,
-                        opening.index,
+                        opening,
+                        (height, opening.index),
                         &digest,
                         &self.ops_root,
                     )?;
@@ -295,12 +381,12 @@ impl Evidence {
                     opening,
                     list_entry,
                 } => {
-                    self.check_list_entry(opening.index, list_entry.as_ref())?;
+                    self.check_list_entry(opening.index, list_entry.as_ref(), held)?;
                     let height = model.live_height;
-                    opening.check(
+                    held.opens(
                         "live input",
-                        height,
-                        opening.index,
+                        opening,
+                        (height, opening.index),
                         &digest,
                         &self.previous_leaf,
                     )?;
@@ -309,7 +395,7 @@ impl Evidence {
                     if copy {
                         return Err(TraceError::Inconsistent("weights are never live"));
                     }
-                    under(
+                    held.under(
                         "weight",
                         leaf.model_leaf(ModelLeaf::Weight),
                         leaf,
@@ -322,11 +408,11 @@ impl Evidence {
                         .copied()
                         .map(Digest)
                         .unwrap_or_default();
-                    equal("weight's digest in its leaf", digest, found)?;
+                    held.equal("weight's digest in its leaf", digest, found)?;
                 }
             }
             match (&input.edge, copy) {
-                (Some(edge), false) => under(
+                (Some(edge), false) => held.under(
                     "edge",
                     edge.model_leaf(ModelLeaf::Edge),
                     edge,
@@ -340,6 +426,7 @@ impl Evidence {
             }
             digests.push(digest);
         }
+        held.input = None;
         Ok(digests)
     }
 }

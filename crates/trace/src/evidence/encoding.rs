@@ -26,9 +26,15 @@ impl<T, F: Fn(&str) -> Option<T>> de::Visitor<'_> for TextVisitor<F> {
     }
 }
 
+impl fmt::Display for HexBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", hex::encode(&self.0))
+    }
+}
+
 impl Serialize for HexBytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("0x{}", hex::encode(&self.0)))
+        serializer.collect_str(self)
     }
 }
 

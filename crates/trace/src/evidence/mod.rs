@@ -9,7 +9,7 @@
 mod check;
 mod encoding;
 
-pub use check::CheckedEvidence;
+pub use check::{CheckedEvidence, HeldCheck};
 pub use encoding::{Base64Bytes, HexBytes};
 
 use crate::{

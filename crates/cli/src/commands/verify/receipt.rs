@@ -1,6 +1,6 @@
 //! One receipt: who signed for what, and whether it is what the model gives.
 
-use gavel_node::ReceiptFile;
+use gavel_node::{ReceiptFile, replay_receipt};
 use serde_json::json;
 
 use super::evidence::hex;
@@ -26,7 +26,7 @@ pub(super) fn run(
             let model = files::model_as(name, &receipt.model_id)?;
             let engine = engine(args.engine)?;
             out.progress(format!("running {name} again"));
-            let replayed = file.replay(&engine, &model).at(place);
+            let replayed = replay_receipt(&file, &engine, &model).at(place);
             Some(replayed.map_err(proves_nothing)?)
         }
         None => None,

@@ -167,3 +167,22 @@ fn forks_start_alike_and_do_not_see_each_other() {
     drop(chain);
     assert_eq!(seen(&Chain::open(folder.path(), genesis()).unwrap()), after);
 }
+
+#[test]
+fn blocks_that_share_a_second_have_the_time_of_the_clock_and_replay_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let mut chain = Chain::open(home.path(), genesis()).unwrap();
+    chain.share_seconds();
+    lived(&mut chain);
+    let now = chain.now();
+    for nonce in 5..9 {
+        chain.submit(&pay(nonce, 1)).unwrap();
+        assert_eq!((chain.head().time, chain.now()), (now, now));
+    }
+    chain.advance_to(now + 7).unwrap();
+    chain.submit(&pay(9, 1)).unwrap();
+    assert_eq!(chain.head().time, now + 7);
+    let before = seen(&chain);
+    drop(chain);
+    assert_eq!(seen(&Chain::open(home.path(), genesis()).unwrap()), before);
+}

@@ -171,7 +171,7 @@ fn one_wrong_byte_before_the_last_record_is_refused_with_its_record_and_nothing_
     for record in 0..last {
         let (start, end) = (offsets[record], offsets[record + 1]);
         // each byte of the header, some of the payload
-        for at in (start..start + 8).chain((start + 8..end).step_by(97)) {
+        for at in (start..start + 16).chain((start + 16..end).step_by(97)) {
             for flip in [0x01, 0x80] {
                 let mut bad = whole.clone();
                 bad[at] ^= flip;
@@ -190,7 +190,7 @@ fn one_wrong_byte_before_the_last_record_is_refused_with_its_record_and_nothing_
 #[test]
 fn a_file_of_something_else_is_refused_and_left_alone() {
     let home = Home::new();
-    for other in [&b"gavel chain v2\n\0rest"[..], b"{}", &[0; 64]] {
+    for other in [&b"gavel chain v1\n\0rest"[..], b"{}", &[0; 64]] {
         home.put(other);
         assert!(matches!(
             home.open(),
@@ -236,6 +236,69 @@ fn what_could_not_be_written_is_never_acknowledged() {
         Err(ChainError::Failed(_))
     ));
     assert!(chain.failure().is_some());
+    drop(chain);
+    assert_eq!(seen(&home.open().unwrap()), before);
+}
+
+/// The journal with record `at` saying that so many events were on disk before it.
+fn saying(bytes: &[u8], offsets: &[usize], at: usize, synced: u64) -> Vec<u8> {
+    let (start, end) = (offsets[at], offsets[at + 1]);
+    let mut said = bytes.to_vec();
+    said[start + 8..start + 16].copy_from_slice(&synced.to_le_bytes());
+    let crc = crc32fast::hash(&said[start + 8..end]);
+    said[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    said
+}
+
+#[test]
+fn of_a_group_that_was_not_acknowledged_any_part_may_be_missing_and_it_is_cut_off() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    let before = seen(&chain);
+    let group = home.bytes().len();
+    for nonce in 5..8 {
+        chain.submit(&pay(nonce, 1)).unwrap();
+    }
+    drop(chain);
+    let whole = home.bytes();
+    let offsets = offsets(&whole);
+    let first = offsets.iter().position(|at| *at == group).unwrap();
+    // the group is records first..first + 3; all were written when those before it were on disk
+    let on_disk = first as u64 - 1;
+    let mut grouped = whole.clone();
+    for record in first..first + 3 {
+        grouped = saying(&grouped, &offsets, record, on_disk);
+    }
+    // the first never came to the disk, the others did
+    let mut torn = grouped.clone();
+    torn[group..offsets[first + 1]].fill(0);
+    home.put(&torn);
+    assert_eq!(seen(&home.open().unwrap()), before);
+    assert_eq!(home.bytes(), whole[..group]);
+    // if a later one says that it had been there, it was acknowledged
+    let vouched = saying(&torn, &offsets, first + 2, on_disk + 1);
+    home.put(&vouched);
+    assert!(matches!(
+        home.open(),
+        Err(ChainError::Journal(JournalError::Corrupt { offset, .. })) if offset == group as u64
+    ));
+    assert_eq!(home.bytes(), vouched);
+}
+
+#[tokio::test]
+async fn a_chain_that_syncs_in_groups_holds_what_it_says() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    let disk = chain.sync_in_groups().unwrap();
+    lived(&mut chain);
+    disk.holds(chain.written()).await.unwrap();
+    let before = seen(&chain);
+    // whoever copies the file now has everything
+    let copy = Home::new();
+    copy.put(&home.bytes());
+    assert_eq!(seen(&copy.open().unwrap()), before);
+    // and the lock goes with the chain
     drop(chain);
     assert_eq!(seen(&home.open().unwrap()), before);
 }

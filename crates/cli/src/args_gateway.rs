@@ -1,0 +1,117 @@
+//! What can be said to the gateway.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::args_node::{LoopArgs, PartyArgs};
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "OpenAI's clients speak to it: base_url http://127.0.0.1:4280/v1, a key of `gavel gateway key new`"
+)]
+pub(crate) struct GatewayArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<GatewayCommand>,
+    #[command(flatten)]
+    pub(crate) serve: Option<GatewayServeArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayCommand {
+    /// Keys of the gateway's clients
+    #[command(subcommand)]
+    Key(GatewayKeyCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayServeArgs {
+    #[command(flatten)]
+    pub(crate) party: PartyArgs,
+    /// Model to offer: file, folder or name of a shipped model, with @TOKENS behind a language model for a context of its
+    /// own, @NAME=LOW..HIGH behind an ONNX encoder for a family; may be given more than once
+    #[arg(long = "model", value_name = "MODEL", required = true)]
+    pub(crate) models: Vec<String>,
+    /// Where clients are served
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4280")]
+    pub(crate) listen: SocketAddr,
+    /// Where operators look: /metrics, /livez, /readyz
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4281")]
+    pub(crate) ops: SocketAddr,
+    #[command(flatten)]
+    pub(crate) keys: ApiKeysArgs,
+    /// Serve whoever asks, without a key; on loopback alone
+    #[arg(long)]
+    pub(crate) no_auth: bool,
+    /// Which key asked for which task
+    #[arg(long, value_name = "FILE", default_value = "gavel-gateway.journal")]
+    pub(crate) journal: PathBuf,
+    /// Price at which an auction starts, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 1)]
+    pub(crate) min_price: u64,
+    /// Price at which it ends, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 10)]
+    pub(crate) max_price: u64,
+    /// Seconds that the price takes to rise
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) ramp: u32,
+    /// Seconds from claim to deadline
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) exec: Option<u32>,
+    /// Longest time that a client waits for a result; the task goes on
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) wait: u64,
+    /// Most bytes of a request
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
+    pub(crate) max_body: u32,
+    /// Requests that may wait for others of their keys
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) queue: u16,
+    #[command(flatten)]
+    pub(crate) run: LoopArgs,
+}
+
+/// The file of API keys.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ApiKeysArgs {
+    /// File with the hashes of the clients' keys
+    #[arg(
+        long = "api-keys",
+        env = "GAVEL_API_KEYS",
+        value_name = "FILE",
+        default_value = "gavel-api-keys.json"
+    )]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayKeyCommand {
+    /// Make a key; it is shown once and kept nowhere
+    New {
+        /// Whose it is
+        #[arg(long)]
+        name: String,
+        /// The most that its tasks may cost together, in tokens [default: no bound]
+        #[arg(long, value_name = "TOKENS")]
+        budget: Option<u64>,
+        /// Requests a minute
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// Requests at once
+        #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+        concurrency: u32,
+        #[command(flatten)]
+        keys: ApiKeysArgs,
+    },
+    /// Names and bounds of the keys
+    List(ApiKeysArgs),
+    /// Take a key out of force; a gateway that runs obeys at once
+    Revoke {
+        /// Whose it is
+        name: String,
+        #[command(flatten)]
+        keys: ApiKeysArgs,
+    },
+}

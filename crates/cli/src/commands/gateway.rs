@@ -1,0 +1,304 @@
+//! `gavel gateway`, `gavel gateway key new|list|revoke`
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_gateway::ops::Ops;
+use gavel_gateway::{
+    Access, ApiKey, Auction, Bounds, Desk, Gateway, Journal, KeyFile, KeyFileError, Network,
+    NodeNetwork, Options, Served, ops, router, serve,
+};
+use gavel_node::roles::Requester;
+use gavel_node::{Executor, Role, Runner, RunnerEvent};
+use gavel_text::{Tokenizer, TokenizerConfig};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::party;
+use crate::args_gateway::{
+    ApiKeysArgs, GatewayArgs, GatewayCommand, GatewayKeyCommand, GatewayServeArgs,
+};
+use crate::failure::{Context as _, Exit, Failure};
+use crate::files::{self, Servable};
+use crate::network::{self, TOKEN, block_on};
+use crate::output::{DIM, Output, paint};
+
+const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
+
+pub(crate) fn run(args: GatewayArgs, out: Output) -> Result<Exit, Failure> {
+    match (args.command, args.serve) {
+        (Some(GatewayCommand::Key(command)), _) => key(command, out),
+        (None, Some(args)) => block_on(serve_all(args, out)),
+        (None, None) => Err(Failure::usage("nothing to serve")
+            .expected("--key KEYFILE --model MODEL, or `gavel gateway key`")),
+    }
+}
+
+async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure> {
+    if args.min_price > args.max_price {
+        let (min, max) = (args.min_price, args.max_price);
+        return Err(
+            Failure::usage(format!("--min-price {min} is above --max-price {max}"))
+                .expected("a price that rises"),
+        );
+    }
+    let access = access(&args)?;
+    let network = party::network(&args.party.network).await?;
+    let account = party::account(&network, &args.party.key)?;
+    let mirror = party::mirror(&network).await?;
+    let loaded = args.models.iter().map(|name| files::servable(name));
+    let loaded: Vec<Servable> = loaded.collect::<Result<_, _>>()?;
+    let families: Vec<_> = loaded
+        .iter()
+        .map(|served| match served {
+            Servable::Family(family) => Some(Arc::clone(family)),
+            Servable::Model(_) => None,
+        })
+        .collect();
+    let (executor, classes) = party::executor_of(mirror.board(), &args.models, loaded)?;
+    let mut models = Vec::new();
+    for ((name, class), family) in args.models.iter().zip(&classes).zip(&families) {
+        let (tokenizer, file) = tokenizer_beside(name)?.unzip();
+        let tokenizer = tokenizer.zip(file.as_deref());
+        let known = offered_as(name);
+        let served = match (family, executor.model(class)) {
+            (Some(family), _) => Served::family(&known, Arc::clone(family), tokenizer),
+            (None, Some(model)) => Served::model(&known, model, tokenizer),
+            (None, None) => continue,
+        };
+        models.push(served.map_err(|e| {
+            Failure::new(e).expected(
+                "a language model, the shipped diffusion model, or an ONNX encoder with input_ids",
+            )
+        })?);
+    }
+    let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    let auction = Auction {
+        min_price: u128::from(args.min_price) * TOKEN,
+        max_price: u128::from(args.max_price) * TOKEN,
+        ramp_seconds: args.ramp,
+        exec_seconds: args.exec,
+    };
+    let families = families.into_iter().flatten().collect();
+    let behind = Arc::new(NodeNetwork::new(
+        me.clone(),
+        auction,
+        families,
+        mirror.board(),
+    ));
+    let shared: Arc<dyn Network> = Arc::clone(&behind) as Arc<dyn Network>;
+    let journal = Journal::open(&args.journal).at(args.journal.display())?;
+    let desk = Desk::new(Arc::clone(&shared), journal).at(args.journal.display())?;
+    let options = Options {
+        max_body: args.max_body as usize,
+        wait: Duration::from_secs(args.wait),
+        queue: args.queue.into(),
+        ..Options::default()
+    };
+    let names: Vec<String> = models.iter().map(|m: &Served| m.name.clone()).collect();
+    let gateway = Gateway::new(shared, Arc::new(desk), models, access, options);
+    let (api, health) = (bind(args.listen).await?, bind(args.ops).await?);
+    let watched = Arc::new(Ops::new("gateway", me.address()));
+    let operators = health.local_addr().at("the socket")?;
+    let address = api.local_addr().at("the socket")?;
+    out.facts(&[
+        ("clients", format!("http://{address}/v1")),
+        ("models", names.join(", ")),
+        ("operators", format!("http://{operators}/metrics")),
+        ("requester", me.address().to_string()),
+    ]);
+    out.line(paint(
+        DIM,
+        "stops on Ctrl-C; tasks go on, and can be fetched later",
+    ));
+    out.event(&json!({
+        "event": "listening", "api": format!("http://{address}/v1"), "ops": format!("http://{operators}"), "models": names,
+        "requester": me.address(),
+    }));
+    let (stop, stopped) = watch::channel(false);
+    let told = |mut stopped: watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let clients = ops::measured(router(Arc::new(gateway)), Arc::clone(&watched));
+    let clients = serve(api, clients, Bounds::default(), told(stopped.clone()));
+    let operators = ops::router(Arc::clone(&watched));
+    let operators = serve(health, operators, Bounds::default(), told(stopped));
+    let serving = tokio::spawn(async move { tokio::try_join!(clients, operators) });
+    watched.see(mirror.board());
+    let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me.clone()))];
+    let mut runner = Runner::new(mirror, roles, Duration::from_millis(args.run.poll));
+    let see = |board: &gavel_node::Board| {
+        behind.see(board);
+        watched.see(board);
+        false
+    };
+    let told_to_stop = network::told_to_stop().at("listening to signals")?;
+    runner
+        .run(told_to_stop, see, |event| {
+            match &event {
+                RunnerEvent::Acted { act, .. } => watched.acted(act),
+                RunnerEvent::Failed { .. } => watched.metrics.failed("role"),
+                RunnerEvent::Unreachable { .. } => watched.metrics.failed("chain"),
+            }
+            party::tell(&event, out);
+        })
+        .await;
+    stop.send_replace(true);
+    serving.await.at("serving")?.at("serving")?;
+    Ok(Exit::Done)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| Failure::new(format!("{address}: {e}")).expected("a free port; 0 takes one"))
+}
+
+fn access(args: &GatewayServeArgs) -> Result<Access, Failure> {
+    if args.no_auth {
+        return match args.listen.ip().is_loopback() {
+            true => Ok(Access::Anybody { max_concurrent: 64 }),
+            false => Err(Failure::usage(format!(
+                "--no-auth on {}: whoever reaches it would spend your tokens",
+                args.listen
+            ))
+            .expected("an address of loopback, or keys")
+            .hint("gavel gateway key new --name NAME")),
+        };
+    }
+    let path = &args.keys.file;
+    Access::keys(path).map_err(|e| {
+        Failure::new(format!("{}: {e}", path.display()))
+            .expected("a file of API keys, or --no-auth on loopback")
+            .hint("gavel gateway key new --name NAME")
+    })
+}
+
+/// What clients call a model: the last part of a path, without its ending and its domain.
+fn offered_as(name: &str) -> String {
+    let file = Path::new(name)
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned());
+    let file = file.unwrap_or_else(|| name.to_owned());
+    let (file, behind) = match file.split_once('@') {
+        Some((file, behind)) if !behind.contains('=') => (file, format!("@{behind}")),
+        Some((file, _)) => (file, String::new()),
+        None => (file.as_str(), String::new()),
+    };
+    let stem = file
+        .strip_suffix(".onnx")
+        .or_else(|| file.strip_suffix(".gguf"));
+    format!("{}{behind}", stem.unwrap_or(file))
+}
+
+/// A `tokenizer.json` in the folder of an ONNX file.
+fn tokenizer_beside(name: &str) -> Result<Option<(Tokenizer, Vec<u8>)>, Failure> {
+    let file = name.split_once('@').map_or(name, |(file, _)| file);
+    let path = Path::new(file).with_file_name("tokenizer.json");
+    if !file.ends_with(".onnx") || !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = files::read(
+        &path,
+        MAX_TOKENIZER_BYTES,
+        "a file of the tokenizers library",
+    )?;
+    let tokenizer = Tokenizer::from_json(&bytes, &TokenizerConfig::default(), &[]);
+    Ok(Some((tokenizer.at(path.display())?, bytes)))
+}
+
+fn key(command: GatewayKeyCommand, out: Output) -> Result<Exit, Failure> {
+    match command {
+        GatewayKeyCommand::New {
+            name,
+            budget,
+            rate,
+            concurrency,
+            keys,
+        } => {
+            let mut file = load(&keys, true)?;
+            let budget = budget.map(|tokens| (u128::from(tokens) * TOKEN).to_string());
+            let key = ApiKey {
+                name: name.clone(),
+                sha256: String::new(),
+                budget,
+                requests_per_minute: rate,
+                max_concurrent: concurrency,
+            };
+            let path = keys.file.display();
+            let secret = file.add(key).at(path.to_string())?;
+            file.save(&keys.file).at(path.to_string())?;
+            out.facts(&[("key", secret.clone()), ("written", path.to_string())]);
+            out.line(paint(
+                DIM,
+                "the key is shown this once; the file has its hash",
+            ));
+            out.json(&json!({"name": name, "key": secret, "file": keys.file}))?;
+        }
+        GatewayKeyCommand::List(keys) => {
+            let file = load(&keys, false)?;
+            let budget = |key: &ApiKey| key.budget().map_or("no bound".to_owned(), party::tokens);
+            let rows = file.keys.iter().map(|key| {
+                vec![
+                    key.name.clone(),
+                    budget(key),
+                    key.requests_per_minute.to_string(),
+                    key.max_concurrent.to_string(),
+                ]
+            });
+            out.table(
+                &["key", "budget", "a minute", "at once"],
+                rows.collect(),
+                &[1, 2, 3],
+            );
+            let objects: Vec<_> = file.keys.iter().map(|key| json!({
+                "name": key.name, "budget": key.budget, "requests_per_minute": key.requests_per_minute,
+                "max_concurrent": key.max_concurrent,
+            })).collect();
+            out.json(&json!({"keys": objects}))?;
+        }
+        GatewayKeyCommand::Revoke { name, keys } => {
+            let mut file = load(&keys, false)?;
+            if !file.remove(&name) {
+                return Err(Failure::new(format!("there is no key {name:?}"))
+                    .hint("gavel gateway key list"));
+            }
+            file.save(&keys.file).at(keys.file.display())?;
+            out.line(format!("{name} is revoked"));
+            out.json(&json!({"revoked": name}))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn load(keys: &ApiKeysArgs, may_be_new: bool) -> Result<KeyFile, Failure> {
+    match KeyFile::load(&keys.file) {
+        Err(KeyFileError::Io(e)) if may_be_new && e.kind() == std::io::ErrorKind::NotFound => {
+            Ok(KeyFile::default())
+        }
+        other => other.map_err(|e| {
+            Failure::new(format!("{}: {e}", keys.file.display())).expected("a file of API keys")
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_call_a_model_by_its_file() {
+        for (given, known) in [
+            ("llm@96", "llm@96"),
+            ("diffusion", "diffusion"),
+            ("/models/tales.gguf@2048", "tales@2048"),
+            ("enc/mini.onnx@seq=1..64", "mini"),
+            ("mini.onnx", "mini"),
+        ] {
+            assert_eq!(offered_as(given), known);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `gavel watch`: what happens on a network and what is wrong with it, without a key.
+
+use std::time::Duration;
+
+use gavel_node::board::Board;
+use gavel_node::roles::{Alert, Monitor};
+use serde_json::json;
+
+use super::{challenge, party};
+use crate::args::KeyArgs;
+use crate::args_node::{PartyArgs, WatchArgs};
+use crate::args_ops::MonitorArgs;
+use crate::failure::{Context as _, Exit, Failure};
+use crate::network::{self, block_on};
+use crate::output::{BAD, DIM, Output, WARN, paint};
+
+/// Codes of what is wrong, not only worth a look.
+const WRONG: [&str; 3] = ["GVL-WATCH-001", "GVL-WATCH-002", "GVL-WATCH-006"];
+/// The chain cannot be read.
+const UNREACHABLE: &str = "GVL-WATCH-101";
+/// A result or a dispute cannot be judged: the model or the blobs fail.
+const FAILED: &str = "GVL-WATCH-102";
+
+pub(crate) fn run(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
+    if args.challenge && args.models.is_empty() {
+        return Err(
+            Failure::usage("--challenge runs results again").expected("--model MODEL as well")
+        );
+    }
+    match (args.challenge, args.key) {
+        (true, Some(key)) => {
+            let (network, blobs) = (args.network, args.blobs);
+            let password = args.password;
+            let key = KeyArgs { key, password };
+            let party = PartyArgs {
+                network,
+                key,
+                blobs,
+            };
+            block_on(challenge::watch(
+                WatchArgs {
+                    party,
+                    models: args.models,
+                    fault: None,
+                    sandbox: args.sandbox,
+                    run: args.run,
+                },
+                None,
+                out,
+            ))
+        }
+        (true, None) => Err(Failure::usage("--challenge signs").expected("--key FILE as well")),
+        (false, key) => block_on(watch(MonitorArgs { key, ..args }, out)),
+    }
+}
+
+async fn watch(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
+    let network = party::network(&args.network).await?;
+    let mut mirror = party::mirror(&network).await?;
+    let (executor, models) = party::confined(mirror.board(), &args.models, &args.sandbox, out)?;
+    let reader = party::reader(&network, executor, party::blobs(&args.blobs.blobs)?);
+    let mut monitor = Monitor::new(reader);
+    if !args.once {
+        told_first(mirror.board(), &args.models, out);
+    }
+    out.event(&json!({
+        "event": "watching", "block": mirror.board().head.number, "models": models,
+    }));
+    let mut stop = std::pin::pin!(network::told_to_stop().at("listening to signals")?);
+    let (mut wrong, mut last) = (false, String::new());
+    loop {
+        let looked = match mirror.refresh().await {
+            Ok(board) => monitor.look(board).await.map_err(|e| (FAILED, e)),
+            Err(error) => Err((UNREACHABLE, error)),
+        };
+        match looked {
+            Ok(alerts) => {
+                last.clear();
+                wrong |= alerts.iter().any(|alert| WRONG.contains(&alert.code));
+                for alert in &alerts {
+                    tell(alert, out);
+                }
+            }
+            Err((_, error)) if args.once => return Err(Failure::new(error)),
+            Err((code, error)) => failed(code, &error.to_string(), &mut last, out),
+        }
+        if args.once {
+            return Ok(if wrong { Exit::False } else { Exit::Done });
+        }
+        tokio::select! {
+            () = &mut stop => return Ok(Exit::Done),
+            () = tokio::time::sleep(Duration::from_millis(args.run.poll)) => {}
+        }
+    }
+}
+
+fn told_first(board: &Board, models: &[String], out: Output) {
+    let live = board.tasks.values().filter(|t| !t.task.state.is_final());
+    out.facts(&[
+        ("block", board.head.number.to_string()),
+        (
+            "tasks",
+            format!("{}, {} of them live", board.tasks.len(), live.count()),
+        ),
+        (
+            "disputes",
+            format!("{} open", board.open_disputes().count()),
+        ),
+        ("providers", board.providers.len().to_string()),
+        (
+            "runs again",
+            match models.is_empty() {
+                true => "nothing: --model MODEL judges results".to_owned(),
+                false => models.join(", "),
+            },
+        ),
+    ]);
+    out.line(paint(DIM, "reads only, and signs nothing; stops on Ctrl-C"));
+}
+
+fn tell(alert: &Alert, out: Output) {
+    let style = match WRONG.contains(&alert.code) {
+        true => BAD,
+        false => WARN,
+    };
+    out.line(format!("{} {}", paint(style, alert.code), alert.what));
+    out.event(&json!({
+        "event": "alert", "code": alert.code, "what": alert.what, "task": alert.task,
+        "dispute": alert.dispute, "provider": alert.provider,
+    }));
+}
+
+/// An error that stays the same is told once.
+fn failed(code: &str, error: &str, last: &mut String, out: Output) {
+    if last != error {
+        out.line(format!("{} {error}", paint(BAD, code)));
+        out.event(&json!({"event": "alert", "code": code, "what": error}));
+        error.clone_into(last);
+    }
+}

@@ -1,0 +1,378 @@
+//! What an operator does beside running roles: stake, drain, look, wait; and the exit status of what goes wrong.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/process.rs"]
+mod process;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use common::root;
+use process::{Running, command, gavel};
+use serde_json::Value;
+
+/// A network that one command line talks to, and its chain.
+struct Net<'a> {
+    dir: &'a Path,
+    url: String,
+    _chain: Running,
+}
+
+impl<'a> Net<'a> {
+    /// A chain with the contracts, the small model, and 100,000 tokens for each name.
+    fn new(dir: &'a Path, speed: &str, names: &[&str]) -> Net<'a> {
+        let up = ["chain", "up", "--port", "0", "--speed", speed];
+        let mut child = command(dir, &up).stdout(Stdio::piped()).spawn().unwrap();
+        let first = line(&mut child);
+        let url = first["rpc"].as_str().unwrap().to_owned();
+        let net = Net {
+            dir,
+            url,
+            _chain: Running(child),
+        };
+        let address = |name: &str| {
+            let made = net.done(&["key", "new", &format!("{name}.json")]);
+            made["address"].as_str().unwrap().to_owned()
+        };
+        address("deployer");
+        let addresses: Vec<_> = names.iter().map(|name| address(name)).collect();
+        let mut deploy = vec![
+            "chain",
+            "deploy",
+            "--key",
+            "deployer.json",
+            "--probation",
+            "0",
+        ];
+        deploy.extend(addresses.iter().flat_map(|a| ["--mint", a]));
+        net.done(&deploy);
+        net.done(&[
+            "model",
+            "register",
+            "digits-small",
+            "--key",
+            "deployer.json",
+        ]);
+        net
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = command(self.dir, args);
+        command.env("GAVEL_RPC", &self.url);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, Value) {
+        let output = self.command(args).output().unwrap();
+        let object = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        (output.status.code().unwrap(), object)
+    }
+
+    fn done(&self, args: &[&str]) -> Value {
+        let (status, object) = self.run(args);
+        assert_eq!(status, 0, "{args:?}: {object}");
+        object
+    }
+
+    fn post(&self) {
+        let png = root().join("models/images/digit-7-a.png");
+        let png = png.to_str().unwrap();
+        self.done(&["task", "post", "digits-small", png, "--key", "rosa.json"]);
+    }
+}
+
+/// The first line that a process says.
+fn line(child: &mut Child) -> Value {
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap()
+}
+
+/// Reads events until one is as wanted, and gives the reader back.
+fn wait_for(events: &mut impl BufRead, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let mut line = String::new();
+        assert_ne!(
+            events.read_line(&mut line).unwrap(),
+            0,
+            "the process ended first"
+        );
+        if let Ok(event) = serde_json::from_str(&line)
+            && wanted(&event)
+        {
+            return event;
+        }
+    }
+}
+
+const PROVIDE: [&str; 8] = [
+    "provider",
+    "run",
+    "--model",
+    "digits-small",
+    "--key",
+    "ann.json",
+    "--poll",
+    "50",
+];
+
+#[test]
+fn stake_goes_in_and_comes_out_after_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = Net::new(dir.path(), "1000", &["ann", "rosa"]);
+    let unknown = net.run(&["provider", "stake", "5", "--key", "rosa.json", "--yes"]);
+    assert_eq!(unknown.0, 10, "{}", unknown.1);
+    let mut child = net
+        .command(&PROVIDE)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let running = Running(child);
+    wait_for(&mut events, |e| e["event"] == "serving");
+    drop(running);
+
+    // nobody is there to ask
+    let asked = net.run(&["provider", "stake", "2.5", "--key", "ann.json"]);
+    assert_eq!(asked.0, 2, "{}", asked.1);
+    let staked = net.done(&["provider", "stake", "2.5", "--key", "ann.json", "--yes"]);
+    assert_eq!(staked["staked"], "2500000000000000000");
+    assert_eq!(staked["free"], "1002500000000000000000");
+    let (status, beyond) = net.run(&["provider", "unstake", "5000", "--key", "ann.json", "--yes"]);
+    assert_eq!(status, 6, "{beyond}");
+    assert!(
+        beyond["error"]["what"]
+            .as_str()
+            .unwrap()
+            .contains("1002.5 tokens"),
+        "{beyond}"
+    );
+    let leaving = net.done(&["provider", "unstake", "100", "--key", "ann.json", "--yes"]);
+    assert!(leaving["mature_at"].as_u64().unwrap() > 0, "{leaving}");
+    assert!(
+        leaving["unbonding_seconds"].as_u64().unwrap() > 0,
+        "{leaving}"
+    );
+    // whatever the chain's clock says by now, one of the two answers
+    let mut taken = net.done(&["provider", "withdraw", "--key", "ann.json"]);
+    while taken["withdrawn"] == "0" {
+        assert_eq!(taken["waiting"], "100000000000000000000", "{taken}");
+        taken = net.done(&["provider", "withdraw", "--key", "ann.json"]);
+    }
+    assert_eq!(taken["withdrawn"], "100000000000000000000", "{taken}");
+    assert_eq!(taken["waiting"], "0", "{taken}");
+    let empty = net.done(&["provider", "withdraw", "--key", "ann.json"]);
+    assert_eq!(empty["withdrawn"], "0", "{empty}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_provider_that_is_told_to_end_first_does_what_it_owes() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = Net::new(dir.path(), "6", &["ann", "rosa"]);
+    let mut child = net
+        .command(&PROVIDE)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let mut ann = Running(child);
+    wait_for(&mut events, |e| e["event"] == "serving");
+    net.post();
+    wait_for(&mut events, |e| {
+        e["what"]
+            .as_str()
+            .is_some_and(|w| w.contains("claims task 1"))
+    });
+    let pid = ann.0.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    wait_for(&mut events, |e| e["event"] == "draining");
+    net.post();
+    // the first task is seen through; the second is nobody's
+    wait_for(&mut events, |e| e["event"] == "drained");
+    assert!(ann.0.wait().unwrap().success());
+    assert_eq!(net.done(&["task", "show", "1"])["state"], "settled");
+    assert_eq!(net.done(&["task", "show", "2"])["state"], "open");
+    let (status, late) = net.run(&["task", "wait", "2", "--timeout", "0"]);
+    assert_eq!(status, 9, "{late}");
+    assert_eq!(net.done(&["task", "wait", "1"])["state"], "settled");
+    // nothing is owed: it ends at once
+    let drain = [&["provider", "drain"], &PROVIDE[2..]].concat();
+    assert!(net.command(&drain).status().unwrap().success());
+}
+
+#[test]
+fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = Net::new(dir.path(), "2", &["ann", "rosa", "wanda"]);
+    let args = [&PROVIDE[..], &["--fault", "weight"]].concat();
+    let mut child = net.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let _ann = Running(child);
+    wait_for(&mut events, |e| e["event"] == "serving");
+    net.post();
+    wait_for(&mut events, |e| {
+        e["what"]
+            .as_str()
+            .is_some_and(|w| w.contains("commits the result"))
+    });
+
+    let watch = ["watch", "--once", "--model", "digits-small"];
+    let output = net.command(&watch).output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    let mut said = output.stdout.as_slice();
+    let alert = wait_for(&mut said, |e| e["code"] == "GVL-WATCH-001");
+    assert_eq!(alert["task"], 1);
+    // without the model there is nothing to judge
+    let blind = net.command(&["watch", "--once"]).output().unwrap();
+    assert_eq!(blind.status.code(), Some(0));
+
+    let hand = ["--model", "digits-small", "--key", "wanda.json"];
+    let open = [
+        &["challenge", "open", "1", "--poll", "50", "--yes"],
+        &hand[..],
+    ]
+    .concat();
+    let opened = net.command(&open).output().unwrap();
+    assert_eq!(opened.status.code(), Some(0));
+    let mut said = opened.stdout.as_slice();
+    let disputed = wait_for(&mut said, |e| e["event"] == "disputed");
+    assert_eq!(disputed["dispute"], 1);
+    let shown = net.done(&["dispute", "show", "1"]);
+    assert_eq!(shown["task"], 1);
+    assert_eq!(shown, net.done(&["dispute", "list"])["disputes"][0]);
+    // played by hand to the operator
+    let step = [&["challenge", "move", "1"], &hand[..]].concat();
+    let dry = [&step[..], &["--dry-run"]].concat();
+    let mut moved = 0;
+    while net.done(&["dispute", "show", "1"])["isolated"].is_null() {
+        let planned = net.done(&dry);
+        assert_eq!(
+            (&planned["role"], &planned["sent"]),
+            (&"challenger".into(), &false.into())
+        );
+        moved += u32::from(net.done(&step)["sent"] == true);
+    }
+    assert!(moved > 0);
+    let again = net.command(&watch).output().unwrap();
+    let mut said = again.stdout.as_slice();
+    let forecast = wait_for(&mut said, |e| e["code"] == "GVL-WATCH-004");
+    assert!(
+        forecast["what"]
+            .as_str()
+            .unwrap()
+            .contains("should be found guilty"),
+        "{forecast}"
+    );
+}
+
+#[test]
+fn every_kind_of_failure_has_its_status() {
+    let dir = tempfile::tempdir().unwrap();
+    let status = |args: &[&str]| gavel(dir.path(), args).0;
+    let nobody = ["--rpc", "http://127.0.0.1:9"];
+    let listed = [&["task", "list"], &nobody[..]].concat();
+    assert_eq!(status(&listed), Some(3), "no deployment file");
+    assert_eq!(status(&["task", "frobnicate"]), Some(2));
+    let net = Net::new(dir.path(), "1", &["rosa"]);
+    assert_eq!(status(&listed), Some(4), "nobody listens there");
+    assert_eq!(net.run(&["task", "show", "99"]).0, 10);
+    assert_eq!(net.run(&["dispute", "show", "99"]).0, 10);
+    let lost = ["account", "withdraw", "--key", "nowhere.json"];
+    assert_eq!(net.run(&lost).0, 3);
+    let mut wrong = net.command(&["account", "withdraw", "--key", "rosa.json"]);
+    assert_eq!(
+        wrong
+            .env("GAVEL_PASSWORD", "wrong")
+            .status()
+            .unwrap()
+            .code(),
+        Some(3)
+    );
+    net.post();
+    let foreign = ["task", "cancel", "1", "--key", "deployer.json"];
+    assert_eq!(net.run(&foreign).0, 5, "another's task");
+    let png = root().join("models/images/digit-7-a.png");
+    let png = png.to_str().unwrap();
+    let poor = ["task", "post", "digits-small", png, "--key", "poor.json"];
+    net.done(&["key", "new", "poor.json"]);
+    assert_eq!(net.run(&poor).0, 6, "no tokens");
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |report: &Value, name: &str| {
+        let checks = report["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|c| c["check"] == name).unwrap()
+    };
+    let (status, ill, _) = gavel(dir.path(), &["doctor", "--rpc", "http://127.0.0.1:9"]);
+    assert_eq!(status, Some(4), "{ill}");
+    assert_eq!(ill["status"], "fail");
+    assert_eq!(check(&ill, "rpc")["status"], "fail");
+    assert_eq!(check(&ill, "blobs")["status"], "ok");
+    for line in ill["checks"].as_array().unwrap() {
+        assert_eq!(line["fix"].is_null(), line["status"] == "ok", "{line}");
+    }
+
+    let net = Net::new(dir.path(), "1", &["rosa"]);
+    let whole = ["doctor", "--key", "rosa.json", "--model", "digits-small"];
+    let well = net.done(&whole);
+    for name in [
+        "rpc",
+        "deployment",
+        "clock",
+        "blobs",
+        "key",
+        "stake",
+        "model",
+        "processor",
+    ] {
+        assert_eq!(check(&well, name)["status"], "ok", "{well}");
+    }
+    assert_eq!(check(&well, "coin")["status"], "warn", "{well}");
+    let other = net.run(&["doctor", "--model", "digits-mlp"]);
+    assert_eq!(
+        (other.0, &check(&other.1, "model")["status"]),
+        (10, &"fail".into())
+    );
+    std::fs::write(dir.path().join("blobs-file"), "").unwrap();
+    let full = net.run(&["doctor", "--quick", "--blobs", "blobs-file"]);
+    assert_eq!(check(&full.1, "blobs")["status"], "fail", "{}", full.1);
+    assert_ne!(full.0, 0);
+}
+
+#[test]
+fn the_reference_says_what_the_program_takes() {
+    let output = common::gavel(&["reference"]);
+    let made = common::text(&output.stdout);
+    let kept = std::fs::read_to_string(root().join("docs/reference/cli.md")).unwrap();
+    assert!(
+        made == kept,
+        "renew it: gavel reference > docs/reference/cli.md"
+    );
+    let bash = common::gavel(&["completions", "bash"]);
+    assert!(
+        common::text(&bash.stdout).contains("provider"),
+        "a script for bash"
+    );
+    assert_eq!(
+        common::gavel(&["completions", "cobol"]).status.code(),
+        Some(2)
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man");
+    let place = pages.to_str().unwrap();
+    assert!(common::gavel(&["man", "--dir", place]).status.success());
+    let page = std::fs::read_to_string(pages.join("gavel-provider-unstake.1")).unwrap();
+    assert!(page.contains("unbonding"), "{page}");
+}

@@ -1,0 +1,310 @@
+//! Following a chain: its logs into the index, its records into the board, what is new onto the bus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gavel_node::{B256, Mirror, NodeError};
+use gavel_settlement::alloy::consensus::Transaction as _;
+use gavel_settlement::alloy::network::TransactionResponse as _;
+use gavel_settlement::alloy::providers::Provider as _;
+use gavel_settlement::{LoggedEvent, Network, NetworkError, ProtocolEvent};
+use serde_json::json;
+
+use crate::catalogue::Catalogue;
+use crate::forks::Forks;
+use crate::index::transaction::Transaction;
+use crate::index::{Index, Line};
+use crate::state::{Options, Shared, wall_ms};
+use crate::trust::Trust;
+use crate::{Limits, views};
+
+/// Blocks asked for in one request: what public nodes accept.
+const BLOCKS_AT_ONCE: u64 = 2_000;
+/// Blocks read side by side.
+const READS_AT_ONCE: usize = 16;
+/// Seconds between two signs of life to those who listen.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// Longest pause after a chain that cannot be read.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Reads a chain into what the server answers from.
+#[derive(Debug)]
+pub struct Follower {
+    network: Network,
+    mirror: Mirror,
+    shared: Arc<Shared>,
+    catalogue: Arc<Catalogue>,
+    limits: Limits,
+    forks: Option<Forks>,
+    /// First block whose logs have not been read.
+    next: u64,
+    /// The newest block that was read.
+    stood: Option<(u64, B256)>,
+    /// Newer blocks that held events, to find where a reorg began.
+    trail: Vec<(u64, B256)>,
+    /// After a reorg: the index that takes the old one's place once it is there, and the last block that both have.
+    rebuilt: Option<(Index, u64)>,
+    /// Lines that nobody has been told yet.
+    told: Vec<Arc<Line>>,
+}
+
+/// Blocks remembered to find where a reorg began.
+const TRAIL: usize = 256;
+
+fn index(catalogue: &Arc<Catalogue>, limits: Limits, network: &Network) -> Index {
+    let d = network.deployment();
+    Index::new(Arc::clone(catalogue), limits, d.vault, d.audits)
+}
+
+impl Follower {
+    pub(crate) fn new(network: Network, options: &Options) -> (Follower, Arc<Shared>) {
+        let catalogue = Arc::new(options.catalogue.clone());
+        let empty = index(&catalogue, options.limits, &network);
+        let deployment = network.deployment().clone();
+        let next = deployment.deploy_block;
+        let shared = Shared::new(empty, deployment, options, Arc::clone(&catalogue));
+        let shared = Arc::new(shared);
+        let follower = Follower {
+            mirror: Mirror::new(network.clone()),
+            network,
+            shared: Arc::clone(&shared),
+            catalogue,
+            limits: options.limits,
+            forks: None,
+            next,
+            stood: None,
+            trail: Vec::new(),
+            rebuilt: None,
+            told: Vec::new(),
+        };
+        (follower, shared)
+    }
+
+    /// Computes the values at the forks of disputes with what this party has.
+    pub fn with_party(mut self, party: gavel_node::Party) -> Follower {
+        self.forks = Some(Forks::new(party));
+        self
+    }
+
+    /// Reads until `stop` resolves, looking every `pause` while nothing is new.
+    pub async fn run(mut self, stop: impl Future<Output = ()>, pause: Duration) {
+        let mut stop = std::pin::pin!(stop);
+        let mut wait = pause;
+        let mut alive = tokio::time::Instant::now();
+        loop {
+            let read = tokio::select! {
+                biased;
+                () = &mut stop => return,
+                read = self.refresh() => read,
+            };
+            wait = match read {
+                Ok(()) => pause,
+                Err(_) => (2 * wait).min(PAUSE_MAX),
+            };
+            if alive.elapsed() >= SIGN_OF_LIFE {
+                alive = tokio::time::Instant::now();
+                self.shared.bus.comment();
+            }
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Brings what the server answers from up to the newest block.
+    ///
+    /// # Errors
+    /// The chain cannot be read; it is said in `/status`, and the next refresh goes on.
+    pub async fn refresh(&mut self) -> Result<(), NodeError> {
+        let read = self.read().await;
+        if let Err(error) = &read {
+            let mut state = self.shared.write();
+            state.error = Some(error.to_string());
+        }
+        read?;
+        if let Some(forks) = &mut self.forks {
+            forks.look(&self.shared).await;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(), NodeError> {
+        let board = self.mirror.refresh().await?;
+        let head = board.head;
+        if self.stood == Some((head.number, head.hash)) {
+            let mut state = self.shared.write();
+            state.error = None;
+            // the embedded chain's clock runs between blocks as well
+            if state.board.head.time != head.time {
+                Arc::make_mut(&mut state.board).head.time = head.time;
+                state.wall_ms = wall_ms();
+            }
+            return Ok(());
+        }
+        let board = Arc::new(board.clone());
+        if let Some(common) = self.reorganised().await? {
+            (self.next, self.stood) = (self.network.deployment().deploy_block, None);
+            self.trail.clear();
+            self.told.clear();
+            let empty = index(&self.catalogue, self.limits, &self.network);
+            self.rebuilt = Some((empty, common));
+        }
+        let mut parameters_changed = self.shared.read().trust.is_none();
+        while self.next <= head.number {
+            let to = head
+                .number
+                .min(self.next.saturating_add(BLOCKS_AT_ONCE - 1));
+            let transactions = self.transactions(self.next, to).await?;
+            let mut state = self.shared.write();
+            let own = match &mut self.rebuilt {
+                Some((rebuilt, _)) => rebuilt,
+                None => &mut state.index,
+            };
+            for tx in &transactions {
+                self.told.push(own.apply(tx, &board));
+                self.trail.push((tx.block, tx.block_hash));
+                parameters_changed |= tx
+                    .events
+                    .iter()
+                    .any(|event| matches!(event, ProtocolEvent::Parameters(_)));
+            }
+            state.behind = head.number - to;
+            drop(state);
+            self.next = to + 1;
+            let old = self.trail.len().saturating_sub(TRAIL);
+            self.trail.drain(..old);
+        }
+        self.stood = Some((head.number, head.hash));
+        let trust = match parameters_changed {
+            true => Some(Trust::read(&self.network).await?),
+            false => None,
+        };
+        let mut state = self.shared.write();
+        let first = !state.read;
+        let common = self.rebuilt.take().map(|(rebuilt, common)| {
+            state.index = rebuilt;
+            state.forks.clear();
+            common
+        });
+        state.board = board;
+        state.trust = trust.or(state.trust.take());
+        (state.wall_ms, state.read, state.behind, state.error) = (wall_ms(), true, 0, None);
+        state.version += 1;
+        let bus = &self.shared.bus;
+        if let Some(common) = common {
+            bus.send("reorg", &json!({ "to": common }));
+        } else if !first {
+            for line in &self.told {
+                bus.send("activity", &views::line(&state.index, line));
+            }
+        }
+        self.told.clear();
+        bus.send(
+            "head",
+            &json!({"number": head.number, "hash": head.hash, "time": head.time, "clock": self.shared.clock(&state)}),
+        );
+        Ok(())
+    }
+
+    /// Where a reorg began, if blocks that were read have left the chain.
+    async fn reorganised(&self) -> Result<Option<u64>, NodeError> {
+        let Some(stood) = self.stood else {
+            return Ok(None);
+        };
+        if self.is_on_chain(stood).await? {
+            return Ok(None);
+        }
+        for block in self.trail.iter().rev() {
+            if self.is_on_chain(*block).await? {
+                return Ok(Some(block.0));
+            }
+        }
+        Ok(Some(self.network.deployment().deploy_block))
+    }
+
+    async fn is_on_chain(&self, (number, hash): (u64, B256)) -> Result<bool, NodeError> {
+        let block = self
+            .network
+            .provider()
+            .get_block_by_number(number.into())
+            .await;
+        let block = block.map_err(NetworkError::from)?;
+        Ok(block.is_some_and(|block| block.header.hash == hash))
+    }
+
+    /// The protocol's transactions in a range of blocks.
+    async fn transactions(&self, from: u64, to: u64) -> Result<Vec<Transaction>, NodeError> {
+        let logs = self.network.logs(from, to).await?;
+        let mut blocks: Vec<Vec<LoggedEvent>> = Vec::new();
+        for logged in logs {
+            match blocks.last_mut() {
+                Some(block)
+                    if block
+                        .first()
+                        .is_some_and(|l| l.block_number == logged.block_number) =>
+                {
+                    block.push(logged);
+                }
+                _ => blocks.push(vec![logged]),
+            }
+        }
+        let read = blocks.into_iter().map(|logs| self.block(logs));
+        let read: Vec<Vec<Transaction>> = stream::iter(read)
+            .buffered(READS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(read.into_iter().flatten().collect())
+    }
+
+    /// The transactions of one block, from its logs.
+    async fn block(&self, logs: Vec<LoggedEvent>) -> Result<Vec<Transaction>, NodeError> {
+        let Some((number, hash)) = logs.first().map(|l| (l.block_number, l.block_hash)) else {
+            return Ok(Vec::new());
+        };
+        let provider = self.network.provider();
+        let block = provider.get_block_by_number(number.into()).full().await;
+        let block = block.map_err(NetworkError::from)?;
+        let moved = || NodeError::Read {
+            what: format!("block {number}"),
+            reason: "it was replaced while it was read".to_owned(),
+        };
+        let block = block
+            .filter(|block| block.header.hash == hash)
+            .ok_or_else(moved)?;
+        let sent = block.transactions.as_transactions().unwrap_or_default();
+        let mut out: Vec<Transaction> = Vec::new();
+        for logged in logs {
+            match out.last_mut() {
+                Some(tx) if tx.hash == logged.transaction_hash => tx.events.push(logged.event),
+                _ => {
+                    let own = sent
+                        .iter()
+                        .find(|tx| tx.tx_hash() == logged.transaction_hash);
+                    let own = own.ok_or_else(moved)?;
+                    out.push(Transaction {
+                        hash: logged.transaction_hash,
+                        block: number,
+                        block_hash: hash,
+                        time: block.header.timestamp,
+                        from: own.from(),
+                        input: own.input().clone(),
+                        gas: (sent.len() == 1).then_some(block.header.gas_used),
+                        events: vec![logged.event],
+                    });
+                }
+            }
+        }
+        for tx in out.iter_mut().filter(|tx| tx.gas.is_none()) {
+            let is_game = |e: &ProtocolEvent| {
+                matches!(e, ProtocolEvent::Court(_) | ProtocolEvent::Appeals(_))
+            };
+            if tx.events.iter().any(is_game) {
+                let receipt = provider.get_transaction_receipt(tx.hash).await;
+                tx.gas = receipt.map_err(NetworkError::from)?.map(|r| r.gas_used);
+            }
+        }
+        Ok(out)
+    }
+}

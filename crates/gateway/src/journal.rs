@@ -1,0 +1,292 @@
+//! What a gateway has to remember: which key asked for which task. A file of lines, one per fact, each on disk before
+//! anything follows from it.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+
+use gavel_trace::Digest;
+use serde::{Deserialize, Serialize};
+
+/// What kind of answer was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// A message of a conversation.
+    Chat,
+    /// How a text goes on.
+    Completion,
+    /// A vector.
+    Embedding,
+    /// A picture.
+    Image,
+}
+
+impl Endpoint {
+    /// The path that it is asked at.
+    pub fn path(self) -> &'static str {
+        match self {
+            Endpoint::Chat => "/v1/chat/completions",
+            Endpoint::Completion => "/v1/completions",
+            Endpoint::Embedding => "/v1/embeddings",
+            Endpoint::Image => "/v1/images/generations",
+        }
+    }
+
+    /// The one that is asked at a path.
+    pub fn at(path: &str) -> Option<Endpoint> {
+        let all = [
+            Endpoint::Chat,
+            Endpoint::Completion,
+            Endpoint::Embedding,
+            Endpoint::Image,
+        ];
+        all.into_iter().find(|endpoint| endpoint.path() == path)
+    }
+}
+
+/// What a request asked for, so that its answer can be told at any time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Name of the key.
+    pub key: String,
+    /// `Idempotency-Key` of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<String>,
+    /// SHA-256 of what was asked.
+    pub request: String,
+    /// Place among the request's tasks.
+    pub index: u32,
+    /// What kind of answer it is.
+    pub endpoint: Endpoint,
+    /// The model by the name that the client used.
+    pub model: String,
+    /// Inputs of the task.
+    pub input_digest: Digest,
+    /// Seed of the task.
+    pub seed: u64,
+    /// Tokens of the input, of an encoder's task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
+    /// Whether a vector goes out as base64.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub base64: bool,
+    /// Texts before which the answer ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// The most that it costs, in units of the asset.
+    pub ceiling: String,
+    /// Seconds since the epoch.
+    pub created: u64,
+    /// The task; `None` while it is not known to be posted.
+    #[serde(skip)]
+    pub task: Option<u64>,
+    /// The market refused it.
+    #[serde(skip)]
+    pub refused: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Ticket(Box<Ticket>),
+    Posted { ticket: usize, task: u64 },
+    Refused { ticket: usize },
+}
+
+/// All tickets, in the order of their making.
+#[derive(Debug)]
+pub struct Journal {
+    file: Option<File>,
+    tickets: Vec<Ticket>,
+    by_idempotency: HashMap<(String, String), Vec<usize>>,
+    by_task: HashMap<u64, usize>,
+}
+
+impl Journal {
+    /// One that forgets.
+    pub fn memory() -> Journal {
+        Journal {
+            file: None,
+            tickets: Vec::new(),
+            by_idempotency: HashMap::new(),
+            by_task: HashMap::new(),
+        }
+    }
+
+    /// Opens or makes a file. A last line that was cut off by a crash is dropped: nothing followed from it. The file is
+    /// locked as long as it is open.
+    ///
+    /// # Errors
+    /// The file system said no, another process has it, or a line in the middle cannot be read.
+    pub fn open(path: &Path) -> std::io::Result<Journal> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        let file = options.open(path)?;
+        file.try_lock().map_err(std::io::Error::other)?;
+        let mut journal = Journal::memory();
+        let (mut whole, mut reader) = (0, BufReader::new(&file));
+        loop {
+            let mut line = Vec::new();
+            let read = reader.read_until(b'\n', &mut line)?;
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            let fact = serde_json::from_slice(&line)?;
+            journal.apply(fact).ok_or_else(|| {
+                std::io::Error::other(format!("a line about an unknown ticket at byte {whole}"))
+            })?;
+            whole += read as u64;
+        }
+        file.set_len(whole)?;
+        journal.file = Some(file);
+        Ok(journal)
+    }
+
+    fn apply(&mut self, line: Line) -> Option<()> {
+        match line {
+            Line::Ticket(ticket) => {
+                let number = self.tickets.len();
+                if let Some(key) = &ticket.idempotency {
+                    let key = (ticket.key.clone(), key.clone());
+                    self.by_idempotency.entry(key).or_default().push(number);
+                }
+                self.tickets.push(*ticket);
+            }
+            Line::Posted { ticket, task } => {
+                self.tickets.get_mut(ticket)?.task = Some(task);
+                self.by_task.insert(task, ticket);
+            }
+            Line::Refused { ticket } => {
+                let ticket_ = self.tickets.get_mut(ticket)?;
+                ticket_.refused = true;
+                if let Some(key) = &ticket_.idempotency {
+                    let key = (ticket_.key.clone(), key.clone());
+                    let left = self.by_idempotency.entry(key).or_default();
+                    left.retain(|number| *number != ticket);
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn write(&mut self, line: Line) -> std::io::Result<()> {
+        if let Some(file) = &mut self.file {
+            let mut text = serde_json::to_vec(&line)?;
+            text.push(b'\n');
+            file.write_all(&text)?;
+            file.sync_data()?;
+        }
+        self.apply(line)
+            .ok_or_else(|| std::io::Error::other("no such ticket"))
+    }
+
+    /// Remembers what is about to be posted, and gives its number.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn add(&mut self, ticket: Ticket) -> std::io::Result<usize> {
+        self.write(Line::Ticket(Box::new(ticket)))?;
+        Ok(self.tickets.len() - 1)
+    }
+
+    /// Remembers the task of a ticket.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn posted(&mut self, ticket: usize, task: u64) -> std::io::Result<()> {
+        self.write(Line::Posted { ticket, task })
+    }
+
+    /// Remembers that nothing came of a ticket.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn refused(&mut self, ticket: usize) -> std::io::Result<()> {
+        self.write(Line::Refused { ticket })
+    }
+
+    /// A ticket.
+    pub fn ticket(&self, number: usize) -> Option<&Ticket> {
+        self.tickets.get(number)
+    }
+
+    /// All tickets, oldest first.
+    pub fn tickets(&self) -> &[Ticket] {
+        &self.tickets
+    }
+
+    /// Tickets of a request that is repeated.
+    pub fn repeated(&self, key: &str, idempotency: &str) -> Vec<usize> {
+        let key = (key.to_owned(), idempotency.to_owned());
+        self.by_idempotency.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// The ticket of a task.
+    pub fn of_task(&self, task: u64) -> Option<&Ticket> {
+        self.by_task
+            .get(&task)
+            .and_then(|number| self.ticket(*number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(idempotency: &str) -> Ticket {
+        Ticket {
+            key: "ann".to_owned(),
+            idempotency: Some(idempotency.to_owned()),
+            request: "00".to_owned(),
+            index: 0,
+            endpoint: Endpoint::Chat,
+            model: "llm".to_owned(),
+            input_digest: Digest([1; 32]),
+            seed: u64::MAX,
+            tokens: None,
+            base64: false,
+            stop: vec!["\n".to_owned()],
+            ceiling: "1".to_owned(),
+            created: 5,
+            task: None,
+            refused: false,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_a_crash_at_any_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::open(&path).unwrap();
+        assert!(Journal::open(&path).is_err(), "two processes");
+        let first = journal.add(ticket("a")).unwrap();
+        journal.posted(first, 7).unwrap();
+        let second = journal.add(ticket("b")).unwrap();
+        journal.refused(second).unwrap();
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut journal = Journal::open(&path).unwrap();
+            let lines = whole[..cut].iter().filter(|b| **b == b'\n').count();
+            let known = journal.repeated("ann", "a").len();
+            assert_eq!(known, usize::from(lines > 0), "{cut}");
+            assert_eq!(journal.of_task(7).is_some(), lines > 1);
+            assert_eq!(journal.repeated("ann", "b").len(), usize::from(lines == 3));
+            // and it goes on
+            let more = journal.add(ticket("c")).unwrap();
+            journal.posted(more, 9).unwrap();
+            drop(journal);
+            let journal = Journal::open(&path).unwrap();
+            assert_eq!(
+                journal.of_task(9).unwrap(),
+                &Ticket {
+                    task: Some(9),
+                    ..ticket("c")
+                }
+            );
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Whoever watches without a key: judges results and disputes by what it computes itself, and says what is wrong.
+
+use std::collections::BTreeSet;
+
+use gavel_trace::Digest;
+
+use crate::board::{Dispute, DisputeState, Task, TaskState};
+use crate::{Address, Board, NodeError, Party, appeal, game};
+
+/// Something that a person should look at. Codes are stable: programs filter by them.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Alert {
+    /// `GVL-WATCH-001` and so on; see [`Alert::CODES`].
+    pub code: &'static str,
+    /// A sentence.
+    pub what: String,
+    /// The task that it is about.
+    pub task: Option<u64>,
+    /// The dispute that it is about.
+    pub dispute: Option<u64>,
+    /// The provider that it is about.
+    pub provider: Option<Address>,
+}
+
+impl Alert {
+    /// All codes with what they say.
+    pub const CODES: [(&'static str, &'static str); 8] = [
+        (
+            WRONG_RESULT,
+            "a committed result is not what this machine computes",
+        ),
+        (WRONG_SETTLED, "a wrong result was settled"),
+        (NO_INPUT, "the input of a claimed task cannot be had"),
+        (
+            DISPUTE,
+            "a dispute was opened; with the forecast, if this machine has the model",
+        ),
+        (
+            SHORT_CLOCK,
+            "the side to move in a dispute has less than a quarter of its clock left",
+        ),
+        (
+            AGAINST_FORECAST,
+            "a dispute ended otherwise than was forecast",
+        ),
+        (TOMBSTONED, "a provider was convicted and removed"),
+        (
+            NO_BID,
+            "a task stands at its highest price and nobody claims it",
+        ),
+    ];
+}
+
+const WRONG_RESULT: &str = "GVL-WATCH-001";
+const WRONG_SETTLED: &str = "GVL-WATCH-002";
+const NO_INPUT: &str = "GVL-WATCH-003";
+const DISPUTE: &str = "GVL-WATCH-004";
+const SHORT_CLOCK: &str = "GVL-WATCH-005";
+const AGAINST_FORECAST: &str = "GVL-WATCH-006";
+const TOMBSTONED: &str = "GVL-WATCH-007";
+const NO_BID: &str = "GVL-WATCH-008";
+
+/// What this machine says of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forecast {
+    /// It computes the same.
+    Agree,
+    /// It computes something else.
+    Disagree,
+    /// It has not the model, or cannot have the input.
+    Unknown,
+}
+
+/// A reader of the board that tells everything once. It keeps what it has told, and nothing that matters.
+pub struct Monitor {
+    party: Party,
+    told: BTreeSet<(&'static str, u64, u64)>,
+    agreed: BTreeSet<(u64, Digest)>,
+}
+
+impl Monitor {
+    /// A monitor that runs again what it has models for; `party` signs nothing.
+    pub fn new(party: Party) -> Monitor {
+        Monitor {
+            party,
+            told: BTreeSet::new(),
+            agreed: BTreeSet::new(),
+        }
+    }
+
+    /// What this machine says of a task's result with this trace root.
+    ///
+    /// # Errors
+    /// The blob store or the model fails.
+    pub async fn forecast(
+        &mut self,
+        board: &Board,
+        task: u64,
+        trace_root: Digest,
+    ) -> Result<Forecast, NodeError> {
+        if self.agreed.contains(&(task, trace_root)) {
+            return Ok(Forecast::Agree);
+        }
+        let Some(run) = self.party.run_of(board, task).await? else {
+            return Ok(Forecast::Unknown);
+        };
+        if run.trace.trace_root() != trace_root {
+            return Ok(Forecast::Disagree);
+        }
+        self.agreed.insert((task, trace_root));
+        Ok(Forecast::Agree)
+    }
+
+    /// What is new on the board and worth a look.
+    ///
+    /// # Errors
+    /// The blob store or a model fails; what was found before that is told the next time.
+    pub async fn look(&mut self, board: &Board) -> Result<Vec<Alert>, NodeError> {
+        let mut found = Vec::new();
+        for (&id, entry) in &board.tasks {
+            self.task(board, id, &entry.task, &mut found).await?;
+        }
+        for (&id, entry) in &board.disputes {
+            self.dispute(board, id, &entry.dispute, &mut found).await?;
+        }
+        for (key, provider) in &board.providers {
+            if provider.tombstoned {
+                let what = format!("provider {key} was convicted and removed");
+                let alert = alert(TOMBSTONED, what).about(None, None, Some(*key));
+                let [.., a, b, c, d, e, f, g, h] = key.into_array();
+                let name = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+                found.push((name, 0, alert));
+            }
+        }
+        let told = &mut self.told;
+        let new = found.into_iter();
+        Ok(new
+            .filter(|(id, part, alert)| told.insert((alert.code, *id, *part)))
+            .map(|(.., alert)| alert)
+            .collect())
+    }
+
+    async fn task(
+        &mut self,
+        board: &Board,
+        id: u64,
+        task: &Task,
+        found: &mut Vec<(u64, u64, Alert)>,
+    ) -> Result<(), NodeError> {
+        let attempt = u64::from(task.attempt);
+        let mut tell = |code, what: String| {
+            let provider = (!task.provider.is_zero()).then_some(task.provider);
+            found.push((
+                id,
+                attempt,
+                alert(code, what).about(Some(id), None, provider),
+            ));
+        };
+        match task.state {
+            TaskState::Open if board.price_now(task) == task.max_price => {
+                let ramped = board.now() > task.opened_at + u64::from(task.ramp_seconds);
+                if ramped {
+                    let what =
+                        format!("task {id} stands at its highest price and nobody claims it");
+                    tell(NO_BID, what);
+                }
+            }
+            TaskState::Claimed => {
+                let has_model = self.party.executor.model(&task.model).is_some();
+                if has_model && self.party.inputs_of(task).await?.is_none() {
+                    tell(NO_INPUT, format!("the input of task {id} cannot be had"));
+                }
+            }
+            TaskState::Committed | TaskState::Disputed | TaskState::Settled => {
+                // a result that was told as wrong needs no second run to be told again
+                if self.told.contains(&(WRONG_SETTLED, id, attempt)) {
+                    return Ok(());
+                }
+                let says = self.forecast(board, id, task.trace_root).await?;
+                if says == Forecast::Disagree {
+                    let by = task.provider;
+                    tell(
+                        WRONG_RESULT,
+                        format!("the result of task {id} by {by} is wrong"),
+                    );
+                    if task.state == TaskState::Settled {
+                        tell(
+                            WRONG_SETTLED,
+                            format!("the wrong result of task {id} was settled"),
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn dispute(
+        &mut self,
+        board: &Board,
+        id: u64,
+        dispute: &Dispute,
+        found: &mut Vec<(u64, u64, Alert)>,
+    ) -> Result<(), NodeError> {
+        let mut tell = |part, code, what: String| {
+            let about = (Some(dispute.task), Some(id), Some(dispute.provider));
+            found.push((id, part, alert(code, what).about(about.0, about.1, about.2)));
+        };
+        let ended_told = self.told.contains(&(AGAINST_FORECAST, id, 0));
+        if ended_told || (dispute.state == DisputeState::Void) {
+            return Ok(());
+        }
+        let root = game::result_of(board, dispute).map(|result| result.trace_root);
+        let says = match root {
+            Some(root) => self.forecast(board, dispute.task, root).await?,
+            None => Forecast::Unknown,
+        };
+        let forecast = match says {
+            Forecast::Agree => "the provider is right and should be cleared",
+            Forecast::Disagree => "the provider is wrong and should be found guilty",
+            Forecast::Unknown => "no forecast without its model and input",
+        };
+        let (provider, task) = (dispute.provider, dispute.task);
+        tell(
+            0,
+            DISPUTE,
+            format!("dispute {id} about task {task} of {provider}: {forecast}"),
+        );
+        let surprise = matches!(
+            (says, dispute.state),
+            (Forecast::Agree, DisputeState::Upheld) | (Forecast::Disagree, DisputeState::Cleared)
+        );
+        if surprise {
+            tell(
+                0,
+                AGAINST_FORECAST,
+                format!("dispute {id} ended against the forecast: {forecast}"),
+            );
+        }
+        if let Some((since, deadline)) = clock(board, id, dispute) {
+            let (all, left) = (
+                deadline.saturating_sub(since),
+                deadline.saturating_sub(board.now()),
+            );
+            if 4 * left < all {
+                let what = format!("{left} s are left to the side to move in dispute {id}");
+                tell(since, SHORT_CLOCK, what);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When the turn of the side to move began, and its last second.
+fn clock(board: &Board, id: u64, dispute: &Dispute) -> Option<(u64, u64)> {
+    if dispute.state == DisputeState::Appealed {
+        let game = board.disputes.get(&id)?.appeal.game.as_ref()?;
+        appeal::view(board, id)?.turn()?;
+        return Some((game.turn_started_at, game.deadline()));
+    }
+    let (_, deadline) = game::view(board, id)?.turn()?;
+    Some((dispute.turn_started_at, deadline))
+}
+
+fn alert(code: &'static str, what: String) -> Alert {
+    Alert {
+        code,
+        what,
+        task: None,
+        dispute: None,
+        provider: None,
+    }
+}
+
+impl Alert {
+    fn about(
+        mut self,
+        task: Option<u64>,
+        dispute: Option<u64>,
+        provider: Option<Address>,
+    ) -> Alert {
+        (self.task, self.dispute, self.provider) = (task, dispute, provider);
+        self
+    }
+}

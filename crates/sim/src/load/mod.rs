@@ -1,0 +1,474 @@
+//! Sustained load on the embedded chain: whole lives of tasks a second, on disk, with thousands of tasks open.
+//!
+//! A life is what the contracts ask of a task that nobody disputes: post, claim, commit, the audit's decision, settle.
+//! The model is run once and its result committed for every task: what is measured is the chain. Windows pass because the
+//! chain's clock runs faster than the wall's.
+
+mod client;
+mod latency;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gavel_node::{B256, Executor as _, U256};
+use gavel_settlement::account::dev_key;
+use gavel_settlement::alloy::sol_types::SolCall as _;
+use gavel_settlement::bindings::{DevBeacon, DevToken, IAudits, Market, StakeVault};
+use gavel_settlement::chain::{ChainError, JournalError};
+use gavel_settlement::events::ProtocolEvent;
+use gavel_settlement::http::Server;
+use gavel_settlement::{Network, SharedChain};
+use gavel_trace::Digest;
+use serde::Serialize;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+
+use crate::template::{Stage, WorldRules};
+use crate::{TOKEN, Workload, WorldError};
+
+use client::Client;
+pub use client::Submission;
+pub use latency::Latencies;
+use latency::Samples;
+
+/// Share of results audited, in millionths: the least that the contracts take, so that hardly any life waits for an auditor.
+const AUDIT_PPM: u32 = 10;
+/// Seconds of the chain in one of the wall's.
+const SPEED: u64 = 300;
+/// Seconds between the beacon's rounds.
+const BEACON_PERIOD: u64 = 30;
+/// How often the clock is moved and due rounds are published.
+const TICK: Duration = Duration::from_millis(20);
+/// Price of every task.
+const PRICE: u128 = TOKEN / 1000;
+/// Stake of a provider: what it locks for its tasks is a small share.
+const STAKE: u128 = 100_000_000 * TOKEN;
+/// Seconds of the chain beyond the windows before a task is looked at again.
+const SLACK: u64 = 5;
+
+/// How much load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Where the chain is kept; empty or absent.
+    pub folder: PathBuf,
+    /// How long lives are begun.
+    pub duration: Duration,
+    /// Tasks that are open all the time beside those that live.
+    pub open: u32,
+    /// Pairs of a requester and a provider that work at once.
+    pub pairs: u32,
+    /// How transactions get to the chain.
+    pub submission: Submission,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadReport {
+    /// How transactions got to the chain.
+    pub submission: Submission,
+    /// Lives begun and completed.
+    pub lives: u64,
+    /// Results that were drawn for an audit, which are not settled here.
+    pub drawn: u64,
+    /// Seconds from the first post to the last settlement.
+    pub seconds: f64,
+    /// Lives a second.
+    pub lives_per_second: f64,
+    /// Transactions in that time.
+    pub transactions: u64,
+    /// Transactions a second.
+    pub transactions_per_second: f64,
+    /// Tasks that were open all the time.
+    pub open: u32,
+    /// From a call to its receipt on disk, by action.
+    pub latencies: Vec<Latencies>,
+    /// Bytes of the history on disk.
+    pub journal_bytes: u64,
+    /// Height and hash of the newest block.
+    pub head: (u64, B256),
+    /// Seconds that it took to open the chain again.
+    pub reopened_seconds: f64,
+    /// Whether the chain that was opened again is the one that was closed.
+    pub nothing_lost: bool,
+}
+
+/// A result that waits for its windows.
+struct Committed {
+    task: u64,
+    due: u64,
+}
+
+/// What all workers share.
+struct Arena {
+    chain: SharedChain,
+    network: Network,
+    samples: Samples,
+    stop: AtomicBool,
+    begun: AtomicU64,
+    settled: AtomicU64,
+    drawn: AtomicU64,
+    post: Market::TaskSpec,
+    commit: Market::commitCall,
+}
+
+/// Runs the load and opens the chain again to see what is left of it.
+///
+/// # Errors
+/// The folder cannot be used, or the contracts refuse what they should not.
+pub async fn load(
+    options: &LoadOptions,
+    mut progress: impl FnMut(String),
+) -> Result<LoadReport, WorldError> {
+    progress("deploying".to_owned());
+    let workload = Workload::shipped("digits-small")?;
+    let stage = stage(options, &workload).await?;
+    let network = Network::in_process(stage.chain.clone(), stage.deployment.clone());
+    let arena = Arc::new(Arena {
+        chain: stage.chain.clone(),
+        samples: Samples::default(),
+        stop: AtomicBool::new(false),
+        begun: AtomicU64::new(0),
+        settled: AtomicU64::new(0),
+        drawn: AtomicU64::new(0),
+        post: post(&workload)?,
+        commit: commit(&workload)?,
+        network,
+    });
+    stage.chain.lock().share_seconds();
+    let server = Server::bind(stage.chain.clone(), 0).await?;
+    let url = format!("http://{}", server.address()?);
+    let serving = tokio::spawn(server.serve(std::future::pending()));
+    let client = {
+        let network = arena.network.clone();
+        move |seed: &str, index: u32| {
+            let key = dev_key(seed, index);
+            Client::new(options.submission, key, &network, &url)
+        }
+    };
+
+    let pairs =
+        (0..options.pairs).map(|i| (client("load requester", i), client("load provider", i)));
+    let pairs: Vec<(Client, Client)> = pairs.collect();
+    set_up(&stage, &pairs).await?;
+    progress(format!("posting {} tasks that stay open", options.open));
+    post_many(&arena, &pairs, options.open).await?;
+
+    let clock = tokio::spawn(keep_time(Arc::clone(&arena)));
+    let (started, first) = (Instant::now(), stage.chain.lock().head().number);
+    let mut begin = JoinSet::new();
+    let mut end = JoinSet::new();
+    for (i, (requester, provider)) in (0..).zip(pairs) {
+        let (sender, receiver) = unbounded_channel();
+        begin.spawn(live(Arc::clone(&arena), requester, provider, sender));
+        let keeper = client("load keeper", i);
+        end.spawn(settle(Arc::clone(&arena), keeper, receiver));
+    }
+    while started.elapsed() < options.duration {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let settled = arena.settled.load(Ordering::Relaxed);
+        progress(format!("{settled} tasks settled"));
+    }
+    arena.stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = begin.join_next().await {
+        ended.map_err(|e| WorldError::View(e.to_string()))??;
+    }
+    progress("the last windows".to_owned());
+    while let Some(ended) = end.join_next().await {
+        ended.map_err(|e| WorldError::View(e.to_string()))??;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    clock.abort();
+    serving.abort();
+    // both let go of the chain
+    let _ = (clock.await, serving.await);
+    let head = head(&stage.chain);
+    let arena = Arc::into_inner(arena)
+        .ok_or_else(|| WorldError::View("somebody still works on the chain".to_owned()))?;
+    let Arena {
+        samples,
+        begun,
+        settled,
+        drawn,
+        chain,
+        network,
+        ..
+    } = arena;
+    drop((chain, network, stage, client));
+    progress("opening the chain again".to_owned());
+    let opening = Instant::now();
+    let again = open_again(&options.folder).await?;
+    let (lives, drawn) = (settled.into_inner(), drawn.into_inner());
+    let transactions = head.0 - first;
+    Ok(LoadReport {
+        submission: options.submission,
+        lives,
+        drawn,
+        seconds,
+        lives_per_second: lives as f64 / seconds,
+        transactions,
+        transactions_per_second: transactions as f64 / seconds,
+        open: options.open,
+        latencies: samples.latencies(),
+        journal_bytes: std::fs::metadata(options.folder.join("chain.journal"))?.len(),
+        head,
+        reopened_seconds: opening.elapsed().as_secs_f64(),
+        nothing_lost: head == self::head(&again) && lives + drawn == begun.into_inner(),
+    })
+}
+
+/// Opens the chain as soon as the connections that were served have let go of it.
+async fn open_again(folder: &Path) -> Result<SharedChain, WorldError> {
+    let mut tries = 0;
+    loop {
+        match SharedChain::open(folder, Default::default()) {
+            Err(ChainError::Journal(JournalError::Locked(_))) if tries < 1000 => {
+                tries += 1;
+                tokio::time::sleep(TICK).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+fn head(chain: &SharedChain) -> (u64, B256) {
+    let chain = chain.lock();
+    (chain.head().number, chain.head().hash)
+}
+
+async fn stage(options: &LoadOptions, workload: &Workload) -> Result<Stage, WorldError> {
+    let rules = WorldRules {
+        audit_ppm: AUDIT_PPM,
+        probation_tasks: 0,
+    };
+    let model = workload.model();
+    Stage::in_folder_with(&options.folder, rules, model, BEACON_PERIOD).await
+}
+
+fn post(workload: &Workload) -> Result<Market::TaskSpec, WorldError> {
+    let model = workload.model();
+    let input = workload.inputs.first().map(|i| i.tensors.as_slice());
+    let digest = gavel_node::input_digest(model, input.unwrap_or_default())?;
+    Ok(Market::TaskSpec {
+        modelId: model.model_id().0.into(),
+        familyId: B256::ZERO,
+        inputDigest: digest.0.into(),
+        seed: 0,
+        minPrice: PRICE,
+        maxPrice: PRICE,
+        rampSeconds: 0,
+        execSeconds: 3_600,
+    })
+}
+
+/// The one result of the one input.
+fn commit(workload: &Workload) -> Result<Market::commitCall, WorldError> {
+    let input = workload.inputs.first().map(|i| i.tensors.as_slice());
+    let id = workload.model().model_id();
+    let run = workload.honest().run(&id, input.unwrap_or_default())?;
+    let words = |digests: &[Digest]| digests.iter().map(|d| d.0.into()).collect();
+    let opening = run.trace.level1.output_opening();
+    let opening = opening.map_err(gavel_node::NodeError::from)?;
+    Ok(Market::commitCall {
+        taskId: U256::ZERO,
+        steps: run.trace.steps(),
+        outputDigest: run.trace.output_digest().0.into(),
+        level1Root: run.trace.level1.tree().root().0.into(),
+        outputProof: words(&opening.siblings),
+        stopProof: Vec::new(),
+    })
+}
+
+/// Tokens for everybody, and a stake for the providers.
+async fn set_up(stage: &Stage, pairs: &[(Client, Client)]) -> Result<(), WorldError> {
+    let deployment = &stage.deployment;
+    let deployer = stage.deployer();
+    for (requester, provider) in pairs {
+        for (who, tokens) in [(requester, STAKE), (provider, 2 * STAKE)] {
+            let call = DevToken::transferCall {
+                to: who.address(),
+                value: U256::from(tokens),
+            };
+            deployer.send(deployment.token, call).await?;
+            let call = DevToken::approveCall {
+                spender: deployment.vault,
+                value: U256::MAX,
+            };
+            who.send(deployment.token, call.abi_encode()).await?;
+        }
+        let call = StakeVault::registerCall {
+            owner: provider.address(),
+            payout: provider.address(),
+            maxConcurrency: u16::MAX.into(),
+            stakeAmount: STAKE,
+        };
+        provider.send(deployment.vault, call.abi_encode()).await?;
+    }
+    Ok(())
+}
+
+async fn post_many(
+    arena: &Arc<Arena>,
+    pairs: &[(Client, Client)],
+    many: u32,
+) -> Result<(), WorldError> {
+    let requesters = pairs.iter().map(|(requester, _)| requester);
+    for (_, requester) in (0..many).zip(requesters.cycle()) {
+        arena.post(requester).await?;
+    }
+    Ok(())
+}
+
+impl Arena {
+    async fn post(&self, requester: &Client) -> Result<u64, WorldError> {
+        let call = Market::postCall {
+            spec: self.post.clone(),
+            inputUri: String::new(),
+        };
+        let logs = self.send("post", requester, self.market(), call.abi_encode());
+        let posted = logs.await?.into_iter().find_map(|event| match event {
+            ProtocolEvent::Market(Market::MarketEvents::TaskPosted(e)) => {
+                u64::try_from(e.taskId).ok()
+            }
+            _ => None,
+        });
+        posted.ok_or_else(|| WorldError::View("a post without a task".to_owned()))
+    }
+
+    fn market(&self) -> gavel_node::Address {
+        self.network.deployment().market
+    }
+
+    async fn send(
+        &self,
+        what: &'static str,
+        who: &Client,
+        to: gavel_node::Address,
+        data: Vec<u8>,
+    ) -> Result<Vec<ProtocolEvent>, WorldError> {
+        let start = Instant::now();
+        let logs = who.send(to, data).await?;
+        self.samples.add(what, start.elapsed());
+        Ok(logs)
+    }
+}
+
+/// Moves the clock and publishes what the beacon owes.
+async fn keep_time(arena: Arc<Arena>) -> Result<(), WorldError> {
+    let network = &arena.network;
+    let keeper = gavel_settlement::Account::new(dev_key("load clock", 0), network.clone());
+    let view = |e: &dyn std::fmt::Display| WorldError::View(e.to_string());
+    let genesis = network
+        .beacon()
+        .genesis()
+        .call()
+        .await
+        .map_err(|e| view(&e))?;
+    let (start, started) = (arena.chain.now(), Instant::now());
+    let mut published = (start.saturating_sub(genesis)) / BEACON_PERIOD;
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        let now = start + started.elapsed().as_millis() as u64 * SPEED / 1000;
+        arena.chain.advance_to(now)?;
+        while genesis + published * BEACON_PERIOD <= now {
+            let round = published + 1;
+            let call = DevBeacon::publishCall { round };
+            keeper.send(network.deployment().beacon, call).await?;
+            published = round;
+        }
+    }
+}
+
+/// One life after the other, up to the commit.
+async fn live(
+    arena: Arc<Arena>,
+    requester: Client,
+    provider: Client,
+    committed: UnboundedSender<Committed>,
+) -> Result<(), WorldError> {
+    let windows = arena.network.parameters();
+    let view = |e: &dyn std::fmt::Display| WorldError::View(e.to_string());
+    let market = windows.marketAt(1).call().await.map_err(|e| view(&e))?;
+    let windows = u64::from(market.challengeWindow) + u64::from(market.revealWindow);
+    while !arena.stop.load(Ordering::Relaxed) {
+        arena.begun.fetch_add(1, Ordering::Relaxed);
+        let task = arena.post(&requester).await?;
+        let id = U256::from(task);
+        let call = Market::claimCall { taskId: id }.abi_encode();
+        arena.send("claim", &provider, arena.market(), call).await?;
+        let call = Market::commitCall {
+            taskId: id,
+            ..arena.commit.clone()
+        };
+        let call = call.abi_encode();
+        arena
+            .send("commit", &provider, arena.market(), call)
+            .await?;
+        let due = arena.chain.now() + windows + SLACK;
+        // whoever settles lives as long as this
+        let _ = committed.send(Committed { task, due });
+    }
+    Ok(())
+}
+
+/// Has audits decided and settles, when it is time.
+async fn settle(
+    arena: Arc<Arena>,
+    keeper: Client,
+    mut committed: UnboundedReceiver<Committed>,
+) -> Result<(), WorldError> {
+    while let Some(Committed { task, due }) = committed.recv().await {
+        loop {
+            let now = arena.chain.now();
+            if now >= due {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis((due - now) * 1000 / SPEED + 1)).await;
+        }
+        let id = U256::from(task);
+        let call = IAudits::decideCall { taskId: id }.abi_encode();
+        let audits = arena.network.deployment().audits;
+        let logs = arena.send("decide", &keeper, audits, call).await?;
+        let is_drawn = logs.iter().any(|event| {
+            matches!(event, ProtocolEvent::Audits(IAudits::IAuditsEvents::AuditDecided(e)) if e.selected)
+        });
+        if is_drawn {
+            arena.drawn.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        let call = Market::settleCall { taskId: id }.abi_encode();
+        arena.send("settle", &keeper, arena.market(), call).await?;
+        arena.settled.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_life_that_began_ends_and_is_on_disk() {
+        for submission in [Submission::Direct, Submission::Rpc] {
+            let home = tempfile::tempdir().unwrap();
+            let report = load(
+                &LoadOptions {
+                    folder: home.path().join("chain"),
+                    duration: Duration::from_millis(200),
+                    open: 5,
+                    pairs: 2,
+                    submission,
+                },
+                |_| {},
+            )
+            .await
+            .unwrap();
+            assert!(report.nothing_lost, "{report:?}");
+            assert!(report.lives > 0, "{report:?}");
+            let actions: Vec<_> = report.latencies.iter().map(|l| l.action).collect();
+            assert_eq!(actions, ["claim", "commit", "decide", "post", "settle"]);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+// Builds dist/: the same input gives the same bytes, so that what is committed can be compared with a rebuild.
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = resolve(here, process.argv[2] ?? "dist");
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+
+const result = await build({
+  absWorkingDir: here,
+  entryPoints: { main: "src/main.tsx", theme: "src/theme-boot.ts" },
+  outdir: dist,
+  entryNames: "[name]-[hash]",
+  chunkNames: "[name]-[hash]",
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  target: ["es2022"],
+  minify: true,
+  legalComments: "none",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  charset: "utf8",
+  metafile: true,
+  logLevel: "warning",
+});
+
+const outputs = Object.entries(result.metafile.outputs);
+const entry = (point) => {
+  const found = outputs.find(([, o]) => o.entryPoint === point);
+  if (!found) throw new Error(`no output for ${point}`);
+  return { js: relative(dist, resolve(here, found[0])), css: found[1].cssBundle && relative(dist, resolve(here, found[1].cssBundle)) };
+};
+const main = entry("src/main.tsx");
+const theme = entry("src/theme-boot.ts");
+
+const icon = readFileSync(resolve(here, "src/icon.svg"));
+const iconName = `icon-${createHash("sha256").update(icon).digest("hex").slice(0, 8).toUpperCase()}.svg`;
+writeFileSync(resolve(dist, iconName), icon);
+
+// `theme` is no module: it runs before the first paint, so that a dark page never flashes white.
+writeFileSync(
+  resolve(dist, "index.html"),
+  `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Gavel</title>
+<link rel="icon" href="/${iconName}" type="image/svg+xml">
+<link rel="stylesheet" href="/${main.css}">
+<script src="/${theme.js}"></script>
+<script type="module" src="/${main.js}"></script>
+</head>
+<body>
+<div id="app"></div>
+<noscript>This page draws what the network's interface under /api/v1 says, and needs JavaScript to do so.</noscript>
+</body>
+</html>
+`,
+);
+
+const notice = ["preact", "uplot"].map((name) => {
+  const { version } = JSON.parse(readFileSync(resolve(here, "node_modules", name, "package.json"), "utf8"));
+  return `${name} ${version}\n\n${readFileSync(resolve(here, "node_modules", name, "LICENSE"), "utf8").trim()}\n`;
+});
+writeFileSync(resolve(dist, "LICENSES.txt"), `This page contains:\n\n${notice.join("\n\n")}`);
