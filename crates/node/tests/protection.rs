@@ -23,7 +23,7 @@ async fn guarded(party: Party, store: &Arc<dyn Store>) -> Party {
 /// A restored copy whose machine computes something else says nothing, and claims nothing any more; the honest one goes on.
 #[tokio::test]
 async fn a_key_never_says_two_things_whatever_process_has_it() {
-    let mut world = World::new(0).await;
+    let mut world = World::new(250_000).await;
     let folder = tempfile::tempdir().unwrap();
     let party = world.staked("provider").await;
     let place = folder.path().join("state.db").display().to_string();
