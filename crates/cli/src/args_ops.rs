@@ -28,6 +28,8 @@ pub(crate) struct MonitorArgs {
     #[arg(long, conflicts_with = "challenge")]
     pub(crate) once: bool,
     #[command(flatten)]
+    pub(crate) state: crate::args_protection::StateArgs,
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     pub(crate) run: LoopArgs,

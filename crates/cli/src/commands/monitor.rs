@@ -36,6 +36,7 @@ pub(crate) fn run(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
                 network,
                 key,
                 blobs,
+                state: args.state,
             };
             block_on(challenge::watch(
                 WatchArgs {

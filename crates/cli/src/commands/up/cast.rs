@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gavel_node::faults::{FaultyExecutor, sock_puppet};
 use gavel_node::roles::{Auditor, Keeper, Provider, ProviderPolicy, Referee, Requester, Watcher};
-use gavel_node::{Executor, Fault, Party, Role};
+use gavel_node::{Executor, Fault, Party, Protection, Role};
 use gavel_settlement::account::dev_key;
 use gavel_trace::Digest;
 
@@ -90,9 +90,11 @@ impl Cast {
     fn party(&self, stage: &Stage, name: &str, executor: Arc<dyn Executor>) -> Party {
         // the deployer's key is the first
         let key = dev_key(KEYS, self.members.len() as u32 + 1);
+        let account = stage.account(key);
         Party {
             name: name.to_owned(),
-            account: stage.account(key),
+            protection: Protection::for_account(&account),
+            account,
             executor,
             blobs: stage.blobs.clone(),
         }

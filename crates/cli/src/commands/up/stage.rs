@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gavel_engine::{Engine, EngineOptions};
 use gavel_model::Model;
 use gavel_node::roles::{JoinOptions, join, registration};
-use gavel_node::{Address, Blobs, EngineExecutor, Fault, Mirror, Models, Party, U256};
+use gavel_node::{Address, Blobs, EngineExecutor, Fault, Mirror, Models, Party, Protection, U256};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::bindings::DevToken;
 use gavel_settlement::chain::Genesis;
@@ -138,9 +138,11 @@ impl Stage {
 
     /// Somebody who only looks.
     pub(super) fn reader(&self) -> Party {
+        let account = self.account(dev_key("reader", 0));
         Party {
             name: "reader".to_owned(),
-            account: self.account(dev_key("reader", 0)),
+            protection: Protection::for_account(&account),
+            account,
             executor: Arc::clone(&self.honest) as _,
             blobs: self.blobs.clone(),
         }
