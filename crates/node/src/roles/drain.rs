@@ -113,7 +113,7 @@ pub async fn leave(party: &Party, board: &Board) -> Result<Option<Act>, NodeErro
         classId: class.0.into(),
     };
     let what = format!("leaves the pool of auditors and referees of {class:#}");
-    party.act(party.contracts().pool, call, what).await
+    party.act(board, party.contracts().pool, call, what).await
 }
 
 #[cfg(test)]
