@@ -286,7 +286,7 @@ impl Role for Earlier {
             };
             return self
                 .0
-                .act(board.contracts.court, call, "points before it")
+                .act(board, board.contracts.court, call, "points before it")
                 .await;
         }
         Ok(None)
