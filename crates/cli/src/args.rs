@@ -322,9 +322,6 @@ pub(crate) enum KeyCommand {
     Export {
         /// Key file
         file: PathBuf,
-        /// Yes, show it
-        #[arg(long = "reveal")]
-        confirmed: bool,
         #[command(flatten)]
         password: PasswordArgs,
     },

@@ -32,7 +32,6 @@ pub(crate) enum Exit {
     /// A check was made, and what was claimed is false.
     False = 7,
     /// This process's own protection refuses to sign.
-    #[allow(dead_code)] // until the protection database is behind the roles
     Protected = 8,
     /// What was waited for did not come in time.
     Timeout = 9,
@@ -124,6 +123,7 @@ impl Exit {
     fn of_node(error: &NodeError) -> Exit {
         match error {
             NodeError::Send(error) => Exit::of_send(error),
+            NodeError::Protection(_) => Exit::Protected,
             NodeError::Network(error) => Exit::of_network(error),
             NodeError::Read { .. } => Exit::Unreachable,
             NodeError::InputUnavailable { .. } => Exit::NotFound,

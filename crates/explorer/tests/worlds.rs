@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use gavel_explorer::{Catalogue, Follower, Options, explorer};
-use gavel_node::{Address, Blobs, EngineExecutor, Fault, Party};
+use gavel_node::{Address, Blobs, EngineExecutor, Fault, Party, Protection};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::{Account, Network};
 use gavel_sim::{DemoOptions, Report, Scenario, Stage, Stages, Workload, World};
@@ -71,9 +71,11 @@ async fn told_of(scenario: &Scenario) -> Told {
     };
     let (follower, router) = explorer(network.clone(), &options);
     let executor: Arc<EngineExecutor> = Arc::clone(workload.honest());
+    let account = Account::new(dev_key("reader", 0), network);
     let mut follower = follower.with_party(Party {
         name: "reader".to_owned(),
-        account: Account::new(dev_key("reader", 0), network),
+        protection: Protection::for_account(&account),
+        account,
         executor,
         blobs,
     });

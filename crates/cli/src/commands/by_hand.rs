@@ -16,10 +16,11 @@ use crate::output::Output;
 pub(super) async fn open(id: u64, args: WatchArgs, out: Output) -> Result<Exit, Failure> {
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
-    let mirror = party::mirror(&network).await?;
-    let board = mirror.board();
-    let (executor, _) = party::executor(board, &args.models)?;
+    let mut mirror = party::mirror(&network).await?;
+    let (executor, _) = party::executor(mirror.board(), &args.models)?;
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
+    let board = mirror.board();
     let key = challenge_key(board, id, &me)?;
     if !board.challenges.contains_key(&key) {
         differs(&me, board, id).await?;
@@ -119,10 +120,14 @@ pub(super) async fn make_move(
 ) -> Result<Exit, Failure> {
     let network = party::network(&args.network).await?;
     let account = party::account(&network, &args.key)?;
-    let mirror = party::mirror(&network).await?;
-    let board = mirror.board();
-    let (executor, _) = party::executor(board, &[model])?;
+    let mut mirror = party::mirror(&network).await?;
+    let (executor, _) = party::executor(mirror.board(), &[model])?;
     let me = party::party(account, executor, party::blobs(&args.blobs.blobs)?);
+    let me = match dry_run {
+        true => me,
+        false => super::protection::guard(me, &mut mirror, &args.state, out).await?,
+    };
+    let board = mirror.board();
     let dispute = board
         .dispute(id)
         .ok_or_else(|| super::dispute::no_dispute(id))?;

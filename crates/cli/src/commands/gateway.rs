@@ -48,7 +48,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     let access = access(&args)?;
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
-    let mirror = party::mirror(&network).await?;
+    let mut mirror = party::mirror(&network).await?;
     let loaded = args.models.iter().map(|name| files::servable(name));
     let loaded: Vec<Servable> = loaded.collect::<Result<_, _>>()?;
     let families: Vec<_> = loaded
@@ -76,6 +76,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         })?);
     }
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
+    let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
     let auction = Auction {
         min_price: u128::from(args.min_price) * TOKEN,
         max_price: u128::from(args.max_price) * TOKEN,

@@ -22,11 +22,7 @@ pub(crate) fn run(command: &KeyCommand, out: Output) -> Result<Exit, Failure> {
             from,
             password,
         } => import(file, from.as_deref(), password, out),
-        KeyCommand::Export {
-            file,
-            confirmed,
-            password,
-        } => export(file, *confirmed, password, out),
+        KeyCommand::Export { file, password } => export(file, password, out),
         KeyCommand::List { folder } => list(folder, out),
     }
 }
@@ -75,12 +71,8 @@ fn import(
     written(file, key.address(), out)
 }
 
-fn export(file: &Path, confirmed: bool, args: &PasswordArgs, out: Output) -> Result<Exit, Failure> {
-    if !confirmed {
-        return Err(Failure::usage("a secret key would be shown")
-            .expected("--reveal")
-            .hint("a copy of the file moves a key without showing it"));
-    }
+fn export(file: &Path, args: &PasswordArgs, out: Output) -> Result<Exit, Failure> {
+    out.confirm(&format!("show the secret key of {}", file.display()))?;
     let key = load_keystore(file, &password(args)?).map_err(|e| key_failure(file, e))?;
     let secret = key.to_bytes().to_string();
     out.line(&secret);

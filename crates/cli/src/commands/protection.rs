@@ -95,6 +95,7 @@ pub(super) async fn guard(
             store.place(),
             acts.join("; ")
         ))
+        .ends(Exit::Protected)
         .expected("the database of the process that acted with this key, and that process stopped")
         .hint("`gavel protection import FILE` takes in what another machine exported; --accept-foreign-acts goes on without, when nothing else runs this key"));
     }
@@ -136,7 +137,7 @@ async fn store_of(account: &Account, args: &StateArgs) -> Result<Arc<dyn Store>,
 }
 
 fn refused(error: StateError) -> Failure {
-    let failure = Failure::new(error.to_string());
+    let failure = Failure::new(error.to_string()).ends(Exit::Protected);
     match error {
         StateError::Taken { .. } => failure
             .expected("one process for each key")
