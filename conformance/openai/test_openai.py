@@ -87,7 +87,7 @@ def net(tmp_path_factory):
         net.key = net.run("gateway", "key", "new", "--name", "tests", "--rate", "6000")["key"]
         net.poor = net.run("gateway", "key", "new", "--name", "poor", "--budget", "1")["key"]
         loopback = ["--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--poll", "100"]
-        found = net.start("listening", "gateway", "--key", "gate.json", *models, *loopback)
+        found = net.start("listening", "gateway", "run", "--key", "gate.json", *models, *loopback)
         net.api, net.ops = found["api"], found["ops"]
         yield net
     finally:

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use gavel_node::Address;
 
 use crate::args_arena::{BenchChainArgs, DemoArgs, SimCommand};
-use crate::args_gateway::GatewayArgs;
+use crate::args_gateway::GatewayCommand;
 use crate::args_language::{BenchLlmArgs, ChatArgs, GenerateArgs};
 use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
@@ -78,7 +78,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Task(TaskCommand),
     /// The network behind the HTTP interface of OpenAI's clients
-    Gateway(Box<GatewayArgs>),
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
     /// Catch wrong results
     #[command(subcommand)]
     Challenge(ChallengeCommand),

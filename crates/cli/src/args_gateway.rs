@@ -7,20 +7,13 @@ use clap::{Args, Subcommand};
 
 use crate::args_node::{LoopArgs, PartyArgs};
 
-#[derive(Debug, Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "OpenAI's clients speak to it: base_url http://127.0.0.1:4280/v1, a key of `gavel gateway key new`"
-)]
-pub(crate) struct GatewayArgs {
-    #[command(subcommand)]
-    pub(crate) command: Option<GatewayCommand>,
-    #[command(flatten)]
-    pub(crate) serve: Option<GatewayServeArgs>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayCommand {
+    /// Serve OpenAI's clients: each request is a task in the auction
+    #[command(
+        after_help = "base_url http://127.0.0.1:4280/v1, and a key of `gavel gateway key new`"
+    )]
+    Run(Box<GatewayServeArgs>),
     /// Keys of the gateway's clients
     #[command(subcommand)]
     Key(GatewayKeyCommand),

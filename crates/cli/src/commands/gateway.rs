@@ -1,4 +1,4 @@
-//! `gavel gateway`, `gavel gateway key new|list|revoke`
+//! `gavel gateway run`, `gavel gateway key new|list|revoke`
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,9 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::party;
-use crate::args_gateway::{
-    ApiKeysArgs, GatewayArgs, GatewayCommand, GatewayKeyCommand, GatewayServeArgs,
-};
+use crate::args_gateway::{ApiKeysArgs, GatewayCommand, GatewayKeyCommand, GatewayServeArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files::{self, Servable};
 use crate::network::{self, TOKEN, block_on};
@@ -28,12 +26,10 @@ use crate::output::{DIM, Output, paint};
 
 const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
-pub(crate) fn run(args: GatewayArgs, out: Output) -> Result<Exit, Failure> {
-    match (args.command, args.serve) {
-        (Some(GatewayCommand::Key(command)), _) => key(command, out),
-        (None, Some(args)) => block_on(serve_all(args, out)),
-        (None, None) => Err(Failure::usage("nothing to serve")
-            .expected("--key KEYFILE --model MODEL, or `gavel gateway key`")),
+pub(crate) fn run(command: GatewayCommand, out: Output) -> Result<Exit, Failure> {
+    match command {
+        GatewayCommand::Run(args) => block_on(serve_all(*args, out)),
+        GatewayCommand::Key(command) => key(command, out),
     }
 }
 

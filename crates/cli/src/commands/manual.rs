@@ -51,8 +51,8 @@ fn markdown() -> String {
 # The command line
 
 Made from the program's own definitions by `gavel reference`; a test compares the two. Data goes to standard output and
-everything else to standard error; with `--json` a command prints one object, or one a line where it reports while it runs
-([the objects](json.md)). A failure is an object too: `{\"error\": {\"what\", \"expected\", \"hint\", \"exit\"}}`.
+everything else to standard error; with `--json` a command prints one object, or one a line where it reports while it runs.
+A failure is an object too: `{\"error\": {\"what\", \"expected\", \"hint\", \"exit\"}}`.
 
 Commands that move money ask first on a terminal; elsewhere those that stake, unstake or challenge need `--yes`, and
 `task post` goes on.

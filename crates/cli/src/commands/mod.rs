@@ -78,7 +78,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, out),
         Command::Challenge(command) => challenge::run(command, out),
         Command::Dispute(command) => dispute::run(command, out),
-        Command::Gateway(args) => gateway::run(*args, out),
+        Command::Gateway(command) => gateway::run(command, out),
         Command::Account(command) => account::run(command, out),
         Command::Up(args) => up::run(args, out),
         Command::Explorer(args) => explorer::run(args, out),

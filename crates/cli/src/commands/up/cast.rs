@@ -18,6 +18,8 @@ use crate::network::TOKEN;
 const STAKE: u128 = 3_000 * TOKEN;
 /// Stake of who is to be drawn as a referee or auditor almost always.
 const OVERWHELMING: u128 = 100 * STAKE;
+/// Who asks for whoever comes by HTTP.
+pub(super) const GATE: &str = "gate";
 /// The cheat, and who helps it.
 const CHEAT: &str = "mallory";
 const FRIEND: &str = "trudy";
@@ -66,6 +68,9 @@ impl Cast {
             };
             cast.provider(stage, name, conduct);
         }
+        let gate = cast.party(stage, GATE, Arc::clone(&stage.honest) as _);
+        let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(gate.clone()))];
+        cast.add("gateway", gate, None, roles);
         let wanda = cast.party(stage, "wanda", Arc::clone(&stage.honest) as _);
         let watcher = Watcher::new(wanda.clone()).appeals(true);
         cast.add("watcher", wanda, None, vec![Box::new(watcher)]);
@@ -80,6 +85,12 @@ impl Cast {
             cast.adversary(stage, fault);
         }
         Ok(cast)
+    }
+
+    /// Who asks for whoever comes by HTTP.
+    pub(super) fn gate(&self) -> Option<Party> {
+        let gate = self.members.iter().find(|m| m.party.name == GATE);
+        gate.map(|member| member.party.clone())
     }
 
     /// What is told of everybody before it begins.

@@ -1,14 +1,17 @@
 //! `gavel up`: a whole network in one process, and the page that shows it.
 
 mod cast;
+mod clients;
 mod requests;
 mod stage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use gavel_explorer::{Catalogue, Options, Scene, explorer};
-use gavel_node::{Runner, RunnerEvent};
+use gavel_gateway::NodeNetwork;
+use gavel_node::{Board, Mirror, Runner, RunnerEvent};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -55,8 +58,18 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
     };
     let (follower, router) = explorer(stage.network.clone(), &options);
     let follower = follower.with_party(stage.reader());
-    // a gateway's routes are merged into `router` here, with the requester's party of the cast
-    let mut facts = vec![("open", paint(GOOD, &url))];
+    let mut mirror = stage.mirror();
+    let board = mirror.refresh().await.at("reading the chain")?;
+    let gate = cast.gate();
+    let gate = gate.ok_or_else(|| Failure::new("nobody is at the gate"))?;
+    let (clients, api) = clients::clients(&stage, gate, board)?;
+    let router = Router::new()
+        .route_service("/v1/{*rest}", api)
+        .fallback_service(router);
+    let mut facts = vec![
+        ("open", paint(GOOD, &url)),
+        ("OpenAI's clients", format!("{url}/v1, any key")),
+    ];
     facts.extend(cast.told());
     facts.push((
         "clock",
@@ -65,7 +78,7 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
     out.facts(&facts);
     out.line(paint(DIM, "stops on Ctrl-C"));
     out.event(&json!({
-        "event": "up", "explorer": url, "adversary": args.adversary, "speed": args.speed,
+        "event": "up", "explorer": url, "api": format!("{url}/v1"), "adversary": args.adversary, "speed": args.speed,
         "deployment": stage.network.deployment(),
         "parties": cast.members.iter().map(|member| json!({
             "name": member.party.name, "address": member.party.address(),
@@ -84,7 +97,9 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
         Ok(())
     });
     for member in cast.members.drain(..) {
-        running.spawn(play(member, stage.mirror(), out));
+        let watches = member.party.name == cast::GATE;
+        let seen = watches.then(|| Arc::clone(&clients));
+        running.spawn(play(member, seen, stage.mirror(), out));
     }
     let stop = told_to_stop().at("listening to signals")?;
     let served = tokio::select! {
@@ -99,7 +114,12 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
 }
 
 /// One member's roles, for as long as the network is up.
-async fn play(member: Member, mirror: gavel_node::Mirror, out: Output) -> Result<(), Failure> {
+async fn play(
+    member: Member,
+    seen: Option<Arc<NodeNetwork>>,
+    mirror: Mirror,
+    out: Output,
+) -> Result<(), Failure> {
     let mut runner = Runner::new(mirror, member.roles, PAUSE);
     let tell = |event: RunnerEvent<'_>| match event {
         RunnerEvent::Acted { name, act } => {
@@ -117,6 +137,12 @@ async fn play(member: Member, mirror: gavel_node::Mirror, out: Output) -> Result
             out.event(&json!({"event": "unreachable", "error": error.to_string()}));
         }
     };
-    runner.run(std::future::pending(), |_| false, tell).await;
+    let see = |board: &Board| {
+        if let Some(network) = &seen {
+            network.see(board);
+        }
+        false
+    };
+    runner.run(std::future::pending(), see, tell).await;
     Ok(())
 }
