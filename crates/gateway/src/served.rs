@@ -86,7 +86,7 @@ pub enum ServedError {
         /// The model.
         name: String,
         /// Why.
-        source: LanguageTextError,
+        source: Box<LanguageTextError>,
     },
 }
 
@@ -112,7 +112,7 @@ impl Served {
         let kind = if is_language {
             let text = LanguageText::of(&model).map_err(|source| ServedError::Text {
                 name: name.to_owned(),
-                source,
+                source: Box::new(source),
             })?;
             Kind::Language(Box::new(Language {
                 text,
