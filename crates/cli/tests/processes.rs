@@ -579,3 +579,40 @@ fn providers_of_a_family_serve_whatever_length_is_asked_for() {
         assert!(said.contains(words), "{said}");
     }
 }
+
+#[test]
+fn a_key_is_served_by_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (net, _chain, addresses) = network(dir.path(), &["ann"]);
+    net.run(&[
+        "model",
+        "register",
+        "digits-small",
+        "--key",
+        "deployer.json",
+    ]);
+    let mut first = net.provider("ann", "1", &[]);
+    let second = [
+        "provider",
+        "run",
+        "--model",
+        "digits-small",
+        "--key",
+        "ann.json",
+    ];
+    let refused = net.command(&second).output().unwrap();
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(8), "{told}");
+    assert!(told.contains("one key is served by one process"), "{told}");
+    // however the first ends, the next goes on at once
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    let again = net.provider("ann", "1", &[]);
+    drop(again);
+    // its database is where the network and the key say
+    let state = dir.path().join("state/gavel");
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
+    let network = std::fs::read_dir(&state).unwrap().next().unwrap().unwrap();
+    let name = format!("{}.db", addresses[0].to_lowercase());
+    assert!(network.path().join(name).exists());
+}

@@ -13,12 +13,13 @@ use alloy::transports::http::Client;
 use common::SEED;
 use common::flaky::{self, Fate, often};
 use common::served::Served;
-use gavel_settlement::account::dev_key;
+use gavel_settlement::account::{MemoryLog, dev_key};
 use gavel_settlement::bindings::{DevToken, Market};
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::dev_params::UNIT;
 use gavel_settlement::{
-    Account, Deployment, Endpoint, Network, NetworkError, SendError, SharedChain, TxReceipt,
+    Account, Deployment, Endpoint, Network, NetworkError, SendError, SendPolicy, SharedChain,
+    TxReceipt,
 };
 use tokio::sync::Notify;
 
@@ -513,4 +514,31 @@ async fn http_has_a_health_page_a_limit_and_no_other_pages() {
     assert_eq!(elsewhere.status().as_u16(), 404);
     let got = client.get(&url).send().await.unwrap();
     assert_eq!(got.status().as_u16(), 405);
+}
+
+#[tokio::test]
+async fn the_same_call_of_the_next_process_is_another_one_once_the_last_was_heard_of() {
+    for confirmations in [0, 2] {
+        let chain = SharedChain::in_memory(Genesis::default());
+        let deployment = common::deployed(&Endpoint::in_process(chain.clone())).await;
+        let policy = SendPolicy {
+            confirmations,
+            ..SendPolicy::default()
+        };
+        let endpoint = flaky::in_process(chain, |_| Fate::Good).with_policy(policy);
+        let network = Network::new(endpoint, deployment);
+        let log = Arc::new(MemoryLog::default());
+        let process = || payer(&network).with_log(Arc::clone(&log) as _);
+        let first = process().send(network.deployment().token, pays(5)).await;
+        // it died before it said so
+        let again = process();
+        let resumed = again.send(network.deployment().token, pays(5)).await;
+        assert_eq!(resumed.unwrap().hash, first.unwrap().hash);
+        again.heard().await.unwrap();
+        process()
+            .send(network.deployment().token, pays(5))
+            .await
+            .unwrap();
+        assert_eq!(paid(&network).await, 10, "{confirmations}");
+    }
 }

@@ -126,10 +126,11 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
     ]);
     if !args.wait {
         out.next(format!("gavel task show {id}"));
-        return out
-            .json(&json!({"task": id, "transaction": act.transaction, "gas": act.gas, "introduced": introduced}))
-            .map(|()| Exit::Done);
+        out.json(&json!({"task": id, "transaction": act.transaction, "gas": act.gas, "introduced": introduced}))?;
+        me.account.heard().await.at("the post is noted as told")?;
+        return Ok(Exit::Done);
     }
+    me.account.heard().await.at("the post is noted as told")?;
     for act in introduced {
         out.event(&json!({"event": "introduced", "act": act}));
     }

@@ -301,6 +301,7 @@ async fn transactions_under_way_are_listed_by_nonce_until_they_are_finished() {
             tip,
             signed_at: 5,
         }],
+        is_delivered: false,
     };
     let store = gavel_state::open(&place, me()).await.unwrap();
     let log = StoredIntents::new(Arc::clone(&store));

@@ -24,6 +24,9 @@ pub struct IntentRecord {
     /// Signed transactions, the first and then its replacements in the order of signing, each dearer than the one before.
     /// Never empty.
     pub signed: Vec<SignedTransaction>,
+    /// Its caller knows how it ended (`Account::heard`): the same call is another one.
+    #[serde(default)]
+    pub is_delivered: bool,
 }
 
 /// One signed transaction of a record.

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use aes::Aes128;
-use alloy::primitives::{Address, hex, keccak256};
+use alloy::primitives::{Address, B256, hex, keccak256};
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
 use rand::RngCore as _;
@@ -37,12 +37,7 @@ pub(super) fn encrypted(
     let mut derived = [0; 32];
     let params = scrypt::Params::new(log_n, R, P).ok()?;
     scrypt::scrypt(password.as_bytes(), &salt, &params, &mut derived).ok()?;
-    let (mut key, mut mac_key) = ([0; 16], [0; 16]);
-    key.copy_from_slice(&derived[..16]);
-    mac_key.copy_from_slice(&derived[16..]);
-    let mut ciphertext = *secret;
-    Ctr128BE::<Aes128>::new(&key.into(), &iv.into()).apply_keystream(&mut ciphertext);
-    let mac = keccak256([&mac_key[..], &ciphertext[..]].concat());
+    let (ciphertext, mac) = sealed(&derived, iv, secret);
     Some(json!({
         "address": hex::encode(address),
         "crypto": {
@@ -58,6 +53,17 @@ pub(super) fn encrypted(
         "id": uuid(id),
         "version": 3,
     }))
+}
+
+/// Ciphertext and its authentication, under the two halves of the derived key.
+fn sealed(derived: &[u8; 32], iv: [u8; 16], secret: &[u8; 32]) -> ([u8; 32], B256) {
+    let (mut key, mut mac_key) = ([0; 16], [0; 16]);
+    key.copy_from_slice(&derived[..16]);
+    mac_key.copy_from_slice(&derived[16..]);
+    let mut ciphertext = *secret;
+    Ctr128BE::<Aes128>::new(&key.into(), &iv.into()).apply_keystream(&mut ciphertext);
+    let mac = keccak256([&mac_key[..], &ciphertext[..]].concat());
+    (ciphertext, mac)
 }
 
 /// A random UUID (RFC 9562, version 4).
@@ -190,6 +196,12 @@ fn checked(text: &str) -> Result<(), String> {
                     "scrypt with n {n}, r {r}, p {p}; expected n a power of two, r and p of 1 and more, p up to {MAX_SCRYPT_PARALLEL}"
                 ));
             }
+            if u64::from(n.ilog2()) >= r.saturating_mul(16) {
+                return Err(format!(
+                    "scrypt with n {n} and r {r}; expected n below {} (RFC 7914)",
+                    1u64 << (16 * r)
+                ));
+            }
             match bytes {
                 Some(bytes) if bytes <= MAX_SCRYPT_BYTES => Ok(()),
                 _ => Err(format!(
@@ -221,14 +233,34 @@ mod tests {
     const SECRET: &str = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d";
 
     #[test]
-    fn the_vectors_of_the_format_are_read() {
+    fn the_vectors_of_the_format_hold() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [("pbkdf2", PBKDF2), ("scrypt", SCRYPT)] {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            let key = super::super::load_keystore(&path, "testpassword").unwrap();
-            assert_eq!(hex::encode(key.to_bytes()), SECRET);
+        let path = folder.path().join("pbkdf2");
+        std::fs::write(&path, PBKDF2).unwrap();
+        let key = super::super::load_keystore(&path, "testpassword").unwrap();
+        assert_eq!(hex::encode(key.to_bytes()), SECRET);
+        // the derived keys that the page gives, with what is made of them
+        for (derived, text) in [
+            (
+                "f06d69cdc7da0faffb1008270bca38f5e31891a3a773950e6d0fea48a7188551",
+                PBKDF2,
+            ),
+            (
+                "fac192ceb5fd772906bea3e118a69e8bbb5cc24229e20d8766fd298291bba6bd",
+                SCRYPT,
+            ),
+        ] {
+            let crypto = serde_json::from_str::<Stored>(text).unwrap().crypto;
+            let bytes = |text: &str| hex::decode(text).unwrap();
+            let derived = bytes(derived).try_into().unwrap();
+            let iv = bytes(&crypto.cipherparams.iv).try_into().unwrap();
+            let secret = bytes(SECRET).try_into().unwrap();
+            let (ciphertext, mac) = sealed(&derived, iv, &secret);
+            assert_eq!(hex::encode(ciphertext), crypto.ciphertext);
+            assert_eq!(hex::encode(mac), crypto.mac);
         }
+        // the page's scrypt parameters are outside of RFC 7914, which the libraries hold to
+        assert!(checked(SCRYPT).unwrap_err().contains("65536"));
     }
 
     #[test]
@@ -256,16 +288,17 @@ mod tests {
 
     #[test]
     fn greedy_and_broken_files_are_refused_before_anything_is_derived() {
-        for text in [PBKDF2, SCRYPT] {
+        let scrypt = SCRYPT.replace("\"p\":8,\"r\":1", "\"p\":1,\"r\":8");
+        for text in [PBKDF2, &scrypt] {
             checked(text).unwrap();
         }
         for (from, to) in [
             ("\"n\":262144", "\"n\":1073741824"),
             ("\"n\":262144", "\"n\":262143"),
             ("\"n\":262144", "\"n\":18446744073709551615"),
-            ("\"r\":1", "\"r\":4294967295"),
-            ("\"r\":1", "\"r\":0"),
-            ("\"p\":8", "\"p\":4096"),
+            ("\"r\":8", "\"r\":4294967295"),
+            ("\"r\":8", "\"r\":0"),
+            ("\"p\":1", "\"p\":4096"),
             ("\"dklen\":32", "\"dklen\":16"),
             ("\"version\":3", "\"version\":1"),
             ("aes-128-ctr", "aes-128-cbc"),
@@ -273,8 +306,8 @@ mod tests {
             ("\"kdf\":\"scrypt\"", "\"kdf\":\"argon\""),
             ("\"mac\":\"21", "\"mac\":\""),
         ] {
-            let bad = SCRYPT.replace(from, to);
-            assert_ne!(bad, SCRYPT);
+            let bad = scrypt.replace(from, to);
+            assert_ne!(bad, scrypt);
             assert!(checked(&bad).is_err(), "{to}");
         }
         for (from, to) in [

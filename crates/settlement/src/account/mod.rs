@@ -124,6 +124,15 @@ impl Account {
         })
     }
 
+    /// Notes in the log that whoever called knows how its calls ended: what a command does before it ends in good order. A
+    /// call that the next process makes is then another one, be it the same; without this it would resume the last.
+    ///
+    /// # Errors
+    /// The log fails.
+    pub async fn heard(&self) -> Result<(), SendError> {
+        resume::heard(&self.sender).await
+    }
+
     /// The sender behind it.
     pub fn sender(&self) -> &Sender {
         &self.sender

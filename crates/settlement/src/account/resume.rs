@@ -33,6 +33,7 @@ pub(super) async fn load(sender: &Sender) -> Result<(), SendError> {
         let open = Open {
             is_logged: true,
             was_heard: true,
+            is_delivered: record.is_delivered,
             ..Open::new(record)
         };
         book.open.insert(open.record.nonce, open);
@@ -123,6 +124,7 @@ pub(super) fn note(
         data: intent.data,
         deadline: intent.deadline,
         signed: vec![signed.noted(fees)],
+        is_delivered: false,
     };
     let open = Open {
         is_claimed,
@@ -174,6 +176,25 @@ async fn settle(sender: &Sender, now: bool) -> Result<(), SendError> {
         }
     }
     sender.book().settled = Some(Instant::now());
+    Ok(())
+}
+
+/// Notes in the log that the callers of what is delivered know of it.
+pub(super) async fn heard(sender: &Sender) -> Result<(), SendError> {
+    let _turn = sender.turn.lock().await;
+    for nonce in of(sender, |open| open.is_delivered) {
+        if sender.endpoint.policy().confirmations == 0 {
+            finish(sender, nonce).await?;
+            continue;
+        }
+        let record = sender.book().open.get_mut(&nonce).map(|open| {
+            open.record.is_delivered = true;
+            open.record.clone()
+        });
+        if let Some(record) = record {
+            sender.log.put(&record).await.map_err(log_failed)?;
+        }
+    }
     Ok(())
 }
 
