@@ -62,7 +62,9 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert!(parse("79228162514").is_err());
+        // 2^96 units are one more than the contracts count
+        assert!(parse("79228162514").is_ok());
+        assert!(parse("79228162515").is_err());
         assert!(parse(&"9".repeat(60)).is_err());
     }
 }

@@ -99,9 +99,9 @@ fn an_appeal_is_explained_down_to_the_step_on_the_network_and_offline() {
     assert!(people.contains("is not in elsewhere"), "{people}");
 
     let (status, _, stderr) = gavel(dir, &explain("9", &url, "blobs"));
-    assert_eq!(status, Some(1));
+    assert_eq!(status, Some(10));
     assert!(stderr.contains("there is no dispute 9"), "{stderr}");
-    assert!(stderr.contains("gavel challenge list"), "{stderr}");
+    assert!(stderr.contains("gavel dispute list"), "{stderr}");
 
     // a model that the network knows, and that is not the task's
     gavel(dir, &["key", "new", "k.json"]);
@@ -133,5 +133,5 @@ fn a_dispute_that_isolated_nothing_says_so() {
     assert_eq!(object["executed_on_chain"], false);
     let people = said(dir, &explain("1", &url, "blobs"));
     assert!(people.contains("No operator was isolated"), "{people}");
-    assert!(people.contains("next: gavel challenge list"), "{people}");
+    assert!(people.contains("next: gavel dispute show 1"), "{people}");
 }

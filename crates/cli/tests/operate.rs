@@ -247,9 +247,16 @@ fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
     let mut said = opened.stdout.as_slice();
     let disputed = wait_for(&mut said, |e| e["event"] == "disputed");
     assert_eq!(disputed["dispute"], 1);
-    let shown = net.done(&["dispute", "show", "1"]);
+    // the provider may move between the two
+    let (shown, listed) = loop {
+        let before = net.done(&["dispute", "show", "1"]);
+        let listed = net.done(&["dispute", "list"]);
+        if before == net.done(&["dispute", "show", "1"]) {
+            break (before, listed);
+        }
+    };
     assert_eq!(shown["task"], 1);
-    assert_eq!(shown, net.done(&["dispute", "list"])["disputes"][0]);
+    assert_eq!(shown, listed["disputes"][0]);
     // played by hand to the operator
     let step = [&["challenge", "move", "1"], &hand[..]].concat();
     let dry = [&step[..], &["--dry-run"]].concat();

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::routing::any;
 use gavel_explorer::{Catalogue, Options, Scene, explorer};
 use gavel_gateway::NodeNetwork;
 use gavel_node::{Board, Mirror, Runner, RunnerEvent};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tower::ServiceExt as _;
 
 use super::{chain, explorer as page};
 use crate::args_up::UpArgs;
@@ -63,8 +66,10 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
     let gate = cast.gate();
     let gate = gate.ok_or_else(|| Failure::new("nobody is at the gate"))?;
     let (clients, api) = clients::clients(&stage, gate, board)?;
+    // what is unknown under /v1 is for the gateway to refuse, everything else is a page
+    let api = any(move |request: Request| api.clone().oneshot(request));
     let router = Router::new()
-        .route_service("/v1/{*rest}", api)
+        .route("/v1/{*rest}", api)
         .fallback_service(router);
     let mut facts = vec![
         ("open", paint(GOOD, &url)),
