@@ -169,7 +169,8 @@ class SystemCalls(unittest.TestCase):
             used = set(re.findall(r"^\d+ +(\w+)\(", text, re.M))
             with self.subTest(name):
                 self.assertGreater(len(used), 20)
-                self.assertEqual(used - there, set())
+                # SQLite gives files to their folder's owner where it runs as root: as this test may, and the units do not
+                self.assertEqual(used - there - {"fchown"}, set())
                 self.assertLessEqual(set(re.findall(r"\bsocket\((AF_\w+)", text)), set(dict(unit)["RestrictAddressFamilies"].split()))
                 self.assertNotIn("PROT_WRITE|PROT_EXEC", text)
 
