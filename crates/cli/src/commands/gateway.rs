@@ -11,7 +11,8 @@ use gavel_gateway::{
     NodeNetwork, Options, Served, ops, router, serve,
 };
 use gavel_node::roles::Requester;
-use gavel_node::{Executor, Role, Runner, RunnerEvent};
+use gavel_node::{Executor, Party, Role, Runner, RunnerEvent, U256};
+use gavel_settlement::alloy::providers::Provider as _;
 use gavel_text::{Tokenizer, TokenizerConfig};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -24,6 +25,8 @@ use crate::files::{self, Servable};
 use crate::network::{self, TOKEN, block_on};
 use crate::output::{DIM, Output, paint};
 
+/// Between two looks at the purse.
+const PURSE: Duration = Duration::from_secs(15);
 const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
 pub(crate) fn run(command: GatewayCommand, out: Output) -> Result<Exit, Failure> {
@@ -125,6 +128,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     let operators = serve(health, operators, Bounds::default(), told(stopped));
     let serving = tokio::spawn(async move { tokio::try_join!(clients, operators) });
     watched.see(mirror.board());
+    let looked_after = tokio::spawn(look_after(me.clone(), Arc::clone(&watched)));
     let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me.clone()))];
     let mut runner = Runner::new(mirror, roles, Duration::from_millis(args.run.poll));
     let see = |board: &gavel_node::Board| {
@@ -143,9 +147,35 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
             party::tell(&event, out);
         })
         .await;
+    looked_after.abort();
     stop.send_replace(true);
     serving.await.at("serving")?.at("serving")?;
     Ok(Exit::Done)
+}
+
+/// Shows operators what the chain's records do not: the purse, nodes that contradict each other, refusals to sign.
+async fn look_after(me: Party, watched: Arc<Ops>) {
+    let network = me.account.network();
+    let (token, vault, provider) = (network.token(), network.vault(), network.provider());
+    let (mut disagreements, mut refusals) = (0, 0);
+    let mut ticks = tokio::time::interval(PURSE);
+    loop {
+        ticks.tick().await;
+        let tokens = token.balanceOf(me.address()).call().await;
+        let credit = vault.credit(me.address()).call().await;
+        let coin = provider.get_balance(me.address()).await;
+        // a chain that cannot be asked is told by the head's age
+        if let (Ok(tokens), Ok(credit), Ok(coin)) = (tokens, credit, coin) {
+            let units = |amount: U256| u128::try_from(amount).unwrap_or(u128::MAX);
+            watched
+                .metrics
+                .see_purse(units(tokens), units(coin), units(U256::from(credit)));
+        }
+        let (found, refused) = (network.endpoint().disagreements(), me.protection.refused());
+        (disagreements..found).for_each(|_| watched.metrics.disagreed());
+        (refusals..refused).for_each(|_| watched.metrics.refused_to_sign("contradiction"));
+        (disagreements, refusals) = (found, refused);
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
