@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 import urllib.request
@@ -43,7 +44,8 @@ class Process:
         raise AssertionError(f"the process ended before {name}")
 
     def end(self):
-        self.child.terminate()
+        # at once: told to terminate, a provider first does what it owes
+        self.child.send_signal(signal.SIGINT)
         self.child.wait(timeout=60)
 
 
