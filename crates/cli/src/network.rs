@@ -6,8 +6,7 @@ use crate::args::PasswordArgs;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
 
-/// One whole token.
-pub(crate) const TOKEN: u128 = 1_000_000_000_000_000_000;
+pub(crate) use gavel_settlement::amount::TOKEN;
 /// Environment variable with a key's password.
 const PASSWORD: &str = "GAVEL_PASSWORD";
 const MAX_PASSWORD_BYTES: u64 = 1 << 12;

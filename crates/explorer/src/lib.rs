@@ -4,10 +4,9 @@
 //! - [`explorer`]: a follower, and the routes and the page that show what it has read.
 //! - [`Index`]: the history, put together from the contracts' events; pure.
 //! - [`layout`]: drawings of models; pure.
-//! - [`amount`], [`words`], [`pots`]: what amounts, operators, moves and pots are called.
+//! - [`words`], [`pots`]: what operators, moves and pots are called.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod amount;
 mod bus;
 mod catalogue;
 mod follow;

@@ -3,17 +3,10 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::anvil;
 use common::network::{STAKE, World, stake, state};
-use gavel_model::shipped;
-use gavel_node::Role;
 use gavel_node::board::{DisputeState, TaskState};
-use gavel_node::faults::{Fault, FaultyExecutor};
-use gavel_node::roles::{Auditor, Provider, ProviderPolicy, Referee, Requester, Watcher};
 use gavel_settlement::Endpoint;
-use gavel_settlement::dev_params::UNIT;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cheat_is_caught_and_the_task_served_again_on_anvil() {
@@ -21,35 +14,9 @@ async fn a_cheat_is_caught_and_the_task_served_again_on_anvil() {
         return;
     };
     let endpoint = Endpoint::http(&url).unwrap();
-    let model = shipped::load("digits-small").unwrap();
-    let mut world = World::on(endpoint, model, 250_000).await;
-    let lie = FaultyExecutor::new(Arc::clone(&world.honest), &[Fault::OneUlp], 3);
-    let cheat = world.party_with("cheat", Arc::new(lie)).await;
-    world.join(&cheat).await;
-    let honest = [
-        world.staked("a").await,
-        world.staked("b").await,
-        world.staked("c").await,
-    ];
-    let requester = world.party("requester").await;
-    let watcher = world.party("watcher").await;
-    let task = world.post(&requester).await;
-    // until there are appeal levels a cheat that appeals gets away with a reversal
-    let policy = ProviderPolicy {
-        appeals: false,
-        ..ProviderPolicy::honest(UNIT, vec![world.model])
-    };
-    let mut roles: Vec<Box<dyn Role>> = vec![
-        Box::new(Provider::new(cheat.clone(), policy)),
-        Box::new(Requester::new(requester)),
-        Box::new(Watcher::new(watcher.clone())),
-        world.keeper().await,
-    ];
-    for party in &honest {
-        roles.push(Box::new(world.provider(party, 5 * UNIT)));
-        roles.push(Box::new(Auditor::new(party.clone())));
-        roles.push(Box::new(Referee::new(party.clone())));
-    }
+    let (mut world, cast) = World::with_a_cheat(endpoint).await;
+    let (task, cheat, honest) = (cast.task, cast.cheat, cast.honest);
+    let mut roles = cast.roles;
     world
         .until(&mut roles, |b| state(b, task) == TaskState::Settled)
         .await;

@@ -2,12 +2,11 @@
 
 use alloy::primitives::{Address, U256};
 
+pub use crate::amount::TOKEN as UNIT;
 use crate::bindings::Parameters::{
     AuditParams, CourtParams, EconomicParams, MarketParams, Params, StakeParams,
 };
 
-/// One unit of the asset.
-pub const UNIT: u128 = 1_000_000_000_000_000_000;
 /// An audit rate at which the exposure rule holds with the least collateral of [`DevParams`].
 const COLLATERAL_TIMES_RATE: u64 = 16_666_666_667; // bps x ppm: 2.5e11 / 15, see `collateral_bps`
 const COLLATERAL_BPS_MIN: u64 = 80_000;

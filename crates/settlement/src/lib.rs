@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod account;
+pub mod amount;
 pub mod artifacts;
 pub mod bindings;
 pub mod chain;

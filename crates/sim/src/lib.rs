@@ -33,9 +33,9 @@ mod world;
 
 pub use campaign::{CampaignReport, FailingSeed, campaign};
 pub use error::WorldError;
-pub use gavel_explorer::amount::{self, Amount, Change, DECIMALS, TOKEN};
 pub use gavel_explorer::words::Isolated as IsolatedReport;
 pub use gavel_node::Fault;
+pub use gavel_settlement::amount::{self, Amount, Change, DECIMALS, TOKEN};
 pub use level::{LevelGas, descend};
 pub use operators::{OperatorGas, OperatorRow, operator_gas, operator_rows};
 pub use report::*;

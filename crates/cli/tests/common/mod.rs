@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Most address space of a command: some 200 MiB are the binary's own, not optimised as it is, and its threads'.
-const MEMORY_KIB: u32 = 640 * 1024;
+/// Most address space of a command: some 90 MiB are the binary's own, and a template or a key's derivation may take 256.
+const MEMORY_KIB: u32 = 400 * 1024;
 
 /// Runs `gavel` in `dir` with bounded memory.
 pub(crate) fn gavel_in(dir: &Path, args: &[&str]) -> Output {
@@ -17,6 +17,8 @@ pub(crate) fn gavel_in(dir: &Path, args: &[&str]) -> Output {
         .args(args)
         .current_dir(dir)
         .env_remove("GAVEL_ISA")
+        // address space that the allocator sets aside for each thread is no memory
+        .env("MALLOC_ARENA_MAX", "1")
         .stdin(Stdio::null())
         .output()
         .unwrap()

@@ -14,8 +14,8 @@ use super::{
     AppealTale, ChallengeTale, Closed, DisputeTale, Draw, Index, Level, Place, Range, Round,
     Ruling, Segment, Tone, digest, id, word,
 };
-use crate::amount::tokens;
 use crate::words;
+use gavel_settlement::amount::tokens;
 
 impl Index {
     pub(super) fn tale(&mut self, dispute: u64) -> Option<&mut DisputeTale> {

@@ -8,8 +8,8 @@ use super::CLAIMS_KEPT;
 use super::told::Telling;
 use super::transaction::Transaction;
 use super::{At, AttemptTale, Claimed, Index, Registered, Step, TaskTale, Tone, digest, id, word};
-use crate::amount::{Amount, tokens};
 use crate::words::duration;
+use gavel_settlement::amount::{Amount, tokens};
 
 pub(super) fn at(tx: &Transaction) -> At {
     At {

@@ -11,7 +11,7 @@ use super::ledger::{Account, Transfer, audited};
 use super::told::Telling;
 use super::transaction::Transaction;
 use super::{AuditTale, AuditorTale, Index, Person, Slash, Tone, id, word};
-use crate::amount::tokens;
+use gavel_settlement::amount::tokens;
 
 /// Puts something in front of a list that has a longest length.
 fn remember<T>(list: &mut VecDeque<T>, item: T, most: usize) {

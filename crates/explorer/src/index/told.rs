@@ -5,7 +5,7 @@ use gavel_node::Address;
 use super::ledger::{Account, Why};
 use super::transaction::Transaction;
 use super::{Index, Line, Slash, Tone};
-use crate::amount::tokens;
+use gavel_settlement::amount::tokens;
 
 /// A line that is being put together from a transaction's events.
 #[derive(Debug, Default)]

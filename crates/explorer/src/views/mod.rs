@@ -81,7 +81,7 @@ impl<'a> View<'a> {
             "chain_id": d.chain_id,
             "head": {"number": head.number, "hash": head.hash, "time": head.time},
             "clock": self.shared.clock(self.state),
-            "asset": {"address": d.token, "symbol": "DEV", "decimals": crate::amount::DECIMALS},
+            "asset": {"address": d.token, "symbol": "DEV", "decimals": gavel_settlement::amount::DECIMALS},
             "contracts": {
                 "market": d.market, "court": d.court, "vault": d.vault, "pool": d.pool, "audits": d.audits,
                 "appeal_levels": d.appeal_levels, "parameters": d.parameters, "beacon": d.beacon,

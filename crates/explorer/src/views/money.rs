@@ -6,9 +6,9 @@ use gavel_node::Address;
 use serde_json::{Value, json};
 
 use super::{Page, View, amount, listed};
-use crate::amount::tokens;
 use crate::index::Slash;
 use crate::index::ledger::{Account, Transfer, Why};
+use gavel_settlement::amount::tokens;
 
 impl View<'_> {
     pub(super) fn account(&self, account: &Account) -> Value {

@@ -161,7 +161,7 @@ impl View<'_> {
                 let least = self.board().newest_rules().map_or(0, |r| r.stake.min_stake);
                 Some(format!(
                     "its stake is below the least of {}",
-                    crate::amount::tokens(least)
+                    gavel_settlement::amount::tokens(least)
                 ))
             }
             _ => None,

@@ -4,8 +4,8 @@ use gavel_settlement::bindings::Parameters::Params;
 use serde_json::{Value, json};
 
 use super::View;
-use crate::amount::tokens;
 use crate::words::duration;
+use gavel_settlement::amount::tokens;
 
 /// A parameter: its name in the contract, its title, its unit, its value.
 type Item = (&'static str, &'static str, &'static str, String);

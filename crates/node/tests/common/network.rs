@@ -5,7 +5,11 @@ use std::sync::Arc;
 use gavel_model::family::Family;
 use gavel_model::{Model, preprocess, shipped};
 use gavel_node::board::TaskState;
-use gavel_node::roles::{self, JoinOptions, Keeper, Order, Provider, ProviderPolicy};
+use gavel_node::faults::{Fault, FaultyExecutor};
+use gavel_node::roles::{
+    self, Auditor, JoinOptions, Keeper, Order, Provider, ProviderPolicy, Referee, Requester,
+    Watcher,
+};
 use gavel_node::{
     Act, Address, Blobs, Board, EngineExecutor, Executor, Mirror, Models, Party, Protection, Role,
     U256,
@@ -35,6 +39,14 @@ pub(crate) struct World {
     pub(crate) model: Digest,
     pub(crate) inputs: Vec<Tensor>,
     parties: u32,
+}
+
+/// Who takes part in [`World::with_a_cheat`].
+pub(crate) struct Cast {
+    pub(crate) task: u64,
+    pub(crate) cheat: Party,
+    pub(crate) honest: [Party; 3],
+    pub(crate) roles: Vec<Box<dyn Role>>,
 }
 
 impl World {
@@ -75,6 +87,46 @@ impl World {
         let class = models.add_family(Arc::clone(family));
         let model = family.model_ids()[0];
         World::with(network, models, class, model, Vec::new())
+    }
+
+    /// A task that a cheat is the first to bid for, among honest parties of every kind.
+    pub(crate) async fn with_a_cheat(endpoint: Endpoint) -> (World, Cast) {
+        let model = shipped::load("digits-small").unwrap();
+        let mut world = World::on(endpoint, model, 250_000).await;
+        let lie = FaultyExecutor::new(Arc::clone(&world.honest), &[Fault::OneUlp], 3);
+        let cheat = world.party_with("cheat", Arc::new(lie)).await;
+        world.join(&cheat).await;
+        let honest = [
+            world.staked("a").await,
+            world.staked("b").await,
+            world.staked("c").await,
+        ];
+        let requester = world.party("requester").await;
+        let watcher = world.party("watcher").await;
+        let task = world.post(&requester).await;
+        // so that the verdict is the referee's
+        let policy = ProviderPolicy {
+            appeals: false,
+            ..ProviderPolicy::honest(UNIT, vec![world.model])
+        };
+        let mut roles: Vec<Box<dyn Role>> = vec![
+            Box::new(Provider::new(cheat.clone(), policy)),
+            Box::new(Requester::new(requester)),
+            Box::new(Watcher::new(watcher)),
+            world.keeper().await,
+        ];
+        for party in &honest {
+            roles.push(Box::new(world.provider(party, 5 * UNIT)));
+            roles.push(Box::new(Auditor::new(party.clone())));
+            roles.push(Box::new(Referee::new(party.clone())));
+        }
+        let cast = Cast {
+            task,
+            cheat,
+            honest,
+            roles,
+        };
+        (world, cast)
     }
 
     fn with(

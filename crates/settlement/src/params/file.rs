@@ -1,17 +1,13 @@
 //! Parameters as a file that people write: TOML, amounts in tokens, times in seconds, shares in basis points or millionths.
 
 use std::fmt::{self, Write as _};
-use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::amount::{self, TOKEN};
 use crate::bindings::Parameters::{
     AuditParams, CourtParams, EconomicParams, MarketParams, Params, StakeParams,
 };
-use crate::dev_params::UNIT;
-
-/// Decimals of the asset.
-const DECIMALS: usize = 18;
 
 /// An amount in units of the asset, written in tokens: `1`, `0.25`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,27 +15,7 @@ pub struct Tokens(pub u128);
 
 impl fmt::Display for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, rest) = (self.0 / UNIT, self.0 % UNIT);
-        let text = format!("{whole}.{rest:0DECIMALS$}");
-        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
-    }
-}
-
-impl FromStr for Tokens {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Tokens, String> {
-        let wrong = || format!("expected tokens, like \"1\" or \"0.25\", found {text:?}");
-        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
-        let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !is_number(whole) || !is_number(rest) {
-            return Err(wrong());
-        }
-        if rest.len() > DECIMALS {
-            return Err(format!("{text:?} has more than {DECIMALS} decimals"));
-        }
-        let padded = format!("{whole}{rest:0<DECIMALS$}");
-        padded.parse().map(Tokens).map_err(|_| wrong())
+        f.write_str(&amount::exact(self.0))
     }
 }
 
@@ -61,11 +37,11 @@ impl<'de> Deserialize<'de> for Tokens {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Tokens, E> {
-                text.parse().map_err(E::custom)
+                amount::parse(text).map(Tokens).map_err(E::custom)
             }
 
             fn visit_u64<E: de::Error>(self, tokens: u64) -> Result<Tokens, E> {
-                Ok(Tokens(u128::from(tokens) * UNIT))
+                Ok(Tokens(u128::from(tokens) * TOKEN))
             }
 
             fn visit_i64<E: de::Error>(self, tokens: i64) -> Result<Tokens, E> {
@@ -250,8 +226,6 @@ sections! {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::{DevParams, Windows, dev_params};
 
@@ -286,22 +260,6 @@ mod tests {
             let wrong = text.replace("min_stake = \"100\"", &format!("min_stake = {amount}"));
             let told = refused(wrong);
             assert!(told.contains("min_stake"), "{told}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn amounts_are_read_as_they_are_written(units: u128) {
-            let text = Tokens(units).to_string();
-            prop_assert_eq!(text.parse::<Tokens>(), Ok(Tokens(units)));
-        }
-
-        #[test]
-        fn no_text_is_an_amount_by_accident(text in "\\PC{0,40}") {
-            if let Ok(amount) = text.parse::<Tokens>() {
-                let whole = text.split('.').next().unwrap_or_default();
-                prop_assert_eq!((amount.0 / UNIT).to_string(), whole.trim_start_matches('0').to_owned().clone().max("0".to_owned()));
-            }
         }
     }
 }

@@ -41,6 +41,30 @@ pub fn tokens(units: u128) -> String {
     }
 }
 
+/// All of an amount in tokens, to the last unit: "0.000000000000000001".
+pub fn exact(units: u128) -> String {
+    let (whole, rest) = (units / TOKEN, units % TOKEN);
+    let text = format!("{whole}.{rest:0width$}", width = DECIMALS as usize);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Units in an amount of tokens as people write it: digits, and up to 18 behind a point.
+///
+/// # Errors
+/// What was expected, in words: it is written in another way, or more than 128 bits count.
+pub fn parse(text: &str) -> Result<u128, String> {
+    const WIDTH: usize = DECIMALS as usize;
+    let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(rest) || rest.len() > WIDTH {
+        return Err(format!(
+            "expected tokens such as 250 or 0.5, with at most {DECIMALS} decimals, found {text:?}"
+        ));
+    }
+    let units = format!("{whole}{rest:0<WIDTH$}").parse();
+    units.map_err(|_| format!("{text} tokens are more than there can be"))
+}
+
 /// A gain or a loss in units of the asset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Change(pub i128);
@@ -87,6 +111,8 @@ fn text(units: u128) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -102,6 +128,40 @@ mod tests {
             serde_json::to_string(&Amount(TOKEN)).unwrap(),
             "\"1000000000000000000\""
         );
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_unit_and_nothing_else_is() {
+        for (units, written) in [
+            (0, "0"),
+            (1, "0.000000000000000001"),
+            (TOKEN / 4, "0.25"),
+            (TOKEN * 5 / 4, "1.25"),
+            (250 * TOKEN, "250"),
+            (u128::MAX, "340282366920938463463.374607431768211455"),
+        ] {
+            assert_eq!(exact(units), written);
+            assert_eq!(parse(written), Ok(units));
+        }
+        assert_eq!(parse("007.50"), Ok(TOKEN * 15 / 2));
+        let more = "340282366920938463463.374607431768211456";
+        let digits = "9".repeat(60);
+        let wrong = [
+            "", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "1.2.3", " 1", "\u{663}",
+        ];
+        for text in wrong
+            .into_iter()
+            .chain([more, &digits, "0.0000000000000000001"])
+        {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_amount_is_read_as_it_is_written(units: u128) {
+            prop_assert_eq!(parse(&exact(units)), Ok(units));
+        }
     }
 
     #[test]
