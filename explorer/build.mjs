@@ -10,33 +10,41 @@ const dist = resolve(here, process.argv[2] ?? "dist");
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
-const result = await build({
+const common = {
   absWorkingDir: here,
-  entryPoints: { main: "src/main.tsx", theme: "src/theme-boot.ts" },
   outdir: dist,
   entryNames: "[name]-[hash]",
-  chunkNames: "[name]-[hash]",
   bundle: true,
-  splitting: true,
   format: "esm",
   target: ["es2022"],
   minify: true,
   legalComments: "none",
-  jsx: "automatic",
-  jsxImportSource: "preact",
   charset: "utf8",
   metafile: true,
   logLevel: "warning",
-});
-
-const outputs = Object.entries(result.metafile.outputs);
-const entry = (point) => {
-  const found = outputs.find(([, o]) => o.entryPoint === point);
+};
+const entry = ({ metafile }, point) => {
+  const found = Object.entries(metafile.outputs).find(([, o]) => o.entryPoint === point);
   if (!found) throw new Error(`no output for ${point}`);
   return { js: relative(dist, resolve(here, found[0])), css: found[1].cssBundle && relative(dist, resolve(here, found[1].cssBundle)) };
 };
-const main = entry("src/main.tsx");
-const theme = entry("src/theme-boot.ts");
+
+// first, so that the page knows the worker's name
+const worker = entry(
+  await build({ ...common, entryPoints: { "verifier-worker": "src/verifier-worker.ts" }, loader: { ".wasm": "file" }, assetNames: "[name]-[hash]", publicPath: "/" }),
+  "src/verifier-worker.ts",
+);
+const result = await build({
+  ...common,
+  entryPoints: { main: "src/main.tsx", theme: "src/theme-boot.ts" },
+  chunkNames: "[name]-[hash]",
+  splitting: true,
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  define: { VERIFIER_WORKER: JSON.stringify(`/${worker.js}`) },
+});
+const main = entry(result, "src/main.tsx");
+const theme = entry(result, "src/theme-boot.ts");
 
 const icon = readFileSync(resolve(here, "src/icon.svg"));
 const iconName = `icon-${createHash("sha256").update(icon).digest("hex").slice(0, 8).toUpperCase()}.svg`;

@@ -14,12 +14,28 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import numpy as np
+import onnx
 import openai
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 GAVEL = str(Path(os.environ.get("GAVEL", "target/debug/gavel")).resolve())
 MODELS = ["llm@96", "diffusion"]
+# sixteen tokens, a row of four numbers each; texts of one to eight tokens
+TABLE = np.arange(64, dtype=np.float32).reshape(16, 4) ** 2
+ENCODER = "encoder.onnx@seq=1..8"
 TALE = {"model": "llm@96", "messages": [{"role": "user", "content": "A cat."}], "max_tokens": 12, "seed": 7}
+
+
+def write_encoder(path):
+    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "seq"])
+    rows = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [1, "seq", 4])
+    look_up = helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"])
+    graph = helper.make_graph([look_up], "encoder", [ids], [rows], [numpy_helper.from_array(TABLE, "table")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, path)
 
 
 class Process:
@@ -80,12 +96,13 @@ def net(tmp_path_factory):
         minted = [flag for name in names[1:] for flag in ("--mint", address[name])]
         net.run("chain", "deploy", "--key", "deployer.json", "--probation", "0", *minted)
         models = []
-        for model in MODELS:
+        write_encoder(net.folder / "encoder.onnx")
+        for model in [*MODELS, ENCODER]:
             net.run("model", "register", model, "--key", "deployer.json")
             models += ["--model", model]
         for name in ["ann", "bob"]:
-            key = ["--key", f"{name}.json", "--poll", "100", "--concurrency", "8"]
-            net.start("serving", "provider", "run", *models, *key)
+            key = ["--key", f"{name}.json", "--poll", "100", "--concurrency", "8", "--ops", "127.0.0.1:0"]
+            net.provider_ops = net.start("serving", "provider", "run", *models, *key)["ops"]
         net.key = net.run("gateway", "key", "new", "--name", "tests", "--rate", "6000")["key"]
         net.poor = net.run("gateway", "key", "new", "--name", "poor", "--budget", "1")["key"]
         loopback = ["--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--poll", "100"]
@@ -108,7 +125,7 @@ def gavel(answer):
 
 
 def test_models(client):
-    assert [model.id for model in client.models.list()] == MODELS
+    assert [model.id for model in client.models.list()] == [*MODELS, "encoder"]
     assert client.models.retrieve("llm@96").model_extra["gavel"]["context"] == 96
     with pytest.raises(openai.NotFoundError) as refused:
         client.models.retrieve("gpt-5")
@@ -149,6 +166,23 @@ def test_completions(client):
     assert answer.usage.completion_tokens <= 8 and answer.choices[0].text
     several = client.completions.create(model="llm@96", prompt="Once", max_tokens=4, n=2, seed=1)
     assert [choice.index for choice in several.choices] == [0, 1]
+
+
+def test_embeddings_are_the_means_of_the_tokens_rows(client):
+    texts = [[3], [1, 2, 15], [0, 0, 7, 9]]
+    for encoding in ({}, {"encoding_format": "float"}):
+        found = client.embeddings.create(model="encoder", input=texts, **encoding)
+        assert [one.index for one in found.data] == [0, 1, 2]
+        for text, one in zip(texts, found.data):
+            total = np.zeros(4, dtype=np.float32)
+            for token in text:
+                total += TABLE[token]
+            assert np.array(one.embedding, dtype=np.float32).tolist() == (total / np.float32(len(text))).tolist()
+        assert found.usage.prompt_tokens == 8
+        assert gavel(found)["receipt"]
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.embeddings.create(model="encoder", input=list(range(9)))
+    assert refused.value.code == "context_length_exceeded"
 
 
 def test_image(client):
@@ -206,4 +240,15 @@ def test_operators_see_it(net):
         text = found.read().decode()
     assert 'gavel_http_requests_total{route="/v1/models",status="200"}' in text
     with urllib.request.urlopen(f"{net.ops}/readyz?verbose") as found:
+        assert "[+]" in found.read().decode()
+
+
+def test_operators_see_a_provider(net):
+    with urllib.request.urlopen(f"{net.provider_ops}/metrics") as found:
+        lines = found.read().decode().splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert any('role="provider"' in name for name in values)
+    assert values["gavel_breaker_open"] == "0"
+    assert float(values['gavel_stake_tokens{state="free"}']) + float(values['gavel_stake_tokens{state="locked"}']) > 0
+    with urllib.request.urlopen(f"{net.provider_ops}/readyz?verbose") as found:
         assert "[+]" in found.read().decode()

@@ -70,7 +70,7 @@ export function listen() {
   events.onopen = () => {
     tries = 0;
     alive();
-    // what happened while the line was down is read at once
+    // a new line does not know the last event of the old one: all that is shown is read at once
     if (opened) changed("all");
     opened = true;
     void refresh();

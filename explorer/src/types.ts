@@ -235,7 +235,7 @@ export interface AccountPage extends Party {
 }
 
 export interface ModelSummary extends Named {
-  class_of: null;
+  class_of: string | null;
   nodes: number;
   commit_points: number;
   max_steps: number;
@@ -353,9 +353,9 @@ export interface Value {
 export interface Step {
   batch: number;
   text: string;
-  instruction?: string | null;
-  operands?: unknown[] | null;
-  result?: unknown;
+  instruction: string;
+  operands: string[];
+  result: string;
 }
 /** `element` is null where only the digests of the two outputs are known. */
 export interface Fork {
@@ -370,9 +370,12 @@ export interface Fork {
   computed_by: string;
   text: string;
 }
-export interface Decided extends Step {
-  claimed: string | null;
-  computed: string | null;
+/** The batch that the contract executed; `claimed` and `computed` are the states at its end. */
+export interface Decided {
+  batch: number;
+  text: string;
+  claimed: string;
+  computed: string;
 }
 export interface Dispute extends DisputeFacts {
   move_count: number;

@@ -26,10 +26,25 @@ test("a rebuild gives the same bytes", () => {
 test("the page stays within its budget", () => {
   const size = (pattern) => files.filter((n) => pattern.test(n)).reduce((sum, n) => sum + gzipSync(readFileSync(join(dist, n)), { level: 9 }).length, 0);
   const first = size(/^(main-.*\.(js|css)|theme-.*\.js|index\.html|icon-.*)$/);
-  const all = size(/./);
-  console.log(`first load ${first} bytes gzipped, all ${all}`);
+  const all = size(/(?<!\.wasm)$/);
+  const wasm = size(/\.wasm$/);
+  console.log(`first load ${first} bytes gzipped, all but the verifier ${all}, the verifier ${wasm}`);
   assert.ok(first <= 48 * 1024, `first load ${first}`);
   assert.ok(all <= 80 * 1024, `all ${all}`);
+  assert.ok(wasm <= 320 * 1024, `the verifier ${wasm}`);
+});
+
+test("the verifier is the committed one, and the page's scripts lead to it", () => {
+  const named = (pattern) => {
+    const found = files.filter((n) => pattern.test(n));
+    assert.equal(found.length, 1, `${pattern}: ${found}`);
+    return found[0];
+  };
+  const wasm = named(/\.wasm$/);
+  const worker = named(/^verifier-worker-.*\.js$/);
+  assert.ok(readFileSync(join(dist, wasm)).equals(readFileSync(join(root, "wasm", "verifier.wasm"))), "npm run build");
+  assert.ok(readFileSync(join(dist, worker), "utf8").includes(`"/${wasm}"`));
+  assert.ok(readFileSync(join(dist, named(/^main-.*\.js$/)), "utf8").includes(`"/${worker}"`));
 });
 
 test("nothing inline, nothing from elsewhere", () => {

@@ -121,6 +121,15 @@ test("the step that the contract executed is shown with its operands", async () 
   assert.equal(await by(page, "step-instruction").innerText(), "Fma");
   assert.deepEqual(await by(page, "step-operand").allInnerTexts(), ["0xbcaa8b0e = \u22120.02081826", "0x0 = 0", "0x3f3a103f = 0.7268104"]);
   assert.match(await by(page, "who-ruled").innerText(), /contract itself executed the step/);
+
+  // the arithmetic that the server knows is that of its own batch and element, and of no other
+  for (const other of [{ step: { ...step, batch: 25 } }, { step, element: dispute.fork.element + 1 }]) {
+    server.state.answers = answers({ "/disputes/1": { ...dispute, appeal, fork: { ...dispute.fork, ...other } } });
+    await page.reload();
+    await by(page, "decided").waitFor();
+    assert.equal(await by(page, "step").count(), 0);
+    assert.match(await by(page, "part-step").innerText(), /Batch\s+26/);
+  }
   assert.deepEqual(faults, []);
   await close();
 });

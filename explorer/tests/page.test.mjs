@@ -1,5 +1,6 @@
 // Every page, at both widths, in both colours.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { answers, example, STATES } from "./answers.mjs";
 import { by, launch, open } from "./browser.mjs";
@@ -7,12 +8,12 @@ import { fits, labelled, legible } from "./checks.mjs";
 import { serve } from "./server.mjs";
 
 const model = example("model").id;
+const audit = example("audit");
 const places = {
   "/": "The auction",
   "/tasks": "Tasks",
   "/tasks?state=open": "Tasks",
-  "/tasks/1": "Task 1",
-  "/tasks/2": "Task 2",
+  ...Object.fromEntries(["task-settled", "task-disputed"].map((name) => [`/tasks/${example(name).id}`, `Task ${example(name).id}`])),
   "/disputes": "Disputes",
   ...Object.fromEntries(STATES.map((_, i) => [`/disputes/${i + 1}`, `Dispute ${i + 1}`])),
   "/providers": "Providers",
@@ -20,12 +21,12 @@ const places = {
   [`/providers/${example("provider-tombstoned").address}`]: example("provider-tombstoned").name,
   [`/accounts/${example("account").address}`]: example("account").name,
   "/audits": "Audits",
-  "/audits/1/0": "Audit of task 1",
+  [`/audits/${audit.task}/${audit.attempt}`]: `Audit of task ${audit.task}`,
   "/models": "Models",
   [`/models/${model}`]: example("model").name,
   "/trust": "Whom to trust",
   "/parameters": "Parameters",
-  "/receipt": "Receipt",
+  "/receipt": "Receipt or evidence",
 };
 
 let browser;
@@ -252,37 +253,160 @@ test("a page is read again when something touches it, and after a gap", async ()
   server.state.answers = answers();
 });
 
-test("a receipt is compared with the chain, and a false or broken one is told", async () => {
-  const task = example("task-settled");
-  const attempt = task.attempts[1];
+/** A file of the verifier's own tests. */
+const kept = (name) => readFileSync(new URL(`../wasm/fixtures/${name}.json`, import.meta.url), "utf8");
+
+/** A network whose chain says what a kept file says of it. */
+function chainOf(report, over = {}) {
+  const said = Object.fromEntries(report.claims.map(({ what, says }) => [what, says]));
   const status = example("status");
-  const receipt = {
-    chain_id: status.chain_id,
-    market: status.contracts.market,
-    task_id: 1,
-    attempt: 1,
-    class_id: task.class,
-    model_id: task.model.id,
-    input_digest: task.input_digest,
-    output_digest: attempt.result.output_digest,
-    trace_root: attempt.result.trace_root,
-    steps: attempt.result.steps,
-    provider: attempt.provider.address,
-    signature: `0x${"11".repeat(65)}`,
+  const task = example("task-settled");
+  const result = { ...task.attempts[1].result, steps: Number(said.steps), trace_root: said["trace root"], ...(said["output digest"] && { output_digest: said["output digest"] }) };
+  const attempt = { ...task.attempts[1], attempt: Number(said.attempt), provider: { address: said.provider, name: null }, result };
+  return answers({
+    "/status": { ...status, chain_id: Number(said.chain), contracts: { ...status.contracts, ...(said.market && { market: said.market }), ...(said.court && { court: said.court }) } },
+    [`/tasks/${said.task}`]: { ...task, id: Number(said.task), class: said.class ?? task.class, model: { id: said.model, name: null }, input_digest: said["input digest"], seed: said.seed ?? "0", attempts: [attempt], ...over },
+  });
+}
+const verdicts = JSON.parse(kept("verdicts"));
+
+/** The receipt page, and how a file is given to it. */
+async function checking(options) {
+  const { page, faults, close } = await open(browser, server.url, options);
+  await page.goto(`${server.url}/receipt`);
+  const give = (text, name = "file.json") => by(page, "check-file").setInputFiles({ name, mimeType: "application/json", buffer: Buffer.from(text) });
+  const verdict = (tone, says) => page.locator(`[data-testid="verdict"].${tone}`, { hasText: says }).waitFor();
+  const bad = () => page.locator('[data-testid="check"][data-ok="false"]').allInnerTexts();
+  return { page, faults, close, give, verdict, bad };
+}
+
+test("a receipt is verified in the browser and compared with the chain", async () => {
+  server.state.answers = chainOf(verdicts["receipt.json"]);
+  const { page, faults, close, give, verdict, bad } = await checking();
+  await give(kept("receipt"));
+  await verdict("agreed", /A receipt\s*Provider 0xbd80.* signed that model/);
+  assert.deepEqual(await bad(), []);
+  const lines = await by(page, "check").allInnerTexts();
+  for (const what of ["who signed the receipt", "output digest of the outputs in the file", "market on the chain", "trace root on the chain", "output digest on the chain"]) assert.ok(lines.some((line) => line.includes(what)), what);
+  assert.match(await by(page, "unchecked").innerText(), /whether the model gives this output/);
+
+  // one nibble of the signature: every digest is still what the chain says
+  const bent = kept("receipt").replace(/("signature":"0x.{20})(.)/, (_, before, nibble) => before + (nibble === "0" ? "1" : "0"));
+  await give(bent);
+  await verdict("disputed", /who signed the receipt/);
+  const [line, ...others] = await bad();
+  assert.match(line, /^not ok who signed the receipt\s+expected 0xbd80d1/);
+  assert.deepEqual(others, []);
+
+  // true in itself, and about another task than this chain has
+  server.state.answers = chainOf(verdicts["receipt.json"], { input_digest: `0x${"ab".repeat(32)}` });
+  await give(kept("receipt"));
+  await verdict("disputed", /something else than the chain has/);
+  assert.match((await bad()).join("\n"), /^not ok input digest on the chain/);
+  server.state.answers = chainOf(verdicts["receipt.json"], { attempts: [] });
+  await give(kept("receipt"));
+  await page.locator('[data-testid="check"][data-ok="false"]', { hasText: "attempt on the chain" }).waitFor();
+
+  await give("no json");
+  await verdict("disputed", /No receipt, and no evidence/);
+  assert.match((await bad()).join("\n"), /kind of file/);
+  await fits(page, "a verdict");
+  assert.deepEqual(faults, []);
+  server.state.answers = answers();
+  await close();
+});
+
+test("what was not compared with the chain is not shown as agreed", async () => {
+  const { page, close, give, verdict } = await checking();
+  server.state.refuse = true;
+  await give(kept("receipt"));
+  await verdict("barred", /not compared with the chain: the index is not ready/);
+  server.state.refuse = false;
+  // a chain without the task
+  await give(kept("receipt").replaceAll('"task_id":2', '"task_id":99'));
+  await page.locator('[data-testid="check"][data-ok="false"]', { hasText: "task on the chain" }).waitFor();
+  await close();
+});
+
+test("evidence shows whom it convicts, and the step that goes wrong", async () => {
+  const { page, faults, close, give, verdict } = await checking({ viewport: { width: 390, height: 900 } });
+  for (const name of ["evidence-false-weight", "evidence-lying-referee", "evidence-true"]) {
+    const report = verdicts[`${name}.json`];
+    server.state.answers = chainOf(report);
+    await give(kept(name), `it's $(${name}).json`);
+    await verdict(report.verdict === "true" ? "agreed" : "disputed", new RegExp(`Evidence\\s*${report.says.slice(0, 40)}`, "i"));
+    assert.equal(await by(page, "convicts").count(), report.convicts.length);
+    for (const [i, { party, address }] of report.convicts.entries()) {
+      assert.ok((await by(page, "convicts").nth(i).innerText()).startsWith(`It convicts the ${party}`));
+      if (address) assert.equal(await by(page, "convicts").nth(i).getByRole("link").getAttribute("href"), `/accounts/${address}`);
+    }
+    if (report.step) {
+      assert.equal(await by(page, "step-text").innerText(), report.step.words);
+      assert.deepEqual((await by(page, "step-operand").allInnerTexts()).map((text) => text.split(" ")[0]), report.step.operands);
+    } else assert.equal(await by(page, "step").count(), 0);
+    // as one word of a shell
+    assert.ok((await by(page, "command").innerText()).includes(`gavel verify './it'\\''s $(${name}).json' --model`));
+    await fits(page, name);
+    await labelled(page, name);
+    await legible(page, name);
+  }
+  assert.deepEqual(faults, []);
+  server.state.answers = answers();
+  await close();
+});
+
+test("a dispute page takes only evidence of its own dispute", async () => {
+  const report = verdicts["evidence-false-weight.json"];
+  const said = Object.fromEntries(report.claims.map(({ what, says }) => [what, says]));
+  const dispute = example("dispute-upheld");
+  const of = (digest) => {
+    const known = chainOf(report);
+    const own = { ...dispute, id: 1, task: Number(said.task), attempt: Number(said.attempt), isolated: { ...dispute.isolated, claimed_digest: digest } };
+    server.state.answers = (path, query) => (path === "/disputes/1" ? own : known(path, query));
   };
   const { page, faults, close } = await open(browser, server.url);
-  await page.goto(`${server.url}/receipt`);
-  const give = (value) => by(page, "receipt-file").setInputFiles({ name: "receipt.json", mimeType: "application/json", buffer: Buffer.from(typeof value === "string" ? value : JSON.stringify(value)) });
-  await give({ format: 2, receipt, inputs: [], outputs: [] });
-  await page.locator('[data-testid="receipt-compared"].agreed').waitFor();
-  assert.match(await by(page, "receipt-compared").innerText(), /not checked on this page/);
-  await give({ format: 2, receipt: { ...receipt, trace_root: `0x${"ab".repeat(32)}` }, inputs: [], outputs: [] });
-  await page.locator('[data-testid="receipt-compared"].disputed').waitFor();
-  assert.match(await by(page, "receipt-compared").innerText(), /differs from the chain in trace root/);
-  await give("no json");
-  await by(page, "receipt-refused").waitFor();
-  await give({ format: 2, receipt: { ...receipt, signature: "0x12" } });
-  await page.locator('[data-testid="receipt-refused"]', { hasText: "signature" }).waitFor();
+  for (const [digest, says, wrong] of [[said["claimed digest"], "did not compute what it claims", 0], [`0x${"ab".repeat(32)}`, "something else than the chain has", 1]]) {
+    of(digest);
+    await page.goto(`${server.url}/disputes/1`);
+    await by(page, "check-file").setInputFiles({ name: "dispute-1.json", mimeType: "application/json", buffer: Buffer.from(kept("evidence-false-weight")) });
+    await page.locator('[data-testid="verdict"].disputed', { hasText: says }).waitFor();
+    assert.equal(await by(page, "convicts").count(), 1 - wrong);
+    assert.equal(await page.locator('[data-testid="check"][data-ok="false"]', { hasText: "claimed digest on the chain" }).count(), wrong);
+  }
+  assert.deepEqual(faults, []);
+  server.state.answers = answers();
+  await close();
+});
+
+test("a verifier that cannot be had is told, and asked for again with the next file", async () => {
+  server.state.answers = chainOf(verdicts["receipt.json"]);
+  const { page, close, give, verdict } = await checking();
+  for (const missing of [/\.wasm$/, /verifier-worker/]) {
+    server.state.missing = missing;
+    await give(kept("receipt"));
+    await page.locator('[data-testid="unchecked-file"]', { hasText: "Nothing in the file was checked" }).waitFor();
+    assert.equal(await by(page, "verdict").count(), 0);
+    server.state.missing = null;
+    await give(kept("receipt"));
+    await verdict("agreed", /signed/);
+    // what the browser keeps by then is not had from the server
+    await page.goto(`${server.url}/receipt?`);
+  }
+  server.state.answers = answers();
+  await close();
+});
+
+test("a file that is too large is not read", async () => {
+  const { page, faults, close } = await checking();
+  await page.evaluate(() => {
+    const large = new File(["{}"], "large.json");
+    Object.defineProperty(large, "size", { value: 256 * 2 ** 20 + 1 });
+    large.arrayBuffer = () => Promise.reject(new Error("it was read"));
+    const event = new Event("drop", { bubbles: true, cancelable: true });
+    Object.defineProperty(event, "dataTransfer", { value: { files: [large] } });
+    document.querySelector('[data-testid="drop"]').dispatchEvent(event);
+  });
+  await page.locator('[data-testid="unchecked-file"]', { hasText: "256 MiB at most" }).waitFor();
   assert.deepEqual(faults, []);
   await close();
 });

@@ -10,7 +10,7 @@ async function load(...files) {
   const { outputFiles } = await build({ stdin: { contents, resolveDir: fileURLToPath(new URL("..", import.meta.url)) }, bundle: true, format: "esm", write: false, jsx: "automatic", jsxImportSource: "preact" });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
 }
-const { tokens, fixed, duration, clock, float, floatText, short, sankey, concerns, levelsAt, rangeAt, moveOf, standingAt, disputeFlows, parseReceipt } = await load("format.ts", "sankey.ts", "concerns.ts", "dispute/replay.ts", "dispute/flows.ts", "receipt.ts");
+const { tokens, fixed, duration, clock, float, floatText, short, sankey, concerns, levelsAt, rangeAt, moveOf, standingAt, disputeFlows } = await load("format.ts", "sankey.ts", "concerns.ts", "dispute/replay.ts", "dispute/flows.ts");
 
 test("amounts are rounded to nearest, and never to zero what is not zero", () => {
   const cases = { 0: "0", "1000000000000000000": "1", "1500000000000000000": "1.5", "1234567890123456789012": "1\u202f234.5679", "99999999999999999": "0.1", "1": "<\u202f0.0001", "-2500000000000000000": "\u22122.5" };
@@ -82,8 +82,4 @@ test("nodes stand where the interval leaves them, in runs of several steps too",
   // a block that hides the place is in dispute as a whole
   assert.equal(of(one, example("graph-collapsed")).b0, "disputed");
   assert.equal(of(null).n4, "outside");
-});
-
-test("what is no receipt is told why", () => {
-  for (const [text, why] of [["", /no JSON/], ["[]", /`chain_id` is missing/], ["null", /JSON object/], ['{"format":1,"receipt":{}}', /format 1/], ['{"format":2,"receipt":{"chain_id":-1}}', /`chain_id` is not/]]) assert.match(parseReceipt(text), why);
 });

@@ -5,7 +5,7 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain", ".json": "application/json" };
+const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain", ".json": "application/json", ".wasm": "application/wasm" };
 // what the binary sends
 const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const headers = { "content-security-policy": policy, "x-content-type-options": "nosniff" };
@@ -13,11 +13,12 @@ const headers = { "content-security-policy": policy, "x-content-type-options": "
 export async function serve(answers) {
   const dist = new Set(readdirSync(join(root, "dist")));
   const lines = new Set();
-  const state = { answers, refuse: false, slow: 0 };
+  const state = { answers, refuse: false, slow: 0, missing: null };
   const server = createServer((request, response) => {
     const { pathname, search } = new URL(request.url, "http://x");
     const send = (status, type, body) => response.writeHead(status, { ...headers, "content-type": type }).end(body);
     if (!pathname.startsWith("/api/v1")) {
+      if (state.missing?.test(pathname)) return send(404, "text/plain", "no such file\n");
       const name = dist.has(pathname.slice(1)) ? pathname.slice(1) : "index.html";
       return send(200, types[extname(name)], readFileSync(join(root, "dist", name)));
     }

@@ -1,5 +1,6 @@
 //! What can be said to the roles that run as processes against one chain.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -106,6 +107,9 @@ pub(crate) struct ProviderRunArgs {
     /// Claim again after a failure of this provider's own: what tripped its circuit breaker is repaired
     #[arg(long)]
     pub(crate) reset_breaker: bool,
+    /// Where operators look: /metrics, /livez, /readyz [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ops: Option<SocketAddr>,
     /// Do wrong, to see what a network makes of it
     #[arg(long = "fault", value_name = "KIND")]
     pub(crate) faults: Vec<Fault>,
@@ -213,7 +217,13 @@ pub(crate) struct TaskPostArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChallengeCommand {
     /// Run every result again, challenge the wrong ones, and see the disputes through, until interrupted
-    Watch(WatchArgs),
+    Watch {
+        #[command(flatten)]
+        watch: WatchArgs,
+        /// Where operators look: /metrics, /livez, /readyz [default: nowhere]
+        #[arg(long, value_name = "ADDRESS")]
+        ops: Option<SocketAddr>,
+    },
     /// Run one task's result again, challenge it if it is wrong, and see the dispute through
     Task {
         /// Task id
@@ -238,6 +248,8 @@ pub(crate) enum ChallengeCommand {
         /// Model of the task: file, folder or name of a shipped model
         #[arg(long)]
         model: String,
+        #[command(flatten)]
+        sandbox: SandboxArgs,
         #[command(flatten)]
         party: PartyArgs,
     },

@@ -52,6 +52,8 @@ pub(crate) struct DoctorArgs {
     /// Model that is to be served: file, folder or name of a shipped model; may be given more than once
     #[arg(long = "model", value_name = "MODEL")]
     pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
 }
 
 #[derive(Debug, Args)]

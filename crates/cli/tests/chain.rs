@@ -6,6 +6,10 @@ mod common;
 mod process;
 
 use common::text;
+use gavel_settlement::account::dev_key;
+use gavel_settlement::alloy::primitives::{Address, Bytes};
+use gavel_settlement::alloy::providers::Provider as _;
+use gavel_settlement::{Endpoint, Sender};
 use process::{chain_up, command, gavel};
 use serde_json::Value;
 
@@ -90,6 +94,54 @@ fn contracts_are_deployed_over_http_and_survive_a_kill() {
         block >= 9,
         "nine contracts were deployed, the chain is at block {block}"
     );
+}
+
+/// Whoever sends without end tells here which transaction is in which block by the chain's answer.
+type Told = tokio::sync::mpsc::UnboundedSender<[[u8; 32]; 2]>;
+
+async fn send_for_ever(sender: Sender, told: Told) {
+    for n in 0_u64.. {
+        let data = Bytes::from(n.to_be_bytes());
+        let Ok(mined) = sender.send(Address::repeat_byte(7), data).await else {
+            return;
+        };
+        if told.send([mined.hash.0, mined.block_hash.0]).is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_before_a_kill_is_there_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut chain, url, _) = chain_up(dir.path(), "gavel-chain");
+    let (told, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let mut sending = tokio::task::JoinSet::new();
+    for i in 0..4 {
+        let sender = Sender::new(dev_key("killed", i), Endpoint::http(&url).unwrap());
+        sending.spawn(send_for_ever(sender, told.clone()));
+    }
+    drop(told);
+    let mut answered = Vec::new();
+    while answered.len() < 40 {
+        answered.push(answers.recv().await.unwrap());
+    }
+    // in the middle of whatever it does for the others
+    chain.0.kill().unwrap();
+    chain.0.wait().unwrap();
+    sending.shutdown().await;
+    while let Some(answer) = answers.recv().await {
+        answered.push(answer);
+    }
+    let (_again, url, _) = chain_up(dir.path(), "gavel-chain");
+    let endpoint = Endpoint::http(&url).unwrap();
+    for [transaction, block] in answered {
+        let receipt = endpoint
+            .provider()
+            .get_transaction_receipt(transaction.into());
+        let receipt = receipt.await.unwrap().unwrap();
+        assert_eq!(receipt.block_hash, Some(block.into()));
+    }
 }
 
 #[test]

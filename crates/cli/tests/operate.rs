@@ -210,6 +210,31 @@ fn a_provider_that_is_told_to_end_first_does_what_it_owes() {
     assert!(net.command(&drain).status().unwrap().success());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_drain_that_is_interrupted_says_that_something_is_owed() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = Net::new(dir.path(), "1", &["ann", "rosa"]);
+    let started = |args: &[&str]| {
+        let mut child = net.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap());
+        (Running(child), events)
+    };
+    let did = |e: &Value, what: &str| e["what"].as_str().is_some_and(|w| w.contains(what));
+    let (ann, mut events) = started(&[&PROVIDE[..], &["--fault", "no-result"]].concat());
+    wait_for(&mut events, |e| e["event"] == "serving");
+    net.post();
+    wait_for(&mut events, |e| did(e, "claims task 1"));
+    drop(ann);
+    // it answers for the result until a window is over that is minutes long at this speed
+    let (mut ann, mut events) = started(&[&["provider", "drain"], &PROVIDE[2..]].concat());
+    wait_for(&mut events, |e| did(e, "commits the result"));
+    let pid = ann.0.id().to_string();
+    let interrupt = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(interrupt.success());
+    assert_eq!(ann.0.wait().unwrap().code(), Some(130));
+}
+
 #[test]
 fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
     let dir = tempfile::tempdir().unwrap();
@@ -345,6 +370,24 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
         "processor",
     ] {
         assert_eq!(check(&well, name)["status"], "ok", "{well}");
+    }
+    let sandbox = match cfg!(target_os = "linux") {
+        true => "ok",
+        false => "warn",
+    };
+    assert_eq!(check(&well, "sandbox")["status"], sandbox, "{well}");
+    // a key that a model could read is no key to serve with
+    std::fs::create_dir(dir.path().join("models")).unwrap();
+    std::fs::copy(
+        dir.path().join("rosa.json"),
+        dir.path().join("models/rosa.json"),
+    )
+    .unwrap();
+    let among = ["--key", "models/rosa.json", "--model", "models"];
+    let (status, among) = net.run(&[&["doctor"], &among[..]].concat());
+    if cfg!(target_os = "linux") {
+        assert_eq!(check(&among, "sandbox")["status"], "fail", "{among}");
+        assert_eq!(status, 3, "{among}");
     }
     assert_eq!(check(&well, "coin")["status"], "warn", "{well}");
     let other = net.run(&["doctor", "--model", "digits-mlp"]);

@@ -199,6 +199,26 @@ fn nothing_that_a_hostile_model_would_want_can_be_reached() {
 }
 
 #[test]
+fn what_this_process_has_open_is_closed_there() {
+    use rustix::io::{FdFlags, fcntl_setfd};
+    // as a shell leaves one: open across the start of a program
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("key"), "the provider's key").unwrap();
+    let key = std::fs::File::open(dir.path().join("key")).unwrap();
+    fcntl_setfd(&key, FdFlags::empty()).unwrap();
+    let there = start(options(&["digits-small"], &[]));
+    let found = there.probe(Probe::Descriptors).unwrap();
+    assert_eq!(found.as_deref(), Some("0 1 2"));
+}
+
+#[test]
+fn nobody_is_signalled_from_there() {
+    let there = start(options(&["digits-small"], &[]));
+    let found = there.probe(Probe::Signal(std::process::id())).unwrap();
+    assert_eq!(found, None);
+}
+
+#[test]
 fn what_takes_too_much_is_ended_and_the_next_request_is_answered() {
     let model = digits();
     let mut limited = options(&["digits-small"], &[]);

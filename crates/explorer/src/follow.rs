@@ -10,9 +10,13 @@ use gavel_settlement::alloy::network::TransactionResponse as _;
 use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::{LoggedEvent, Network, NetworkError, ProtocolEvent};
 use serde_json::json;
+use tokio::task::JoinSet;
 
+use crate::asset::Asset;
+use crate::bus::KEPT;
 use crate::catalogue::Catalogue;
 use crate::forks::Forks;
+use crate::index::ledger::Ledger;
 use crate::index::transaction::Transaction;
 use crate::index::{Index, Line};
 use crate::state::{Options, Shared, wall_ms};
@@ -23,7 +27,7 @@ use crate::{Limits, views};
 const BLOCKS_AT_ONCE: u64 = 2_000;
 /// Blocks read side by side.
 const READS_AT_ONCE: usize = 16;
-/// Seconds between two signs of life to those who listen.
+/// Between two signs of life to those who listen.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// Longest pause after a chain that cannot be read.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -41,11 +45,15 @@ pub struct Follower {
     next: u64,
     /// The newest block that was read.
     stood: Option<(u64, B256)>,
+    /// Whether what was read up to there is not all in the answers: a read broke off.
+    unfinished: bool,
+    /// Whether parameters have changed since it was asked who may change them.
+    trust_is_old: bool,
     /// Newer blocks that held events, to find where a reorg began.
     trail: Vec<(u64, B256)>,
     /// After a reorg: the index that takes the old one's place once it is there, and the last block that both have.
     rebuilt: Option<(Index, u64)>,
-    /// Lines that nobody has been told yet.
+    /// Lines that nobody has been told yet; one more than the bus keeps stands for any number.
     told: Vec<Arc<Line>>,
 }
 
@@ -55,6 +63,29 @@ const TRAIL: usize = 256;
 fn index(catalogue: &Arc<Catalogue>, limits: Limits, network: &Network) -> Index {
     let d = network.deployment();
     Index::new(Arc::clone(catalogue), limits, d.vault, d.audits)
+}
+
+fn replaced(block: u64) -> NodeError {
+    NodeError::Read {
+        what: format!("block {block}"),
+        reason: "it was replaced while it was read".to_owned(),
+    }
+}
+
+/// Tells those who listen that the server is there, whatever it is busy with.
+async fn show_life(shared: Arc<Shared>) {
+    let mut beat = tokio::time::interval(SIGN_OF_LIFE);
+    loop {
+        beat.tick().await;
+        shared.bus.comment();
+    }
+}
+
+async fn look_for_forks(mut forks: Forks, shared: Arc<Shared>, pause: Duration) {
+    loop {
+        forks.look(&shared).await;
+        tokio::time::sleep(pause).await;
+    }
 }
 
 impl Follower {
@@ -74,6 +105,8 @@ impl Follower {
             forks: None,
             next,
             stood: None,
+            unfinished: true,
+            trust_is_old: true,
             trail: Vec::new(),
             rebuilt: None,
             told: Vec::new(),
@@ -87,11 +120,21 @@ impl Follower {
         self
     }
 
+    /// The books, as they stand.
+    pub fn books(&self) -> Ledger {
+        self.shared.read().index.ledger().clone()
+    }
+
     /// Reads until `stop` resolves, looking every `pause` while nothing is new.
     pub async fn run(mut self, stop: impl Future<Output = ()>, pause: Duration) {
         let mut stop = std::pin::pin!(stop);
+        // beside the reading: a fork costs whole inferences; dropped, and with that stopped, at the end
+        let mut aside = JoinSet::new();
+        aside.spawn(show_life(Arc::clone(&self.shared)));
+        if let Some(forks) = self.forks.take() {
+            aside.spawn(look_for_forks(forks, Arc::clone(&self.shared), pause));
+        }
         let mut wait = pause;
-        let mut alive = tokio::time::Instant::now();
         loop {
             let read = tokio::select! {
                 biased;
@@ -102,10 +145,6 @@ impl Follower {
                 Ok(()) => pause,
                 Err(_) => (2 * wait).min(PAUSE_MAX),
             };
-            if alive.elapsed() >= SIGN_OF_LIFE {
-                alive = tokio::time::Instant::now();
-                self.shared.bus.comment();
-            }
             tokio::select! {
                 () = &mut stop => return,
                 () = tokio::time::sleep(wait) => {}
@@ -133,29 +172,40 @@ impl Follower {
     async fn read(&mut self) -> Result<(), NodeError> {
         let board = self.mirror.refresh().await?;
         let head = board.head;
-        if self.stood == Some((head.number, head.hash)) {
+        if self.stood == Some((head.number, head.hash)) && !self.unfinished {
             let mut state = self.shared.write();
             state.error = None;
             // the embedded chain's clock runs between blocks as well
             if state.board.head.time != head.time {
                 Arc::make_mut(&mut state.board).head.time = head.time;
                 state.wall_ms = wall_ms();
+                state.version += 1;
             }
             return Ok(());
         }
         let board = Arc::new(board.clone());
+        self.unfinished = true;
         if let Some(common) = self.reorganised().await? {
+            // a second reorg while the first is made up for: what is shown is older than both
+            let shown = self.rebuilt.as_ref().map(|(_, common)| *common);
+            let common = shown.map_or(common, |shown| shown.min(common));
             (self.next, self.stood) = (self.network.deployment().deploy_block, None);
             self.trail.clear();
             self.told.clear();
             let empty = index(&self.catalogue, self.limits, &self.network);
             self.rebuilt = Some((empty, common));
         }
-        let mut parameters_changed = self.shared.read().trust.is_none();
+        // a first sync and what comes back after a reorg are nobody's news
+        let is_news = self.shared.read().read && self.rebuilt.is_none();
         while self.next <= head.number {
             let to = head
                 .number
                 .min(self.next.saturating_add(BLOCKS_AT_ONCE - 1));
+            // asked for before its logs: where it is replaced between the two, the next read finds that out
+            let end = match to == head.number {
+                true => (to, head.hash),
+                false => self.block_at(to).await?,
+            };
             let transactions = self.transactions(self.next, to).await?;
             let mut state = self.shared.write();
             let own = match &mut self.rebuilt {
@@ -163,9 +213,12 @@ impl Follower {
                 None => &mut state.index,
             };
             for tx in &transactions {
-                self.told.push(own.apply(tx, &board));
+                let line = own.apply(tx, &board);
+                if is_news && self.told.len() <= KEPT {
+                    self.told.push(line);
+                }
                 self.trail.push((tx.block, tx.block_hash));
-                parameters_changed |= tx
+                self.trust_is_old |= tx
                     .events
                     .iter()
                     .any(|event| matches!(event, ProtocolEvent::Parameters(_)));
@@ -173,16 +226,21 @@ impl Follower {
             state.behind = head.number - to;
             drop(state);
             self.next = to + 1;
+            self.stood = Some(end);
             let old = self.trail.len().saturating_sub(TRAIL);
             self.trail.drain(..old);
         }
-        self.stood = Some((head.number, head.hash));
-        let trust = match parameters_changed {
+        let trust = match self.trust_is_old {
             true => Some(Trust::read(&self.network).await?),
             false => None,
         };
+        let is_unnamed = self.shared.read().asset.is_none();
+        let asset = match is_unnamed {
+            true => Some(Asset::read(&self.network).await),
+            false => None,
+        };
+        (self.trust_is_old, self.unfinished) = (false, false);
         let mut state = self.shared.write();
-        let first = !state.read;
         let common = self.rebuilt.take().map(|(rebuilt, common)| {
             state.index = rebuilt;
             state.forks.clear();
@@ -190,12 +248,15 @@ impl Follower {
         });
         state.board = board;
         state.trust = trust.or(state.trust.take());
+        state.asset = asset.or(state.asset.take());
         (state.wall_ms, state.read, state.behind, state.error) = (wall_ms(), true, 0, None);
         state.version += 1;
         let bus = &self.shared.bus;
         if let Some(common) = common {
             bus.send("reorg", &json!({ "to": common }));
-        } else if !first {
+        } else if self.told.len() > KEPT {
+            bus.send("reset", &json!({}));
+        } else {
             for line in &self.told {
                 bus.send("activity", &views::line(&state.index, line));
             }
@@ -225,13 +286,14 @@ impl Follower {
     }
 
     async fn is_on_chain(&self, (number, hash): (u64, B256)) -> Result<bool, NodeError> {
-        let block = self
-            .network
-            .provider()
-            .get_block_by_number(number.into())
-            .await;
-        let block = block.map_err(NetworkError::from)?;
-        Ok(block.is_some_and(|block| block.header.hash == hash))
+        let block = self.network.block(number).await?;
+        Ok(block.is_some_and(|block| block.hash == hash))
+    }
+
+    async fn block_at(&self, number: u64) -> Result<(u64, B256), NodeError> {
+        let block = self.network.block(number).await?;
+        let block = block.ok_or_else(|| replaced(number))?;
+        Ok((number, block.hash))
     }
 
     /// The protocol's transactions in a range of blocks.
@@ -266,10 +328,7 @@ impl Follower {
         let provider = self.network.provider();
         let block = provider.get_block_by_number(number.into()).full().await;
         let block = block.map_err(NetworkError::from)?;
-        let moved = || NodeError::Read {
-            what: format!("block {number}"),
-            reason: "it was replaced while it was read".to_owned(),
-        };
+        let moved = || replaced(number);
         let block = block
             .filter(|block| block.header.hash == hash)
             .ok_or_else(moved)?;

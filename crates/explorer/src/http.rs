@@ -1,21 +1,24 @@
 //! Routes: reading only.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use gavel_node::Address;
 use gavel_trace::Digest;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::state::Shared;
 use crate::views::{Answer, DisputeFilter, Missing, Page, TaskFilter, View};
@@ -27,8 +30,6 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 200;
 /// Longest search.
 const QUERY_MAX: usize = 200;
-/// Longest answer, events apart.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 type Shares = State<Arc<Shared>>;
 type Params = Query<HashMap<String, String>>;
@@ -55,19 +56,28 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/parameters", get(parameters))
         .route("/trust", get(trust))
         .route("/search", get(search))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            PATIENCE,
-        ))
         .route("/events", get(events))
         .fallback(no_route)
         .method_not_allowed_fallback(not_allowed)
         .with_state(shared);
-    Router::new()
-        .nest("/api/v1", api)
-        .fallback(the_page)
+    guarded(Router::new().nest("/api/v1", api).fallback(the_page))
+}
+
+/// A panic is an answer like others, and is guarded like them.
+fn guarded(router: Router) -> Router {
+    router
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(guard))
-        .layer(CatchPanicLayer::new())
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the answer could not be made",
+        None,
+        Some("the server's log says why"),
+    )
 }
 
 /// What every answer says of itself, and what is never answered.
@@ -170,6 +180,28 @@ impl Wrong {
     }
 }
 
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response<Body> {
+        self.response()
+    }
+}
+
+/// What stands in a path.
+struct InPath<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = Wrong;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath<T>, Wrong> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        let Path(read) = read.map_err(|_| Wrong {
+            message: "the path cannot be read".to_owned(),
+            expected: "percent-encoded UTF-8",
+        })?;
+        Ok(InPath(read))
+    }
+}
+
 fn parsed<T: FromStr>(what: &str, text: &str, expected: &'static str) -> Result<T, Wrong> {
     text.parse().map_err(|_| Wrong {
         message: format!("{what} {text:?} cannot be read"),
@@ -224,10 +256,7 @@ fn answer(
     }
     let etag = format!("W/\"{}-{}\"", shared.bus.epoch(), state.version);
     if is_known(headers, &etag) {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        set_etag(&mut response, &etag);
-        return response;
+        return not_modified(&etag);
     }
     let made = make(View {
         state: &state,
@@ -277,6 +306,13 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     })
 }
 
+fn not_modified(etag: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    set_etag(&mut response, etag);
+    response
+}
+
 fn set_etag(response: &mut Response<Body>, etag: &str) {
     if let Ok(value) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(header::ETAG, value);
@@ -316,7 +352,11 @@ async fn tasks(State(shared): Shares, headers: HeaderMap, Query(q): Params) -> R
     })
 }
 
-async fn task(State(shared): Shares, headers: HeaderMap, Path(id): Path<String>) -> Response<Body> {
+async fn task(
+    State(shared): Shares,
+    headers: HeaderMap,
+    InPath(id): InPath<String>,
+) -> Response<Body> {
     answer(&shared, &headers, |view| {
         Ok(view.task(parsed("task", &id, ID)?))
     })
@@ -331,7 +371,7 @@ async fn providers(State(shared): Shares, headers: HeaderMap, Query(q): Params) 
 async fn provider(
     State(shared): Shares,
     headers: HeaderMap,
-    Path(who): Path<String>,
+    InPath(who): InPath<String>,
 ) -> Response<Body> {
     answer(&shared, &headers, |view| {
         let who: Address = parsed("provider", &who, ADDRESS)?;
@@ -342,7 +382,7 @@ async fn provider(
 async fn account(
     State(shared): Shares,
     headers: HeaderMap,
-    Path(who): Path<String>,
+    InPath(who): InPath<String>,
     Query(q): Params,
 ) -> Response<Body> {
     answer(&shared, &headers, |view| {
@@ -358,7 +398,7 @@ async fn models(State(shared): Shares, headers: HeaderMap) -> Response<Body> {
 async fn model(
     State(shared): Shares,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
 ) -> Response<Body> {
     answer(&shared, &headers, |view| {
         let id: Digest = parsed("model", &id, DIGEST)?;
@@ -381,7 +421,7 @@ async fn disputes(State(shared): Shares, headers: HeaderMap, Query(q): Params) -
 async fn dispute(
     State(shared): Shares,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
 ) -> Response<Body> {
     answer(&shared, &headers, |view| {
         Ok(view.dispute(parsed("dispute", &id, ID)?))
@@ -395,7 +435,7 @@ async fn audits(State(shared): Shares, headers: HeaderMap, Query(q): Params) -> 
 async fn audit(
     State(shared): Shares,
     headers: HeaderMap,
-    Path((task, attempt)): Path<(String, String)>,
+    InPath((task, attempt)): InPath<(String, String)>,
 ) -> Response<Body> {
     answer(&shared, &headers, |view| {
         let task = parsed("task", &task, ID)?;
@@ -424,48 +464,72 @@ async fn search(State(shared): Shares, headers: HeaderMap, Query(q): Params) -> 
 }
 
 /// The drawing of a model: it depends on nothing but the model and on what is opened.
-fn drawn(
+async fn drawn(
     shared: &Shared,
+    headers: &HeaderMap,
     id: &str,
     q: &HashMap<String, String>,
-) -> Result<layout::Drawing, Box<Response<Body>>> {
-    let id: Digest = parsed("model", id, DIGEST).map_err(|wrong| Box::new(wrong.response()))?;
-    let Some(known) = shared.catalogue.known(&id) else {
-        return Err(Box::new(missing_response(&Missing::Never {
+    shown: fn(&layout::Drawing) -> Response<Body>,
+) -> Response<Body> {
+    let id: Digest = match parsed("model", id, DIGEST) {
+        Ok(id) => id,
+        Err(wrong) => return wrong.response(),
+    };
+    let Some(known) = shared.catalogue.known(&id).cloned() else {
+        return missing_response(&Missing::Never {
             what: format!("graph of model {id} here"),
             expected: "a model whose file this server has: `has_graph` is true".to_owned(),
             hint: "gavel explorer --model FILE",
-        })));
+        });
     };
     let open = layout::Open::parse(q.get("expand").map_or("", String::as_str));
-    Ok(layout::draw(&known.name, &known.model, &open))
+    let mut hasher = DefaultHasher::new();
+    open.hash(&mut hasher);
+    let etag = format!("W/\"{}-{:x}\"", shared.bus.epoch(), hasher.finish());
+    if is_known(headers, &etag) {
+        return not_modified(&etag);
+    }
+    // a large model keeps a thread busy for a while
+    let drawing =
+        tokio::task::spawn_blocking(move || shown(&layout::draw(&known.name, &known.model, &open)));
+    match drawing.await {
+        Ok(mut response) => {
+            set_etag(&mut response, &etag);
+            response
+        }
+        Err(failed) => panicked(Box::new(failed)),
+    }
 }
 
-async fn graph(State(shared): Shares, Path(id): Path<String>, Query(q): Params) -> Response<Body> {
-    match drawn(&shared, &id, &q) {
-        Ok(drawing) => json_response(&drawing.json()),
-        Err(refusal) => *refusal,
-    }
+async fn graph(
+    State(shared): Shares,
+    headers: HeaderMap,
+    InPath(id): InPath<String>,
+    Query(q): Params,
+) -> Response<Body> {
+    drawn(&shared, &headers, &id, &q, |drawing| {
+        json_response(&drawing.json())
+    })
+    .await
 }
 
 async fn graph_svg(
     State(shared): Shares,
-    Path(id): Path<String>,
+    headers: HeaderMap,
+    InPath(id): InPath<String>,
     Query(q): Params,
 ) -> Response<Body> {
-    match drawn(&shared, &id, &q) {
-        Ok(drawing) => {
-            let mut response = Response::new(Body::from(drawing.svg()));
-            let headers = response.headers_mut();
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("image/svg+xml"),
-            );
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            response
-        }
-        Err(refusal) => *refusal,
-    }
+    drawn(&shared, &headers, &id, &q, |drawing| {
+        let mut response = Response::new(Body::from(drawing.svg()));
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("image/svg+xml"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
+    })
+    .await
 }
 
 async fn events(State(shared): Shares, headers: HeaderMap) -> Response<Body> {
@@ -491,4 +555,30 @@ async fn events(State(shared): Shares, headers: HeaderMap) -> Response<Body> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn breaks() -> Response<Body> {
+        panic!("a bug")
+    }
+
+    #[tokio::test]
+    async fn a_bug_is_answered_like_any_other_error() {
+        let router = guarded(Router::new().route("/", get(breaks)));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers().clone();
+        assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY));
+        assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+        let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error"]["code"], "internal");
+    }
 }

@@ -7,6 +7,7 @@
 //! - [`words`], [`pots`]: what operators, moves and pots are called.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod asset;
 mod bus;
 mod catalogue;
 mod follow;

@@ -9,6 +9,7 @@ use gavel_settlement::Deployment;
 use gavel_trace::Digest;
 use serde_json::{Value, json};
 
+use crate::asset::Asset;
 use crate::bus::Bus;
 use crate::catalogue::Catalogue;
 use crate::index::Index;
@@ -52,6 +53,8 @@ impl Default for Options {
 pub(crate) struct Fork {
     /// The provider's digest that this is about.
     pub claimed: Digest,
+    /// The batch by which an appeal was decided, as far as it was known when this was computed.
+    pub decided: Option<u64>,
     /// As the page shows it.
     pub shown: Value,
 }
@@ -62,6 +65,7 @@ pub(crate) struct State {
     pub(crate) board: Arc<Board>,
     pub(crate) index: Index,
     pub(crate) trust: Option<Trust>,
+    pub(crate) asset: Option<Asset>,
     pub(crate) forks: BTreeMap<u64, Fork>,
     /// Unix milliseconds at which the board's time was the time.
     pub(crate) wall_ms: u64,
@@ -96,6 +100,7 @@ impl Shared {
                 board: Arc::default(),
                 index,
                 trust: None,
+                asset: None,
                 forks: BTreeMap::new(),
                 wall_ms: wall_ms(),
                 version: 0,

@@ -1,11 +1,12 @@
 //! Who may ask.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::time::SystemTime;
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
 
 use crate::ApiError;
 use crate::keys::{KeyFile, KeyFileError};
@@ -58,6 +59,13 @@ impl Access {
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let ring = match self {
             Access::Anybody { max_concurrent } => {
+                if !is_of_this_machine(headers) {
+                    return Err(ApiError::client(
+                        StatusCode::FORBIDDEN,
+                        "foreign_page",
+                        "Without keys only programs on this machine may ask, and no pages of a browser",
+                    ));
+                }
                 return Ok(Caller {
                     name: ANYBODY.to_owned(),
                     budget: None,
@@ -79,6 +87,24 @@ impl Access {
     }
 }
 
+/// Not from a page in a browser, which would spend by being looked at: a browser names the page, or, where a name of the
+/// page's own leads here, that name.
+fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    if headers.contains_key(ORIGIN) {
+        return false;
+    }
+    headers.get(HOST).is_none_or(|host| {
+        let host = host.to_str().unwrap_or_default();
+        let name = match host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next(),
+            None => host.split(':').next(),
+        };
+        let name = name.unwrap_or_default();
+        let address = name.parse::<IpAddr>();
+        name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
 impl KeyRing {
     fn find(&self, secret: &str) -> Option<Caller> {
         let now = changed(&self.path);
@@ -98,5 +124,49 @@ impl KeyRing {
             requests_per_minute: key.requests_per_minute,
             max_concurrent: key.max_concurrent,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_keys_no_page_of_a_browser_may_spend() {
+        let access = Access::Anybody { max_concurrent: 1 };
+        let may = |named: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in named {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            let asked = access.caller(&headers);
+            asked.map(drop).map_err(|e| (e.status.as_u16(), e.code))
+        };
+        for host in [
+            "127.0.0.1:4280",
+            "127.9.9.9",
+            "localhost",
+            "LocalHost:4280",
+            "[::1]:4280",
+        ] {
+            assert_eq!(may(&[("host", host)]), Ok(()), "{host}");
+        }
+        assert_eq!(may(&[]), Ok(()), "no browser leaves it out");
+        let refused = Err((403, "foreign_page"));
+        for host in [
+            "evil.example",
+            "evil.example:4280",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "192.168.0.7:4280",
+            "[2001:db8::1]",
+            "",
+        ] {
+            assert_eq!(may(&[("host", host)]), refused, "{host}");
+        }
+        for origin in ["https://evil.example", "null", "http://localhost:4280"] {
+            let named = [("host", "localhost:4280"), ("origin", origin)];
+            assert_eq!(may(&named), refused, "{origin}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Where requests become tasks: paid for within a budget, once for each `Idempotency-Key`, remembered before they are
 //! posted, followed to their results.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,11 +11,14 @@ use gavel_node::input_digest;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::ApiError;
+use crate::error::IN_DOUBT;
 use crate::journal::{Endpoint, Journal, Ticket};
 use crate::limits::Caller;
 use crate::network::{Answer, Network, NetworkError, TaskView, Wanted};
 use crate::served::Bound;
 
+/// Times that a task is posted because the one before was another ticket's.
+const POSTS: u32 = 4;
 /// Between two looks for what a provider has committed and not yet stored.
 const BLOB_PAUSE: Duration = Duration::from_millis(200);
 
@@ -78,6 +81,8 @@ struct Account {
 struct Books {
     journal: Journal,
     accounts: HashMap<String, Account>,
+    /// Tickets whose tasks may be on their way into the chain, though nobody here waits for them.
+    doubtful: BTreeSet<usize>,
 }
 
 type Locks = HashMap<(String, String), Weak<tokio::sync::Mutex<()>>>;
@@ -90,12 +95,30 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Over a network, with what is remembered. A ticket whose task is not known was about to be posted when the process
-    /// ended: the chain says whether it was.
+    /// Over a network that shows all that was posted, with what is remembered. A ticket whose task is not known was about
+    /// to be posted when the process ended: the chain says whether it was.
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub fn new(network: Arc<dyn Network>, mut journal: Journal) -> std::io::Result<Desk> {
+    pub fn new(network: Arc<dyn Network>, journal: Journal) -> std::io::Result<Desk> {
+        Desk::over(network, journal, true)
+    }
+
+    /// [`Desk::new`] over a network in which tasks may yet show that an earlier process has posted: what is not there stays
+    /// reserved until it is.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn in_doubt(network: Arc<dyn Network>, journal: Journal) -> std::io::Result<Desk> {
+        Desk::over(network, journal, false)
+    }
+
+    fn over(
+        network: Arc<dyn Network>,
+        mut journal: Journal,
+        shows_all: bool,
+    ) -> std::io::Result<Desk> {
+        let mut doubtful = BTreeSet::new();
         for number in 0..journal.tickets().len() {
             let Some(ticket) = journal
                 .ticket(number)
@@ -103,11 +126,12 @@ impl Desk {
             else {
                 continue;
             };
-            let found = network.posted(&ticket.input_digest, ticket.seed);
-            let own = found.into_iter().find(|id| journal.of_task(*id).is_none());
-            match own {
+            match shown(&*network, &journal, ticket) {
                 Some(task) => journal.posted(number, task)?,
-                None => journal.refused(number)?,
+                None if shows_all => journal.refused(number)?,
+                None => {
+                    doubtful.insert(number);
+                }
             }
         }
         let mut accounts: HashMap<String, Account> = HashMap::new();
@@ -120,7 +144,11 @@ impl Desk {
         }
         Ok(Desk {
             network,
-            books: Mutex::new(Books { journal, accounts }),
+            books: Mutex::new(Books {
+                journal,
+                accounts,
+                doubtful,
+            }),
             locks: Mutex::default(),
         })
     }
@@ -130,6 +158,25 @@ impl Desk {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The books, after a look for the tasks of tickets in doubt.
+    fn books_now(&self) -> MutexGuard<'_, Books> {
+        let mut books = self.books();
+        let Books {
+            journal, doubtful, ..
+        } = &mut *books;
+        doubtful.retain(|number| {
+            let Some(ticket) = journal.ticket(*number) else {
+                return false;
+            };
+            match shown(&*self.network, journal, ticket) {
+                // what cannot be written now stays in doubt
+                Some(task) => journal.posted(*number, task).is_err(),
+                None => true,
+            }
+        });
+        books
+    }
+
     /// What a key's tasks have cost, those under way at their ceiling.
     pub fn spent(&self, key: &str) -> u128 {
         self.spent_of(&mut self.books(), key)
@@ -137,7 +184,9 @@ impl Desk {
 
     fn spent_of(&self, books: &mut Books, key: &str) -> u128 {
         let levy = self.network.prices().levy;
-        let Books { journal, accounts } = books;
+        let Books {
+            journal, accounts, ..
+        } = books;
         let account = accounts.entry(key.to_owned()).or_default();
         let (mut closed, mut under_way) = (account.closed, 0u128);
         account.open.retain(|number| {
@@ -185,7 +234,7 @@ impl Desk {
                 "idempotency_key_reused",
                 "This Idempotency-Key was used for another request",
             )),
-            other => Ok(other.map(|ticket| ticket.seed)),
+            other => Ok(other.map(|ticket| ticket.seed.wrapping_sub(ticket.index.into()))),
         }
     }
 
@@ -218,11 +267,39 @@ impl Desk {
         let digest = &request.digest;
         self.seed_before(caller, request.idempotency.as_deref(), digest)?;
         let numbers = self.admit(caller, request, &jobs)?;
-        let mut placed = Vec::new();
-        for (number, job) in numbers.into_iter().zip(jobs) {
-            placed.push(self.post(number, job).await?);
+        let mut placed: Vec<Placed> = Vec::new();
+        let mut left = numbers.into_iter().zip(jobs);
+        while let Some((number, job)) = left.next() {
+            let error = match self.post(number, job).await {
+                Ok(one) => {
+                    placed.push(one);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let given_up = left.try_for_each(|(number, _)| self.give_up(number));
+            let error = match given_up {
+                Ok(()) => error,
+                Err(e) => unwritten(&e),
+            };
+            // what is posted is paid for, and goes on
+            return Err(match placed.first() {
+                Some(first) => error.of_task(first.task),
+                None => error,
+            });
         }
         Ok(placed)
+    }
+
+    /// Releases what is reserved for a ticket that was never tried.
+    fn give_up(&self, number: usize) -> std::io::Result<()> {
+        let mut books = self.books();
+        let ticket = books.journal.ticket(number);
+        let was_tried = ticket.is_none_or(|ticket| ticket.task.is_some());
+        match was_tried || books.doubtful.contains(&number) {
+            true => Ok(()),
+            false => books.journal.refused(number),
+        }
     }
 
     fn lock(&self, key: &str, idempotency: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -246,12 +323,35 @@ impl Desk {
         jobs: &[Job],
     ) -> Result<Vec<usize>, ApiError> {
         let ceiling = self.network.prices().ceiling();
-        let mut books = self.books();
+        let mut digests = Vec::new();
+        for job in jobs {
+            let digest = input_digest(&job.bound.model, &job.bound.inputs);
+            digests.push(digest.map_err(|e| internal(&e))?);
+        }
+        let mut books = self.books_now();
         let before = request.idempotency.as_ref();
-        let mut numbers =
-            before.map_or_else(Vec::new, |key| books.journal.repeated(&caller.name, key));
-        numbers.truncate(jobs.len());
-        let new = jobs.len() - numbers.len();
+        let before = before.map_or_else(Vec::new, |key| books.journal.repeated(&caller.name, key));
+        // of a request that was placed in part any may be missing
+        let mut known: HashMap<u32, usize> = HashMap::new();
+        for number in before {
+            let Some(ticket) = books.journal.ticket(number) else {
+                continue;
+            };
+            let place = usize::try_from(ticket.index).unwrap_or(usize::MAX);
+            let same = jobs.get(place).zip(digests.get(place));
+            let same = same.is_some_and(|(job, digest)| {
+                (job.seed, digest) == (ticket.seed, &ticket.input_digest)
+            });
+            if !same {
+                return Err(ApiError::client(
+                    StatusCode::CONFLICT,
+                    "idempotency_conflict",
+                    "This request came to other tasks when it was made before: the model behind its name has changed",
+                ));
+            }
+            known.insert(ticket.index, number);
+        }
+        let new = jobs.len().saturating_sub(known.len());
         if let Some(budget) = caller.budget {
             let spent = self.spent_of(&mut books, &caller.name);
             let asked = ceiling.saturating_mul(new as u128);
@@ -262,8 +362,12 @@ impl Desk {
                 )));
             }
         }
-        for (index, job) in (0u32..).zip(jobs).skip(numbers.len()) {
-            let input_digest = input_digest(&job.bound.model, &job.bound.inputs);
+        let mut numbers = Vec::new();
+        for (index, (job, input_digest)) in (0u32..).zip(jobs.iter().zip(digests)) {
+            if let Some(number) = known.get(&index) {
+                numbers.push(*number);
+                continue;
+            }
             let ticket = Ticket {
                 key: caller.name.clone(),
                 idempotency: request.idempotency.clone(),
@@ -271,7 +375,7 @@ impl Desk {
                 index,
                 endpoint: request.endpoint,
                 model: request.model.clone(),
-                input_digest: input_digest.map_err(|e| internal(&e))?,
+                input_digest,
                 seed: job.seed,
                 tokens: job.tokens,
                 base64: request.base64,
@@ -290,7 +394,12 @@ impl Desk {
     }
 
     async fn post(&self, number: usize, job: Job) -> Result<Placed, ApiError> {
-        let ticket = self.books().journal.ticket(number).cloned();
+        let ticket = {
+            let mut books = self.books();
+            // from here on this call finds out what becomes of it
+            books.doubtful.remove(&number);
+            books.journal.ticket(number).cloned()
+        };
         let ticket = ticket.ok_or_else(|| internal(&"a ticket is gone"))?;
         if let Some(task) = ticket.task {
             return Ok(Placed { ticket, task });
@@ -301,41 +410,60 @@ impl Desk {
             inputs: job.bound.inputs,
             seed: job.seed,
         };
-        match self.network.post(&wanted).await {
-            Ok(task) => {
-                self.books()
-                    .journal
-                    .posted(number, task)
-                    .map_err(|e| unwritten(&e).of_task(task))?;
+        for _ in 0..POSTS {
+            let task = match self.network.post(&wanted).await {
+                Ok(task) => task,
+                Err(error) => return Err(self.unposted(number, &error)),
+            };
+            let noted = {
+                let mut books = self.books();
+                // an equal post that an earlier process left behind was gone on with, and its ticket has the task
+                let is_taken = books.journal.of_task(task).is_some();
+                (!is_taken).then(|| books.journal.posted(number, task))
+            };
+            let is_own = noted.is_some();
+            if let Some(noted) = noted {
+                noted.map_err(|e| unwritten(&e).of_task(task))?;
+            }
+            self.network.heard().await;
+            if is_own {
                 let ticket = Ticket {
                     task: Some(task),
                     ..ticket
                 };
-                Ok(Placed { ticket, task })
+                return Ok(Placed { ticket, task });
             }
-            Err(NetworkError::Refused(reason)) => {
-                self.books()
-                    .journal
-                    .refused(number)
-                    .map_err(|e| unwritten(&e))?;
+        }
+        let reason = "equal tasks are posted with this key elsewhere".to_owned();
+        Err(self.unposted(number, &NetworkError::Unreachable(reason)))
+    }
+
+    /// What is to be told of a ticket that has no task. One that may yet get it stays reserved.
+    fn unposted(&self, number: usize, error: &NetworkError) -> ApiError {
+        let mut books = self.books();
+        if matches!(error, NetworkError::Doubtful(_)) {
+            books.doubtful.insert(number);
+        } else if let Err(e) = books.journal.refused(number) {
+            return unwritten(&e);
+        }
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        match error {
+            NetworkError::Refused(reason) => {
                 let message = format!("The network refuses the task: {reason}");
-                Err(ApiError::network(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "task_refused",
-                    message,
-                ))
+                ApiError::network(unavailable, "task_refused", message)
             }
-            Err(NetworkError::Unreachable(reason)) => {
-                let message = format!("The network cannot be reached: {reason}");
-                let error = ApiError::network(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "network_unreachable",
-                    message,
+            NetworkError::Doubtful(reason) => {
+                let message = format!(
+                    "The task may be on its way, and is then among /v1/tasks; the same Idempotency-Key goes on with it: {reason}"
                 );
-                Err(ApiError {
+                ApiError::network(unavailable, IN_DOUBT, message)
+            }
+            NetworkError::Unreachable(reason) => {
+                let message = format!("The network cannot be reached: {reason}");
+                ApiError {
                     retry_after: Some(5),
-                    ..error
-                })
+                    ..ApiError::network(unavailable, "network_unreachable", message)
+                }
             }
         }
     }
@@ -391,7 +519,7 @@ impl Desk {
     /// # Errors
     /// It has none of this number.
     pub fn task(&self, caller: &Caller, id: u64) -> Result<Placed, ApiError> {
-        let books = self.books();
+        let books = self.books_now();
         match books.journal.of_task(id) {
             Some(ticket) if ticket.key == caller.name => Ok(Placed {
                 ticket: ticket.clone(),
@@ -403,7 +531,7 @@ impl Desk {
 
     /// The newest tasks of a caller with smaller numbers than `before`.
     pub fn tasks(&self, caller: &Caller, before: Option<u64>, most: usize) -> Vec<Placed> {
-        let books = self.books();
+        let books = self.books_now();
         let own = books
             .journal
             .tickets()
@@ -424,6 +552,12 @@ impl Desk {
         found.truncate(most);
         found
     }
+}
+
+/// A task of the network that is a ticket's and no other ticket's yet.
+fn shown(network: &dyn Network, journal: &Journal, ticket: &Ticket) -> Option<u64> {
+    let found = network.posted(&ticket.input_digest, ticket.seed);
+    found.into_iter().find(|id| journal.of_task(*id).is_none())
 }
 
 /// Seconds since the epoch.

@@ -6,6 +6,8 @@ use serde_json::json;
 
 /// Header that OpenAI's clients obey before they send a request again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// `code` of a post whose fate is not known.
+pub(crate) const IN_DOUBT: &str = "task_in_doubt";
 /// Header with the number of a task.
 pub const TASK_HEADER: HeaderName = HeaderName::from_static("x-gavel-task-id");
 
@@ -166,7 +168,8 @@ impl ApiError {
     fn may_be_repeated(&self) -> bool {
         let by_status =
             self.status == StatusCode::TOO_MANY_REQUESTS || self.status.is_server_error();
-        by_status && self.task.is_none() && self.code != "insufficient_quota"
+        let is_final = ["insufficient_quota", IN_DOUBT].contains(&self.code);
+        by_status && self.task.is_none() && !is_final
     }
 }
 

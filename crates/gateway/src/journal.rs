@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::Path;
 
 use gavel_trace::Digest;
@@ -95,10 +95,59 @@ enum Line {
     Refused { ticket: usize },
 }
 
+/// What the lines are written to.
+trait Medium: Write + std::fmt::Debug + Send {
+    /// What was written is on disk.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Drops what is behind so many bytes.
+    fn cut(&self, bytes: u64) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+}
+
+/// A file of whole lines.
+#[derive(Debug)]
+struct Lines {
+    medium: Box<dyn Medium>,
+    /// Bytes of whole lines.
+    whole: u64,
+    /// It may end in a part of a line: a line behind that would be unreadable.
+    is_torn: bool,
+}
+
+impl Lines {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            return Err(io::Error::other(
+                "it ends in a part of a line, which could not be taken back",
+            ));
+        }
+        let written = self.medium.write_all(line);
+        let written = written.and_then(|()| self.medium.sync());
+        match written {
+            Ok(()) => self.whole += line.len() as u64,
+            Err(_) => {
+                let cut = self.medium.cut(self.whole);
+                self.is_torn = cut.and_then(|()| self.medium.sync()).is_err();
+            }
+        }
+        written
+    }
+}
+
 /// All tickets, in the order of their making.
 #[derive(Debug)]
 pub struct Journal {
-    file: Option<File>,
+    lines: Option<Lines>,
     tickets: Vec<Ticket>,
     by_idempotency: HashMap<(String, String), Vec<usize>>,
     by_task: HashMap<u64, usize>,
@@ -108,7 +157,7 @@ impl Journal {
     /// One that forgets.
     pub fn memory() -> Journal {
         Journal {
-            file: None,
+            lines: None,
             tickets: Vec::new(),
             by_idempotency: HashMap::new(),
             by_task: HashMap::new(),
@@ -120,11 +169,11 @@ impl Journal {
     ///
     /// # Errors
     /// The file system said no, another process has it, or a line in the middle cannot be read.
-    pub fn open(path: &Path) -> std::io::Result<Journal> {
+    pub fn open(path: &Path) -> io::Result<Journal> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         let file = options.open(path)?;
-        file.try_lock().map_err(std::io::Error::other)?;
+        file.try_lock().map_err(io::Error::other)?;
         let mut journal = Journal::memory();
         let (mut whole, mut reader) = (0, BufReader::new(&file));
         loop {
@@ -135,12 +184,16 @@ impl Journal {
             }
             let fact = serde_json::from_slice(&line)?;
             journal.apply(fact).ok_or_else(|| {
-                std::io::Error::other(format!("a line about an unknown ticket at byte {whole}"))
+                io::Error::other(format!("a line about an unknown ticket at byte {whole}"))
             })?;
             whole += read as u64;
         }
         file.set_len(whole)?;
-        journal.file = Some(file);
+        journal.lines = Some(Lines {
+            medium: Box::new(file),
+            whole,
+            is_torn: false,
+        });
         Ok(journal)
     }
 
@@ -171,22 +224,21 @@ impl Journal {
         Some(())
     }
 
-    fn write(&mut self, line: Line) -> std::io::Result<()> {
-        if let Some(file) = &mut self.file {
+    fn write(&mut self, line: Line) -> io::Result<()> {
+        if let Some(lines) = &mut self.lines {
             let mut text = serde_json::to_vec(&line)?;
             text.push(b'\n');
-            file.write_all(&text)?;
-            file.sync_data()?;
+            lines.append(&text)?;
         }
         self.apply(line)
-            .ok_or_else(|| std::io::Error::other("no such ticket"))
+            .ok_or_else(|| io::Error::other("no such ticket"))
     }
 
     /// Remembers what is about to be posted, and gives its number.
     ///
     /// # Errors
     /// The file system said no.
-    pub fn add(&mut self, ticket: Ticket) -> std::io::Result<usize> {
+    pub fn add(&mut self, ticket: Ticket) -> io::Result<usize> {
         self.write(Line::Ticket(Box::new(ticket)))?;
         Ok(self.tickets.len() - 1)
     }
@@ -195,7 +247,7 @@ impl Journal {
     ///
     /// # Errors
     /// The file system said no.
-    pub fn posted(&mut self, ticket: usize, task: u64) -> std::io::Result<()> {
+    pub fn posted(&mut self, ticket: usize, task: u64) -> io::Result<()> {
         self.write(Line::Posted { ticket, task })
     }
 
@@ -203,7 +255,7 @@ impl Journal {
     ///
     /// # Errors
     /// The file system said no.
-    pub fn refused(&mut self, ticket: usize) -> std::io::Result<()> {
+    pub fn refused(&mut self, ticket: usize) -> io::Result<()> {
         self.write(Line::Refused { ticket })
     }
 
@@ -233,6 +285,9 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn ticket(idempotency: &str) -> Ticket {
@@ -287,6 +342,72 @@ mod tests {
                     ..ticket("c")
                 }
             );
+        }
+    }
+
+    /// A disk that is full after half a line, and may not even give that half back.
+    #[derive(Debug)]
+    struct Full {
+        file: File,
+        is_full: Arc<AtomicBool>,
+        is_stuck: bool,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.is_full.load(Ordering::SeqCst) {
+                false => self.file.write(bytes),
+                true if bytes.len() > 40 => self.file.write(&bytes[..40]),
+                true => Err(io::Error::other("full")),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Medium for Full {
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn cut(&self, bytes: u64) -> io::Result<()> {
+            match self.is_stuck {
+                true => Err(io::Error::other("stuck")),
+                false => self.file.set_len(bytes),
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_line_is_taken_back_or_is_the_last() {
+        for is_stuck in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("journal");
+            let mut options = OpenOptions::new();
+            let file = options.append(true).create(true).open(&path).unwrap();
+            let is_full = Arc::new(AtomicBool::new(false));
+            let mut journal = Journal::memory();
+            journal.lines = Some(Lines {
+                medium: Box::new(Full {
+                    file,
+                    is_full: Arc::clone(&is_full),
+                    is_stuck,
+                }),
+                whole: 0,
+                is_torn: false,
+            });
+            let first = journal.add(ticket("a")).unwrap();
+            is_full.store(true, Ordering::SeqCst);
+            journal.add(ticket("b")).unwrap_err();
+            assert!(journal.repeated("ann", "b").is_empty());
+            is_full.store(false, Ordering::SeqCst);
+            assert_eq!(journal.posted(first, 7).is_err(), is_stuck);
+            drop(journal);
+            let journal = Journal::open(&path).unwrap();
+            assert_eq!(journal.tickets().len(), 1);
+            assert_eq!(journal.of_task(7).is_some(), !is_stuck);
         }
     }
 }

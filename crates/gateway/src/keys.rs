@@ -48,6 +48,9 @@ pub struct KeyFile {
     pub format: u32,
     /// The keys.
     pub keys: Vec<ApiKey>,
+    /// Names that were taken out of force. Tasks and spending are by name: a new key would have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<String>,
 }
 
 /// What is wrong with a file of keys.
@@ -78,6 +81,7 @@ impl Default for KeyFile {
         KeyFile {
             format: KEYS_FORMAT,
             keys: Vec::new(),
+            revoked: Vec::new(),
         }
     }
 }
@@ -140,12 +144,18 @@ impl KeyFile {
     /// Makes a key and gives its secret, which is written nowhere.
     ///
     /// # Errors
-    /// The name is there already.
+    /// The name is there already, or was.
     pub fn add(&mut self, key: ApiKey) -> Result<String, KeyFileError> {
         if self.keys.iter().any(|other| other.name == key.name) {
             return Err(KeyFileError::Key {
                 name: key.name,
                 reason: "there is a key of this name",
+            });
+        }
+        if self.revoked.contains(&key.name) {
+            return Err(KeyFileError::Key {
+                name: key.name,
+                reason: "a key of this name was revoked, and its tasks are of that name; take another",
             });
         }
         let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(B256::random()));
@@ -156,11 +166,15 @@ impl KeyFile {
         Ok(secret)
     }
 
-    /// Removes a key; whether there was one.
+    /// Removes a key for good; whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let before = self.keys.len();
         self.keys.retain(|key| key.name != name);
-        self.keys.len() < before
+        let was_there = self.keys.len() < before;
+        if was_there {
+            self.revoked.push(name.to_owned());
+        }
+        was_there
     }
 
     /// The key with this secret. Looks at all of them for the same time whichever it is.
@@ -218,6 +232,11 @@ mod tests {
         }
         assert!(file.remove("a") && !file.remove("a"));
         assert!(file.find(&secrets[0]).is_none());
+        // whoever had the name next would have its tasks
+        file.save(&path).unwrap();
+        let mut file = KeyFile::load(&path).unwrap();
+        assert!(matches!(file.add(key("a")), Err(KeyFileError::Key { .. })));
+        file.add(key("c")).unwrap();
     }
 
     #[test]

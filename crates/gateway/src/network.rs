@@ -58,9 +58,12 @@ pub enum NetworkError {
     /// The market or its registry refuses the task.
     #[error("{0}")]
     Refused(String),
-    /// The chain or the blobs cannot be asked.
+    /// The chain or the blobs cannot be asked: nothing was posted.
     #[error("{0}")]
     Unreachable(String),
+    /// It was sent, and may yet be posted.
+    #[error("{0}")]
+    Doubtful(String),
 }
 
 /// A network of providers.
@@ -68,6 +71,9 @@ pub enum NetworkError {
 pub trait Network: Send + Sync + 'static {
     /// Posts a task and gives its number.
     async fn post(&self, wanted: &Wanted) -> Result<u64, NetworkError>;
+
+    /// What was posted until now is remembered: an equal task that is posted later is another one.
+    async fn heard(&self);
 
     /// Where a task stands, as far as this process has seen the chain.
     fn task(&self, id: u64) -> Option<TaskView>;

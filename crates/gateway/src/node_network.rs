@@ -7,6 +7,7 @@ use gavel_model::Model;
 use gavel_model::family::Family;
 use gavel_node::roles::{self, Order, OrderError, outputs_of, receipt_of};
 use gavel_node::{Board, NodeError, Party, ReceiptFile};
+use gavel_settlement::SendError;
 use gavel_trace::Digest;
 use tokio::sync::watch;
 
@@ -93,6 +94,16 @@ fn unreachable(error: impl std::fmt::Display) -> NetworkError {
     NetworkError::Unreachable(error.to_string())
 }
 
+/// Only what was sent may be in the chain.
+fn unposted(error: NodeError) -> NetworkError {
+    match error {
+        NodeError::Send(SendError::Unresolved { .. }) | NodeError::Impossible(_) => {
+            NetworkError::Doubtful(error.to_string())
+        }
+        other => unreachable(other),
+    }
+}
+
 fn read(error: NodeError) -> NetworkError {
     unreachable(error)
 }
@@ -117,9 +128,14 @@ impl Network for NodeNetwork {
         };
         match roles::post(&self.party, &self.board(), &order).await {
             Ok((id, _)) => Ok(id),
-            Err(OrderError::Node(error)) => Err(unreachable(error)),
+            Err(OrderError::Node(error)) => Err(unposted(error)),
             Err(refused) => Err(NetworkError::Refused(refused.to_string())),
         }
+    }
+
+    async fn heard(&self) {
+        // what fails here costs a second post of an equal task at most, and that one is found out
+        let _ = self.party.account.heard().await;
     }
 
     fn task(&self, id: u64) -> Option<TaskView> {

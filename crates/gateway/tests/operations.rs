@@ -82,7 +82,7 @@ fn dashboard_and_alerts_name_metrics_that_there_are_and_every_alert_has_its_runb
         lines.map(|rest| rest.trim().to_owned()).collect()
     };
     let (alerts, runbooks) = (of("alert:"), of("runbook:"));
-    assert_eq!((alerts.len(), runbooks.len()), (10, 10));
+    assert_eq!((alerts.len(), runbooks.len()), (9, 9));
     for (alert, runbook) in alerts.iter().zip(&runbooks) {
         assert!(
             read(runbook).starts_with(&format!("# {alert}\n")),
@@ -133,4 +133,32 @@ async fn the_listener_shows_what_happened_and_is_ready_once_the_chain_was_read()
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_no_longer_reads_the_chain_is_not_ready_and_its_head_grows_old() {
+    let watched = Arc::new(Ops::new("test", Address::ZERO));
+    let ask = |path: &'static str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        ops::router(Arc::clone(&watched)).oneshot(request)
+    };
+    let mut board = Board::default();
+    board.head.time = 1;
+    watched.see(&board);
+    assert_eq!(ask("/readyz").await.unwrap().status().as_u16(), 200);
+    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    assert_eq!(ask("/readyz").await.unwrap().status().as_u16(), 503);
+    // the age is that of the moment at which it is asked for, not of the last look
+    let age = |metrics: &Metrics| {
+        let text = metrics.text();
+        let line = text.lines().find_map(|line| {
+            let rest = line.strip_prefix("gavel_chain_head_age_seconds ")?;
+            rest.parse::<f64>().ok()
+        });
+        line.unwrap()
+    };
+    watched.metrics.pass(31);
+    assert_eq!(age(&watched.metrics), 30.0);
+    ask("/metrics").await.unwrap();
+    assert!(age(&watched.metrics) > 30.0);
 }

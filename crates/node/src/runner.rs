@@ -50,8 +50,8 @@ impl Runner {
         }
     }
 
-    /// Runs until `stop` resolves or `done` says so, which is asked after every round. An error that stays the same is
-    /// told once.
+    /// Runs until `stop` resolves or `done` says so, which is asked after every round that could read the chain. An error
+    /// that stays the same is told once.
     pub async fn run(
         &mut self,
         stop: impl Future<Output = ()>,
@@ -67,7 +67,7 @@ impl Runner {
                 () = &mut stop => return,
                 acted = self.round(&mut told, &mut tell) => acted,
             };
-            if done(self.mirror.board()) {
+            if acted.is_ok() && done(self.mirror.board()) {
                 return;
             }
             pause = match acted {
@@ -135,5 +135,70 @@ fn once(last: &mut String, error: &NodeError, tell: impl FnOnce()) {
     if *last != text {
         tell();
         *last = text;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use gavel_settlement::chain::Genesis;
+    use gavel_settlement::{Deployment, Network, SharedChain};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::{Address, Board};
+
+    struct Idle;
+
+    #[async_trait::async_trait]
+    impl Role for Idle {
+        fn name(&self) -> &str {
+            "idle"
+        }
+
+        fn address(&self) -> Address {
+            Address::ZERO
+        }
+
+        async fn tick(&mut self, _: &Board) -> Result<Option<Act>, NodeError> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_round_that_could_not_read_the_chain_is_no_look_at_it() {
+        // a chain without the contracts, whose beacon cannot be asked
+        let chain = SharedChain::in_memory(Genesis::default());
+        let none = Address::ZERO;
+        let deployment = Deployment {
+            chain_id: 1,
+            deploy_block: 0,
+            numerics_version: 1,
+            token: none,
+            timelock: none,
+            parameters: none,
+            beacon: none,
+            vault: none,
+            pool: none,
+            market: none,
+            court: none,
+            audits: none,
+            appeal_levels: none,
+        };
+        let mirror = Mirror::new(Network::in_process(chain, deployment));
+        let (unread, looks) = (Notify::new(), Cell::new(0));
+        let mut runner = Runner::new(mirror, vec![Box::new(Idle)], Duration::ZERO);
+        let done = |_: &Board| {
+            looks.set(looks.get() + 1);
+            true
+        };
+        runner
+            .run(unread.notified(), done, |event| {
+                assert!(matches!(event, RunnerEvent::Unreachable { .. }));
+                unread.notify_one();
+            })
+            .await;
+        assert_eq!(looks.get(), 0);
     }
 }

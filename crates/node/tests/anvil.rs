@@ -6,7 +6,7 @@ mod common;
 use common::anvil;
 use common::network::{STAKE, World, stake, state};
 use gavel_node::board::{DisputeState, TaskState};
-use gavel_settlement::Endpoint;
+use gavel_settlement::{Endpoint, Windows};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cheat_is_caught_and_the_task_served_again_on_anvil() {
@@ -14,9 +14,10 @@ async fn a_cheat_is_caught_and_the_task_served_again_on_anvil() {
         return;
     };
     let endpoint = Endpoint::http(&url).unwrap();
-    let (mut world, cast) = World::with_a_cheat(endpoint).await;
+    let (mut world, cast) = World::with_a_cheat(endpoint, Windows::Fast).await;
     let (task, cheat, honest) = (cast.task, cast.cheat, cast.honest);
     let mut roles = cast.roles;
+    roles.extend(cast.servers);
     world
         .until(&mut roles, |b| state(b, task) == TaskState::Settled)
         .await;

@@ -1,21 +1,65 @@
-//! A task from claim to settlement, with a cheat and its dispute, on a chain that is reorganised at ten stages of it, one to
-//! eight blocks deep: on the embedded chain, on the embedded chain over JSON-RPC, and on anvil where `GAVEL_ANVIL` names it.
+//! A task from claim to settlement, with a cheat and its dispute, on a chain that is reorganised when each of ten stages is
+//! first seen, one to eight blocks deep: on the embedded chain, on the embedded chain over JSON-RPC, and on anvil where
+//! `GAVEL_ANVIL` names it.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use common::anvil;
 use common::network::{STAKE, World, stake, state};
-use gavel_node::Mirror;
-use gavel_node::board::TaskState;
+use gavel_node::board::{DisputeEntry, TaskState};
+use gavel_node::{Board, Mirror};
 use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::alloy::rpc::client::RpcClient;
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::transport::InProcess;
-use gavel_settlement::{Endpoint, SendPolicy, SharedChain};
+use gavel_settlement::{Endpoint, SendPolicy, SharedChain, Windows};
 use serde_json::{Value, json};
 
-const DEPTHS: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 2, 8];
+/// Where the task and its dispute are when the chain is reorganised, and how deep.
+type Stage = (&'static str, u64, fn(&Board, u64) -> bool);
+
+const STAGES: [Stage; 10] = [
+    ("claimed", 1, |board, task| {
+        at(board, task).0 == 0 && at(board, task).1 == TaskState::Claimed
+    }),
+    ("committed", 2, |board, task| {
+        at(board, task).0 == 0 && at(board, task).1.is_committed()
+    }),
+    ("challenge committed", 3, |board, _| {
+        !board.challenges.is_empty()
+    }),
+    ("dispute opened", 4, |board, _| !board.disputes.is_empty()),
+    ("first row", 5, |board, _| {
+        any(board, |entry| !entry.rows.is_empty())
+    }),
+    ("segment", 6, |board, _| {
+        any(board, |entry| entry.segment.is_some())
+    }),
+    ("referee drawn", 7, |board, _| {
+        any(board, |entry| entry.dispute.draws > 0)
+    }),
+    ("ruled", 8, |board, _| {
+        any(board, |entry| entry.dispute.ruled_at != 0)
+    }),
+    ("requeued", 2, |board, task| at(board, task).0 > 0),
+    ("second commit", 8, |board, task| {
+        at(board, task).0 > 0 && at(board, task).1.is_committed()
+    }),
+];
+
+/// Longest pause, with a block at its end: eight of them are shorter than every window in which something must be said.
+const STEP_MOST: u64 = 30;
+
+/// The task's attempt and state.
+fn at(board: &Board, task: u64) -> (u8, TaskState) {
+    let task = board.task(task).unwrap();
+    (task.attempt, task.state)
+}
+
+fn any(board: &Board, is: impl Fn(&DisputeEntry) -> bool) -> bool {
+    board.disputes.values().any(is)
+}
 
 async fn tell(world: &World, method: &'static str, params: Value) {
     let provider = world.network.provider();
@@ -46,16 +90,16 @@ async fn is_whole(world: &mut World) {
 }
 
 async fn survives(endpoint: Endpoint, method: &'static str) {
-    let (mut world, cast) = World::with_a_cheat(endpoint).await;
+    let (mut world, cast) = World::with_a_cheat(endpoint, Windows::Normal).await;
     let (task, cheat, honest) = (cast.task, cast.cheat, cast.honest);
-    let mut roles = cast.roles;
+    let (mut roles, mut servers) = (cast.roles, cast.servers);
     // what happened until here stays
     for _ in 0..8 {
         tell(&world, "evm_mine", json!([])).await;
     }
-    let (mut acts, mut depths, mut step) = (0, DEPTHS.iter(), 3);
+    let (mut left, mut step) = (STAGES.to_vec(), 3);
     let mut failed = String::new();
-    for _ in 0..1_000 {
+    for _ in 0..2_000 {
         let mut acted = false;
         for role in &mut roles {
             let board = world.mirror.refresh().await.unwrap();
@@ -64,30 +108,42 @@ async fn survives(endpoint: Endpoint, method: &'static str) {
             if let Err(error) = &ticked {
                 failed = format!("{}: {error}", role.name());
             }
-            if let Ok(Some(_)) = ticked {
-                (acted, acts) = (true, acts + 1);
-                if acts % 2 == 1
-                    && let Some(depth) = depths.next()
-                {
-                    reorg(&world, method, *depth).await;
-                    is_whole(&mut world).await;
-                }
+            let Ok(Some(_)) = ticked else {
+                continue;
+            };
+            acted = true;
+            let board = world.board().await;
+            let reached = left.iter().position(|(.., is)| is(board, task));
+            if let Some(reached) = reached {
+                let (_, depth, _) = left.remove(reached);
+                reorg(&world, method, depth).await;
+                is_whole(&mut world).await;
             }
         }
+        // the task is the cheat's alone until its guilt has survived a reorg too
+        if left.iter().all(|(stage, ..)| *stage == "second commit") {
+            roles.append(&mut servers);
+        }
         let board = world.board().await;
-        if depths.len() == 0 && state(board, task) == TaskState::Settled {
+        if left.is_empty() && state(board, task) == TaskState::Settled {
             break;
         }
-        step = if acted { 3 } else { (step + 3).min(60) };
+        step = if acted { 3 } else { (step + 3).min(STEP_MOST) };
         if !acted {
             world.pass(step).await;
+            tell(&world, "evm_mine", json!([])).await;
         }
     }
     is_whole(&mut world).await;
     let board = world.board().await;
-    assert_eq!(depths.len(), 0, "{acts} acts, the last failure: {failed}");
-    assert_eq!(state(board, task), TaskState::Settled);
-    // a reorg may take the task from the cheat before it did anything wrong; what settles is right in any case
+    let left: Vec<_> = left.iter().map(|(stage, ..)| *stage).collect();
+    assert!(left.is_empty(), "{left:?}, the last failure: {failed}");
+    assert_eq!(
+        state(board, task),
+        TaskState::Settled,
+        "the last failure: {failed}"
+    );
+    assert!(board.is_tombstoned(&cheat.address()));
     assert_ne!(board.tasks[&task].task.provider, cheat.address());
     let run = honest[0].run_of(board, task).await.unwrap().unwrap();
     assert_eq!(board.tasks[&task].task.trace_root, run.trace.trace_root());

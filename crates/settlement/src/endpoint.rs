@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, Bytes, Log};
+use alloy::primitives::{Address, Log};
 use alloy::providers::{DynProvider, Provider as _, RootProvider};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::Filter;
 use alloy::transports::http::{Http, reqwest};
-use alloy::transports::{BoxTransport, TransportError, utils::guess_local_url};
+use alloy::transports::{BoxTransport, TransportError, TransportErrorKind, utils::guess_local_url};
 
 use crate::account::SendPolicy;
-use crate::chain::{LogEntry, LogFilter};
+use crate::chain::{Chain, LogEntry, LogFilter};
 use crate::network::{Head, NetworkError};
-use crate::quorum::{Disagreement, Question, Quorum, ToAll, Witness};
+use crate::quorum::{Answer, Disagreement, Question, Quorum, ToAll, Witness};
 use crate::shared::SharedChain;
 use crate::transport::{AskAgain, InProcess};
 
@@ -135,16 +135,11 @@ impl Endpoint {
         &self,
         head: Head,
         questions: &[Question],
-    ) -> Result<Option<Vec<Bytes>>, Disagreement> {
+    ) -> Result<Option<Vec<Answer>>, Disagreement> {
         match &self.quorum {
             Some(quorum) => quorum.confirm(head, questions).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Whether there is more than one node to ask.
-    pub fn is_quorum(&self) -> bool {
-        self.quorum.is_some()
     }
 
     /// Counts what somebody found out by comparing.
@@ -220,13 +215,7 @@ impl Endpoint {
     /// The node cannot be reached.
     pub async fn head(&self) -> Result<Head, NetworkError> {
         if let Some(chain) = &self.embedded {
-            let chain = chain.lock();
-            let block = chain.head();
-            return Ok(Head {
-                number: block.number,
-                hash: block.hash,
-                time: block.time,
-            });
+            return Ok(told(chain, |chain| Head::from(chain.head())).await?);
         }
         let block = self
             .provider
@@ -246,12 +235,7 @@ impl Endpoint {
     /// The node cannot be reached.
     pub async fn block(&self, number: u64) -> Result<Option<Head>, NetworkError> {
         if let Some(chain) = &self.embedded {
-            let chain = chain.lock();
-            return Ok(chain.block(number).map(|block| Head {
-                number: block.number,
-                hash: block.hash,
-                time: block.time,
-            }));
+            return Ok(told(chain, |chain| chain.block(number).map(Head::from)).await?);
         }
         let block = self.provider.get_block_by_number(number.into()).await?;
         Ok(block.map(|block| Head {
@@ -259,6 +243,14 @@ impl Endpoint {
             hash: block.header.hash,
             time: block.header.timestamp,
         }))
+    }
+
+    /// Transactions that an address has sent, those that wait for a block included: the median where several nodes count.
+    pub(crate) async fn count_of(&self, address: Address) -> Result<u64, TransportError> {
+        match &self.quorum {
+            Some(quorum) => quorum.count_of(address).await,
+            None => self.provider.get_transaction_count(address).pending().await,
+        }
     }
 
     /// Logs of these contracts in blocks `from..=to`.
@@ -275,7 +267,8 @@ impl Endpoint {
                 addresses,
                 topics: Vec::new(),
             };
-            return Ok(chain.lock().logs(&filter).into_iter().cloned().collect());
+            let logs = |chain: &Chain| chain.logs(&filter).into_iter().cloned().collect();
+            return told(chain, logs).await;
         }
         let filter = Filter::new()
             .address(addresses)
@@ -284,6 +277,17 @@ impl Endpoint {
         let logs = self.provider.get_logs(&filter).await?;
         Ok(logs.into_iter().filter_map(entry).collect())
     }
+}
+
+/// What a chain says, when what it can have said it from is on disk.
+async fn told<T>(chain: &SharedChain, what: impl FnOnce(&Chain) -> T) -> Result<T, TransportError> {
+    let (value, written) = {
+        let chain = chain.lock();
+        (what(&chain), chain.written())
+    };
+    let on_disk = chain.on_disk(written).await;
+    on_disk.map_err(TransportErrorKind::custom)?;
+    Ok(value)
 }
 
 /// What may be shown of an address: user, path and query may hold keys.
@@ -310,4 +314,26 @@ pub(crate) fn entry(log: alloy::rpc::types::Log) -> Option<LogEntry> {
             data: log.inner.data,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Genesis;
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_told_to_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut chain = Chain::open(folder.path(), Genesis::default()).unwrap();
+        chain.stop_writing(folder.path());
+        let chain = SharedChain::new(chain);
+        let endpoint = Endpoint::in_process(chain.clone());
+        assert_eq!(endpoint.head().await.unwrap().number, 0);
+        chain.mine().unwrap_err();
+        assert_eq!(chain.lock().head().number, 1);
+        endpoint.head().await.unwrap_err();
+        endpoint.block(1).await.unwrap_err();
+        endpoint.logs(Vec::new(), 0, 1).await.unwrap_err();
+        endpoint.provider().get_block_number().await.unwrap_err();
+    }
 }

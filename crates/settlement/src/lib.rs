@@ -52,5 +52,5 @@ pub use dev_params::{DevParams, Windows, dev_params};
 pub use endpoint::{Endpoint, Patience, REORG_DEPTH};
 pub use events::{LoggedEvent, ProtocolEvent};
 pub use network::{Head, Network, NetworkError};
-pub use quorum::{Disagreement, Question, Witness};
+pub use quorum::{Answer, Disagreement, Question, Witness};
 pub use shared::SharedChain;

@@ -17,7 +17,7 @@ use crate::bindings::{
     ProviderPool::{self, ProviderPoolInstance},
     StakeVault::{self, StakeVaultInstance},
 };
-use crate::chain::LogEntry;
+use crate::chain::{Block, LogEntry};
 use crate::deployment::Deployment;
 use crate::endpoint::Endpoint;
 use crate::events::{LoggedEvent, ProtocolEvent};
@@ -32,6 +32,16 @@ pub struct Head {
     pub hash: B256,
     /// Seconds since the epoch.
     pub time: u64,
+}
+
+impl From<&Block> for Head {
+    fn from(block: &Block) -> Head {
+        Head {
+            number: block.number,
+            hash: block.hash,
+            time: block.time,
+        }
+    }
 }
 
 /// Why the network cannot be used or asked.

@@ -17,7 +17,7 @@ use alloy::transports::{BoxTransport, TransportError, TransportErrorKind, Transp
 use tower::Service as _;
 
 use crate::network::Head;
-use crate::transport::{SENDING, is_lost};
+use crate::transport::{SENDING, has_it, is_lost};
 
 /// Longest that one node may take where several are asked.
 const ANSWER_MOST: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ impl Witness {
 #[derive(Debug)]
 pub(crate) struct Quorum {
     witnesses: Vec<Witness>,
-    /// Who answered last.
+    /// Who answered last, and told nothing else than the majority.
     preferred: AtomicUsize,
     disagreements: AtomicU64,
 }
@@ -91,6 +91,17 @@ pub struct Question {
     pub what: String,
 }
 
+/// What a majority answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the contract returns.
+    pub data: Bytes,
+    /// All nodes and their answers, as in a [`Disagreement`].
+    pub said: Vec<(String, String)>,
+    /// How many had to agree.
+    pub needed: usize,
+}
+
 impl Quorum {
     pub(crate) fn new(witnesses: Vec<Witness>) -> Quorum {
         Quorum {
@@ -114,7 +125,7 @@ impl Quorum {
         &self,
         head: Head,
         questions: &[Question],
-    ) -> Result<Vec<Bytes>, Disagreement> {
+    ) -> Result<Vec<Answer>, Disagreement> {
         let hash = |provider: DynProvider| async move {
             let block = provider.get_block_by_number(head.number.into()).await;
             match block {
@@ -124,13 +135,14 @@ impl Quorum {
             }
         };
         let what = format!("block {}", head.number);
-        let agreed: B256 = self.agreed(&what, hash).await?;
+        let (agreed, said): (B256, _) = self.agreed(&what, hash).await?;
         if agreed != head.hash {
-            let mut answers = vec![("what was decided on".to_owned(), head.hash.to_string())];
-            answers.push(("the majority".to_owned(), agreed.to_string()));
             return Err(self.count(Disagreement {
-                what,
-                answers,
+                what: format!(
+                    "{what}, which is {} where it was decided and {agreed} for the majority",
+                    head.hash
+                ),
+                answers: said,
                 needed: self.needed(),
             }));
         }
@@ -146,17 +158,46 @@ impl Quorum {
                 answer.map_err(|error| told(&error))
             };
             let what = format!("{} at block {}", question.what, head.number);
-            answers.push(self.agreed(&what, ask).await?);
+            let (data, said) = self.agreed(&what, ask).await?;
+            answers.push(Answer {
+                data,
+                said,
+                needed: self.needed(),
+            });
         }
         Ok(answers)
     }
 
-    /// Asks all; the answer of a majority.
+    /// The median of the nodes' counts of an address's transactions, those that wait for a block included: of two the
+    /// lower one, since a nonce that is used already does no harm, and one that is too high waits for ever.
+    pub(crate) async fn count_of(&self, address: Address) -> Result<u64, TransportError> {
+        let asked = self.witnesses.iter().map(|witness| {
+            let provider = witness.provider.clone();
+            async move {
+                let count = async { provider.get_transaction_count(address).pending().await };
+                let count = tokio::time::timeout(ANSWER_MOST, count).await;
+                count.unwrap_or_else(|_| Err(TransportErrorKind::custom_str("no answer in time")))
+            }
+        });
+        let mut counts = Vec::new();
+        let mut last = Err(TransportErrorKind::custom_str("there is no node"));
+        for answer in joined(asked.collect()).await {
+            match answer {
+                Ok(count) => counts.push(count),
+                lost => last = lost,
+            }
+        }
+        counts.sort_unstable();
+        let median = counts.get(counts.len().saturating_sub(1) / 2);
+        median.map_or(last, |median| Ok(*median))
+    }
+
+    /// Asks all; the answer of a majority, and who says what.
     async fn agreed<T, F>(
         &self,
         what: &str,
         ask: impl Fn(DynProvider) -> F,
-    ) -> Result<T, Disagreement>
+    ) -> Result<(T, Vec<(String, String)>), Disagreement>
     where
         T: PartialEq + fmt::Display + Clone,
         F: Future<Output = Result<T, String>>,
@@ -171,19 +212,28 @@ impl Quorum {
         let answers = joined(asked.collect()).await;
         let votes = |of: &T| answers.iter().filter(|a| a.as_ref() == Ok(of)).count();
         let found = answers.iter().flatten().find(|a| votes(a) >= self.needed());
-        if let Some(found) = found {
-            return Ok(found.clone());
-        }
-        let said = |answer: &Result<T, String>| match answer {
+        let said = answers.iter().map(|answer| match answer {
             Ok(answer) => shortened(&answer.to_string()),
             Err(error) => format!("nothing ({})", shortened(error)),
-        };
+        });
         let names = self.witnesses.iter().map(|w| w.name.clone());
-        Err(self.count(Disagreement {
-            what: what.to_owned(),
-            answers: names.zip(answers.iter().map(said)).collect(),
-            needed: self.needed(),
-        }))
+        let said = names.zip(said).collect();
+        let Some(found) = found else {
+            return Err(self.count(Disagreement {
+                what: what.to_owned(),
+                answers: said,
+                needed: self.needed(),
+            }));
+        };
+        // who lags or lies is not asked first any more
+        let agrees = |answer: &Result<T, String>| answer.as_ref() == Ok(found);
+        let preferred = answers.get(self.preferred.load(Ordering::Relaxed));
+        if !preferred.is_some_and(agrees)
+            && let Some(other) = answers.iter().position(agrees)
+        {
+            self.preferred.store(other, Ordering::Relaxed);
+        }
+        Ok((found.clone(), said))
     }
 
     pub(crate) fn count(&self, disagreement: Disagreement) -> Disagreement {
@@ -237,12 +287,6 @@ impl Quorum {
             }),
         }
     }
-}
-
-/// Whether a node says that it has a transaction already.
-fn has_it(message: &str) -> bool {
-    let message = message.to_lowercase();
-    message.contains("known transaction") || message.contains("already")
 }
 
 async fn asked(witness: &Witness, packet: RequestPacket) -> Result<ResponsePacket, TransportError> {

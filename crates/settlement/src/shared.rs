@@ -55,7 +55,12 @@ impl SharedChain {
     /// # Errors
     /// It cannot be put there, and may be lost.
     pub async fn on_disk(&self, written: u64) -> Result<(), ChainError> {
-        self.disk.holds(written).await
+        // after a write that failed, what can be read may be on no disk
+        let failure = self.lock().failure();
+        match failure {
+            Some(reason) => Err(ChainError::Failed(reason)),
+            None => self.disk.holds(written).await,
+        }
     }
 
     /// Another chain, in memory, that goes on from this one's state.

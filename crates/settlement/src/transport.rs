@@ -153,6 +153,16 @@ pub(crate) fn is_no_answer(payload: &ErrorPayload) -> bool {
         || payload.message.contains("rate limit")
 }
 
+/// Whether a node says that it has a transaction already. Nodes say it in words alone.
+pub(crate) fn has_it(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let says = |words: &str| message.contains(words);
+    says("already known")
+        || says("already imported")
+        || says("alreadyknown")
+        || (says("known transaction") && !says("unknown transaction"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

@@ -11,12 +11,13 @@ use alloy::rpc::json_rpc::{RequestPacket, ResponsePacket};
 use alloy::sol_types::SolCall as _;
 use alloy::transports::{BoxTransport, TransportError, TransportErrorKind, TransportFut};
 use common::SEED;
-use gavel_settlement::account::dev_key;
+use gavel_settlement::account::{IntentLog as _, MemoryLog, dev_key};
 use gavel_settlement::bindings::DevToken;
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::transport::InProcess;
 use gavel_settlement::{
-    Account, Deployment, Disagreement, Endpoint, Head, Network, Question, SharedChain, Witness,
+    Account, Deployment, Disagreement, Endpoint, Head, Network, Question, SendError, SharedChain,
+    Witness,
 };
 
 /// What a node is like now.
@@ -26,6 +27,8 @@ enum Mood {
     Dead,
     /// Answers from one chain, and takes transactions for nobody.
     Lies(SharedChain),
+    /// As good as the first, but counts transactions as the second does.
+    Miscounts(SharedChain, SharedChain),
 }
 
 #[derive(Clone)]
@@ -61,6 +64,11 @@ impl tower::Service<RequestPacket> for Node {
         match self.mood.lock().unwrap().clone() {
             Mood::Good(chain) => InProcess::new(chain).call(packet),
             Mood::Lies(chain) => InProcess::new(chain.fork()).call(packet),
+            Mood::Miscounts(chain, counts) => {
+                let mut requests = packet.requests().iter();
+                let is_count = requests.any(|r| r.method() == "eth_getTransactionCount");
+                InProcess::new(if is_count { counts } else { chain }).call(packet)
+            }
             Mood::Dead => Box::pin(async { Err(TransportErrorKind::custom_str("dead")) }),
         }
     }
@@ -171,7 +179,20 @@ async fn a_disagreement_names_the_nodes_and_what_they_say() {
     scene.nodes[2].is_now(Mood::Good(scene.chain.clone()));
     let minority = Head { hash: lie, ..head };
     let told = scene.confirm(minority).await.unwrap_err();
-    assert!(told.to_string().contains("the majority"), "{told}");
+    assert_eq!((told.needed, told.answers.len()), (2, 3));
+    let told = told.to_string();
+    let majority = format!(
+        "which is {lie} where it was decided and {} for the majority, 2 of 3 must",
+        head.hash
+    );
+    for part in [
+        majority,
+        format!("a says {}", head.hash),
+        format!("b says {lie}"),
+        format!("c says {}", head.hash),
+    ] {
+        assert!(told.contains(&part), "{told}");
+    }
     let unknown = Head {
         hash: B256::repeat_byte(1),
         number: head.number + 5,
@@ -231,17 +252,103 @@ async fn reads_go_on_where_nodes_die_and_writes_need_only_one_that_lives() {
     assert_eq!(head().await, before + 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_told_something_else_than_the_majority_is_not_asked_first_any_more() {
+    let scene = scene().await;
+    scene.pay().await;
+    let head = scene.network.head().await.unwrap();
+    let asked = |i: usize| *scene.nodes[i].asked.lock().unwrap();
+    let other = scene.other();
+    scene.nodes[0].is_now(Mood::Lies(other.clone()));
+    assert_ne!(scene.network.head().await.unwrap(), head);
+    scene.confirm(head).await.unwrap();
+    let liar = asked(0);
+    assert_eq!(scene.network.head().await.unwrap(), head);
+    assert_eq!(asked(0), liar);
+    // who agrees stays, whoever else lies
+    scene.nodes[0].is_now(Mood::Good(scene.chain.clone()));
+    scene.nodes[2].is_now(Mood::Lies(other));
+    scene.confirm(head).await.unwrap();
+    let others = [asked(0), asked(2)];
+    assert_eq!(scene.network.head().await.unwrap(), head);
+    assert_eq!([asked(0), asked(2)], others);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_nonce_is_not_the_word_of_one_node() {
+    let scene = scene().await;
+    let payer = Account::new(
+        dev_key(SEED, 0),
+        Network::in_process(scene.chain.clone(), scene.deployment.clone()),
+    );
+    let call = DevToken::transferCall {
+        to: Address::repeat_byte(7),
+        value: U256::from(1),
+    };
+    let behind = scene.chain.fork();
+    let ahead = scene.chain.fork();
+    let payer_ahead = Account::new(
+        dev_key(SEED, 0),
+        Network::in_process(ahead.clone(), scene.deployment.clone()),
+    );
+    for _ in 0..3 {
+        let sent = payer.send(scene.deployment.token, call.clone()).await;
+        sent.unwrap();
+    }
+    for _ in 0..9 {
+        let sent = payer_ahead.send(scene.deployment.token, call.clone()).await;
+        sent.unwrap();
+    }
+    for counts in [behind, ahead] {
+        let mood = Mood::Miscounts(scene.chain.clone(), counts);
+        scene.nodes[0].is_now(mood);
+        scene.pay().await;
+    }
+    let token = scene.network.token();
+    let paid = token.balanceOf(Address::repeat_byte(7)).call().await;
+    assert_eq!(paid.unwrap(), U256::from(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_far_ahead_of_the_nodes_is_an_error_that_says_so() {
+    let scene = scene().await;
+    let log = Arc::new(MemoryLog::default());
+    let send = |value: u64| {
+        let payer = Account::new(dev_key(SEED, 0), scene.network.clone());
+        let payer = payer.with_log(Arc::clone(&log) as _);
+        let token = scene.deployment.token;
+        let call = DevToken::transferCall {
+            to: Address::repeat_byte(7),
+            value: U256::from(value),
+        };
+        async move { payer.send(token, call).await }
+    };
+    send(1).await.unwrap();
+    let mut record = log.open().await.unwrap().remove(0);
+    record.nonce += 100;
+    log.put(&record).await.unwrap();
+    let before = scene.network.head().await.unwrap();
+    let error = send(2).await.unwrap_err();
+    assert!(matches!(error, SendError::Unsent(_)), "{error}");
+    for part in [
+        format!("nonce {} is open", record.nonce),
+        "99 are missing, and at most 64".to_owned(),
+    ] {
+        assert!(error.to_string().contains(&part), "{error}");
+    }
+    assert_eq!(scene.network.head().await.unwrap(), before);
+}
+
 #[tokio::test]
 async fn several_addresses_make_a_quorum_and_their_secrets_are_not_shown() {
     let one = Endpoint::http("http://127.0.0.1:1").unwrap();
-    assert!(!one.is_quorum());
     let two = Endpoint::http("http://127.0.0.1:1/v3/secret, http://me:word@127.0.0.1:2").unwrap();
-    assert!(two.is_quorum());
     let head = Head {
         number: 1,
         hash: B256::ZERO,
         time: 1,
     };
+    assert_eq!(one.confirm(head, &[]).await.unwrap(), None);
     let told = two.confirm(head, &[]).await.unwrap_err();
     let names: Vec<_> = told.answers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["http://127.0.0.1:1", "http://127.0.0.1:2"]);

@@ -292,6 +292,49 @@ async fn an_error_of_an_overloaded_node_after_the_effect_is_a_doubt_not_a_refusa
 }
 
 #[tokio::test]
+async fn a_refusal_after_a_lost_answer_is_no_refusal_of_what_arrived() {
+    for refusal in [
+        "insufficient funds for gas * price + value",
+        "replacement transaction underpriced",
+    ] {
+        let mut sent = 0;
+        let (good, bad) = networks(move |method| match method {
+            SEND => {
+                sent += 1;
+                match sent {
+                    1 => Fate::AnswerLost,
+                    2 => Fate::Says(-32000, refusal),
+                    _ => Fate::Good,
+                }
+            }
+            _ => Fate::Good,
+        })
+        .await;
+        let before = nonce(&good).await;
+        let (account, token) = (payer(&bad), bad.deployment().token);
+        account.send(token, pays(5)).await.unwrap();
+        assert_eq!(paid(&good).await, 5, "{refusal}");
+        assert_eq!(nonce(&good).await, before + 1, "{refusal}");
+    }
+    // what did not arrive is refused
+    let mut sent = 0;
+    let (good, bad) = networks(move |method| match method {
+        SEND => {
+            sent += 1;
+            match sent {
+                1 => Fate::Lost,
+                _ => Fate::Says(-32000, "insufficient funds for gas * price + value"),
+            }
+        }
+        _ => Fate::Good,
+    })
+    .await;
+    let refused = payer(&bad).send(bad.deployment().token, pays(5)).await;
+    assert!(matches!(refused, Err(SendError::Refused(_))), "{refused:?}");
+    assert_eq!(paid(&good).await, 0);
+}
+
+#[tokio::test]
 async fn a_caller_that_stops_waiting_can_resume() {
     for method in [SEND, RECEIPT] {
         let (hangs, hung) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));

@@ -2,11 +2,9 @@
 //!
 //! The file stays when the holder ends, however it ends; only the lock counts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
-
-use fs4::fs_std::FileExt as _;
 
 /// A held lock.
 #[derive(Debug)]
@@ -22,14 +20,18 @@ impl Lock {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
-        if !file.try_lock_exclusive()? {
-            let mut holder = String::new();
-            // the holder may just be writing its number: then it goes unnamed
-            let _ = file.take(32).read_to_string(&mut holder);
-            return Ok(Err(match holder.trim() {
-                "" => "another process".to_owned(),
-                pid => format!("process {pid}"),
-            }));
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // the holder may just be writing its number: then it goes unnamed
+                let _ = file.take(32).read_to_string(&mut holder);
+                return Ok(Err(match holder.trim() {
+                    "" => "another process".to_owned(),
+                    pid => format!("process {pid}"),
+                }));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
         }
         file.set_len(0)?;
         file.rewind()?;

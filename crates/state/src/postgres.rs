@@ -5,11 +5,13 @@
 //! writer that was paused, or whose connection went through a pooler that lost its session, after another took over. A
 //! connection that breaks is not made again: whoever was the writer learns of it, and opens anew.
 
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::NoTls;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Row, Transaction};
@@ -196,15 +198,16 @@ async fn connect(url: &str) -> Result<(String, Client), StateError> {
         config.connect_timeout(std::time::Duration::from_secs(10));
     }
     // a connection's end ends its task; requests then say that it is closed
-    let client = match config.get_ssl_mode() {
-        SslMode::Require => {
-            let tls = crate::place::tls(&place, root.as_deref())?;
-            let (client, connection) = config.connect(tls).await.map_err(|e| failed(&e))?;
+    let client = match goes_plain(&config, root.as_deref()) {
+        true => {
+            let (client, connection) = config.connect(NoTls).await.map_err(|e| failed(&e))?;
             tokio::spawn(connection);
             client
         }
-        _ => {
-            let (client, connection) = config.connect(NoTls).await.map_err(|e| failed(&e))?;
+        false => {
+            config.ssl_mode(SslMode::Require);
+            let tls = crate::place::tls(&place, root.as_deref())?;
+            let (client, connection) = config.connect(tls).await.map_err(|e| failed(&e))?;
             tokio::spawn(connection);
             client
         }
@@ -214,6 +217,32 @@ async fn connect(url: &str) -> Result<(String, Client), StateError> {
         .await
         .map_err(|e| failed(&e))?;
     Ok((place, client))
+}
+
+/// Whether a connection goes without TLS: where that is asked for, and, unless something else is, where it does not leave
+/// this machine.
+fn goes_plain(config: &Config, root: Option<&Path>) -> bool {
+    let is_here = |host: &Host| match host {
+        Host::Tcp(name) => {
+            let address = name.parse::<IpAddr>();
+            name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    };
+    match config.get_ssl_mode() {
+        SslMode::Disable => true,
+        SslMode::Prefer => {
+            // addresses are what is connected to, and the hosts their names
+            let addresses = config.get_hostaddrs();
+            let stays_here = match addresses.is_empty() {
+                true => config.get_hosts().iter().all(is_here),
+                false => addresses.iter().all(IpAddr::is_loopback),
+            };
+            root.is_none() && stays_here
+        }
+        _ => false,
+    }
 }
 
 async fn migrate(client: &mut Client, place: &str) -> Result<(), StateError> {
@@ -423,5 +452,34 @@ impl Store for Postgres {
         let done = transaction.execute(delete, &[&self.id, &id]).await;
         done.map_err(|e| self.failed(&e))?;
         transaction.commit().await.map_err(|e| self.failed(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_machine_is_encrypted_unless_it_is_said_otherwise() {
+        for (url, plain, plain_with_root) in [
+            ("postgres://h/db?sslmode=disable", true, true),
+            ("postgres://h/db?sslmode=require", false, false),
+            ("postgres://localhost/db?sslmode=require", false, false),
+            ("postgres://h/db?sslmode=prefer", false, false),
+            ("postgres://h/db", false, false),
+            ("postgres://10.0.0.1/db", false, false),
+            ("postgres://localhost/db", true, false),
+            ("postgres://127.0.0.1:5433/db?sslmode=prefer", true, false),
+            ("postgres://[::1]/db", true, false),
+            ("postgres:///db?host=/run/postgresql", true, false),
+            ("postgres://localhost,h/db", false, false),
+            ("postgres://localhost/db?hostaddr=10.0.0.1", false, false),
+            ("postgres://h/db?hostaddr=127.0.0.1", true, false),
+        ] {
+            let config: Config = url.parse().unwrap();
+            assert_eq!(goes_plain(&config, None), plain, "{url}");
+            let root = Some(Path::new("ca.pem"));
+            assert_eq!(goes_plain(&config, root), plain_with_root, "{url}");
+        }
     }
 }

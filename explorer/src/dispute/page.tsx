@@ -5,6 +5,7 @@ import { plural } from "../format";
 import { setPlace, useRoute } from "../router";
 import type { Dispute, Graph as GraphData, Model } from "../types";
 import { Answer } from "../ui/answer";
+import { CheckFile } from "../ui/check";
 import { Empty, Loading, PageHead, Part } from "../ui/frame";
 import { DisputeMark } from "../ui/marks";
 import { Run } from "../ui/run";
@@ -70,6 +71,9 @@ function DisputeView({ dispute: d }: { dispute: Dispute }) {
           <>
             <Run text={d.evidence.command}>{`Write all of it into one file: ${d.evidence.text}.`}</Run>
             <Run text={`gavel verify dispute-${d.id}.json --model ${model}`}>Judge it offline. Exit code 0: the claim is true, 7: it is false.</Run>
+            <div class="more">
+              <CheckFile hint="Or drop the file here, to have it checked in this browser:" pinned={{ task: d.task, attempt: d.attempt, ...(d.isolated && { "claimed digest": d.isolated.claimed_digest }) }} />
+            </div>
           </>
         ) : (
           <p class="soft">No evidence to export yet: {d.evidence.text}.</p>

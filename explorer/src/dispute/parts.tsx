@@ -163,13 +163,12 @@ export function RefereeView({ dispute: d }: { dispute: Dispute }) {
 }
 
 /** Bits as the program table has them; those of a binary32 with the number that they are. */
-const word = (value: unknown): string => {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+const word = (text: string): string => {
   const number = float(/^0x[0-9a-f]{1,8}$/i.test(text) ? `0x${text.slice(2).padStart(8, "0")}` : text);
   return number ? `${text} = ${floatText(number.value)}` : text;
 };
 
-function StepFacts({ step }: { step: Step }) {
+export function StepFacts({ step }: { step: Step }) {
   return (
     <div data-testid="step">
       <p class="formula" data-testid="step-text">
@@ -179,9 +178,9 @@ function StepFacts({ step }: { step: Step }) {
         <Facts
           rows={[
             ["Batch", count(step.batch)],
-            step.instruction != null && ["Instruction", <span class="mono" data-testid="step-instruction">{step.instruction}</span>],
-            ...(step.operands ?? []).map((o, i) => [`Operand ${i + 1}`, <span class="mono" data-testid="step-operand">{word(o)}</span>] as const),
-            step.result != null && ["Result", <span class="mono" data-testid="step-result">{word(step.result)}</span>],
+            ["Instruction", <span class="mono" data-testid="step-instruction">{step.instruction}</span>],
+            ...step.operands.map((o, i) => [`Operand ${i + 1}`, <span class="mono" data-testid="step-operand">{word(o)}</span>] as const),
+            ["Result", <span class="mono" data-testid="step-result">{word(step.result)}</span>],
           ]}
         />
       </div>
@@ -209,18 +208,21 @@ export function StepView({ dispute: d }: { dispute: Dispute }) {
     );
   }
   const { decided } = appeal;
+  // this server's arithmetic is that of one batch of one element: of another it says nothing
+  const executed = decided && known && decided.batch === known.batch && d.fork?.element === appeal.element ? known : null;
   return (
     <>
       {decided ? (
         <>
-          <StepFacts step={known ? { ...known, ...decided, text: decided.instruction ? decided.text : known.text } : decided} />
+          {executed && <StepFacts step={executed} />}
           <p class="more" data-testid="decided">
             {decided.text.charAt(0).toUpperCase() + decided.text.slice(1)}.
           </p>
           <Facts
             rows={[
-              decided.claimed !== null && ["End of the batch, claimed", <Hex value={decided.claimed} label="state" />],
-              decided.computed !== null && ["End that the contract computed", <Hex value={decided.computed} label="state" />],
+              !executed && ["Batch", count(decided.batch)],
+              ["End of the batch, claimed", <Hex value={decided.claimed} label="state" />],
+              ["End that the contract computed", <Hex value={decided.computed} label="state" />],
             ]}
           />
         </>

@@ -37,7 +37,10 @@ pub(crate) fn run(args: &BenchChainArgs, out: Output) -> Result<Exit, Failure> {
     out.json(&json!({"runs": reports, "peak_rss_bytes": memory}))?;
     match reports.iter().all(|report| report.nothing_lost) {
         true => Ok(Exit::Done),
-        false => Err(Failure::new("tasks were lost").expected("every task settled and on disk")),
+        false => Err(Failure::new(
+            "the chain that was opened again is not the one that was closed",
+        )
+        .expected("every task settled, and every answered transaction in its block")),
     }
 }
 
@@ -81,13 +84,14 @@ fn show(report: &LoadReport, out: Output) {
         (
             "opened again",
             format!(
-                "in {:.1} s from {} MB: {}",
+                "in {:.1} s from {} MB: {}, {} transactions that were answered",
                 report.reopened_seconds,
                 report.journal_bytes / 1_000_000,
                 match report.nothing_lost {
-                    true => "nothing lost",
-                    false => "something is lost",
-                }
+                    true => "the same chain, with all",
+                    false => "not the same chain, or without some, of",
+                },
+                count(report.answered)
             ),
         ),
     ]);

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::challenge::no_task;
 use super::party::{self, tokens};
+use super::worker::Secrets;
 use crate::args_node::{PartyArgs, WatchArgs};
+use crate::args_ops::SandboxArgs;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::output::Output;
 
@@ -17,7 +19,8 @@ pub(super) async fn open(id: u64, args: WatchArgs, out: Output) -> Result<Exit, 
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
     let mut mirror = party::mirror(&network).await?;
-    let (executor, _) = party::executor(mirror.board(), &args.models)?;
+    Secrets::of(&args.party).hidden_from(&args.models, &args.sandbox)?;
+    let (executor, _) = party::confined(mirror.board(), &args.models, &args.sandbox, out)?;
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
     let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
     let board = mirror.board();
@@ -115,13 +118,16 @@ pub(super) async fn make_move(
     id: u64,
     dry_run: bool,
     model: String,
+    sandbox: SandboxArgs,
     args: PartyArgs,
     out: Output,
 ) -> Result<Exit, Failure> {
     let network = party::network(&args.network).await?;
     let account = party::account(&network, &args.key)?;
     let mut mirror = party::mirror(&network).await?;
-    let (executor, _) = party::executor(mirror.board(), &[model])?;
+    let models = [model];
+    Secrets::of(&args).hidden_from(&models, &sandbox)?;
+    let (executor, _) = party::confined(mirror.board(), &models, &sandbox, out)?;
     let me = party::party(account, executor, party::blobs(&args.blobs.blobs)?);
     let me = match dry_run {
         true => me,

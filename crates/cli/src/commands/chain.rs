@@ -80,31 +80,30 @@ pub(super) fn block_seconds(speed: u64) -> u64 {
     (speed / 4).clamp(1, 5)
 }
 
-/// Blocks at least every `seconds` of the chain, whose clock runs `speed` times as fast as the wall's: what
+/// A block when there was none for `seconds` of the chain, whose clock runs `speed` times as fast as the wall's: what
 /// depends on time alone can be seen without anybody sending anything. Ends when the chain cannot be written.
 pub(super) async fn follow_the_wall(chain: SharedChain, seconds: u64, speed: u64) -> ChainError {
     let started = tokio::time::Instant::now();
     // a chain that ran fast before is ahead of the wall
     let start = wall_clock().max(chain.now());
-    let mut ticks = tokio::time::interval(Duration::from_millis((1000 * seconds / speed).max(20)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
         let passed = started.elapsed().as_millis() as u64;
         let now = start + passed * speed / 1000;
         let chain = chain.clone();
         let mined = tokio::task::spawn_blocking(move || {
             let mut chain = chain.lock();
-            match chain.head().time < now {
-                true => chain.advance_to(now).and_then(|()| chain.mine()),
-                false => Ok(()),
+            let due = chain.head().time.saturating_add(seconds);
+            match due.saturating_sub(now) {
+                0 => chain.mine_by(now).map(|()| seconds),
+                left => Ok(left.min(seconds)),
             }
         });
-        match mined.await {
-            Ok(Ok(())) => {}
+        let left = match mined.await {
+            Ok(Ok(left)) => left,
             Ok(Err(error)) => return error,
             Err(error) => return ChainError::Failed(error.to_string()),
-        }
+        };
+        tokio::time::sleep(Duration::from_millis((1000 * left).div_ceil(speed).max(20))).await;
     }
 }
 

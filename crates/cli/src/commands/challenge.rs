@@ -1,5 +1,6 @@
 //! `gavel challenge watch|task|open|move|evidence`
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gavel_node::board::Board;
@@ -9,24 +10,27 @@ use gavel_node::roles::Watcher;
 use gavel_node::{Executor, Role};
 use serde_json::json;
 
+use super::operators::{self, Operators};
+use super::worker::Secrets;
 use super::{by_hand, party};
 use crate::args_node::{ChallengeCommand, EvidenceArgs, WatchArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files;
-use crate::network::block_on;
+use crate::network::{self, block_on};
 use crate::output::{DIM, Output, paint};
 
 pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failure> {
     match command {
-        ChallengeCommand::Watch(args) => block_on(watch(args, None, out)),
+        ChallengeCommand::Watch { watch, ops } => block_on(run_again(watch, None, ops, out)),
         ChallengeCommand::Task { id, watch: args } => block_on(watch(args, Some(id), out)),
         ChallengeCommand::Open { id, watch } => block_on(by_hand::open(id, watch, out)),
         ChallengeCommand::Move {
             id,
             dry_run,
             model,
+            sandbox,
             party,
-        } => block_on(by_hand::make_move(id, dry_run, model, party, out)),
+        } => block_on(by_hand::make_move(id, dry_run, model, sandbox, party, out)),
         ChallengeCommand::List(args) => block_on(super::dispute::list(args, out)),
         ChallengeCommand::Evidence(args) => block_on(write_evidence(args, out)),
     }
@@ -35,6 +39,15 @@ pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failur
 pub(super) async fn watch(
     args: WatchArgs,
     only: Option<u64>,
+    out: Output,
+) -> Result<Exit, Failure> {
+    run_again(args, only, None, out).await
+}
+
+async fn run_again(
+    args: WatchArgs,
+    only: Option<u64>,
+    ops: Option<SocketAddr>,
     out: Output,
 ) -> Result<Exit, Failure> {
     let network = party::network(&args.party.network).await?;
@@ -53,7 +66,10 @@ pub(super) async fn watch(
             return Err(Failure::usage(format!("{other} is no fault of a watcher"))
                 .expected(Fault::FalseChallenge));
         }
-        None => party::confined(mirror.board(), &args.models, &args.sandbox, out)?,
+        None => {
+            Secrets::of(&args.party).hidden_from(&args.models, &args.sandbox)?;
+            party::confined(mirror.board(), &args.models, &args.sandbox, out)?
+        }
     };
     if let Some(id) = only {
         let task = mirror.board().task(id).ok_or_else(|| no_task(id))?;
@@ -76,14 +92,20 @@ pub(super) async fn watch(
         DIM,
         "stops on Ctrl-C; a dispute that is left alone is lost when its clock runs out",
     ));
-    out.event(&json!({"event": "watching", "watcher": me.address(), "models": models}));
+    let operators = operators::open(ops, "watcher", &me, out).await?;
+    let ops = operators.as_ref().map(Operators::url);
+    out.event(&json!({"event": "watching", "watcher": me.address(), "models": models, "ops": ops}));
     let mut watcher = Watcher::new(me).appeals(args.fault.is_none());
     if let Some(id) = only {
         watcher = watcher.only_task(id);
     }
     let roles: Vec<Box<dyn Role>> = vec![Box::new(watcher)];
     let over = |board: &Board| only.is_some_and(|id| is_over(board, id));
-    party::run_roles(mirror, roles, args.run, over, out).await?;
+    let stop = network::told_to_stop().at("listening to signals")?;
+    operators::run_roles(stop, mirror, roles, args.run, over, operators.as_ref(), out).await;
+    if let Some(operators) = operators {
+        operators.close().await?;
+    }
     Ok(Exit::Done)
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gavel_engine::{Engine, EngineOptions};
 use gavel_node::Address;
+use gavel_node::sandbox::{Probe, SandboxError, SandboxExecutor, Served};
 use gavel_settlement::account::load_keystore;
 use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::bindings::StakeVault::providerCall;
@@ -12,8 +13,10 @@ use gavel_settlement::{Deployment, Endpoint, Network};
 use serde_json::json;
 
 use super::party::{self, tokens};
-use crate::args_ops::DoctorArgs;
+use super::worker::{self, Secrets};
+use crate::args_ops::{DoctorArgs, SandboxMode};
 use crate::failure::{Exit, Failure};
+use crate::files::{self, Servable};
 use crate::network::block_on;
 use crate::output::{BAD, DIM, GOOD, Output, WARN, paint};
 
@@ -85,7 +88,9 @@ pub(crate) fn run(args: DoctorArgs, out: Output) -> Result<Exit, Failure> {
             if let (Some(network), Some(address)) = (&network, address) {
                 balances(network, address, &mut report).await;
             }
-            models(&args, network.as_ref(), &mut report).await;
+            if let Some(confined) = sandbox(&args, &mut report) {
+                models(&args, network.as_ref(), confined, &mut report).await;
+            }
         }
         Ok(())
     })?;
@@ -398,9 +403,70 @@ async fn balances(network: &Network, address: Address, report: &mut Report) {
     }
 }
 
-async fn models(args: &DoctorArgs, network: Option<&Network>, report: &mut Report) {
+/// Whether models are read in a process of their own; `None`: they must not be read at all.
+fn sandbox(args: &DoctorArgs, report: &mut Report) -> Option<bool> {
+    let fix = "a kernel with Landlock (Linux 5.13 and later); --sandbox off reads models where the key is";
+    if args.sandbox.sandbox == SandboxMode::Off {
+        report.warn("sandbox", "models are read where the key is", fix);
+        return Some(false);
+    }
+    let secrets = Secrets {
+        key: args.key.as_deref(),
+        password: &args.password,
+        state: None,
+    };
+    if let Err(failure) = secrets.hidden_from(&args.models, &args.sandbox) {
+        let fix = "keys and passwords elsewhere than models";
+        report.fail("sandbox", failure.text(), Exit::Config, fix);
+        return None;
+    }
+    match worker::start(&[], &args.sandbox).and_then(|there| escapes(&there, args)) {
+        Ok(None) => report.ok(
+            "sandbox",
+            "models run in a process without keys, network or other files",
+        ),
+        Ok(Some(way)) => report.fail("sandbox", way, Exit::Failed, fix),
+        Err(SandboxError::Unsupported) => {
+            report.warn("sandbox", SandboxError::Unsupported.to_string(), fix);
+            return Some(false);
+        }
+        Err(error) => report.fail("sandbox", error.to_string(), Exit::Failed, fix),
+    }
+    Some(true)
+}
+
+/// What a hostile model could do here.
+fn escapes(there: &SandboxExecutor, args: &DoctorArgs) -> Result<Option<String>, SandboxError> {
+    let key = args.key.iter().map(|key| Probe::Read(key.clone()));
+    for probe in [Probe::Connect, Probe::Signal(std::process::id())]
+        .into_iter()
+        .chain(key)
+    {
+        if let Some(found) = there.probe(probe)? {
+            return Ok(Some(format!("a model could have {found}")));
+        }
+    }
+    Ok(None)
+}
+
+/// What is served under a name, read where the roles read it.
+fn served(name: &str, args: &DoctorArgs, confined: bool) -> Result<Served, Failure> {
+    if confined {
+        let names = [name.to_owned()];
+        let there =
+            worker::start(&names, &args.sandbox).map_err(|e| worker::refused(&names, &e))?;
+        let first = there.served().first().copied();
+        return first.ok_or_else(|| Failure::new(format!("{name}: nothing is served")));
+    }
+    Ok(match files::servable(name)? {
+        Servable::Model(model) => Served::Model(model.model_id()),
+        Servable::Family(family) => Served::Family(family.id()),
+    })
+}
+
+async fn models(args: &DoctorArgs, network: Option<&Network>, confined: bool, report: &mut Report) {
     for name in &args.models {
-        let served = match crate::files::servable(name) {
+        let served = match served(name, args, confined) {
             Ok(served) => served,
             Err(failure) => {
                 report.fail(
@@ -427,13 +493,19 @@ async fn models(args: &DoctorArgs, network: Option<&Network>, report: &mut Repor
                 return;
             }
         };
-        let names = std::slice::from_ref(name);
-        match party::executor_of(mirror.board(), names, vec![served]) {
-            Ok(_) => report.ok("model", format!("{name} loads and is registered")),
-            Err(failure) => {
-                let fix = format!("gavel model register {name}");
-                report.fail("model", failure.text(), failure.exit(), &fix);
-            }
+        let board = mirror.board();
+        let (id, known) = match served {
+            Served::Model(id) => (id, board.models.contains_key(&id)),
+            Served::Family(id) => (id, board.families.contains_key(&id)),
+        };
+        match known {
+            true => report.ok("model", format!("{name} loads and is registered")),
+            false => report.fail(
+                "model",
+                format!("{name} loads as {id}, which is not in the registry"),
+                Exit::NotFound,
+                &format!("gavel model register {name}"),
+            ),
         }
     }
 }

@@ -1,23 +1,20 @@
 //! `gavel gateway run`, `gavel gateway key new|list|revoke`
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use gavel_gateway::ops::Ops;
 use gavel_gateway::{
     Access, ApiKey, Auction, Bounds, Desk, Gateway, Journal, KeyFile, KeyFileError, Network,
-    NodeNetwork, Options, Served, ops, router, serve,
+    NodeNetwork, Options, Served, router, serve,
 };
 use gavel_node::roles::Requester;
-use gavel_node::{Executor, Party, Role, Runner, RunnerEvent, U256};
+use gavel_node::{Executor, Mirror, Party, Role};
 use gavel_settlement::alloy::providers::Provider as _;
 use gavel_text::{Tokenizer, TokenizerConfig};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
+use super::operators::{self, Operators};
 use super::party;
 use crate::args_gateway::{ApiKeysArgs, GatewayCommand, GatewayKeyCommand, GatewayServeArgs};
 use crate::failure::{Context as _, Exit, Failure};
@@ -25,8 +22,10 @@ use crate::files::{self, Servable};
 use crate::network::{self, TOKEN, block_on};
 use crate::output::{DIM, Output, paint};
 
-/// Between two looks at the purse.
-const PURSE: Duration = Duration::from_secs(15);
+/// Longest time that what an earlier process has sent is waited for.
+const SETTLING: Duration = Duration::from_secs(30);
+/// Between two looks for it.
+const SETTLING_PAUSE: Duration = Duration::from_millis(500);
 const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
 pub(crate) fn run(command: GatewayCommand, out: Output) -> Result<Exit, Failure> {
@@ -83,6 +82,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         exec_seconds: args.exec,
     };
     let families = families.into_iter().flatten().collect();
+    let shows_all = is_settled(&me, &mut mirror, out).await?;
     let behind = Arc::new(NodeNetwork::new(
         me.clone(),
         auction,
@@ -91,7 +91,11 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     ));
     let shared: Arc<dyn Network> = Arc::clone(&behind) as Arc<dyn Network>;
     let journal = Journal::open(&args.journal).at(args.journal.display())?;
-    let desk = Desk::new(Arc::clone(&shared), journal).at(args.journal.display())?;
+    let desk = match shows_all {
+        true => Desk::new(Arc::clone(&shared), journal),
+        false => Desk::in_doubt(Arc::clone(&shared), journal),
+    };
+    let desk = desk.at(args.journal.display())?;
     let options = Options {
         max_body: args.max_body as usize,
         wait: Duration::from_secs(args.wait),
@@ -100,14 +104,13 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     };
     let names: Vec<String> = models.iter().map(|m: &Served| m.name.clone()).collect();
     let gateway = Gateway::new(shared, Arc::new(desk), models, access, options);
-    let (api, health) = (bind(args.listen).await?, bind(args.ops).await?);
-    let watched = Arc::new(Ops::new("gateway", me.address()));
-    let operators = health.local_addr().at("the socket")?;
+    let api = operators::bind(args.listen).await?;
+    let operators = Operators::open(args.ops, "gateway", &me).await?;
     let address = api.local_addr().at("the socket")?;
     out.facts(&[
         ("clients", format!("http://{address}/v1")),
         ("models", names.join(", ")),
-        ("operators", format!("http://{operators}/metrics")),
+        ("operators", format!("{}/metrics", operators.url())),
         ("requester", me.address().to_string()),
     ]);
     out.line(paint(
@@ -115,73 +118,57 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         "stops on Ctrl-C; tasks go on, and can be fetched later",
     ));
     out.event(&json!({
-        "event": "listening", "api": format!("http://{address}/v1"), "ops": format!("http://{operators}"), "models": names,
+        "event": "listening", "api": format!("http://{address}/v1"), "ops": operators.url(), "models": names,
         "requester": me.address(),
     }));
-    let (stop, stopped) = watch::channel(false);
-    let told = |mut stopped: watch::Receiver<bool>| async move {
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    let clients = ops::measured(router(Arc::new(gateway)), Arc::clone(&watched));
-    let clients = serve(api, clients, Bounds::default(), told(stopped.clone()));
-    let operators = ops::router(Arc::clone(&watched));
-    let operators = serve(health, operators, Bounds::default(), told(stopped));
-    let serving = tokio::spawn(async move { tokio::try_join!(clients, operators) });
-    watched.see(mirror.board());
-    let looked_after = tokio::spawn(look_after(me.clone(), Arc::clone(&watched)));
-    let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me.clone()))];
-    let mut runner = Runner::new(mirror, roles, Duration::from_millis(args.run.poll));
+    let clients = operators.measured(router(Arc::new(gateway)));
+    let clients = serve(api, clients, Bounds::default(), operators.closing());
+    let clients = tokio::spawn(clients);
+    let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me))];
     let see = |board: &gavel_node::Board| {
         behind.see(board);
-        watched.see(board);
         false
     };
-    let told_to_stop = network::told_to_stop().at("listening to signals")?;
-    runner
-        .run(told_to_stop, see, |event| {
-            match &event {
-                RunnerEvent::Acted { act, .. } => watched.acted(act),
-                RunnerEvent::Failed { .. } => watched.metrics.failed("role"),
-                RunnerEvent::Unreachable { .. } => watched.metrics.failed("chain"),
-            }
-            party::tell(&event, out);
-        })
-        .await;
-    looked_after.abort();
-    stop.send_replace(true);
-    serving.await.at("serving")?.at("serving")?;
+    let stop = network::told_to_stop().at("listening to signals")?;
+    operators::run_roles(stop, mirror, roles, args.run, see, Some(&operators), out).await;
+    operators.close().await?;
+    clients.await.at("serving")?.at("serving")?;
     Ok(Exit::Done)
 }
 
-/// Shows operators what the chain's records do not: the purse, nodes that contradict each other, refusals to sign.
-async fn look_after(me: Party, watched: Arc<Ops>) {
-    let network = me.account.network();
-    let (token, vault, provider) = (network.token(), network.vault(), network.provider());
-    let (mut disagreements, mut refusals) = (0, 0);
-    let mut ticks = tokio::time::interval(PURSE);
+/// Whether it is known what has become of all that an earlier process has sent with this key, after some patience. The
+/// mirror has seen what has.
+async fn is_settled(me: &Party, mirror: &mut Mirror, out: Output) -> Result<bool, Failure> {
+    let until = Instant::now() + SETTLING;
+    let mut is_told = false;
     loop {
-        ticks.tick().await;
-        let tokens = token.balanceOf(me.address()).call().await;
-        let credit = vault.credit(me.address()).call().await;
-        let coin = provider.get_balance(me.address()).await;
-        // a chain that cannot be asked is told by the head's age
-        if let (Ok(tokens), Ok(credit), Ok(coin)) = (tokens, credit, coin) {
-            let units = |amount: U256| u128::try_from(amount).unwrap_or(u128::MAX);
-            watched
-                .metrics
-                .see_purse(units(tokens), units(coin), units(U256::from(credit)));
+        let is_known = me.account.sender().tend().await.is_ok() && are_mined(me).await;
+        if is_known || Instant::now() >= until {
+            mirror.refresh().await.at("reading the chain")?;
+            return Ok(is_known);
         }
-        let (found, refused) = (network.endpoint().disagreements(), me.protection.refused());
-        (disagreements..found).for_each(|_| watched.metrics.disagreed());
-        (refusals..refused).for_each(|_| watched.metrics.refused_to_sign("contradiction"));
-        (disagreements, refusals) = (found, refused);
+        if !is_told {
+            out.progress("waits for what an earlier process has sent");
+            is_told = true;
+        }
+        tokio::time::sleep(SETTLING_PAUSE).await;
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|e| Failure::new(format!("{address}: {e}")).expected("a free port; 0 takes one"))
+/// Whether all that is under way is in blocks.
+async fn are_mined(me: &Party) -> bool {
+    let provider = me.account.network().provider();
+    for record in me.account.sender().under_way() {
+        let mut is_mined = false;
+        for signed in &record.signed {
+            let receipt = provider.get_transaction_receipt(signed.hash).await;
+            is_mined |= matches!(receipt, Ok(Some(_)));
+        }
+        if !is_mined {
+            return false;
+        }
+    }
+    true
 }
 
 fn access(args: &GatewayServeArgs) -> Result<Access, Failure> {

@@ -25,6 +25,7 @@ mod machine;
 mod manual;
 mod model;
 mod monitor;
+mod operators;
 mod params;
 mod party;
 mod protection;

@@ -1,11 +1,13 @@
 //! `gavel watch`: what happens on a network and what is wrong with it, without a key.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gavel_node::board::Board;
-use gavel_node::roles::{Alert, Monitor};
+use gavel_node::roles::{Alert, Look, Monitor};
 use serde_json::json;
 
+use super::worker::Secrets;
 use super::{challenge, party};
 use crate::args::KeyArgs;
 use crate::args_node::{PartyArgs, WatchArgs};
@@ -58,6 +60,12 @@ pub(crate) fn run(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
 async fn watch(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
     let network = party::network(&args.network).await?;
     let mut mirror = party::mirror(&network).await?;
+    let secrets = Secrets {
+        key: args.key.as_deref(),
+        password: &args.password,
+        state: Some(&args.state),
+    };
+    secrets.hidden_from(&args.models, &args.sandbox)?;
     let (executor, models) = party::confined(mirror.board(), &args.models, &args.sandbox, out)?;
     let reader = party::reader(&network, executor, party::blobs(&args.blobs.blobs)?);
     let mut monitor = Monitor::new(reader);
@@ -68,26 +76,28 @@ async fn watch(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
         "event": "watching", "block": mirror.board().head.number, "models": models,
     }));
     let mut stop = std::pin::pin!(network::told_to_stop().at("listening to signals")?);
-    let (mut wrong, mut last) = (false, String::new());
+    let mut last = BTreeSet::new();
     loop {
         let looked = match mirror.refresh().await {
-            Ok(board) => monitor.look(board).await.map_err(|e| (FAILED, e)),
-            Err(error) => Err((UNREACHABLE, error)),
+            Ok(board) => Ok(monitor.look(board).await),
+            Err(error) => Err(error),
         };
-        match looked {
-            Ok(alerts) => {
-                last.clear();
-                wrong |= alerts.iter().any(|alert| WRONG.contains(&alert.code));
-                for alert in &alerts {
-                    tell(alert, out);
-                }
-            }
-            Err((_, error)) if args.once => return Err(Failure::new(error)),
-            Err((code, error)) => failed(code, &error.to_string(), &mut last, out),
-        }
         if args.once {
-            return Ok(if wrong { Exit::False } else { Exit::Done });
+            return once(looked.map_err(Failure::new)?, out);
         }
+        let errors: BTreeSet<(&str, String)> = match &looked {
+            Ok(look) => {
+                look.alerts.iter().for_each(|alert| tell(alert, out));
+                let of = |error: &String| (FAILED, error.clone());
+                look.unjudged.iter().map(of).collect()
+            }
+            Err(error) => BTreeSet::from([(UNREACHABLE, error.to_string())]),
+        };
+        // an error that stays the same is told once
+        for (code, error) in errors.difference(&last) {
+            failed(code, error, out);
+        }
+        last = errors;
         tokio::select! {
             () = &mut stop => return Ok(Exit::Done),
             () = tokio::time::sleep(Duration::from_millis(args.run.poll)) => {}
@@ -131,11 +141,22 @@ fn tell(alert: &Alert, out: Output) {
     }));
 }
 
-/// An error that stays the same is told once.
-fn failed(code: &str, error: &str, last: &mut String, out: Output) {
-    if last != error {
-        out.line(format!("{} {error}", paint(BAD, code)));
-        out.event(&json!({"event": "alert", "code": code, "what": error}));
-        error.clone_into(last);
+/// One look: whatever was found is told before what could not be judged.
+fn once(look: Look, out: Output) -> Result<Exit, Failure> {
+    look.alerts.iter().for_each(|alert| tell(alert, out));
+    look.unjudged
+        .iter()
+        .for_each(|error| failed(FAILED, error, out));
+    if look.alerts.iter().any(|a| WRONG.contains(&a.code)) {
+        return Ok(Exit::False);
     }
+    match look.unjudged.first() {
+        Some(error) => Err(Failure::new(error.clone())),
+        None => Ok(Exit::Done),
+    }
+}
+
+fn failed(code: &str, error: &str, out: Output) {
+    out.line(format!("{} {error}", paint(BAD, code)));
+    out.event(&json!({"event": "alert", "code": code, "what": error}));
 }

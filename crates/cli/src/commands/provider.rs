@@ -8,6 +8,8 @@ use gavel_node::roles::{self, Auditor, JoinOptions, Keeper, Provider, ProviderPo
 use gavel_node::{Board, Executor, Mirror, Party, Role};
 use serde_json::json;
 
+use super::operators::{self, Operators};
+use super::worker::Secrets;
 use super::{party, stake};
 use crate::args::NetworkArgs;
 use crate::args_node::{ProviderCommand, ProviderRunArgs};
@@ -51,7 +53,10 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
             let lies = [&faults[..], hidden].concat();
             (Arc::new(FaultyExecutor::new(honest, &lies, 1)), classes)
         }
-        false => party::confined(mirror.board(), &args.models, &args.sandbox, out)?,
+        false => {
+            Secrets::of(&args.party).hidden_from(&args.models, &args.sandbox)?;
+            party::confined(mirror.board(), &args.models, &args.sandbox, out)?
+        }
     };
     let blobs = party::blobs(&args.party.blobs.blobs)?;
     if args.reset_breaker {
@@ -92,9 +97,12 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
             }
         },
     ));
+    let operators = operators::open(args.ops, "provider", &me, out).await?;
+    let ops = operators.as_ref().map(Operators::url);
     out.event(&json!({
         "event": if drain { "draining" } else { "serving" },
         "provider": me.address(), "models": classes, "owed": roles::obligations(mirror.board(), &me.address()),
+        "ops": ops,
     }));
     let draining = Arc::new(AtomicBool::new(drain));
     let policy = ProviderPolicy {
@@ -129,11 +137,20 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         ended.store(over, Ordering::Relaxed);
         over
     };
-    party::run_roles_until(stop, mirror, all, args.run, over, out).await;
+    operators::run_roles(stop, mirror, all, args.run, over, operators.as_ref(), out).await;
+    if let Some(operators) = operators {
+        operators.close().await?;
+    }
     if ended.load(Ordering::Relaxed) {
         out.line(paint(GOOD, "drained: nothing is owed and no pool draws it"));
         out.event(&json!({"event": "drained", "provider": address}));
         out.next("gavel provider unstake AMOUNT, and when the unbonding time has passed gavel provider withdraw");
+    } else if draining.load(Ordering::Relaxed) {
+        return Err(Failure::new(format!(
+            "{address} was interrupted before all that it owes was done"
+        ))
+        .ends(Exit::Interrupted)
+        .hint("`gavel provider drain` goes on with it"));
     }
     Ok(Exit::Done)
 }

@@ -10,7 +10,10 @@ use gavel_node::sandbox::{
 };
 use gavel_node::{EngineExecutor, Models};
 
-use crate::args_ops::{SandboxArgs, WorkerArgs};
+use crate::args::PasswordArgs;
+use crate::args_node::PartyArgs;
+use crate::args_ops::{SandboxArgs, SandboxMode, WorkerArgs};
+use crate::args_protection::StateArgs;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files::{self, Servable};
 
@@ -43,10 +46,7 @@ fn load(names: &[String]) -> Result<(Arc<EngineExecutor>, Vec<Served>), String> 
 
 /// A process for these models, with what they need and nothing else.
 pub(super) fn start(names: &[String], args: &SandboxArgs) -> Result<SandboxExecutor, SandboxError> {
-    let mut readable = args.sandbox_read.clone();
-    for name in names {
-        readable.extend(files_of(name));
-    }
+    let readable = readable(names, args);
     let sizes = readable
         .iter()
         .filter_map(|path| std::fs::metadata(path).ok());
@@ -69,6 +69,72 @@ pub(super) fn start(names: &[String], args: &SandboxArgs) -> Result<SandboxExecu
     })
 }
 
+fn readable(names: &[String], args: &SandboxArgs) -> Vec<PathBuf> {
+    let models = names.iter().flat_map(|name| files_of(name));
+    args.sandbox_read.iter().cloned().chain(models).collect()
+}
+
+/// Files that a command is given and a model must not see.
+pub(super) struct Secrets<'a> {
+    pub(super) key: Option<&'a Path>,
+    pub(super) password: &'a PasswordArgs,
+    pub(super) state: Option<&'a StateArgs>,
+}
+
+impl<'a> Secrets<'a> {
+    /// Those of a party.
+    pub(super) fn of(party: &'a PartyArgs) -> Secrets<'a> {
+        Secrets {
+            key: Some(&party.key.key),
+            password: &party.key.password,
+            state: Some(&party.state),
+        }
+    }
+
+    /// Refuses models, files and folders among which one of these is.
+    pub(super) fn hidden_from(&self, names: &[String], args: &SandboxArgs) -> Result<(), Failure> {
+        if args.sandbox == SandboxMode::Off {
+            return Ok(());
+        }
+        let readable = readable(names, args);
+        let state = self.state.and_then(|s| s.state.as_deref());
+        let state = state.map(|place| Path::new(place.strip_prefix("file:").unwrap_or(place)));
+        let secrets = [
+            ("key", self.key),
+            ("password", self.password.password_file.as_deref()),
+            ("protection database", state),
+        ];
+        for (what, secret) in secrets {
+            // what is not there yet lies in its folder
+            let Some(secret) = secret.and_then(real) else {
+                continue;
+            };
+            let inside = |open: &&PathBuf| real(open).is_some_and(|r| secret.starts_with(r));
+            if let Some(open) = readable.iter().find(inside) {
+                return Err(Failure::usage(format!(
+                    "the {what} in {} could be read by the process that reads {}",
+                    secret.display(),
+                    open.display()
+                ))
+                .expected("keys, passwords and databases elsewhere than models"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a file is, or would be.
+fn real(path: &Path) -> Option<PathBuf> {
+    if let Ok(real) = path.canonicalize() {
+        return Some(real);
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
+}
+
 pub(super) fn refused(names: &[String], error: &SandboxError) -> Failure {
     let failure = Failure::new(format!("{}: {error}", names.join(", ")));
     match error {
@@ -79,7 +145,11 @@ pub(super) fn refused(names: &[String], error: &SandboxError) -> Failure {
     }
 }
 
-/// The files of a model: its own, or its folder's, and those beside it whose names begin as its own does.
+/// What exporters of ONNX append, to the name of the file or of the model, for the file that the weights lie in. Numbers
+/// may follow, and so may the name of a tensor where there is a file for each.
+const WEIGHTS: [&str; 6] = [".data", "_data", ".bin", ".weight", ".weights", "_weights"];
+
+/// The files of a model: its own, or its folder's, and those beside it that an exporter makes with it.
 fn files_of(name: &str) -> Vec<PathBuf> {
     let path = match Path::new(name).exists() {
         true => name,
@@ -91,26 +161,43 @@ fn files_of(name: &str) -> Vec<PathBuf> {
         return path.is_dir().then(|| path.to_owned()).into_iter().collect();
     }
     let mut files = vec![path.to_owned()];
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let text = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).map(str::to_owned);
+    let own = (text(path.file_name()), text(path.file_stem()));
+    let (true, (Some(name), Some(stem))) = (path.extension().is_some_and(|e| e == "onnx"), own)
+    else {
+        // other formats have everything in one file
+        return files;
+    };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let beside = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok();
     for entry in beside.into_iter().flatten().flatten() {
         let other = entry.file_name();
-        let related = stem.is_some_and(|stem| other.to_string_lossy().starts_with(stem));
+        let related = other
+            .to_str()
+            .is_some_and(|o| holds_weights(o, &name, &stem));
         let beside = match folder {
             Some(folder) => folder.join(&other),
             None => PathBuf::from(&other),
         };
-        if related && beside.is_file() && beside != path && !is_key(&beside) {
+        if related && beside.is_file() {
             files.push(beside);
         }
     }
     files
 }
 
-/// Whether a file may be a key: those are small, and weights are not.
-fn is_key(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "json")
+/// Whether a file's name is one that an exporter gives to weights of the model `name`, whose name without its ending is
+/// `stem`.
+fn holds_weights(other: &str, name: &str, stem: &str) -> bool {
+    let begins = |rest: &str| {
+        WEIGHTS.iter().any(|ending| {
+            let behind = rest.strip_prefix(ending);
+            behind.is_some_and(|b| b.is_empty() || b.starts_with(['.', '_', '-']))
+        })
+    };
+    [name, stem]
+        .iter()
+        .any(|own| other.strip_prefix(own).is_some_and(begins))
 }
 
 fn physical_memory() -> Option<u64> {
@@ -127,15 +214,83 @@ mod tests {
     #[test]
     fn a_process_may_read_its_model_and_not_the_key_beside_it() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["net.onnx", "net.onnx.data", "net.json", "other.onnx", "key"] {
-            std::fs::write(dir.path().join(name), "").unwrap();
-        }
         let place = |name: &str| dir.path().join(name);
+        let model = [
+            "net.bin",
+            "net.data",
+            "net.onnx",
+            "net.onnx.data",
+            "net.onnx_data_1",
+        ];
+        // a key that is called as the model is, and what else begins so
+        let others = [
+            "net",
+            "net.json",
+            "net.onnx.json",
+            "net.password",
+            "net-old.key",
+            "other.onnx",
+        ];
+        for name in model.iter().chain(&others) {
+            std::fs::write(place(name), "").unwrap();
+        }
         let mut found = files_of(&format!("{}@seq=1..8", place("net.onnx").display()));
         found.sort();
-        assert_eq!(found, [place("net.onnx"), place("net.onnx.data")]);
+        assert_eq!(found, model.map(place));
+        assert_eq!(files_of(place("net").to_str().unwrap()), [place("net")]);
         assert!(files_of("digits-small").is_empty());
         let folder = dir.path().to_str().unwrap();
         assert_eq!(files_of(folder), [dir.path()]);
+    }
+
+    #[test]
+    fn a_key_among_what_a_model_may_see_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        std::fs::create_dir(place("model")).unwrap();
+        for name in ["model/config.json", "model/key", "key", "password"] {
+            std::fs::write(place(name), "").unwrap();
+        }
+        let args = |read: &[&str], sandbox| SandboxArgs {
+            sandbox,
+            sandbox_memory: None,
+            sandbox_seconds: 1,
+            sandbox_read: read.iter().map(|name| place(name)).collect(),
+        };
+        let hidden = |key: &str, password: &str, state: &str, args: &SandboxArgs| {
+            let password = PasswordArgs {
+                password_file: Some(place(password)),
+            };
+            let state = StateArgs {
+                state: Some(place(state).display().to_string()),
+                accept_foreign_acts: false,
+            };
+            let key = place(key);
+            let secrets = Secrets {
+                key: Some(&key),
+                password: &password,
+                state: Some(&state),
+            };
+            let names = [place("model").display().to_string()];
+            secrets.hidden_from(&names, args).is_ok()
+        };
+        let own = args(&[], SandboxMode::Auto);
+        assert!(hidden("key", "password", "state.db", &own));
+        assert!(!hidden("model/key", "password", "state.db", &own));
+        assert!(!hidden("model/../model/key", "password", "state.db", &own));
+        assert!(!hidden("key", "model/config.json", "state.db", &own));
+        assert!(!hidden("key", "password", "model/new.db", &own));
+        assert!(!hidden(
+            "key",
+            "password",
+            "state.db",
+            &args(&["password"], SandboxMode::Auto)
+        ));
+        assert!(hidden(
+            "model/key",
+            "password",
+            "state.db",
+            &args(&[], SandboxMode::Off)
+        ));
     }
 }

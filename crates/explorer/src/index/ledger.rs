@@ -134,6 +134,7 @@ pub struct Ledger {
     /// Who owns the stake of a provider, and who gets its pay.
     owners: BTreeMap<Address, Address>,
     transfers: u64,
+    overdrawn: u64,
 }
 
 /// What the rest of a transaction says about its coins.
@@ -162,9 +163,9 @@ impl Ledger {
         self.balances.iter().map(|(account, held)| (account, *held))
     }
 
-    /// Transfers so far.
-    pub fn transfers(&self) -> u64 {
-        self.transfers
+    /// Transfers of more than an account held: the books are wrong if there are any.
+    pub fn overdrawn(&self) -> u64 {
+        self.overdrawn
     }
 
     /// The transfers of one transaction, in order; `disputed` names the task and attempt of a dispute, `attempt` the running attempt of a task.
@@ -316,6 +317,7 @@ impl Ledger {
                     _ => Why::Other,
                 };
                 self.push(out, tx, (from, to), e.amount, why, about);
+                self.forget_challenge(&e.pot, &from);
             }
             E::Burned(e) => {
                 if slashed.take() == Some((at, e.amount)) {
@@ -328,6 +330,7 @@ impl Ledger {
                     _ => Why::Burned,
                 };
                 self.push(out, tx, (from, Account::Burned), e.amount, why, about);
+                self.forget_challenge(&e.pot, &from);
             }
             E::CreditWithdrawn(e) => {
                 let accounts = (Account::Credit(e.account), Account::Wallet(e.to));
@@ -369,6 +372,13 @@ impl Ledger {
         }
     }
 
+    /// A bond is paid once: an empty pot's name is not met again.
+    fn forget_challenge(&mut self, pot: &B256, account: &Account) {
+        if matches!(account, Account::Challenge(..)) && self.balance(account) == 0 {
+            self.challenges.remove(pot);
+        }
+    }
+
     fn push(
         &mut self,
         out: &mut Vec<Transfer>,
@@ -383,6 +393,7 @@ impl Ledger {
         }
         if !matches!(from, Account::Wallet(_)) {
             let held = self.balances.entry(from).or_default();
+            self.overdrawn += u64::from(*held < amount);
             *held = held.saturating_sub(amount);
             if *held == 0 {
                 self.balances.remove(&from);

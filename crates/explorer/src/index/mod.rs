@@ -1,7 +1,8 @@
 //! What happened, put together from the chain's events: histories of tasks and disputes, records of providers, every
 //! coin's way. Pure: one transaction after the other goes in; what stands in the contracts' records is the board's.
 //!
-//! Memory is bounded by [`Limits`]: what is final is forgotten, oldest first, beyond what they say. The books go on.
+//! What is final is forgotten, oldest first, beyond what [`Limits`] say. The books go on, and everybody who ever did
+//! something keeps a record.
 
 mod appeal;
 mod court;
@@ -109,11 +110,6 @@ impl Index {
     /// The books.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
-    }
-
-    /// The newest line's number, from 1.
-    pub fn lines_told(&self) -> u64 {
-        self.lines_told
     }
 
     /// Puts a transaction into the history and tells it.

@@ -37,7 +37,7 @@ fn signatures(model: &Model) -> Vec<u64> {
 }
 
 /// The blocks of a model, in order, none inside another. Looks at every operator once for each length of a pattern.
-pub(super) fn find(model: &Model, work: &mut u64) -> Vec<Block> {
+pub(super) fn find(model: &Model) -> Vec<Block> {
     let signs = signatures(model);
     let n = signs.len();
     if n <= PLAIN {
@@ -48,7 +48,6 @@ pub(super) fn find(model: &Model, work: &mut u64) -> Vec<Block> {
     for period in PERIOD_MIN..=PERIOD_MAX.min(n / 2) {
         let mut same = 0;
         for at in 0..=n - period {
-            *work += 1;
             if at < n - period && signs[at] == signs[at + period] {
                 same += 1;
                 continue;
@@ -72,7 +71,6 @@ pub(super) fn find(model: &Model, work: &mut u64) -> Vec<Block> {
         if *start || *end {
             continue;
         }
-        *work += covered as u64;
         taken[own].fill(true);
         chosen.push((first, period, covered));
     }

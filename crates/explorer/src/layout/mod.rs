@@ -17,7 +17,7 @@ use crate::words;
 pub const BOXES_MAX: usize = 2_000;
 
 /// Which blocks are to be drawn open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Open {
     all: bool,
     blocks: BTreeSet<u32>,
@@ -159,8 +159,6 @@ pub struct Drawing {
     pub blocks: Vec<Frame>,
     /// Segments.
     pub commit_points: Vec<DrawnSegment>,
-    /// Elementary operations that it took.
-    pub work: u64,
 }
 
 impl Drawing {
@@ -204,8 +202,7 @@ impl Part {
 /// Draws a model.
 pub fn draw(name: &str, model: &Model, open: &Open) -> Drawing {
     let graph = model.graph();
-    let mut work = 0;
-    let found = blocks::find(model, &mut work);
+    let found = blocks::find(model);
     let ranges = blocks::ranges(model, &found, open);
     let mut parts: Vec<Part> = Vec::new();
     let inputs = (0..graph.inputs.len() as u32).map(|number| Part {
@@ -250,7 +247,6 @@ pub fn draw(name: &str, model: &Model, open: &Open) -> Drawing {
     let mut edges: BTreeSet<(usize, usize, bool)> = BTreeSet::new();
     for (node, at) in graph.nodes.iter().zip(&part_of) {
         for (source, state) in node.inputs.iter().filter_map(from) {
-            work += 1;
             if source != *at || state {
                 edges.insert((source, *at, state));
             }
@@ -260,7 +256,7 @@ pub fn draw(name: &str, model: &Model, open: &Open) -> Drawing {
         edges.extend(from(source).map(|(source, state)| (source, at, state)));
     }
     let edges: Vec<(usize, usize, bool)> = edges.into_iter().collect();
-    let placed = place::place(parts.len(), &edges, &mut work);
+    let placed = place::place(parts.len(), &edges);
     let nodes: Vec<DrawnNode> = parts
         .iter()
         .zip(&placed.boxes)
@@ -286,7 +282,6 @@ pub fn draw(name: &str, model: &Model, open: &Open) -> Drawing {
         nodes,
         blocks: frames,
         commit_points: segments(model),
-        work,
     }
 }
 
@@ -387,4 +382,89 @@ fn segments(model: &Model) -> Vec<DrawnSegment> {
             live: segment.live.iter().take(LIVE_NAMED).map(named).collect(),
         });
     each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use gavel_model::shipped;
+
+    use super::*;
+
+    /// Boxes of a layer stand beside each other; everything is in the picture.
+    fn is_orderly(drawing: &Drawing) {
+        let name = &drawing.name;
+        let inside =
+            |x: i64, y: i64| (0..=drawing.width).contains(&x) && (0..=drawing.height).contains(&y);
+        assert!(!drawing.nodes.is_empty() && drawing.nodes.len() <= BOXES_MAX);
+        for node in &drawing.nodes {
+            let corners = inside(node.x, node.y) && inside(node.x + node.w, node.y + node.h);
+            assert!(corners, "{name}: {node:?}");
+        }
+        for frame in &drawing.blocks {
+            let corners = inside(frame.x, frame.y) && inside(frame.x + frame.w, frame.y + frame.h);
+            assert!(corners, "{name}: {frame:?}");
+        }
+        for edge in &drawing.edges {
+            let corners = edge.points.iter().all(|[x, y]| inside(*x, *y));
+            assert!(corners, "{name}: {edge:?}");
+            let has = |id: &str| drawing.nodes.iter().any(|node| node.id == id);
+            assert!(has(&edge.from) && has(&edge.to), "{name}: {edge:?}");
+        }
+        let mut placed: Vec<_> = drawing.nodes.iter().map(|n| (n.rank, n.x, n.w)).collect();
+        placed.sort_unstable();
+        for pair in placed.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            assert!(pair[0].1 + pair[0].2 <= pair[1].1, "{name}: {pair:?}");
+        }
+    }
+
+    #[test]
+    fn shipped_models_are_drawn_orderly_and_always_alike() {
+        for name in shipped::names() {
+            let model = shipped::load(name).unwrap();
+            let nodes = model.graph().nodes.len() as u32;
+            for open in ["", "all"].map(Open::parse) {
+                let drawing = draw(name, &model, &open);
+                assert_eq!(drawing, draw(name, &model, &open), "{name}");
+                is_orderly(&drawing);
+                // every operator is in one box
+                let ranges = drawing.nodes.iter();
+                let ranges = ranges.filter_map(|n| Some(n.last_node? - n.first_node? + 1));
+                assert_eq!(ranges.sum::<u32>(), nodes, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn layers_of_a_language_model_are_closed_until_they_are_opened() {
+        let model = shipped::load("llm").unwrap();
+        let kinds = |open: &str, kind: Kind| {
+            let drawing = draw("llm", &model, &Open::parse(open));
+            drawing.nodes.iter().filter(|n| n.kind == kind).count()
+        };
+        let closed = kinds("", Kind::Block);
+        assert!(closed > 1);
+        assert_eq!(kinds("b0", Kind::Block), closed - 1);
+        assert_eq!(draw("llm", &model, &Open::parse("b0")).blocks.len(), 1);
+        assert!(kinds("b0", Kind::Operator) > kinds("", Kind::Operator));
+    }
+
+    #[test]
+    fn what_models_are_called_is_no_markup() {
+        let model = shipped::load("digits-mlp").unwrap();
+        let mut drawing = draw("<b>&\"", &model, &Open::default());
+        let node = &mut drawing.nodes[0];
+        (node.name, node.label, node.shape) = ("<i>".into(), "<s>".into(), "<u>".into());
+        let svg = drawing.svg();
+        for markup in ["<b>", "<i>", "<s>", "<u>"] {
+            assert!(!svg.contains(markup), "{markup}");
+        }
+        for text in [
+            "&lt;b&gt;&amp;&quot;",
+            "&lt;i&gt;",
+            "&lt;s&gt;",
+            "&lt;u&gt;",
+        ] {
+            assert!(svg.contains(text), "{text}");
+        }
+    }
 }

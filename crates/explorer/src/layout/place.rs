@@ -49,8 +49,8 @@ struct Item {
 }
 
 /// Places boxes that are in topological order.
-pub(super) fn place(count: usize, edges: &[(usize, usize, bool)], work: &mut u64) -> Places {
-    let ranks = ranks(count, edges, work);
+pub(super) fn place(count: usize, edges: &[(usize, usize, bool)]) -> Places {
+    let ranks = ranks(count, edges);
     let mut items: Vec<Item> = ranks
         .iter()
         .map(|rank| Item {
@@ -68,7 +68,6 @@ pub(super) fn place(count: usize, edges: &[(usize, usize, bool)], work: &mut u64
         if !state && bottom - top <= SPAN_MAX {
             let mut last = *from;
             for rank in top + 1..bottom {
-                *work += 1;
                 items.push(Item {
                     rank,
                     width: PASSING,
@@ -86,8 +85,8 @@ pub(super) fn place(count: usize, edges: &[(usize, usize, bool)], work: &mut u64
         }
         passing.push(through);
     }
-    let layers = order(&mut items, work);
-    coordinates(&mut items, &layers, work);
+    let layers = order(&mut items);
+    coordinates(&mut items, &layers);
     let boxes: Vec<Placed> = items[..count]
         .iter()
         .map(|item| Placed {
@@ -106,7 +105,7 @@ fn row(rank: u32) -> i64 {
 }
 
 /// Layers by longest paths; boxes without anything above are put right above what they feed.
-fn ranks(count: usize, edges: &[(usize, usize, bool)], work: &mut u64) -> Vec<u32> {
+fn ranks(count: usize, edges: &[(usize, usize, bool)]) -> Vec<u32> {
     let mut ranks = vec![0u32; count];
     let mut fed = vec![false; count];
     let mut by_end: Vec<(usize, usize)> = edges
@@ -116,7 +115,6 @@ fn ranks(count: usize, edges: &[(usize, usize, bool)], work: &mut u64) -> Vec<u3
         .collect();
     by_end.sort_unstable();
     for (to, from) in &by_end {
-        *work += 1;
         ranks[*to] = ranks[*to].max(ranks[*from] + 1);
         fed[*to] = true;
     }
@@ -133,7 +131,7 @@ fn ranks(count: usize, edges: &[(usize, usize, bool)], work: &mut u64) -> Vec<u3
 }
 
 /// The layers, each in its order.
-fn order(items: &mut [Item], work: &mut u64) -> Vec<Vec<usize>> {
+fn order(items: &mut [Item]) -> Vec<Vec<usize>> {
     let depth = items
         .iter()
         .map(|item| item.rank)
@@ -166,7 +164,6 @@ fn order(items: &mut [Item], work: &mut u64) -> Vec<Vec<usize>> {
                 } else {
                     &items[*item].below
                 };
-                *work += 1 + near.len() as u64;
                 let sum: i64 = near.iter().map(|other| position[*other]).sum();
                 let key = match near.len() {
                     0 => position[*item],
@@ -183,7 +180,7 @@ fn order(items: &mut [Item], work: &mut u64) -> Vec<Vec<usize>> {
 }
 
 /// Every item as near to the middle of what is above it as its neighbours allow.
-fn coordinates(items: &mut [Item], layers: &[Vec<usize>], work: &mut u64) {
+fn coordinates(items: &mut [Item], layers: &[Vec<usize>]) {
     for layer in layers {
         let mut right = i64::MIN / 4;
         let mut wanted_sum = 0;
@@ -191,7 +188,6 @@ fn coordinates(items: &mut [Item], layers: &[Vec<usize>], work: &mut u64) {
         let mut wishes = 0;
         for &at in layer {
             let above = &items[at].above;
-            *work += 1 + above.len() as u64;
             let middle: i64 = above
                 .iter()
                 .map(|other| items[*other].x + items[*other].width / 2)

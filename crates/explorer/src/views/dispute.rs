@@ -164,7 +164,7 @@ impl View<'_> {
             .get(&id)
             .filter(|fork| Some(fork.claimed) == claimed);
         let Some(fork) = known else {
-            return self.fork_on_chain(id, tale);
+            return self.fork_on_chain(tale);
         };
         let mut shown = fork.shown.clone();
         let who = self.index().name(&tale.provider);
@@ -195,7 +195,7 @@ impl View<'_> {
     }
 
     /// What the referee's ruling alone says of the fork.
-    fn fork_on_chain(&self, _: u64, tale: &DisputeTale) -> Value {
+    fn fork_on_chain(&self, tale: &DisputeTale) -> Value {
         let (Some(place), Some(ruling)) = (tale.isolated, &tale.ruling) else {
             return Value::Null;
         };

@@ -19,6 +19,8 @@ use gavel_node::{Address, B256};
 use gavel_trace::Digest;
 use serde_json::{Value, json};
 
+use crate::asset::UNNAMED;
+use crate::index::ledger::Account;
 use crate::index::{Index, Line};
 use crate::state::{Shared, State};
 
@@ -76,12 +78,15 @@ impl<'a> View<'a> {
             .values()
             .filter(|t| !t.task.state.is_final())
             .count();
-        let head = &board.head;
+        let (head, asset) = (&board.head, self.state.asset.as_ref());
         json!({
             "chain_id": d.chain_id,
             "head": {"number": head.number, "hash": head.hash, "time": head.time},
             "clock": self.shared.clock(self.state),
-            "asset": {"address": d.token, "symbol": "DEV", "decimals": gavel_settlement::amount::DECIMALS},
+            "asset": {
+                "address": d.token, "symbol": asset.map_or(UNNAMED, |asset| &asset.symbol),
+                "decimals": asset.map_or(gavel_settlement::amount::DECIMALS, |asset| asset.decimals),
+            },
             "contracts": {
                 "market": d.market, "court": d.court, "vault": d.vault, "pool": d.pool, "audits": d.audits,
                 "appeal_levels": d.appeal_levels, "parameters": d.parameters, "beacon": d.beacon,
@@ -92,8 +97,8 @@ impl<'a> View<'a> {
                 "disputes": board.disputes.len(), "open_disputes": board.open_disputes().count(),
                 "models": board.models.len(), "audits": index.audits.values().filter(|a| a.selected).count(),
             },
-            "burned": self.amount(index.ledger.balance(&crate::index::ledger::Account::Burned)),
-            "audit_pool": self.amount(index.ledger.balance(&crate::index::ledger::Account::AuditPool)),
+            "burned": amount(index.ledger.balance(&Account::Burned)),
+            "audit_pool": amount(index.ledger.balance(&Account::AuditPool)),
             "paused": board.paused,
             "version": env!("CARGO_PKG_VERSION"),
             "behind": self.state.behind,
@@ -102,10 +107,6 @@ impl<'a> View<'a> {
                 "adversary": scene.adversary, "sentence": scene.sentence,
             })),
         })
-    }
-
-    fn amount(&self, units: u128) -> Value {
-        amount(units)
     }
 
     pub(crate) fn activity(&self, page: Page) -> Value {

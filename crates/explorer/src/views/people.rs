@@ -224,20 +224,23 @@ impl View<'_> {
         json!({"total": all.len(), "items": all, "next": null})
     }
 
+    /// The family of which a model was shown to be a binding: its members are asked to run the model too.
+    fn family_of(&self, id: &Digest) -> Option<&Digest> {
+        let mut families = self.board().families.iter();
+        let of = families.find(|(_, family)| family.shown.contains(id));
+        of.map(|(family, _)| family)
+    }
+
     fn model_summary(&self, id: &Digest) -> Option<Value> {
         let board = self.board();
         let header = &board.models.get(id)?.header;
-        let family = board
-            .families
-            .iter()
-            .find(|(_, family)| family.shown.contains(id));
+        let family = self.family_of(id);
         let tasks = board.tasks.values().filter(|t| t.task.model == *id).count();
-        let class = family.map_or(id, |(family, _)| family);
         Some(json!({
-            "id": id, "name": self.shared.catalogue.model_name(id), "class_of": family.map(|(family, _)| family),
+            "id": id, "name": self.shared.catalogue.model_name(id), "class_of": family,
             "nodes": header.node_count, "commit_points": header.commit_points, "max_steps": header.max_steps,
             "work": header.work.to_string(), "tasks": tasks,
-            "members": board.pools.get(class).map_or(0, |members| members.len()),
+            "members": board.pools.get(family.unwrap_or(id)).map_or(0, |members| members.len()),
             "has_graph": self.shared.catalogue.model(id).is_some(),
         }))
     }
@@ -253,7 +256,7 @@ impl View<'_> {
         };
         let h = &entry.header;
         let registered = self.index().models.get(id);
-        let pool = board.pools.get(id);
+        let pool = board.pools.get(self.family_of(id).unwrap_or(id));
         let rest = json!({
             "header": {
                 "numerics_version": h.numerics_version, "lowering_version": h.lowering_version,
@@ -270,5 +273,73 @@ impl View<'_> {
         });
         merge(&mut shown, rest);
         Ok(shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use gavel_model::shipped;
+    use gavel_node::board::{Board, FamilyEntry, ModelEntry};
+    use gavel_settlement::Deployment;
+    use gavel_trace::FamilyHeader;
+
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::index::Index;
+    use crate::state::{Options, Shared};
+
+    #[test]
+    fn a_model_of_a_family_is_shown_with_the_familys_pool() {
+        let header = *shipped::load("digits-mlp").unwrap().header();
+        let (model, family) = (header.model_id(), Digest([7; 32]));
+        let (member, none) = (Address::repeat_byte(1), Address::ZERO);
+        let entry = FamilyEntry {
+            header: FamilyHeader {
+                count: 1,
+                bindings_root: Digest([0; 32]),
+                domain: Vec::new(),
+            },
+            uri: String::new(),
+            shown: BTreeSet::from([model]),
+        };
+        let uri = String::new();
+        let board = Board {
+            models: BTreeMap::from([(model, ModelEntry { header, uri })]),
+            families: BTreeMap::from([(family, entry)]),
+            pools: BTreeMap::from([(family, BTreeMap::from([(member, 5)]))]),
+            ..Board::default()
+        };
+        let deployment = Deployment {
+            chain_id: 1,
+            deploy_block: 0,
+            numerics_version: 1,
+            token: none,
+            timelock: none,
+            parameters: none,
+            beacon: none,
+            vault: none,
+            pool: none,
+            market: none,
+            court: none,
+            audits: none,
+            appeal_levels: none,
+        };
+        let (options, catalogue) = (Options::default(), Arc::new(Catalogue::new()));
+        let index = Index::new(Arc::clone(&catalogue), options.limits, none, none);
+        let shared = Shared::new(index, deployment, &options, catalogue);
+        shared.write().board = Arc::new(board);
+        let state = shared.read();
+        let view = View {
+            state: &state,
+            shared: &shared,
+        };
+        let shown = view.model_page(&model).unwrap();
+        assert_eq!(shown["class_of"], json!(family));
+        assert_eq!(shown["members"], 1);
+        assert_eq!(shown["pool"][0]["provider"]["address"], json!(member));
+        assert_eq!(shown["pool"][0]["weight"], "5");
     }
 }

@@ -440,11 +440,20 @@ impl View<'_> {
             }),
         ];
         let period = self.board().beacon.period;
-        statements.push(json!({
-            "title": "The beacon is the development one",
-            "text": format!("A round every {period} s draws audits, auditors and referees. Whoever publishes a round of this beacon chooses its value: a real network installs a public one."),
-            "ok": false,
-        }));
+        let draws = format!("A round every {period} s draws audits, auditors and referees.");
+        // a play has a chain of its own; of another network's beacon no more than its address is known
+        statements.push(match self.shared.scene {
+            Some(_) => json!({
+                "title": "The beacon is the development one",
+                "text": format!("{draws} Whoever makes the blocks can choose its values: a real network installs a public beacon."),
+                "ok": false,
+            }),
+            None => json!({
+                "title": "Draws are as fair as the beacon",
+                "text": format!("{draws} How the beacon at {:#x} comes by its values is not said by the chain: whoever can choose them chooses who is drawn.", d.beacon),
+                "ok": null,
+            }),
+        });
         let account = |label: &str, who: &gavel_node::Address| json!({"label": label, "address": who, "name": self.shared.catalogue.name_of(who)});
         let mut powers = Vec::new();
         if let Some(t) = trust {

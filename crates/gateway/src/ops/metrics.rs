@@ -1,9 +1,10 @@
 //! The metrics of a process: one list, whatever the process does.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gavel_node::board::{DisputeState, TaskState};
 use gavel_node::{Act, Address, Board};
+use gavel_settlement::amount::TOKEN;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 /// One whole token or coin; metrics show amounts in these, the interfaces exact ones.
-const WHOLE: f64 = 1e18;
+const WHOLE: f64 = TOKEN as f64;
 /// Bounds of the histograms, in seconds.
 const SECONDS: [f64; 12] = [
     0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0,
@@ -76,6 +77,8 @@ pub struct Metrics {
     list: Vec<Described>,
     head_block: Gauge,
     head_age: Gauge<f64, AtomicU64>,
+    /// Seconds since the epoch; 0 before the first block.
+    head_time: AtomicU64,
     acts: Family<Labels, Counter>,
     errors: Family<Labels, Counter>,
     gas: Counter,
@@ -91,7 +94,6 @@ pub struct Metrics {
     breaker: Gauge,
     protection: Family<Labels, Counter>,
     disagreements: Counter,
-    forecast: Family<Labels, Gauge>,
     requests: Family<Labels, Counter>,
     request_seconds: Family<Labels, Histogram>,
 }
@@ -117,6 +119,7 @@ impl Metrics {
             list: Vec::new(),
             head_block: Gauge::default(),
             head_age: Gauge::default(),
+            head_time: AtomicU64::new(0),
             acts: Family::default(),
             errors: Family::default(),
             gas: Counter::default(),
@@ -132,7 +135,6 @@ impl Metrics {
             breaker: Gauge::default(),
             protection: Family::default(),
             disagreements: Counter::default(),
-            forecast: Family::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(histogram),
         };
@@ -264,12 +266,6 @@ impl Metrics {
             self.disagreements.clone(),
         );
         self.add(
-            Kind::Gauge,
-            "dispute_forecast",
-            "Disputes that this process has judged for itself, by whether the chain agrees so far",
-            self.forecast.clone(),
-        );
-        self.add(
             Kind::Counter,
             "http_requests",
             "Requests of clients, by route and status",
@@ -287,8 +283,8 @@ impl Metrics {
     pub fn see(&self, board: &Board, me: &Address, wall: u64) {
         self.head_block
             .set(i64::try_from(board.head.number).unwrap_or(i64::MAX));
-        self.head_age
-            .set(wall.saturating_sub(board.head.time) as f64);
+        self.head_time.store(board.head.time, Ordering::Relaxed);
+        self.pass(wall);
         let states = [
             TaskState::Open,
             TaskState::Claimed,
@@ -334,6 +330,14 @@ impl Metrics {
                 .map_or(0, |rules| rules.stake.min_stake);
             let missing = least.saturating_sub(provider.free.saturating_add(provider.locked));
             self.stake_missing.set(missing as f64 / WHOLE);
+        }
+    }
+
+    /// It is this second now, whether the chain could be read or not.
+    pub fn pass(&self, wall: u64) {
+        let head = self.head_time.load(Ordering::Relaxed);
+        if head > 0 {
+            self.head_age.set(wall.saturating_sub(head) as f64);
         }
     }
 
@@ -408,7 +412,7 @@ impl Metrics {
         self.breaker.set(is_open.into());
     }
 
-    /// The process's memory kept it from signing something.
+    /// The process's memory kept it from signing something, by this rule.
     pub fn refused_to_sign(&self, rule: &str) {
         self.protection.get_or_create(&label("rule", rule)).inc();
     }
@@ -416,15 +420,6 @@ impl Metrics {
     /// The process's RPC nodes contradicted each other.
     pub fn disagreed(&self) {
         self.disagreements.inc();
-    }
-
-    /// How many disputes this process has judged for itself, with the chain's view so far and against it.
-    pub fn forecast(&self, agree: usize, disagree: usize) {
-        for (word, count) in [("true", agree), ("false", disagree)] {
-            self.forecast
-                .get_or_create(&label("agree", word))
-                .set(count as i64);
-        }
     }
 
     /// A request was answered.

@@ -3,7 +3,7 @@
 mod metrics;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, RawQuery, Request, State};
@@ -12,6 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gavel_node::{Act, Address, Board};
+use tokio::time::Instant;
 
 pub use metrics::{Described, Kind, Metrics};
 
@@ -41,7 +42,7 @@ impl Ops {
         }
     }
 
-    /// The chain was read.
+    /// The chain was read just now.
     pub fn see(&self, board: &Board) {
         self.metrics.see(board, &self.me, now());
         *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -86,6 +87,7 @@ async fn measure(State(ops): State<Arc<Ops>>, request: Request, next: Next) -> R
 }
 
 async fn metrics_text(State(ops): State<Arc<Ops>>) -> Response {
+    ops.metrics.pass(now());
     ([(header::CONTENT_TYPE, OPEN_METRICS)], ops.metrics.text()).into_response()
 }
 

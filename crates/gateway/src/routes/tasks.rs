@@ -67,6 +67,7 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
+    let _running = gateway.limits.enter(&caller).await?;
     let Query(page) = page.map_err(|e| ApiError::request("invalid_value", e.body_text()))?;
     let limit = page.limit.unwrap_or(20);
     if !(1..=MOST_LISTED).contains(&limit) {
@@ -118,6 +119,7 @@ pub(super) async fn one(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
+    let _running = gateway.limits.enter(&caller).await?;
     let placed = gateway.desk.task(&caller, number(&id)?)?;
     let (task, mut object) = (placed.task, object(&gateway, &placed));
     let answer = gateway
@@ -148,6 +150,7 @@ pub(super) async fn receipt(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<ReceiptFile>, ApiError> {
+    let _running = gateway.limits.enter(&caller).await?;
     let task = gateway.desk.task(&caller, number(&id)?)?.task;
     let found = gateway
         .network
@@ -167,8 +170,8 @@ pub(super) async fn events(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let placed = gateway.desk.task(&caller, number(&id)?)?;
     let running = gateway.limits.enter(&caller).await?;
+    let placed = gateway.desk.task(&caller, number(&id)?)?;
     let keep_alive = KeepAlive::new()
         .interval(gateway.options.keep_alive)
         .text("keep-alive");

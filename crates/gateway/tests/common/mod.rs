@@ -1,4 +1,5 @@
 //! A gateway over a network that is made up: it answers every task with the same words.
+#![allow(dead_code, reason = "each file of tests uses a part")]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -46,6 +47,12 @@ pub(crate) enum Fate {
     Expired,
     Refused,
     Unreachable,
+    /// It is posted, and nobody is told.
+    Doubtful,
+    /// It comes later, if [`Fake::arrive`] is called, and nobody is told.
+    Lost,
+    /// The last task is found to be it, once.
+    Resumed,
 }
 
 struct Task {
@@ -58,6 +65,9 @@ pub(crate) struct Fake {
     models: Models,
     tasks: Mutex<Vec<Task>>,
     pub(crate) fate: Mutex<Fate>,
+    /// Posts that go well before the fate is theirs.
+    first: Mutex<usize>,
+    lost: Mutex<Vec<Wanted>>,
     head: watch::Sender<u64>,
 }
 
@@ -70,12 +80,20 @@ impl Fake {
             models,
             tasks: Mutex::default(),
             fate: Mutex::new(Fate::Committed),
+            first: Mutex::default(),
+            lost: Mutex::default(),
             head: watch::Sender::new(1),
         })
     }
 
     pub(crate) fn become_of_new(&self, fate: Fate) {
         *self.fate.lock().unwrap() = fate;
+    }
+
+    /// So many are posted, and what becomes of those after them is this.
+    pub(crate) fn become_of_new_after(&self, first: usize, fate: Fate) {
+        *self.first.lock().unwrap() = first;
+        self.become_of_new(fate);
     }
 
     /// Changes what has become of all tasks.
@@ -86,6 +104,24 @@ impl Fake {
             .iter_mut()
             .for_each(|task| task.fate = fate);
         self.head.send_modify(|head| *head += 1);
+    }
+
+    /// What was lost is in the chain now.
+    pub(crate) fn arrive(&self) {
+        for wanted in self.lost.lock().unwrap().drain(..) {
+            self.put(wanted, Fate::Committed);
+        }
+    }
+
+    fn put(&self, wanted: Wanted, fate: Fate) -> u64 {
+        let digest = input_digest(&self.model(&wanted.model).unwrap(), &wanted.inputs).unwrap();
+        let mut tasks = self.tasks.lock().unwrap();
+        tasks.push(Task {
+            wanted,
+            digest,
+            fate,
+        });
+        tasks.len() as u64
     }
 
     pub(crate) fn posted(&self) -> usize {
@@ -140,21 +176,33 @@ fn outputs(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
 #[async_trait]
 impl Network for Fake {
     async fn post(&self, wanted: &Wanted) -> Result<u64, NetworkError> {
-        let fate = *self.fate.lock().unwrap();
+        let mut fate = *self.fate.lock().unwrap();
+        let mut first = self.first.lock().unwrap();
+        if *first > 0 {
+            (*first, fate) = (*first - 1, Fate::Committed);
+        }
+        let doubtful = || Err(NetworkError::Doubtful("no receipt".to_owned()));
         match fate {
             Fate::Refused => return Err(NetworkError::Refused("no tokens".to_owned())),
             Fate::Unreachable => return Err(NetworkError::Unreachable("no chain".to_owned())),
+            Fate::Lost => {
+                self.lost.lock().unwrap().push(wanted.clone());
+                return doubtful();
+            }
+            Fate::Resumed => {
+                self.become_of_new(Fate::Committed);
+                return Ok(self.posted() as u64);
+            }
             _ => {}
         }
-        let digest = input_digest(&self.model(&wanted.model).unwrap(), &wanted.inputs).unwrap();
-        let mut tasks = self.tasks.lock().unwrap();
-        tasks.push(Task {
-            wanted: wanted.clone(),
-            digest,
-            fate,
-        });
-        Ok(tasks.len() as u64)
+        let task = self.put(wanted.clone(), fate);
+        match fate {
+            Fate::Doubtful => doubtful(),
+            _ => Ok(task),
+        }
     }
+
+    async fn heard(&self) {}
 
     fn task(&self, id: u64) -> Option<TaskView> {
         let tasks = self.tasks.lock().unwrap();

@@ -1,11 +1,13 @@
 //! Before an act that costs stake if the board is wrong: the same from a majority of the nodes.
 
+use std::fmt::Debug;
+
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{ICourt, Market};
-use gavel_settlement::{Disagreement, Head, Network, NetworkError, Question};
+use gavel_settlement::{Answer, Disagreement, Head, Network, NetworkError, Question};
 
-use crate::{Address, Board, Bytes, NodeError, Party};
+use crate::{Address, Board, NodeError, Party};
 
 use super::mirror::unread;
 use super::records;
@@ -32,18 +34,23 @@ pub(crate) async fn task(party: &Party, board: &Board, id: u64) -> Result<(), No
         return Ok(());
     };
     let [task, root] = answers.as_slice() else {
-        return Err(NodeError::Impossible(
-            "fewer answers than questions".to_owned(),
-        ));
+        return Err(fewer());
     };
     let failed = |e| unread(format!("task {id}"), e);
-    let task = records::task(&Market::taskCall::abi_decode_returns(task).map_err(failed)?)?;
-    let root = Market::level1RootOfCall::abi_decode_returns(root).map_err(failed)?;
     let told = board.tasks.get(&id);
-    match told.is_some_and(|t| t.task == task && t.level1_root == records::digest(root)) {
-        true => Ok(()),
-        false => Err(differs(network, format!("task {id}"), format!("{task:?}"))),
+    let said = Market::taskCall::abi_decode_returns(&task.data).map_err(failed)?;
+    let said = records::task(&said)?;
+    let ours = told.map(|t| &t.task);
+    if ours != Some(&said) {
+        return Err(differs(network, format!("task {id}"), &ours, &said, task));
     }
+    let said = Market::level1RootOfCall::abi_decode_returns(&root.data).map_err(failed)?;
+    let (said, ours) = (records::digest(said), told.map(|t| t.level1_root));
+    if ours != Some(said) {
+        let what = format!("the trace of task {id}");
+        return Err(differs(network, what, &ours, &said, root));
+    }
+    Ok(())
 }
 
 /// That a dispute stands where the board says.
@@ -60,12 +67,13 @@ pub(crate) async fn dispute(party: &Party, board: &Board, id: u64) -> Result<(),
     let Some(answers) = asked(network, board, &questions).await? else {
         return Ok(());
     };
-    let answer = answers.first().map_or(&[][..], |answer| answer);
-    let answer = ICourt::disputeCall::abi_decode_returns(answer);
-    let dispute = records::dispute(&answer.map_err(|e| unread(&what, e))?)?;
-    match board.dispute(id) == Some(&dispute) {
+    let answer = answers.first().ok_or_else(fewer)?;
+    let said = ICourt::disputeCall::abi_decode_returns(&answer.data);
+    let said = records::dispute(&said.map_err(|e| unread(&what, e))?)?;
+    let ours = board.dispute(id);
+    match ours == Some(&said) {
         true => Ok(()),
-        false => Err(differs(network, what, format!("{dispute:?}"))),
+        false => Err(differs(network, what, &ours, &said, answer)),
     }
 }
 
@@ -78,7 +86,7 @@ async fn asked(
     network: &Network,
     board: &Board,
     questions: &[Question],
-) -> Result<Option<Vec<Bytes>>, NodeError> {
+) -> Result<Option<Vec<Answer>>, NodeError> {
     let head = Head {
         number: board.head.number,
         hash: board.head.hash,
@@ -88,19 +96,22 @@ async fn asked(
     Ok(confirmed.map_err(NetworkError::from)?)
 }
 
+fn fewer() -> NodeError {
+    NodeError::Impossible("fewer answers than questions".to_owned())
+}
+
 /// The node that the board was read from is alone with what it says, or the board is a block behind.
-fn differs(network: &Network, what: String, majority: String) -> NodeError {
-    let answers = vec![
-        (
-            "the node that was read".to_owned(),
-            "something else".to_owned(),
-        ),
-        ("the majority".to_owned(), majority),
-    ];
-    NetworkError::from(network.endpoint().disagreement(Disagreement {
-        what,
-        answers,
-        needed: 2,
-    }))
-    .into()
+fn differs(
+    network: &Network,
+    what: String,
+    ours: &impl Debug,
+    majority: &impl Debug,
+    answer: &Answer,
+) -> NodeError {
+    let found = Disagreement {
+        what: format!("{what}, which is {ours:?} on the board and {majority:?} for the majority"),
+        answers: answer.said.clone(),
+        needed: answer.needed,
+    };
+    NetworkError::from(network.endpoint().disagreement(found)).into()
 }

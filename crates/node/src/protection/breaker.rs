@@ -13,6 +13,8 @@ use crate::board::{AuditState, DisputeState};
 use crate::{Address, Board};
 
 const KEY: &str = "breaker";
+/// Reasons that are told at once, and refusals that are kept.
+const MOST: usize = 16;
 
 /// What is known of failures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +51,10 @@ impl Breaker {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why nothing is claimed; empty while things are claimed.
+    /// Why nothing is claimed, by the first few reasons; empty while things are claimed.
     pub fn tripped(&self) -> Vec<String> {
-        self.standing().tripped.clone()
+        let standing = self.standing();
+        standing.tripped.iter().take(MOST).cloned().collect()
     }
 
     /// Whether claims are stopped.
@@ -61,17 +64,24 @@ impl Breaker {
 
     /// Looks for failures that nobody has seen yet. Whether claims are stopped.
     pub async fn look(&self, board: &Board, me: &Address) -> bool {
-        for failure in failures(board, me) {
-            if !self.standing().seen.contains(&failure) {
-                self.trip(&failure).await;
+        let mut found = failures(board, me);
+        let standing = {
+            let mut standing = self.standing();
+            let known: BTreeSet<_> = standing.tripped.iter().chain(&standing.seen).collect();
+            found.retain(|failure| !known.contains(failure));
+            if found.is_empty() {
+                return !standing.tripped.is_empty();
             }
-        }
-        self.is_tripped()
+            // all of them, so that whoever closes the breaker has seen all of them
+            standing.tripped.append(&mut found);
+            standing.clone()
+        };
+        self.keep(&standing).await;
+        true
     }
 
-    /// Stops claims. Of the failures after the first the first few are kept.
+    /// Stops claims. Of refusals after the first the first few are kept.
     pub async fn trip(&self, reason: &str) {
-        const MOST: usize = 16;
         let standing = {
             let mut standing = self.standing();
             let known = standing.tripped.iter().any(|known| known == reason);
@@ -81,8 +91,12 @@ impl Breaker {
             standing.tripped.push(reason.to_owned());
             standing.clone()
         };
+        self.keep(&standing).await;
+    }
+
+    async fn keep(&self, standing: &Standing) {
         // a store that fails has stopped this process already, and it will trip the next one too
-        let _ = keep(&*self.store, &standing).await;
+        let _ = keep(&*self.store, standing).await;
     }
 }
 

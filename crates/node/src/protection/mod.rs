@@ -70,6 +70,43 @@ pub enum ProtectionError {
     State(#[from] StateError),
 }
 
+/// Why something is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Something else was said about it.
+    Contradiction,
+    /// What was said about it has been forgotten.
+    Forgotten,
+    /// It cannot be told what it says.
+    Unclassified,
+}
+
+impl Rule {
+    /// All of them, in this order.
+    pub const ALL: [Rule; 3] = [Rule::Contradiction, Rule::Forgotten, Rule::Unclassified];
+
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Contradiction => "contradiction",
+            Rule::Forgotten => "forgotten",
+            Rule::Unclassified => "unclassified",
+        }
+    }
+
+    /// By which rule this is a refusal. `None`: the database is at fault, or the board may be a block old.
+    fn of(error: &ProtectionError) -> Option<Rule> {
+        match error {
+            ProtectionError::Contradiction { .. } => Some(Rule::Contradiction),
+            ProtectionError::Forgotten { .. } => Some(Rule::Forgotten),
+            ProtectionError::Unclassified(Unclassified::Subject { .. })
+            | ProtectionError::Unreadable { .. }
+            | ProtectionError::State(_) => None,
+            ProtectionError::Unclassified(_) => Some(Rule::Unclassified),
+        }
+    }
+}
+
 /// The protection database of one key. Clones of a party share it.
 #[derive(Debug)]
 pub struct Protection {
@@ -77,7 +114,7 @@ pub struct Protection {
     breaker: Option<Breaker>,
     /// One at a time, so that a watermark holds from its reading to the row's writing.
     gate: tokio::sync::Mutex<()>,
-    refused: AtomicU64,
+    refused: [AtomicU64; Rule::ALL.len()],
 }
 
 impl Protection {
@@ -107,7 +144,7 @@ impl Protection {
             store,
             breaker: None,
             gate: tokio::sync::Mutex::default(),
-            refused: AtomicU64::new(0),
+            refused: Default::default(),
         }
     }
 
@@ -123,7 +160,14 @@ impl Protection {
 
     /// Times that something was refused since the process began.
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        let all = self.refused.iter();
+        all.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The same by a rule.
+    pub fn refused_by(&self, rule: Rule) -> u64 {
+        let count = self.refused.get(rule as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Notes what is about to be said; it may be signed when this returns. `now` is the chain's time.
@@ -162,7 +206,10 @@ impl Protection {
     }
 
     async fn count(&self, refusal: &ProtectionError) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        let rule = Rule::of(refusal);
+        if let Some(count) = rule.and_then(|rule| self.refused.get(rule as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(breaker) = &self.breaker
             && !matches!(
                 refusal,

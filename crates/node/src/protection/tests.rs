@@ -150,6 +150,7 @@ async fn the_same_may_be_said_again_and_nothing_else() {
         assert!(refused.contains(part), "{refused}");
     }
     assert_eq!(protection.refused(), 1);
+    assert_eq!(protection.refused_by(Rule::Contradiction), 1);
     // what is said of another attempt, case, claim or kind contradicts nothing
     let mut other = say(Kind::Result, 3, 2);
     other.subject.attempt = 1;
@@ -238,6 +239,94 @@ async fn the_breaker_stays_open_over_restarts_until_a_person_closes_it() {
     again.admit(&say(Kind::Result, 3, 1), 1).await.unwrap();
     again.admit(&say(Kind::Result, 3, 2), 1).await.unwrap_err();
     assert!(breaker.is_tripped());
+}
+
+#[tokio::test]
+async fn a_person_who_closes_the_breaker_has_seen_all_failures() {
+    let store: Arc<dyn Store> = Arc::new(Memory::new(me()));
+    let breaker = Breaker::load(Arc::clone(&store)).await.unwrap();
+    let mut board = crate::Board::default();
+    for id in 0..17 {
+        let late = Attempt {
+            provider: me().address,
+            ended: Some("deadline".to_owned()),
+            ..Attempt::default()
+        };
+        let entry = TaskEntry {
+            attempts: vec![late],
+            ..TaskEntry::default()
+        };
+        board.tasks.insert(id, entry);
+    }
+    assert!(breaker.look(&board, &me().address).await);
+    assert!(breaker.tripped().len() < 17, "told in few words");
+    assert_eq!(reset(&*store).await.unwrap().len(), 17);
+    let breaker = Breaker::load(Arc::clone(&store)).await.unwrap();
+    assert!(!breaker.look(&board, &me().address).await);
+    // refusals that are many are kept by the first few
+    for number in 0..17 {
+        breaker.trip(&format!("refused {number}")).await;
+    }
+    assert_eq!(tripped(&*store).await.unwrap().len(), 16);
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_their_rule_and_nothing_else_is() {
+    let protection = memory();
+    let below = Watermarks {
+        tasks: 5,
+        disputes: 0,
+    };
+    prune(&**protection.store(), below).await.unwrap();
+    let forgotten = protection.admit(&say(Kind::Claim, 1, 0), 1).await;
+    forgotten.unwrap_err();
+    let counts = || Rule::ALL.map(|rule| protection.refused_by(rule));
+    assert_eq!(counts(), [0, 1, 0]);
+    // a board that is a block old does not have the task yet
+    let none = Address::ZERO;
+    let contracts = gavel_settlement::Deployment {
+        chain_id: 31337,
+        deploy_block: 0,
+        numerics_version: 1,
+        token: none,
+        timelock: none,
+        parameters: none,
+        beacon: none,
+        vault: none,
+        pool: none,
+        market: me().contract,
+        court: none,
+        audits: none,
+        appeal_levels: none,
+    };
+    let call = gavel_settlement::bindings::Market::claimCall {
+        taskId: gavel_settlement::alloy::primitives::U256::from(9),
+    };
+    let call = gavel_settlement::alloy::sol_types::SolCall::abi_encode(&call);
+    let board = crate::Board::default();
+    let stale = protection
+        .admit_call(&board, &contracts, me().address, contracts.market, &call)
+        .await;
+    let stale = stale.unwrap_err();
+    assert!(
+        matches!(
+            stale,
+            ProtectionError::Unclassified(Unclassified::Subject { .. })
+        ),
+        "{stale}"
+    );
+    assert_eq!(counts(), [0, 1, 0]);
+    let unknown = protection
+        .admit_call(
+            &board,
+            &contracts,
+            me().address,
+            Address::repeat_byte(9),
+            &call,
+        )
+        .await;
+    unknown.unwrap_err();
+    assert_eq!(counts(), [0, 1, 1]);
 }
 
 #[test]

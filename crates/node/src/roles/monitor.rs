@@ -1,6 +1,6 @@
 //! Whoever watches without a key: judges results and disputes by what it computes itself, and says what is wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gavel_trace::Digest;
 
@@ -72,11 +72,21 @@ pub enum Forecast {
     Unknown,
 }
 
+/// What a look at the board found.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// What is new.
+    pub alerts: Vec<Alert>,
+    /// What cannot be judged now, and why: said at every look until it can.
+    pub unjudged: Vec<String>,
+}
+
 /// A reader of the board that tells everything once. It keeps what it has told, and nothing that matters.
 pub struct Monitor {
     party: Party,
     told: BTreeSet<(&'static str, u64, u64)>,
-    agreed: BTreeSet<(u64, Digest)>,
+    /// What can change no more.
+    forecasts: BTreeMap<(u64, Digest), Forecast>,
 }
 
 impl Monitor {
@@ -85,7 +95,7 @@ impl Monitor {
         Monitor {
             party,
             told: BTreeSet::new(),
-            agreed: BTreeSet::new(),
+            forecasts: BTreeMap::new(),
         }
     }
 
@@ -99,30 +109,35 @@ impl Monitor {
         task: u64,
         trace_root: Digest,
     ) -> Result<Forecast, NodeError> {
-        if self.agreed.contains(&(task, trace_root)) {
-            return Ok(Forecast::Agree);
+        if let Some(known) = self.forecasts.get(&(task, trace_root)) {
+            return Ok(*known);
         }
-        let Some(run) = self.party.run_of(board, task).await? else {
-            return Ok(Forecast::Unknown);
+        let says = match self.party.run_of(board, task).await? {
+            None => Forecast::Unknown,
+            Some(run) if run.trace.trace_root() == trace_root => Forecast::Agree,
+            Some(_) => Forecast::Disagree,
         };
-        if run.trace.trace_root() != trace_root {
-            return Ok(Forecast::Disagree);
+        // of a task that is over nothing is fetched twice, were it only to find it missing again
+        let over = board.task(task).is_some_and(|task| task.state.is_final());
+        if over || says == Forecast::Agree {
+            self.forecasts.insert((task, trace_root), says);
         }
-        self.agreed.insert((task, trace_root));
-        Ok(Forecast::Agree)
+        Ok(says)
     }
 
-    /// What is new on the board and worth a look.
-    ///
-    /// # Errors
-    /// The blob store or a model fails; what was found before that is told the next time.
-    pub async fn look(&mut self, board: &Board) -> Result<Vec<Alert>, NodeError> {
-        let mut found = Vec::new();
+    /// What is new on the board and worth a look. What one task or dispute does to the blob store or a model hides no
+    /// other.
+    pub async fn look(&mut self, board: &Board) -> Look {
+        let (mut found, mut unjudged) = (Vec::new(), Vec::new());
         for (&id, entry) in &board.tasks {
-            self.task(board, id, &entry.task, &mut found).await?;
+            if let Err(error) = self.task(board, id, &entry.task, &mut found).await {
+                unjudged.push(format!("task {id}: {error}"));
+            }
         }
         for (&id, entry) in &board.disputes {
-            self.dispute(board, id, &entry.dispute, &mut found).await?;
+            if let Err(error) = self.dispute(board, id, &entry.dispute, &mut found).await {
+                unjudged.push(format!("dispute {id}: {error}"));
+            }
         }
         for (key, provider) in &board.providers {
             if provider.tombstoned {
@@ -135,10 +150,11 @@ impl Monitor {
         }
         let told = &mut self.told;
         let new = found.into_iter();
-        Ok(new
+        let alerts = new
             .filter(|(id, part, alert)| told.insert((alert.code, *id, *part)))
             .map(|(.., alert)| alert)
-            .collect())
+            .collect();
+        Look { alerts, unjudged }
     }
 
     async fn task(
@@ -212,6 +228,17 @@ impl Monitor {
         if ended_told || (dispute.state == DisputeState::Void) {
             return Ok(());
         }
+        // before the forecast, which may fail
+        if let Some((since, deadline)) = clock(board, id, dispute) {
+            let (all, left) = (
+                deadline.saturating_sub(since),
+                deadline.saturating_sub(board.now()),
+            );
+            if 4 * left < all {
+                let what = format!("{left} s are left to the side to move in dispute {id}");
+                tell(since, SHORT_CLOCK, what);
+            }
+        }
         let root = game::result_of(board, dispute).map(|result| result.trace_root);
         let says = match root {
             Some(root) => self.forecast(board, dispute.task, root).await?,
@@ -238,16 +265,6 @@ impl Monitor {
                 AGAINST_FORECAST,
                 format!("dispute {id} ended against the forecast: {forecast}"),
             );
-        }
-        if let Some((since, deadline)) = clock(board, id, dispute) {
-            let (all, left) = (
-                deadline.saturating_sub(since),
-                deadline.saturating_sub(board.now()),
-            );
-            if 4 * left < all {
-                let what = format!("{left} s are left to the side to move in dispute {id}");
-                tell(since, SHORT_CLOCK, what);
-            }
         }
         Ok(())
     }

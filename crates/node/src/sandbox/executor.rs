@@ -1,11 +1,13 @@
 //! The executor whose work is done in a process of its own.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gavel_engine::{FineRun, Trace};
 use gavel_model::Model;
-use gavel_numerics::Tensor;
+use gavel_numerics::{Tensor, TensorType};
 use gavel_trace::{CommitPoint, Digest, FineTrace, Level1};
 
 #[cfg(target_os = "linux")]
@@ -64,7 +66,7 @@ impl SandboxExecutor {
     /// # Errors
     /// A limit ended the process.
     pub fn probe(&self, probe: Probe) -> Result<Option<String>, SandboxError> {
-        match self.ask(&Request::Probe(probe), &Packed::default())? {
+        match self.ask(&Request::Probe(probe), &Packed::default(), 0)? {
             (Reply::Probed(found), _) => Ok(found),
             _ => Err(other("to a probe")),
         }
@@ -76,7 +78,12 @@ impl SandboxExecutor {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn ask(&self, _request: &Request, _body: &Packed) -> Result<(Reply, Body), SandboxError> {
+    fn ask(
+        &self,
+        _request: &Request,
+        _body: &Packed,
+        _most: u64,
+    ) -> Result<(Reply, Body), SandboxError> {
         Err(SandboxError::Unsupported)
     }
 
@@ -94,15 +101,21 @@ impl SandboxExecutor {
         let names = self.options.models.clone();
         let request = Request::Load { names };
         let load = self.options.limits.load;
-        match process.ask(&request, &Packed::default(), load)? {
+        match process.ask(&request, &Packed::default(), 0, load)? {
             (Reply::Loaded(served), _) => Ok((process, served)),
             (Reply::Failed(why), _) => Err(SandboxError::Refused(why)),
             _ => Err(other("when it was to load")),
         }
     }
 
+    /// Asks for an answer of at most `most` bytes of tensors: what a process promises takes no more memory here.
     #[cfg(target_os = "linux")]
-    fn ask(&self, request: &Request, body: &Packed) -> Result<(Reply, Body), SandboxError> {
+    fn ask(
+        &self,
+        request: &Request,
+        body: &Packed,
+        most: u64,
+    ) -> Result<(Reply, Body), SandboxError> {
         let mut held = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         let mut process = match held.take() {
             Some(process) => process,
@@ -116,7 +129,7 @@ impl SandboxExecutor {
                 process
             }
         };
-        let (reply, body) = process.ask(request, body, self.options.limits.request)?;
+        let (reply, body) = process.ask(request, body, most, self.options.limits.request)?;
         *held = Some(process);
         match reply {
             Reply::Failed(why) => Err(SandboxError::Refused(why)),
@@ -132,18 +145,15 @@ impl SandboxExecutor {
         }
         let model_id = *model_id;
         let request = Request::Model { model_id };
-        let (parts, body) = match self.ask(&request, &Packed::default())? {
+        // its weights, where they are not those of a file
+        let most = self.options.limits.memory;
+        let (parts, body) = match self.ask(&request, &Packed::default(), most)? {
             (Reply::Model(Some(parts)), body) => (*parts, body),
             (Reply::Model(None), _) => return Ok(None),
             _ => return Err(other("for a model").into()),
         };
         let readable = &self.options.readable;
-        let model = body.model(parts, |path| {
-            match readable.iter().any(|r| path.starts_with(r)) {
-                true => gavel_model::map(path),
-                false => Err(std::io::ErrorKind::PermissionDenied.into()),
-            }
-        })?;
+        let model = body.model(parts, |path| gavel_model::map(&allowed(path, readable)?))?;
         let found = model.model_id();
         if found != model_id {
             let expected = model_id;
@@ -168,7 +178,9 @@ impl SandboxExecutor {
     ) -> Result<Arc<RunRecord>, ExecutorError> {
         let mut packed = Packed::default();
         let of = inputs_of(&model, &inputs, &mut packed);
-        let reply = self.ask(&Request::Run { of, steps }, &packed)?;
+        let outputs = model.graph().outputs.iter();
+        let types: Vec<_> = outputs.map(|(_, source)| model.type_of(*source)).collect();
+        let reply = self.ask(&Request::Run { of, steps }, &packed, bytes_of(&types)?)?;
         let (
             Reply::Run {
                 outputs,
@@ -184,12 +196,7 @@ impl SandboxExecutor {
         if input_digest != wanted {
             return Err(wire::wrong("a run of other inputs").into());
         }
-        let types = model
-            .graph()
-            .outputs
-            .iter()
-            .map(|(_, source)| model.type_of(*source));
-        let outputs = body.tensors(&outputs, types)?;
+        let outputs = body.tensors(&outputs, types.into_iter())?;
         let level1 = Level1::of_model(model.header(), leaves)?;
         Ok(Arc::new(RunRecord {
             model,
@@ -208,6 +215,27 @@ fn inputs_of(model: &Model, inputs: &[Tensor], packed: &mut Packed) -> Inputs {
         model_id: model.model_id(),
         inputs: packed.tensors(inputs),
     }
+}
+
+/// Where a file really is, if that is one that the process may read, or in a folder that it may.
+fn allowed(path: &Path, readable: &[PathBuf]) -> io::Result<PathBuf> {
+    let file = path.canonicalize()?;
+    let inside = |r: &PathBuf| r.canonicalize().is_ok_and(|r| file.starts_with(r));
+    match file.is_file() && readable.iter().any(inside) {
+        true => Ok(file),
+        false => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}
+
+/// Bytes that tensors of these types have, all in all.
+fn bytes_of(types: &[Option<&TensorType>]) -> Result<u64, SandboxError> {
+    let mut all = 0u64;
+    for ty in types {
+        let ty = ty.ok_or_else(|| wire::wrong("a tensor of no type"))?;
+        let bytes = ty.byte_len().map_err(wire::wrong)?;
+        all = all.saturating_add(bytes as u64);
+    }
+    Ok(all)
 }
 
 fn other(when: &str) -> SandboxError {
@@ -229,7 +257,7 @@ impl Executor for SandboxExecutor {
             model_id: *model_id,
             inputs: packed.tensors(inputs),
         };
-        let reply = self.ask(&Request::Serves(of), &packed);
+        let reply = self.ask(&Request::Serves(of), &packed, 0);
         matches!(reply, Ok((Reply::Serves(true), _)))
     }
 
@@ -259,19 +287,6 @@ impl Executor for SandboxExecutor {
             let of = inputs_of(&run.model, &run.inputs, &mut packed);
             let steps = run.trace.steps();
             let leaf = leaf_index;
-            let reply = self.ask(&Request::Fine { of, steps, leaf }, &packed)?;
-            let (
-                Reply::Fine {
-                    tensors,
-                    live,
-                    op_digests,
-                    live_digests,
-                },
-                body,
-            ) = reply
-            else {
-                return Err(other("for a segment").into());
-            };
             let (model, header) = (&run.model, run.model.header());
             let missing = || ExecutorError::Leaf { leaf_index };
             let segment = model
@@ -287,6 +302,20 @@ impl Executor for SandboxExecutor {
             };
             let (ops, heights) = (types(&nodes), (header.ops_height, header.live_height));
             let ends = types(&segment.live);
+            let most = bytes_of(&ops)?.saturating_add(bytes_of(&ends)?);
+            let reply = self.ask(&Request::Fine { of, steps, leaf }, &packed, most)?;
+            let (
+                Reply::Fine {
+                    tensors,
+                    live,
+                    op_digests,
+                    live_digests,
+                },
+                body,
+            ) = reply
+            else {
+                return Err(other("for a segment").into());
+            };
             Ok(Arc::new(FineRun {
                 tensors: body.tensors(&tensors, ops.into_iter())?,
                 live: body.tensors(&live, ends.into_iter())?,
@@ -304,13 +333,101 @@ impl Executor for SandboxExecutor {
         let mut packed = Packed::default();
         let of = inputs_of(&run.model, &run.inputs, &mut packed);
         let (steps, leaf) = (run.trace.steps(), leaf_index);
-        let reply = self.ask(&Request::LiveBefore { of, steps, leaf }, &packed)?;
-        let (Reply::Live(live), body) = reply else {
-            return Err(other("for live tensors").into());
-        };
         let missing = || ExecutorError::Leaf { leaf_index };
         let sources = run.model.live_before(at.segment).ok_or_else(missing)?;
         let types: Vec<_> = sources.iter().map(|s| run.model.type_of(*s)).collect();
+        let most = bytes_of(&types)?;
+        let reply = self.ask(&Request::LiveBefore { of, steps, leaf }, &packed, most)?;
+        let (Reply::Live(live), body) = reply else {
+            return Err(other("for live tensors").into());
+        };
         Ok(body.tensors(&live, types.into_iter())?)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sandbox::SandboxLimits;
+
+    /// A process that says what is in a file, whatever it is asked.
+    fn saying(file: &Path, answers: &[(&str, &[u8])]) -> SandboxExecutor {
+        let mut bytes = Vec::new();
+        for (header, body) in answers {
+            bytes.extend((header.len() as u64).to_le_bytes());
+            bytes.extend((body.len() as u64).to_le_bytes());
+            bytes.extend(header.as_bytes());
+            bytes.extend(*body);
+        }
+        std::fs::write(file, bytes).unwrap();
+        let says = format!("/bin/cat '{}'; exec /bin/cat >/dev/null", file.display());
+        let limit = Duration::from_secs(60);
+        SandboxExecutor::start(SandboxOptions {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".to_owned(), says],
+            models: Vec::new(),
+            readable: Vec::new(),
+            limits: SandboxLimits {
+                memory: 1 << 30,
+                request: limit,
+                load: limit,
+            },
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn an_answer_of_more_bytes_than_it_may_have_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("answers");
+        let loaded: (&str, &[u8]) = (r#"{"loaded":[]}"#, b"");
+        let nobody = Digest([9; 32]);
+        let said = |body: &'static [u8]| {
+            let there = saying(&file, &[loaded, (r#"{"serves":true}"#, body)]);
+            there.serves(&nobody, &[])
+        };
+        assert!(said(b""));
+        assert!(!said(b"x"));
+        let probed = |body: &'static [u8]| {
+            let there = saying(&file, &[loaded, (r#"{"probed":"far"}"#, body)]);
+            there.probe(Probe::Connect)
+        };
+        assert_eq!(probed(b"").unwrap().as_deref(), Some("far"));
+        assert!(matches!(probed(b"x"), Err(SandboxError::Answer(_))));
+    }
+
+    #[test]
+    fn bytes_of_a_segment_are_those_of_its_types() {
+        use gavel_numerics::DType;
+        let (a, b) = (
+            TensorType::new(DType::F32, [3, 4]),
+            TensorType::new(DType::F32, [5]),
+        );
+        assert_eq!(bytes_of(&[Some(&a), Some(&b)]).unwrap(), 68);
+        assert_eq!(bytes_of(&[]).unwrap(), 0);
+        assert!(bytes_of(&[None]).is_err());
+    }
+
+    #[test]
+    fn a_weight_is_looked_for_where_the_process_may_read_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        std::fs::create_dir(place("model")).unwrap();
+        for name in ["model/weights", "key", "net.onnx"] {
+            std::fs::write(place(name), "").unwrap();
+        }
+        std::os::unix::fs::symlink(place("key"), place("model/link")).unwrap();
+        let readable = [place("model"), place("net.onnx"), place("gone")];
+        let may = |name: &str| allowed(&place(name), &readable).is_ok();
+        assert!(may("model/weights"));
+        assert!(may("model/../model/weights"));
+        assert!(may("net.onnx"));
+        assert!(!may("key"));
+        assert!(!may("model/../key"));
+        assert!(!may("model/link"));
+        assert!(!may("model"), "no regular file");
+        assert!(!may("model/absent"));
     }
 }

@@ -22,12 +22,13 @@ pub(super) struct Process {
     requests: ChildStdin,
     replies: ChildStdout,
     words: Arc<Mutex<Vec<u8>>>,
-    memory: u64,
 }
 
 impl Process {
-    /// Starts a process that has nothing: no environment but the instruction set's name, no files but its pipes.
+    /// Starts a process with no environment but the instruction set's name and no descriptor but its pipes. Its walls it
+    /// puts up itself, before it reads a request.
     pub(super) fn start(options: &SandboxOptions) -> Result<Process, SandboxError> {
+        keep_descriptors().map_err(SandboxError::Start)?;
         let mut command = Command::new(&options.program);
         command
             .args(&options.arguments)
@@ -63,15 +64,15 @@ impl Process {
             requests,
             replies,
             words,
-            memory: options.limits.memory,
         })
     }
 
-    /// Asks; after an error the process is of no more use.
+    /// Asks for an answer whose tensors have at most `most` bytes; after an error the process is of no more use.
     pub(super) fn ask(
         &mut self,
         request: &Request,
         body: &Packed,
+        most: u64,
         patience: Duration,
     ) -> Result<(Reply, Body), SandboxError> {
         let pid = Pid::from_child(&self.child);
@@ -83,7 +84,7 @@ impl Process {
             late && kill_process(pid, Signal::KILL).is_ok()
         });
         let reply = wire::write(&mut self.requests, request, body)
-            .and_then(|()| wire::read(&mut self.replies, self.memory));
+            .and_then(|()| wire::read(&mut self.replies, most));
         drop(answered);
         let late = watch.join().unwrap_or(false);
         match reply {
@@ -138,6 +139,25 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Whatever this process was given by the one that started it, or libraries have opened, ends where a program starts: what
+/// this language opens does so by itself.
+fn keep_descriptors() -> io::Result<()> {
+    let (first, last) = (3u32, u32::MAX);
+    // SAFETY: numbers go in, and what changes is a flag of descriptors, which stay open here.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            last,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

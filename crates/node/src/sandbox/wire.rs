@@ -18,7 +18,7 @@ use super::SandboxError;
 /// Bytes of a source.
 const SOURCE: usize = 13;
 /// Most bytes of a header: the names of a graph's nodes are in it.
-const MAX_HEADER: u64 = 1 << 30;
+const MAX_HEADER: u64 = 64 << 20;
 
 /// A model or family that a process has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,10 @@ pub enum Probe {
     Spawn(PathBuf),
     /// Look into the environment for a variable.
     Variable(String),
+    /// Find open descriptors: what is found are those of its pipes.
+    Descriptors,
+    /// Signal another process, or have a descriptor signal it. `None`: there are no such calls.
+    Signal(u32),
     /// Take so many bytes of memory, and write to all of them.
     Allocate(u64),
     /// Never answer.

@@ -9,6 +9,9 @@ use gavel_trace::Digest;
 use super::wire::{self, Body, Inputs, Packed, Probe, Reply, Request, Served};
 use crate::{EngineExecutor, Executor, ExecutorError, RunRecord};
 
+/// Descriptors that [`Probe::Descriptors`] looks at: what is inherited may lie above those that can be opened.
+const MOST_LOOKED_AT: u32 = 4096;
+
 /// What a model process is told when it is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerOptions {
@@ -133,6 +136,18 @@ fn tried(probe: &Probe) -> Option<String> {
             child.map(|mut child| format!("{:?}", child.wait()))
         }
         Probe::Variable(name) => std::env::var(name).ok(),
+        Probe::Descriptors => {
+            let open = |n: &u32| std::fs::metadata(format!("/proc/self/fd/{n}")).is_ok();
+            let open: Vec<_> = (0..MOST_LOOKED_AT)
+                .filter(open)
+                .map(|n| n.to_string())
+                .collect();
+            Some(open.join(" "))
+        }
+        #[cfg(target_os = "linux")]
+        Probe::Signal(process) => super::confine::signals(*process),
+        #[cfg(not(target_os = "linux"))]
+        Probe::Signal(_) => None,
         Probe::Allocate(bytes) => {
             let taken = vec![1u8; usize::try_from(*bytes).unwrap_or(usize::MAX)];
             Some(format!("{} bytes", std::hint::black_box(taken).len()))

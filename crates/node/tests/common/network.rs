@@ -47,6 +47,8 @@ pub(crate) struct Cast {
     pub(crate) cheat: Party,
     pub(crate) honest: [Party; 3],
     pub(crate) roles: Vec<Box<dyn Role>>,
+    /// The honest parties once more, as they serve.
+    pub(crate) servers: Vec<Box<dyn Role>>,
 }
 
 impl World {
@@ -58,17 +60,23 @@ impl World {
 
     pub(crate) async fn of(model: Model, audit_ppm: u32) -> World {
         let chain = SharedChain::in_memory(Genesis::default());
-        World::on(Endpoint::in_process(chain), model, audit_ppm).await
+        let endpoint = Endpoint::in_process(chain);
+        World::on(endpoint, model, audit_ppm, Windows::Fast).await
     }
 
     /// On any chain whose clock the test may move.
-    pub(crate) async fn on(endpoint: Endpoint, model: Model, audit_ppm: u32) -> World {
+    pub(crate) async fn on(
+        endpoint: Endpoint,
+        model: Model,
+        audit_ppm: u32,
+        windows: Windows,
+    ) -> World {
         let (_, _, png) = shipped::PICTURES[0];
         let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
         let register = roles::registration(model.header(), "shipped".to_owned());
         let mut models = Models::new();
         let model = models.add(model);
-        let network = network(endpoint, audit_ppm).await;
+        let network = network(endpoint, audit_ppm, windows).await;
         let account = Account::new(dev_key(SEED, 0), network.clone());
         let market = network.deployment().market;
         account.send(market, register).await.unwrap();
@@ -78,7 +86,8 @@ impl World {
     /// With a family, of whose bindings nobody has shown any.
     pub(crate) async fn of_family(family: &Arc<Family>, audit_ppm: u32) -> World {
         let chain = SharedChain::in_memory(Genesis::default());
-        let network = network(Endpoint::in_process(chain), audit_ppm).await;
+        let endpoint = Endpoint::in_process(chain);
+        let network = network(endpoint, audit_ppm, Windows::Fast).await;
         let account = Account::new(dev_key(SEED, 0), network.clone());
         let register = roles::family_registration(family, "file".to_owned());
         let pool = network.deployment().pool;
@@ -90,9 +99,9 @@ impl World {
     }
 
     /// A task that a cheat is the first to bid for, among honest parties of every kind.
-    pub(crate) async fn with_a_cheat(endpoint: Endpoint) -> (World, Cast) {
+    pub(crate) async fn with_a_cheat(endpoint: Endpoint, windows: Windows) -> (World, Cast) {
         let model = shipped::load("digits-small").unwrap();
-        let mut world = World::on(endpoint, model, 250_000).await;
+        let mut world = World::on(endpoint, model, 250_000, windows).await;
         let lie = FaultyExecutor::new(Arc::clone(&world.honest), &[Fault::OneUlp], 3);
         let cheat = world.party_with("cheat", Arc::new(lie)).await;
         world.join(&cheat).await;
@@ -115,8 +124,9 @@ impl World {
             Box::new(Watcher::new(watcher)),
             world.keeper().await,
         ];
+        let mut servers: Vec<Box<dyn Role>> = Vec::new();
         for party in &honest {
-            roles.push(Box::new(world.provider(party, 5 * UNIT)));
+            servers.push(Box::new(world.provider(party, 5 * UNIT)));
             roles.push(Box::new(Auditor::new(party.clone())));
             roles.push(Box::new(Referee::new(party.clone())));
         }
@@ -125,6 +135,7 @@ impl World {
             cheat,
             honest,
             roles,
+            servers,
         };
         (world, cast)
     }
@@ -271,13 +282,13 @@ impl World {
 }
 
 /// A deployment on a chain.
-async fn network(endpoint: Endpoint, audit_ppm: u32) -> Network {
+async fn network(endpoint: Endpoint, audit_ppm: u32, windows: Windows) -> Network {
     give_coin(&endpoint, dev_key(SEED, 0).address()).await;
     let deployer = Sender::new(dev_key(SEED, 0), endpoint.clone());
     let params = dev_params(DevParams {
         audit_rate_ppm: audit_ppm,
         probation_tasks: 0,
-        windows: Windows::Fast,
+        windows,
     });
     let options = DeployOptions::default();
     let deployment = deploy(&deployer, &params, &options).await.unwrap();

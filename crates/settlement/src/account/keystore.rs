@@ -91,8 +91,11 @@ pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
+    // no name that a process that was killed may have left behind
+    let mut random = [0; 8];
+    rand::rngs::OsRng.fill_bytes(&mut random);
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{}.new", hex::encode(random)));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -273,6 +276,11 @@ mod tests {
         assert_eq!(super::super::load_keystore(&path, "pass").unwrap(), key);
         assert!(super::super::load_keystore(&path, "word").is_err());
         assert!(write_new(&path, "{}").is_err(), "written over");
+        // what a process of this number has left behind is in nobody's way
+        let other = folder.path().join("two.json");
+        let left = format!("two.json.{}.new", std::process::id());
+        std::fs::write(folder.path().join(left), "").unwrap();
+        write_new(&other, "{}").unwrap();
         let left = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1);
         #[cfg(unix)]

@@ -230,6 +230,17 @@ pub(super) async fn retried<T, F>(sender: &Sender, ask: impl Fn() -> F) -> Resul
 where
     F: Future<Output = Result<T, TransportError>>,
 {
+    counted(sender, ask).await.0
+}
+
+/// The same, and how many tries before the last one were lost.
+pub(super) async fn counted<T, F>(
+    sender: &Sender,
+    ask: impl Fn() -> F,
+) -> (Result<T, TransportError>, u32)
+where
+    F: Future<Output = Result<T, TransportError>>,
+{
     let patience = sender.endpoint.patience();
     let mut tries = 0;
     loop {
@@ -238,7 +249,7 @@ where
                 tokio::time::sleep(patience.pause_after(tries)).await;
                 tries += 1;
             }
-            answer => return answer,
+            answer => return (answer, tries),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use alloy::primitives::Bytes;
-use alloy::providers::Provider as _;
 use tokio::time::Instant;
 
 use super::book::{Open, machine_time};
@@ -58,18 +57,11 @@ pub(super) async fn tend(sender: &Sender, now: bool) -> Result<u64, SendError> {
     Ok(count)
 }
 
-/// The node's count of this key's transactions, those in its pool included. Asked every time, so that it survives a
-/// restart, a reorg, and other users of the key.
+/// The node's count of this key's transactions, those in its pool included; of several nodes' counts the median. Asked every
+/// time, so that it survives a restart, a reorg, and other users of the key.
 pub(super) async fn count(sender: &Sender) -> Result<u64, SendError> {
-    let provider = sender.endpoint.provider();
-    retried(sender, || async {
-        provider
-            .get_transaction_count(sender.address())
-            .pending()
-            .await
-    })
-    .await
-    .map_err(unsent)
+    let count = retried(sender, || sender.endpoint.count_of(sender.address()));
+    count.await.map_err(unsent)
 }
 
 /// Open nonces whose transactions the node does not have: all of them, since it takes none without those before it.
@@ -89,8 +81,18 @@ fn lacking(sender: &Sender, count: u64) -> Vec<u64> {
 /// A transfer of nothing to oneself for each nonce that was lost, so that those behind it get into a block.
 async fn fill(sender: &Sender, count: u64) -> Result<(), SendError> {
     let gaps = sender.book().gaps(count);
-    if gaps.is_empty() || gaps.len() > GAPS_MAX {
+    let Some(first) = gaps.first() else {
         return Ok(());
+    };
+    if gaps.len() > GAPS_MAX {
+        let (missing, next) = (gaps.len(), sender.book().next_nonce());
+        return Err(SendError::Unsent(format!(
+            "the node counts {count} transactions of {}, and one with nonce {} is open: of those between, from {first} on, \
+             {missing} are missing, and at most {GAPS_MAX} are filled; the node is far behind, or the list of signed \
+             transactions is of another chain",
+            sender.address(),
+            next.saturating_sub(1),
+        )));
     }
     let chain_id = submit::chain_id(sender).await?;
     let market = Fees {

@@ -15,7 +15,7 @@ use super::error::SendError;
 use super::fees::Fees;
 use super::intents::{IntentLog, IntentRecord, MemoryLog};
 use super::remote;
-use crate::chain::{ChainError, LogEntry, Receipt};
+use crate::chain::{Chain, ChainError, LogEntry, Receipt};
 use crate::endpoint::Endpoint;
 use crate::shared::SharedChain;
 
@@ -169,13 +169,17 @@ impl Sender {
     async fn execute(&self, intent: Intent) -> Result<Mined, SendError> {
         match self.endpoint.embedded() {
             Some(chain) => {
-                let (mined, written) = self.execute_embedded(chain, intent)?;
-                let written = chain.on_disk(written).await;
-                written.map_err(|error| SendError::Unresolved {
-                    hash: mined.hash,
-                    reason: error.to_string(),
-                })?;
-                Ok(mined)
+                let (done, written) = self.execute_embedded(chain, intent);
+                match (done, chain.on_disk(written).await) {
+                    (done, Ok(())) => done,
+                    (Ok(mined), Err(error)) => Err(SendError::Unresolved {
+                        hash: mined.hash,
+                        reason: error.to_string(),
+                    }),
+                    (Err(doubt @ SendError::Unresolved { .. }), Err(_)) => Err(doubt),
+                    // it was refused because of something that may be lost
+                    (Err(_), Err(error)) => Err(error.into()),
+                }
             }
             None => remote::execute(self, intent).await,
         }
@@ -186,8 +190,13 @@ impl Sender {
         &self,
         chain: &SharedChain,
         intent: Intent,
-    ) -> Result<(Mined, u64), SendError> {
+    ) -> (Result<Mined, SendError>, u64) {
         let mut chain = chain.lock();
+        let done = self.execute_on(&mut chain, intent);
+        (done, chain.written())
+    }
+
+    fn execute_on(&self, chain: &mut Chain, intent: Intent) -> Result<Mined, SendError> {
         let (chain_id, nonce) = (chain.chain_id(), chain.nonce(self.address()));
         let fees = Fees {
             gas: GAS_CAP,
@@ -208,7 +217,7 @@ impl Sender {
         let receipt = chain
             .receipt_of(hash)
             .ok_or_else(|| SendError::Refused("the chain lost its receipt".into()))?;
-        Ok((Mined::from(receipt), chain.written()))
+        Ok(Mined::from(receipt))
     }
 
     pub(super) fn sign(
@@ -259,7 +268,7 @@ impl From<&Receipt> for Mined {
 mod tests {
     use super::*;
     use crate::account::dev_key;
-    use crate::chain::{Chain, Genesis};
+    use crate::chain::Genesis;
 
     #[tokio::test]
     async fn a_chain_that_cannot_write_leaves_a_doubt_and_then_takes_nothing() {

@@ -13,10 +13,10 @@ use super::error::SendError;
 use super::fees::{self, Fees};
 use super::intents::{LogError, SignedTransaction};
 use super::receipts;
-use super::remote::{retried, unresolved, unsent};
+use super::remote::{counted, retried, unresolved, unsent};
 use super::resume;
 use super::sender::{Intent, Sender};
-use crate::transport::is_no_answer;
+use crate::transport::{has_it, is_no_answer};
 
 /// Times that a price is raised at once because the node wants more.
 const RAISES_MAX: u32 = 6;
@@ -46,12 +46,7 @@ enum Word {
 fn word(message: &str) -> Word {
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|w| message.contains(w));
-    if says(&[
-        "already known",
-        "already imported",
-        "known transaction",
-        "alreadyknown",
-    ]) {
+    if has_it(&message) {
         Word::Has
     } else if says(&[
         "underpriced",
@@ -75,6 +70,8 @@ fn word(message: &str) -> Word {
 /// # Errors
 /// [`SendError::Unresolved`] if it never does; [`SendError::Unsent`] where the log fails before anything was sent.
 pub(super) async fn offer(sender: &Sender, nonce: u64) -> Result<Offer, SendError> {
+    // tries of which nothing was heard: they may have arrived
+    let mut lost = 0;
     for _ in 0..=RAISES_MAX {
         let Some(open) = sender.book().open.get(&nonce).cloned() else {
             return Ok(Offer::NonceUsed);
@@ -84,11 +81,12 @@ pub(super) async fn offer(sender: &Sender, nonce: u64) -> Result<Offer, SendErro
         };
         log(sender, &open).await?;
         let provider = sender.endpoint.provider();
-        let sent = retried(sender, || async {
+        let (sent, unheard) = counted(sender, || async {
             let sent = provider.send_raw_transaction(&newest.raw).await;
             sent.map(|pending| *pending.tx_hash())
         })
         .await;
+        lost += unheard;
         let message = match sent {
             Ok(_) => return Ok(taken(sender, nonce)),
             Err(RpcError::ErrorResp(error)) if !is_no_answer(&error) => error.message,
@@ -98,6 +96,12 @@ pub(super) async fn offer(sender: &Sender, nonce: u64) -> Result<Offer, SendErro
             Word::Has => return Ok(taken(sender, nonce)),
             Word::Busy => return Err(in_doubt(&newest, message)),
             Word::Nonce => return wrong_nonce(sender, nonce, &newest, &message).await,
+            // what arrived is refused the second time for the coin or the place that it took itself
+            Word::Price | Word::Refuses
+                if lost > 0 && receipts::is_known(sender, nonce).await? =>
+            {
+                return Ok(taken(sender, nonce));
+            }
             // another process waits there with this key
             Word::Price if !open.was_heard && resume::count(sender).await? > nonce => {
                 return Ok(Offer::NonceUsed);
@@ -253,6 +257,8 @@ mod tests {
             ("already known", Word::Has),
             ("transaction already imported", Word::Has),
             ("AlreadyKnown, already known", Word::Has),
+            ("known transaction: 0x12", Word::Has),
+            ("unknown transaction type", Word::Refuses),
             ("nonce too low: next nonce 5, tx nonce 4", Word::Nonce),
             ("nonce too high", Word::Nonce),
             ("OldNonce", Word::Nonce),

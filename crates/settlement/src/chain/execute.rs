@@ -62,7 +62,7 @@ impl Chain {
     /// Executes a transaction and applies it unless `keep` says otherwise; the block is not yet appended.
     pub(super) fn execute_transaction(
         &mut self,
-        raw: &[u8],
+        raw: &Bytes,
         transaction: &Recovered<TxEnvelope>,
         time: u64,
         keep: Keep,
@@ -98,7 +98,7 @@ impl Chain {
 
     fn receipt(
         &self,
-        raw: &[u8],
+        raw: &Bytes,
         from: Address,
         to: Option<Address>,
         result: ExecutionResult,
@@ -145,7 +145,7 @@ impl Chain {
             .collect();
         let receipt = Receipt {
             transaction_hash,
-            raw: Bytes::copy_from_slice(raw),
+            raw: raw.clone(),
             block_number: block.number,
             block_hash: block.hash,
             from,

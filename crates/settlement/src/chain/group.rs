@@ -1,6 +1,6 @@
 //! Group commit: appends are written one by one and synced together, by a thread that does nothing else.
 
-use std::fs::File;
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -58,8 +58,11 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
-    /// A thread that syncs `file`, whose first `records` records are on disk.
-    pub(super) fn start(file: File, records: u64) -> std::io::Result<Syncer> {
+    /// A thread that calls `sync` to put on disk what was written before; the first `records` records are there.
+    pub(super) fn start(
+        sync: impl FnMut() -> io::Result<()> + Send + 'static,
+        records: u64,
+    ) -> io::Result<Syncer> {
         let (asked, wanted) = channel();
         let (published, progress) = watch::channel(Progress {
             records,
@@ -67,7 +70,7 @@ impl Syncer {
         });
         let thread = std::thread::Builder::new()
             .name("chain journal".to_owned())
-            .spawn(move || sync(&file, &wanted, &published))?;
+            .spawn(move || sync_all(sync, &wanted, &published))?;
         Ok(Syncer {
             asked: Some(asked),
             progress,
@@ -102,17 +105,21 @@ impl Drop for Syncer {
     fn drop(&mut self) {
         self.asked = None;
         if let Some(thread) = self.thread.take() {
-            // it holds the file, and with it the lock
+            // `sync` holds the file, and with it the lock
             let _ = thread.join();
         }
     }
 }
 
 /// One sync for all that was asked while the last one ran.
-fn sync(file: &File, wanted: &Receiver<u64>, published: &watch::Sender<Progress>) {
+fn sync_all(
+    mut sync: impl FnMut() -> io::Result<()>,
+    wanted: &Receiver<u64>,
+    published: &watch::Sender<Progress>,
+) {
     while let Ok(first) = wanted.recv() {
         let records = wanted.try_iter().last().unwrap_or(first);
-        match file.sync_data() {
+        match sync() {
             Ok(()) => published.send_modify(|p| p.records = records),
             Err(error) => {
                 published.send_modify(|p| p.failed = Some(error.to_string()));
@@ -125,13 +132,54 @@ fn sync(file: &File, wanted: &Receiver<u64>, published: &watch::Sender<Progress>
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
+
+    /// What it says now.
+    fn says(disk: &Disk, records: u64) -> Poll<Result<(), ChainError>> {
+        let holds = std::pin::pin!(disk.holds(records));
+        holds.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn nothing_is_held_while_its_sync_runs_and_the_next_sync_is_for_all_that_waits() {
+        let (begins, begun) = channel();
+        let (sender, released) = channel();
+        let sync = move || {
+            begins.send(()).unwrap();
+            released.recv().map_err(io::Error::other)
+        };
+        let syncer = Syncer::start(sync, 0).unwrap();
+        // dropped before the syncer, which waits for its thread
+        let release = sender;
+        let disk = syncer.disk();
+        syncer.ask(1);
+        begun.recv().unwrap();
+        syncer.ask(2);
+        syncer.ask(3);
+        for records in 1..=3 {
+            assert!(says(&disk, records).is_pending(), "{records}");
+        }
+        release.send(()).unwrap();
+        disk.holds(1).await.unwrap();
+        begun.recv().unwrap();
+        for records in 2..=3 {
+            assert!(says(&disk, records).is_pending(), "{records}");
+        }
+        assert_eq!(syncer.synced(), 1);
+        release.send(()).unwrap();
+        disk.holds(3).await.unwrap();
+        assert!(matches!(says(&disk, 2), Poll::Ready(Ok(()))));
+        drop(syncer);
+        assert!(begun.try_recv().is_err());
+    }
 
     #[tokio::test]
     async fn whoever_waits_is_told_when_it_is_on_disk_and_not_before_it_was_written() {
         let mut file = tempfile::tempfile().unwrap();
-        let syncer = Syncer::start(file.try_clone().unwrap(), 3).unwrap();
+        let synced = file.try_clone().unwrap();
+        let syncer = Syncer::start(move || synced.sync_data(), 3).unwrap();
         let disk = syncer.disk();
         disk.holds(3).await.unwrap();
         let waiting = tokio::spawn({
@@ -150,13 +198,9 @@ mod tests {
         assert!(closed.to_string().contains("closed"), "{closed}");
     }
 
-    #[cfg(unix)]
     #[tokio::test]
     async fn a_disk_that_cannot_sync_is_told_to_all_who_wait() {
-        // a pipe takes bytes and has nothing to sync them to
-        let (_end, pipe) = std::io::pipe().unwrap();
-        let file = File::from(std::os::fd::OwnedFd::from(pipe));
-        let syncer = Syncer::start(file, 0).unwrap();
+        let syncer = Syncer::start(|| Err(io::Error::other("full")), 0).unwrap();
         let disk = syncer.disk();
         syncer.ask(1);
         assert!(matches!(disk.holds(1).await, Err(ChainError::Failed(_))));

@@ -6,14 +6,13 @@
 //! no later one vouches for was never acknowledged: it is cut off with what follows it. Any other is corruption, and
 //! refused.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use fs4::fs_std::FileExt as _;
-
 use super::group::{Disk, Syncer};
 use super::types::{Event, Genesis};
+use crate::rpc;
 
 const MAGIC: &[u8; 16] = b"gavel chain v2\n\0";
 const FILE: &str = "chain.journal";
@@ -21,6 +20,8 @@ const FILE: &str = "chain.journal";
 const HEADER: usize = 8;
 /// Events on disk.
 const SYNCED: usize = 8;
+/// Longest of what follows length and checksum: a transaction in hex, as requests bring it, and room.
+pub(super) const MAX_BODY: usize = 4 * rpc::REQUEST_BYTES_MAX;
 
 /// Why the history cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,15 @@ impl Journal {
         folder: &Path,
         genesis: &Genesis,
     ) -> Result<(Journal, Genesis, Vec<Event>), JournalError> {
+        Journal::open_with(folder, genesis, File::sync_data)
+    }
+
+    /// [`open`](Self::open) where `sync` puts on disk what a file holds.
+    pub(super) fn open_with(
+        folder: &Path,
+        genesis: &Genesis,
+        sync: impl Fn(&File) -> std::io::Result<()>,
+    ) -> Result<(Journal, Genesis, Vec<Event>), JournalError> {
         let path = folder.join(FILE);
         let io = |source| JournalError::Io {
             path: path.clone(),
@@ -91,8 +101,10 @@ impl Journal {
             .truncate(false)
             .open(&path)
             .map_err(io)?;
-        if !file.try_lock_exclusive().map_err(io)? {
-            return Err(JournalError::Locked(path));
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(path)),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io)?;
@@ -115,7 +127,7 @@ impl Journal {
             journal.file.seek(SeekFrom::Start(0)).map_err(io)?;
             journal.file.write_all(MAGIC).map_err(io)?;
             journal.write(&json(&path, genesis)?)?;
-            journal.file.sync_data().map_err(io)?;
+            sync(&journal.file).map_err(io)?;
             // the folder entry itself must survive
             File::open(folder).and_then(|f| f.sync_all()).map_err(io)?;
             return Ok((journal, genesis.clone(), Vec::new()));
@@ -134,6 +146,9 @@ impl Journal {
             .collect::<Result<Vec<Event>, _>>()?;
         journal.file.set_len(good).map_err(io)?;
         journal.file.seek(SeekFrom::Start(good)).map_err(io)?;
+        // what a killed process wrote can be read and may be on no disk yet, its folder's entry included
+        sync(&journal.file).map_err(io)?;
+        File::open(folder).and_then(|f| f.sync_all()).map_err(io)?;
         journal.written = events.len() as u64;
         Ok((journal, stored, events))
     }
@@ -153,13 +168,19 @@ impl Journal {
     /// From now on appends are synced in groups, by a thread.
     pub(super) fn sync_in_groups(&mut self) -> Result<Disk, JournalError> {
         let file = self.file.try_clone().map_err(|e| self.io(e))?;
-        let syncer = Syncer::start(file, self.written).map_err(|e| self.io(e))?;
+        let syncer = Syncer::start(move || file.sync_data(), self.written);
+        let syncer = syncer.map_err(|e| self.io(e))?;
         Ok(self.syncer.insert(syncer).disk())
     }
 
     /// Records written so far.
     pub(super) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Records that the syncer has put on disk; all of them where each append is synced.
+    pub(super) fn synced(&self) -> u64 {
+        self.syncer.as_ref().map_or(self.written, Syncer::synced)
     }
 
     /// Why what was written may not get to the disk.
@@ -175,14 +196,15 @@ impl Journal {
     }
 
     fn write(&mut self, payload: &[u8]) -> Result<(), JournalError> {
-        let synced = match &self.syncer {
-            Some(syncer) => syncer.synced(),
-            None => self.written,
-        };
         let mut record = vec![0; HEADER];
-        record.extend(synced.to_le_bytes());
+        record.extend(self.synced().to_le_bytes());
         record.extend(payload);
         let body = &record[HEADER..];
+        if body.len() > MAX_BODY {
+            let length = body.len();
+            let too_long = format!("a record of {length} bytes, at most {MAX_BODY} are read again");
+            return Err(self.io(std::io::Error::other(too_long)));
+        }
         let (length, crc) = (body.len() as u32, crc32fast::hash(body));
         record[..4].copy_from_slice(&length.to_le_bytes());
         record[4..HEADER].copy_from_slice(&crc.to_le_bytes());
@@ -224,7 +246,8 @@ fn records<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Vec<Record<'a>>, u64), J
 fn whole(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (crc, rest) = rest.split_first_chunk()?;
-    let body = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let body = rest.get(..length).filter(|_| length <= MAX_BODY)?;
     let (synced, payload) = body.split_first_chunk()?;
     (crc32fast::hash(body) == u32::from_le_bytes(*crc))
         .then_some((u64::from_le_bytes(*synced), payload))

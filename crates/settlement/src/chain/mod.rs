@@ -147,7 +147,8 @@ impl Chain {
             return Ok(keccak256(raw));
         }
         let transaction = self.decode(raw)?;
-        self.execute_and_seal(raw, &transaction, Keep::Everything)
+        let raw = Bytes::copy_from_slice(raw);
+        self.execute_and_seal(&raw, &transaction, Keep::Everything)
     }
 
     /// Like [`submit`](Self::submit) for a transaction whose sender is known, but only if it succeeds: one
@@ -157,7 +158,7 @@ impl Chain {
     /// As [`submit`](Self::submit), and [`ChainError::WouldFail`]: nothing changes.
     pub fn submit_if_it_succeeds(
         &mut self,
-        raw: &[u8],
+        raw: &Bytes,
         transaction: &Recovered<TxEnvelope>,
     ) -> Result<B256, ChainError> {
         self.execute_and_seal(raw, transaction, Keep::Success)
@@ -165,7 +166,7 @@ impl Chain {
 
     fn execute_and_seal(
         &mut self,
-        raw: &[u8],
+        raw: &Bytes,
         transaction: &Recovered<TxEnvelope>,
         keep: Keep,
     ) -> Result<B256, ChainError> {
@@ -181,7 +182,7 @@ impl Chain {
         }
         let event = Event::Transaction {
             time,
-            raw: Bytes::copy_from_slice(raw),
+            raw: raw.clone(),
             block_hash: executed.block.hash,
         };
         let hash = receipt.transaction_hash;
@@ -258,7 +259,23 @@ impl Chain {
     /// If the journal cannot be written.
     pub fn mine(&mut self) -> Result<(), ChainError> {
         self.usable()?;
-        let time = self.next_time();
+        self.mine_next(self.next_time())
+    }
+
+    /// A block without transactions at `time`, to which the clock moves with it, or as soon after the last block as may be.
+    /// One record, where [`advance_to`](Self::advance_to) and [`mine`](Self::mine) are two.
+    ///
+    /// # Errors
+    /// As [`advance_to`](Self::advance_to).
+    pub fn mine_by(&mut self, time: u64) -> Result<(), ChainError> {
+        self.usable()?;
+        if time > LAST_TIME {
+            return Err(ChainError::Time { last: LAST_TIME });
+        }
+        self.mine_next(time.max(self.next_time()))
+    }
+
+    fn mine_next(&mut self, time: u64) -> Result<(), ChainError> {
         self.mine_at(time);
         self.record(Event::Mine { time })
     }

@@ -64,7 +64,7 @@ pub struct Block {
     pub hash: B256,
     /// Hash of the block before.
     pub parent: B256,
-    /// Seconds since the epoch; strictly increasing.
+    /// Seconds since the epoch; never before its parent's.
     pub time: u64,
     /// Its transaction.
     pub transaction: Option<B256>,

@@ -46,6 +46,14 @@ enum Way {
     },
 }
 
+/// What an answer says that a transaction did.
+pub(super) struct Done {
+    pub(super) events: Vec<ProtocolEvent>,
+    pub(super) transaction: B256,
+    /// Hash of its block.
+    pub(super) block: B256,
+}
+
 impl Client {
     pub(super) fn new(
         submission: Submission,
@@ -75,12 +83,8 @@ impl Client {
         self.key.address()
     }
 
-    /// Sends a call and gives its events when it is on disk.
-    pub(super) async fn send(
-        &self,
-        to: Address,
-        data: Vec<u8>,
-    ) -> Result<Vec<ProtocolEvent>, WorldError> {
+    /// Sends a call and tells what it did when that is on disk.
+    pub(super) async fn send(&self, to: Address, data: Vec<u8>) -> Result<Done, WorldError> {
         let deployment = self.network.deployment();
         match &self.way {
             Way::Direct(sender) => {
@@ -88,7 +92,11 @@ impl Client {
                 let events = mined.logs.iter().map(|entry| {
                     ProtocolEvent::decode(deployment, entry.log.address, &entry.log.data)
                 });
-                Ok(events.collect())
+                Ok(Done {
+                    events: events.collect(),
+                    transaction: mined.hash,
+                    block: mined.block_hash,
+                })
             }
             Way::Rpc { http, url, nonce } => {
                 let mut nonce = nonce.lock().await;
@@ -103,7 +111,14 @@ impl Client {
                 let events = receipt.inner.logs().iter().map(|log| {
                     ProtocolEvent::decode(deployment, log.inner.address, &log.inner.data)
                 });
-                Ok(events.collect())
+                let block = receipt.block_hash.ok_or_else(|| {
+                    WorldError::View(format!("transaction {hash} is in no block"))
+                })?;
+                Ok(Done {
+                    events: events.collect(),
+                    transaction: hash,
+                    block,
+                })
             }
         }
     }

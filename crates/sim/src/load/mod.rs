@@ -8,8 +8,8 @@ mod client;
 mod latency;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gavel_node::{B256, Executor as _, U256};
@@ -90,7 +90,10 @@ pub struct LoadReport {
     pub head: (u64, B256),
     /// Seconds that it took to open the chain again.
     pub reopened_seconds: f64,
-    /// Whether the chain that was opened again is the one that was closed.
+    /// Transactions whose success was answered.
+    pub answered: u64,
+    /// Whether every life ended, and the chain that was opened again is the one that was closed, with all that was answered in
+    /// the blocks that were named. It was closed in order: what a kill leaves is not seen here.
     pub nothing_lost: bool,
 }
 
@@ -109,6 +112,8 @@ struct Arena {
     begun: AtomicU64,
     settled: AtomicU64,
     drawn: AtomicU64,
+    /// Transactions that were answered, and their blocks.
+    answered: Mutex<Vec<(B256, B256)>>,
     post: Market::TaskSpec,
     commit: Market::commitCall,
 }
@@ -132,6 +137,7 @@ pub async fn load(
         begun: AtomicU64::new(0),
         settled: AtomicU64::new(0),
         drawn: AtomicU64::new(0),
+        answered: Mutex::default(),
         post: post(&workload)?,
         commit: commit(&workload)?,
         network,
@@ -191,6 +197,7 @@ pub async fn load(
         begun,
         settled,
         drawn,
+        answered,
         chain,
         network,
         ..
@@ -199,6 +206,11 @@ pub async fn load(
     progress("opening the chain again".to_owned());
     let opening = Instant::now();
     let again = open_again(&options.folder).await?;
+    let reopened_seconds = opening.elapsed().as_secs_f64();
+    let answered = answered
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let is_there = holds(&again, &answered);
     let (lives, drawn) = (settled.into_inner(), drawn.into_inner());
     let transactions = head.0 - first;
     Ok(LoadReport {
@@ -213,8 +225,9 @@ pub async fn load(
         latencies: samples.latencies(),
         journal_bytes: std::fs::metadata(options.folder.join("chain.journal"))?.len(),
         head,
-        reopened_seconds: opening.elapsed().as_secs_f64(),
-        nothing_lost: head == self::head(&again) && lives + drawn == begun.into_inner(),
+        reopened_seconds,
+        answered: answered.len() as u64,
+        nothing_lost: is_there && head == self::head(&again) && lives + drawn == begun.into_inner(),
     })
 }
 
@@ -230,6 +243,15 @@ async fn open_again(folder: &Path) -> Result<SharedChain, WorldError> {
             opened => return Ok(opened?),
         }
     }
+}
+
+/// Whether these transactions are in these blocks.
+fn holds(chain: &SharedChain, answered: &[(B256, B256)]) -> bool {
+    let chain = chain.lock();
+    answered.iter().all(|(transaction, block)| {
+        let receipt = chain.receipt_of(*transaction);
+        receipt.is_some_and(|receipt| receipt.success && receipt.block_hash == *block)
+    })
 }
 
 fn head(chain: &SharedChain) -> (u64, B256) {
@@ -348,9 +370,11 @@ impl Arena {
         data: Vec<u8>,
     ) -> Result<Vec<ProtocolEvent>, WorldError> {
         let start = Instant::now();
-        let logs = who.send(to, data).await?;
+        let done = who.send(to, data).await?;
         self.samples.add(what, start.elapsed());
-        Ok(logs)
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.push((done.transaction, done.block));
+        Ok(done.events)
     }
 }
 
@@ -467,6 +491,21 @@ mod tests {
             .unwrap();
             assert!(report.nothing_lost, "{report:?}");
             assert!(report.lives > 0, "{report:?}");
+            // five for each life, and the tasks that stay open
+            assert!(report.answered >= 5 * report.lives + 5, "{report:?}");
+            let again = SharedChain::open(&home.path().join("chain"), Default::default());
+            let again = again.unwrap();
+            let (newest, block) = {
+                let chain = again.lock();
+                let mut blocks = (0..=chain.head().number)
+                    .rev()
+                    .filter_map(|n| chain.block(n));
+                blocks.find_map(|b| Some((b.transaction?, b.hash))).unwrap()
+            };
+            assert!(holds(&again, &[(newest, block)]));
+            assert!(!holds(&again, &[(newest, block), (newest, B256::ZERO)]));
+            again.reorg(9).unwrap();
+            assert!(!holds(&again, &[(newest, block)]));
             let actions: Vec<_> = report.latencies.iter().map(|l| l.action).collect();
             assert_eq!(actions, ["claim", "commit", "decide", "post", "settle"]);
         }

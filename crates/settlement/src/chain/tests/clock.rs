@@ -25,6 +25,36 @@ fn the_clock_never_goes_back_and_block_times_only_grow() {
 }
 
 #[test]
+fn a_block_by_a_time_is_one_record_that_moves_the_clock_and_replays_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let mut chain = Chain::open(home.path(), genesis()).unwrap();
+    chain.share_seconds();
+    lived(&mut chain);
+    let (records, now, height) = (chain.events.len(), chain.now(), chain.head().number);
+    for (later, time) in [
+        (60, now + 60),
+        (60, now + 60),
+        (0, now + 60),
+        (90, now + 90),
+    ] {
+        chain.mine_by(now + later).unwrap();
+        assert_eq!((chain.now(), chain.head().time), (time, time));
+    }
+    assert_eq!(chain.events.len(), records + 4);
+    assert_eq!(chain.written(), records as u64 + 4);
+    assert!(matches!(
+        chain.mine_by(LAST_TIME + 1),
+        Err(ChainError::Time { last: LAST_TIME })
+    ));
+    // the clock stays where a dropped block has moved it
+    chain.reorg(2).unwrap();
+    assert_eq!((chain.now(), chain.head().number), (now + 90, height + 2));
+    let before = seen(&chain);
+    drop(chain);
+    assert_eq!(seen(&Chain::open(home.path(), genesis()).unwrap()), before);
+}
+
+#[test]
 fn the_clock_ends_before_its_number_does() {
     let mut chain = Chain::in_memory(genesis());
     let before = seen(&chain);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::chain::JournalError;
+use crate::chain::journal::MAX_BODY;
 
 struct Home(tempfile::TempDir);
 
@@ -294,11 +295,95 @@ async fn a_chain_that_syncs_in_groups_holds_what_it_says() {
     lived(&mut chain);
     disk.holds(chain.written()).await.unwrap();
     let before = seen(&chain);
+    // the syncer has been there, and not only the writes
+    assert_eq!(chain.journal.as_ref().unwrap().synced(), chain.written());
     // whoever copies the file now has everything
     let copy = Home::new();
     copy.put(&home.bytes());
     assert_eq!(seen(&copy.open().unwrap()), before);
+    // what is written next says so, and vouches for all of it
+    chain.submit(&pay(5, 1)).unwrap();
+    let bytes = home.bytes();
+    let offsets = offsets(&bytes);
+    let last = offsets[offsets.len() - 2];
+    let vouched = u64::from_le_bytes(*bytes[last + 8..].first_chunk().unwrap());
+    assert_eq!(vouched, chain.written() - 1);
     // and the lock goes with the chain
+    let after = seen(&chain);
     drop(chain);
+    assert_eq!(seen(&home.open().unwrap()), after);
+}
+
+#[test]
+fn a_history_is_opened_when_what_a_killed_process_wrote_is_on_disk() {
+    let home = Home::new();
+    lived(&mut home.open().unwrap());
+    let whole = home.bytes();
+    // what is cut off is cut off on disk as well
+    home.put(&[&whole[..], &[0; 9]].concat());
+    let length = std::cell::Cell::new(0);
+    let sync = |file: &fs::File| {
+        length.set(file.metadata()?.len());
+        file.sync_data()
+    };
+    let (journal, ..) = Journal::open_with(home.0.path(), &genesis(), sync).unwrap();
+    assert_eq!(length.get(), whole.len() as u64);
+    drop(journal);
+    let full = |_: &fs::File| Err(std::io::Error::other("full"));
+    let error = Journal::open_with(home.0.path(), &genesis(), full).unwrap_err();
+    assert!(matches!(error, JournalError::Io { .. }), "{error}");
+}
+
+#[test]
+fn a_record_that_is_too_long_is_not_written_and_is_none() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    let before = seen(&chain);
+    drop(chain);
+    let whole = home.bytes();
+    let (mut journal, _, events) = Journal::open(home.0.path(), &genesis()).unwrap();
+    let event = Event::Transaction {
+        time: 0,
+        raw: vec![0; MAX_BODY / 2].into(),
+        block_hash: B256::ZERO,
+    };
+    assert!(matches!(
+        journal.append(&event),
+        Err(JournalError::Io { .. })
+    ));
+    drop(journal);
+    assert_eq!(home.bytes(), whole);
+    // its checksum is right all the same
+    let mut body = (events.len() as u64).to_le_bytes().to_vec();
+    body.resize(MAX_BODY + 1, b' ');
+    let header = [body.len() as u32, crc32fast::hash(&body)].map(u32::to_le_bytes);
+    home.put(
+        &[&whole, &header.concat(), &body]
+            .map(Vec::as_slice)
+            .concat(),
+    );
     assert_eq!(seen(&home.open().unwrap()), before);
+    assert_eq!(home.bytes(), whole);
+}
+
+#[test]
+fn a_transaction_s_bytes_are_kept_once() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    lived(&mut chain);
+    let shared = |chain: &Chain| {
+        let kept = chain.events.iter().filter_map(|event| match event {
+            Event::Transaction { raw, .. } => Some(raw),
+            _ => None,
+        });
+        kept.filter(|raw| {
+            let receipt = chain.receipt_of(keccak256(raw)).unwrap();
+            receipt.raw.as_ptr() == raw.as_ptr()
+        })
+        .count()
+    };
+    assert_eq!(shared(&chain), 5);
+    drop(chain);
+    assert_eq!(shared(&home.open().unwrap()), 5);
 }

@@ -3,9 +3,11 @@
 mod random;
 
 use alloy::primitives::{B256, U256, hex as bytes_hex, keccak256};
+use alloy::transports::http::Client;
 
 use super::*;
 use crate::chain::tests::{fail, friend, genesis, key, lived, pay, record, recorder};
+use crate::{SharedChain, http};
 
 /// Six blocks: a creation, a call, a payment, a revert, an empty block, a call.
 fn chain() -> Chain {
@@ -546,4 +548,34 @@ fn a_chain_that_cannot_write_does_not_say_that_it_refuses() {
         assert_eq!(code(chain, "eth_sendRawTransaction", raw), INTERNAL);
         assert_eq!(code(chain, "evm_mine", json!([])), INTERNAL);
     }
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_is_told_to_nobody_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = Chain::open(folder.path(), genesis()).unwrap();
+    lived(&mut chain);
+    chain.stop_writing(folder.path());
+    let server = http::Server::bind(SharedChain::new(chain), 0).await;
+    let server = server.unwrap();
+    let url = format!("http://{}", server.address().unwrap());
+    let serving = tokio::spawn(server.serve(std::future::pending()));
+    let client = Client::new();
+    let status = async |method: &str, params: Value| {
+        let body = request_with(method, params).to_string();
+        let sent = client.post(&url).body(body).send().await;
+        sent.unwrap().status().as_u16()
+    };
+    assert_eq!(status("eth_blockNumber", json!([])).await, 200);
+    let raw = pay(5, 1);
+    let receipt = json!([keccak256(&raw)]);
+    assert_eq!(status("eth_sendRawTransaction", json!([raw])).await, 503);
+    // it is in memory, and on no disk
+    assert_eq!(status("eth_getTransactionReceipt", receipt).await, 503);
+    assert_eq!(status("eth_blockNumber", json!([])).await, 503);
+    serving.abort();
+}
+
+fn request_with(method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 }
