@@ -84,8 +84,18 @@ async fn is_whole(world: &mut World) {
     let mut fresh = Mirror::new(world.network.clone());
     let read = format!("{:#?}", fresh.refresh().await.unwrap());
     let followed = format!("{:#?}", world.mirror.refresh().await.unwrap());
-    let differs = read.lines().zip(followed.lines()).find(|(a, b)| a != b);
-    assert_eq!(differs, None);
+    let differs = read.lines().zip(followed.lines()).position(|(a, b)| a != b);
+    if let Some(line) = differs {
+        let around = |text: &str| -> Vec<String> {
+            let lines = text.lines().skip(line.saturating_sub(30)).take(60);
+            lines.map(str::to_owned).collect()
+        };
+        panic!(
+            "read at once:\n{}\nread step by step:\n{}",
+            around(&read).join("\n"),
+            around(&followed).join("\n")
+        );
+    }
     assert_eq!(read.len(), followed.len());
 }
 

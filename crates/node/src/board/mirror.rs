@@ -8,7 +8,7 @@ use crate::{B256, NodeError};
 
 use super::history::{Touched, apply};
 use super::records;
-use super::{AuditEntry, Board, Contracts, Head};
+use super::{AuditEntry, AuditState, Board, Contracts, Head};
 
 /// Blocks asked for in one request: what public nodes accept.
 const BLOCKS_AT_ONCE: u64 = 2_000;
@@ -305,9 +305,13 @@ async fn records_of(
         for attempt in 0..=board.task(*number).map_or(0, |task| task.attempt) {
             let found = audits.audit(U256::from(*number), attempt).call().await;
             let audit = records::audit(&found.map_err(failed)?)?;
-            board
-                .audits
-                .insert((*number, attempt), AuditEntry { audit });
+            // an attempt that nothing was decided about has a record of zeros
+            match audit.state {
+                AuditState::None => board.audits.remove(&(*number, attempt)),
+                _ => board
+                    .audits
+                    .insert((*number, attempt), AuditEntry { audit }),
+            };
         }
     }
     if touched.bonds {
