@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// The embedded chain and the contracts on it
     #[command(subcommand)]
     Chain(ChainCommand),
+    /// Whether cheating pays under a network's numbers, and numbers under which it does not
+    #[command(subcommand)]
+    Economics(crate::args_economics::EconomicsCommand),
     /// Serve models for pay, and audit and judge others
     #[command(subcommand)]
     Provider(ProviderCommand),

@@ -16,6 +16,7 @@ mod config;
 mod demo;
 mod dispute;
 mod doctor;
+mod economics;
 mod explorer;
 mod gateway;
 mod generate;
@@ -56,6 +57,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args, out),
         Command::Model(ModelCommand::Operators) => model::operators(out),
         Command::Model(ModelCommand::Register(args)) => register::run(args, out),
+        Command::Economics(command) => economics::run(&command, out),
         Command::Run(args) => run::run(&args, out),
         Command::Chat(args) => chat::run(&args, out),
         Command::Generate(args) => generate::run(&args, out),

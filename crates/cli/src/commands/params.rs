@@ -49,7 +49,7 @@ pub(super) async fn of_rules(rules: &RulesArgs) -> Result<ParamsFile, Failure> {
     Ok(file)
 }
 
-fn chosen(rules: &RulesArgs) -> Result<ParamsFile, Failure> {
+pub(super) fn chosen(rules: &RulesArgs) -> Result<ParamsFile, Failure> {
     let params = dev_params(DevParams {
         audit_rate_ppm: (rules.audit_rate * 1e6).round() as u32,
         probation_tasks: rules.probation,
@@ -63,7 +63,7 @@ fn chosen(rules: &RulesArgs) -> Result<ParamsFile, Failure> {
     ))
 }
 
-fn read(file: &Path) -> Result<ParamsFile, Failure> {
+pub(super) fn read(file: &Path) -> Result<ParamsFile, Failure> {
     let text = std::fs::read_to_string(file).at(file.display())?;
     toml::from_str(&text).map_err(|e| {
         Failure::new(format!("{}: {}", file.display(), e.to_string().trim_end()))

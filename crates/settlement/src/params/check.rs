@@ -59,7 +59,8 @@ pub async fn check(params: &Params) -> Result<(), ParamsError> {
     }
 }
 
-fn refusal(error: String) -> ParamsRefusal {
+/// A refusal of the constructor, by its text, in words.
+pub fn refusal(error: String) -> ParamsRefusal {
     let name = error.split('(').next().unwrap_or_default();
     let (_, rule, why, remedy) = RULES
         .iter()

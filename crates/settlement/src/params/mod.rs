@@ -3,5 +3,5 @@
 mod check;
 mod file;
 
-pub use check::{ParamsError, ParamsRefusal, check};
+pub use check::{ParamsError, ParamsRefusal, check, refusal};
 pub use file::{ParamsFile, Tokens};

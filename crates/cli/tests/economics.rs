@@ -1,0 +1,85 @@
+//! `gavel economics`: what is solved is what the contracts take, and what is not says why.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::gavel;
+use serde_json::Value;
+
+fn json(arguments: &[&str]) -> (bool, Value, String) {
+    let done = gavel(arguments);
+    let value = serde_json::from_slice(&done.stdout).unwrap_or(Value::Null);
+    (
+        done.status.success(),
+        value,
+        String::from_utf8_lossy(&done.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn solved_parameters_are_a_file_that_the_contracts_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let assumed = dir.path().join("assumed.toml");
+    std::fs::write(&assumed, "stake = 500\nexposure = 2\nwindows = \"fast\"\n").unwrap();
+    let assumed = assumed.to_str().unwrap();
+    let solved = [
+        "economics",
+        "solve",
+        "--assume",
+        assumed,
+        "--set",
+        "gain=0.5",
+    ];
+    let text = gavel(&[&solved[..], &["--toml"]].concat());
+    assert!(text.status.success());
+    let file = dir.path().join("params.toml");
+    std::fs::write(&file, &text.stdout).unwrap();
+    let (taken, _, told) = json(&[
+        "chain",
+        "params",
+        "--check",
+        file.to_str().unwrap(),
+        "--json",
+    ]);
+    assert!(taken, "{told}");
+
+    let (_, shown, _) = json(&[&solved[..], &["--json"]].concat());
+    assert_eq!(shown["assumptions"]["gain"], "0.5");
+    assert_eq!(shown["assumptions"]["stake"], "500");
+    assert_eq!(shown["binding"], "exposure");
+    let rate = shown["parameters"]["audit"]["rate_ppm"].as_u64();
+    assert_eq!(rate, shown["rate_exposure_ppm"].as_u64());
+
+    // a rate below it is refused, with the rule named
+    let less = std::str::from_utf8(&text.stdout).unwrap().replace(
+        &format!("rate_ppm = {}", rate.unwrap()),
+        &format!("rate_ppm = {}", rate.unwrap() - 1),
+    );
+    std::fs::write(&file, less).unwrap();
+    let explain = [
+        "economics",
+        "explain",
+        "--params",
+        file.to_str().unwrap(),
+        "--json",
+    ];
+    let (kept, told, _) = json(&explain);
+    assert!(!kept);
+    assert_eq!(told["broken"]["rule"], "P-E2");
+    assert!(told["rules"].as_array().unwrap().len() > 60);
+}
+
+#[test]
+fn what_nothing_solves_names_its_constraint_and_a_remedy() {
+    for (setting, expected) in [
+        ("stake=60", "P-E2: wrong results on everything"),
+        ("stake=20", "raise the stake to 44.4"),
+        ("burn_bps=4000", "5000 to 10000"),
+        ("stak=60", "unknown field `stak`"),
+        ("stake", "KEY=VALUE"),
+    ] {
+        let (solved, _, told) = json(&["economics", "solve", "--set", setting]);
+        assert!(!solved);
+        assert!(told.contains(expected), "{setting}: {told}");
+    }
+}
