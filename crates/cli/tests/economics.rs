@@ -83,3 +83,35 @@ fn what_nothing_solves_names_its_constraint_and_a_remedy() {
         assert!(told.contains(expected), "{setting}: {told}");
     }
 }
+
+#[test]
+fn a_simulated_market_ends_where_the_closed_form_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let csv = dir.path().join("curve.csv");
+    let csv_path = csv.to_str().unwrap();
+    let (done, told, errors) = json(&[
+        "economics",
+        "simulate",
+        "--tasks",
+        "2000000",
+        "--providers",
+        "2000",
+        "--json",
+        "--csv",
+        csv_path,
+    ]);
+    assert!(done, "{errors}");
+    let points = told["points"].as_array().unwrap();
+    let last = |point: &Value| {
+        let shares = point["outcome"]["cheating"].as_array().unwrap();
+        shares.last().unwrap().as_f64().unwrap()
+    };
+    assert_eq!(points.len(), 11);
+    assert_eq!(last(&points[0]), 1.0);
+    assert_eq!(last(&points[10]), 0.0);
+    // few lies are caught in so small a market: chance moves the edge by two percent
+    assert!(told["off"].as_f64().unwrap().abs() < 0.06, "{told}");
+    let text = std::fs::read_to_string(csv).unwrap();
+    assert_eq!(text.lines().count(), 12);
+    assert!(text.starts_with("rate_ppm,of_closed_form,cheating_share,"));
+}

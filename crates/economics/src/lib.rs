@@ -1,11 +1,12 @@
 //! Whether cheating pays, as arithmetic: the rules that parameters of a network have to keep, with how far each is kept, and
-//! parameters that keep them from what a deployer knows of prices, costs and cheats.
+//! parameters that keep them from what a deployer knows of prices, costs and cheats; and a market of many providers, to see them at work.
 //!
 //! Pure: nothing here asks a chain. That the contracts' constructor refuses what [`rules`] refuses, with the same error and
 //! the same values, is tested on random parameters in `tests/constructor.rs`.
 
 mod assumptions;
 mod rules;
+pub mod sim;
 mod solve;
 
 pub use assumptions::{Assumptions, WindowsChoice};

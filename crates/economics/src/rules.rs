@@ -181,7 +181,7 @@ pub(crate) fn unbonding_seconds_min(p: &Params) -> u64 {
 }
 
 /// Collateral that a task of this price ceiling locks.
-fn collateral(m: &MarketParams, max_price: u128) -> U256 {
+pub(crate) fn collateral(m: &MarketParams, max_price: u128) -> U256 {
     let by_share = share(U256::from(max_price), m.collateralBps.into());
     by_share.max(U256::from(m.minCollateral))
 }

@@ -10,23 +10,21 @@ use serde_json::{Value, json};
 
 use super::params;
 use crate::amount::tokens;
-use crate::args_economics::{EconomicsCommand, ExplainArgs, SolveArgs};
+use crate::args_economics::{AssumeArgs, EconomicsCommand, ExplainArgs, SolveArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::output::{BAD, DIM, GOOD, Output, paint};
 
 pub(crate) fn run(command: &EconomicsCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         EconomicsCommand::Solve(args) => solve_for(args, out),
+        EconomicsCommand::Simulate(args) => super::economics_sim::run(args, out),
         EconomicsCommand::Explain(args) => explain(args, out),
     }
 }
 
 fn solve_for(args: &SolveArgs, out: Output) -> Result<Exit, Failure> {
-    let assumed = assumptions(args)?;
-    let solution = solve(&assumed).map_err(|error| match &error {
-        Unsolvable::Assumption { .. } => Failure::usage(error),
-        _ => Failure::new(error),
-    })?;
+    let assumed = assumptions(&args.assume)?;
+    let solution = solved(&assumed)?;
     let options = DeployOptions::default();
     let file = ParamsFile::new(
         &solution.params,
@@ -47,6 +45,13 @@ fn solve_for(args: &SolveArgs, out: Output) -> Result<Exit, Failure> {
         "rules": listed(&solution.rules),
     }))?;
     Ok(Exit::Done)
+}
+
+pub(super) fn solved(assumed: &Assumptions) -> Result<Solution, Failure> {
+    solve(assumed).map_err(|error| match &error {
+        Unsolvable::Assumption { .. } => Failure::usage(error),
+        _ => Failure::new(error),
+    })
 }
 
 fn shown(assumed: &Assumptions, solution: &Solution, out: Output) {
@@ -193,7 +198,7 @@ fn listed(rules: &[Rule]) -> Vec<Value> {
     rules.iter().map(one).collect()
 }
 
-fn assumptions(args: &SolveArgs) -> Result<Assumptions, Failure> {
+pub(super) fn assumptions(args: &AssumeArgs) -> Result<Assumptions, Failure> {
     let place = args.assume.as_deref().unwrap_or(Path::new("--set"));
     let text = match &args.assume {
         Some(file) => std::fs::read_to_string(file).at(file.display())?,

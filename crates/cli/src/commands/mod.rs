@@ -17,6 +17,7 @@ mod demo;
 mod dispute;
 mod doctor;
 mod economics;
+mod economics_sim;
 mod explorer;
 mod gateway;
 mod generate;
