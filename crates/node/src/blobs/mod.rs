@@ -68,10 +68,10 @@ impl Kept {
 impl Blobs {
     /// In this process.
     pub fn memory() -> Blobs {
-        Blobs::over(Store::memory())
+        Blobs::with(Store::memory())
     }
 
-    fn over(store: Store) -> Blobs {
+    fn with(store: Store) -> Blobs {
         Blobs {
             store,
             kept: Arc::default(),
@@ -92,12 +92,17 @@ impl Blobs {
         kept.add(digest, inputs, KEPT_BYTES);
     }
 
+    /// In a store of the caller's.
+    pub fn over(objects: Arc<dyn object_store::ObjectStore>) -> Blobs {
+        Blobs::with(Store::over(objects))
+    }
+
     /// In a directory, created if absent.
     ///
     /// # Errors
     /// The file system said no.
     pub fn directory(path: &Path) -> Result<Blobs, NodeError> {
-        Store::directory(path).map(Blobs::over)
+        Store::directory(path).map(Blobs::with)
     }
 
     /// A directory, or the URL of a store: `file:`, `http:`, `https:`, `s3:`, `gs:`, `az:`. Keys, regions and endpoints of the
@@ -106,7 +111,7 @@ impl Blobs {
     /// # Errors
     /// An unknown scheme, or a directory that cannot be made.
     pub fn open(place: &str) -> Result<Blobs, NodeError> {
-        Store::open(place).map(Blobs::over)
+        Store::open(place).map(Blobs::with)
     }
 
     /// Stores a task's inputs under their digest.

@@ -45,7 +45,7 @@ impl Store {
         Store::over(Arc::new(InMemory::new()))
     }
 
-    fn over(inner: Arc<dyn ObjectStore>) -> Store {
+    pub(super) fn over(inner: Arc<dyn ObjectStore>) -> Store {
         Store {
             inner,
             patience: PATIENCE,
