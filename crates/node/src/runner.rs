@@ -185,6 +185,7 @@ mod tests {
             court: none,
             audits: none,
             appeal_levels: none,
+            demands: none,
         };
         let mirror = Mirror::new(Network::in_process(chain, deployment));
         let (unread, looks) = (Notify::new(), Cell::new(0));

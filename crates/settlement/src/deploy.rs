@@ -87,8 +87,8 @@ type System = (
     Address,
 );
 
-/// Deploys token, timelock, step machine, appeal levels, parameters (which name the appeal levels), beacon, vault, pool, market, court and audits, in this order and with a key that
-/// nothing else uses meanwhile, and confirms their wiring.
+/// Deploys token, timelock, step machine, appeal levels, parameters (which name the appeal levels), beacon, vault, pool, market, court, audits and demands, in this order and with a key that
+/// nothing else uses meanwhile, and confirms the wiring of those that must name each other.
 ///
 /// # Errors
 /// A contract is missing or refuses its arguments (parameters that break a rule, say), or the chain cannot be reached.
@@ -133,6 +133,8 @@ pub async fn deploy(
         expect(deployer, "Audits", wired, audits).await?;
         check_wiring(deployer, system).await?;
     }
+    // it finds vault and parameters through the market
+    let demands = create(deployer, "Demands", market.abi_encode()).await?;
     Ok(Deployment {
         chain_id,
         deploy_block,
@@ -147,6 +149,7 @@ pub async fn deploy(
         court,
         audits,
         appeal_levels,
+        demands,
     })
 }
 

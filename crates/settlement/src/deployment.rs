@@ -35,6 +35,9 @@ pub struct Deployment {
     pub audits: Address,
     /// `AppealLevels`; zero where a network has none.
     pub appeal_levels: Address,
+    /// `Demands`; zero where a network has none.
+    #[serde(default)]
+    pub demands: Address,
 }
 
 /// Why a deployment file cannot be used.
@@ -101,6 +104,7 @@ impl Deployment {
             ("court", self.court),
             ("audits", self.audits),
             ("appeal levels", self.appeal_levels),
+            ("demands", self.demands),
         ];
         let installed = all.into_iter().filter(|(_, address)| !address.is_zero());
         installed.collect()

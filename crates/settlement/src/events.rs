@@ -5,7 +5,7 @@ use alloy::sol_types::SolEventInterface;
 
 use crate::bindings::{
     DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents, IAppealLevels::IAppealLevelsEvents,
-    IAudits::IAuditsEvents, ICourt::ICourtEvents, Market::MarketEvents,
+    IAudits::IAuditsEvents, ICourt::ICourtEvents, IDemands::IDemandsEvents, Market::MarketEvents,
     Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
 use crate::deployment::Deployment;
@@ -22,6 +22,8 @@ pub enum ProtocolEvent {
     Audits(IAuditsEvents),
     /// Of the appeal levels.
     Appeals(IAppealLevelsEvents),
+    /// Of the demands.
+    Demands(IDemandsEvents),
     /// Of the stake vault.
     Vault(StakeVaultEvents),
     /// Of the provider pool.
@@ -50,6 +52,7 @@ impl ProtocolEvent {
             a if a == deployment.court => of(data, ProtocolEvent::Court),
             a if a == deployment.audits => of(data, ProtocolEvent::Audits),
             a if a == deployment.appeal_levels => of(data, ProtocolEvent::Appeals),
+            a if a == deployment.demands => of(data, ProtocolEvent::Demands),
             a if a == deployment.vault => of(data, ProtocolEvent::Vault),
             a if a == deployment.pool => of(data, ProtocolEvent::Pool),
             a if a == deployment.beacon => of(data, ProtocolEvent::Beacon),

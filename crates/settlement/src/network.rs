@@ -12,6 +12,7 @@ use crate::bindings::{
     IAppealLevels::{self, IAppealLevelsInstance},
     IAudits::{self, IAuditsInstance},
     ICourt::{self, ICourtInstance},
+    IDemands::{self, IDemandsInstance},
     Market::{self, MarketInstance},
     Parameters::{self, ParametersInstance},
     ProviderPool::{self, ProviderPoolInstance},
@@ -174,6 +175,11 @@ impl Network {
     /// The levels below the operator.
     pub fn appeal_levels(&self) -> IAppealLevelsInstance<DynProvider> {
         IAppealLevels::new(self.deployment.appeal_levels, self.provider())
+    }
+
+    /// Inputs that are shown on chain.
+    pub fn demands(&self) -> IDemandsInstance<DynProvider> {
+        IDemands::new(self.deployment.demands, self.provider())
     }
 
     /// Stake, pots and credit.

@@ -326,6 +326,7 @@ mod tests {
             court: none,
             audits: none,
             appeal_levels: none,
+            demands: none,
         };
         let (options, catalogue) = (Options::default(), Arc::new(Catalogue::new()));
         let index = Index::new(Arc::clone(&catalogue), options.limits, none, none);

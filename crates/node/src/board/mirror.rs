@@ -62,6 +62,7 @@ impl Read {
                     court: deployment.court,
                     audits: deployment.audits,
                     appeal_levels: deployment.appeal_levels,
+                    demands: deployment.demands,
                 },
                 ..Board::default()
             },

@@ -6,6 +6,7 @@
 mod appeal;
 mod beacon;
 pub(crate) mod confirm;
+mod demands;
 mod entries;
 mod facts;
 mod history;
@@ -22,6 +23,7 @@ use crate::Address;
 
 pub use appeal::{Appeal, AppealGame, ExecutedStep, ShownOutput};
 pub use beacon::Beacon;
+pub use demands::DemandEntry;
 pub use entries::{
     Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,
 };
@@ -66,6 +68,8 @@ pub struct Board {
     pub disputes: BTreeMap<u64, DisputeEntry>,
     /// Audits by task and attempt, once decided.
     pub audits: BTreeMap<(u64, u8), AuditEntry>,
+    /// Demands by id.
+    pub demands: BTreeMap<u64, DemandEntry>,
     /// The beacon.
     pub beacon: Beacon,
 }
@@ -91,4 +95,6 @@ pub struct Contracts {
     pub audits: Address,
     /// Appeal levels.
     pub appeal_levels: Address,
+    /// Demands; zero where a network has none.
+    pub demands: Address,
 }

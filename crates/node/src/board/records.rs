@@ -246,6 +246,7 @@ pub(super) fn rules(p: &Parameters::Params) -> Rules {
             appeal_window: c.appealWindow,
             max_redraws: c.maxRedraws,
             max_earlier: c.maxEarlier,
+            provider_gas_cost: c.providerGasCost,
             referee_fee: c.refereeFee,
             appeal_bond: c.appealBond,
             osp_seconds: c.ospSeconds,

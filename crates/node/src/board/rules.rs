@@ -66,6 +66,8 @@ pub struct CourtRules {
     pub max_redraws: u8,
     /// `ruleEarlier` hops in one chain of disputes.
     pub max_earlier: u8,
+    /// What a provider's gas in a dispute is priced at.
+    pub provider_gas_cost: u128,
     /// Paid to the referee.
     pub referee_fee: u128,
     /// Bond of an appeal.

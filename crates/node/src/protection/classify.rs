@@ -20,6 +20,7 @@ pub(crate) enum Contract {
     Court,
     Audits,
     AppealLevels,
+    Demands,
     Vault,
     Pool,
     Beacon,
@@ -35,6 +36,7 @@ impl Contract {
             (contracts.court, Contract::Court),
             (contracts.audits, Contract::Audits),
             (contracts.appeal_levels, Contract::AppealLevels),
+            (contracts.demands, Contract::Demands),
             (contracts.vault, Contract::Vault),
             (contracts.pool, Contract::Pool),
             (contracts.beacon, Contract::Beacon),
@@ -110,6 +112,8 @@ impl Contract {
             ],
             // proofs, which the contract executes
             Contract::AppealLevels => &["claimTimeout", "step", "resolveSlot"],
+            // money of one's own; what is shown opens under the input's digest
+            Contract::Demands => &["demand", "answer", "close"],
             // money and membership
             Contract::Vault => &[
                 "register",
@@ -136,6 +140,7 @@ impl Contract {
             Contract::AppealLevels => {
                 b::IAppealLevels::IAppealLevelsCalls::name_by_selector(selector)
             }
+            Contract::Demands => b::IDemands::IDemandsCalls::name_by_selector(selector),
             Contract::Vault => b::StakeVault::StakeVaultCalls::name_by_selector(selector),
             Contract::Pool => b::ProviderPool::ProviderPoolCalls::name_by_selector(selector),
             Contract::Beacon => b::DevBeacon::DevBeaconCalls::name_by_selector(selector),

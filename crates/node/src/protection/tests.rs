@@ -80,6 +80,7 @@ fn every_function_of_the_contracts_is_classified_once() {
         ("ICourt", Contract::Court),
         ("IAudits", Contract::Audits),
         ("IAppealLevels", Contract::AppealLevels),
+        ("IDemands", Contract::Demands),
         ("StakeVault", Contract::Vault),
         ("ProviderPool", Contract::Pool),
         ("DevBeacon", Contract::Beacon),
@@ -107,6 +108,7 @@ fn every_function_of_the_contracts_is_classified_once() {
         ("Court", "ICourt"),
         ("Audits", "IAudits"),
         ("AppealLevels", "IAppealLevels"),
+        ("Demands", "IDemands"),
     ] {
         let names = |name| {
             let functions = artifacts()[name].abi.functions();
@@ -298,6 +300,7 @@ async fn refusals_are_counted_by_their_rule_and_nothing_else_is() {
         court: none,
         audits: none,
         appeal_levels: none,
+        demands: none,
     };
     let call = gavel_settlement::bindings::Market::claimCall {
         taskId: gavel_settlement::alloy::primitives::U256::from(9),

@@ -172,20 +172,29 @@ impl Account {
     /// # Errors
     /// See [`SendError`].
     pub async fn approve_vault(&self) -> Result<(), SendError> {
-        let (vault, token) = (
-            self.network.deployment().vault,
-            self.network.deployment().token,
-        );
+        self.approve(self.network.deployment().vault).await
+    }
+
+    /// Allows the demands to pull any amount of the asset from this account, unless they may already.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn approve_demands(&self) -> Result<(), SendError> {
+        self.approve(self.network.deployment().demands).await
+    }
+
+    async fn approve(&self, spender: Address) -> Result<(), SendError> {
+        let token = self.network.deployment().token;
         let allowed = self
             .network
             .token()
-            .allowance(self.address(), vault)
+            .allowance(self.address(), spender)
             .call()
             .await
             .map_err(|e| SendError::Unsent(e.to_string()))?;
         if allowed < U256::MAX >> 1 {
             let call = DevToken::approveCall {
-                spender: vault,
+                spender,
                 value: U256::MAX,
             };
             self.send(token, call).await?;

@@ -45,6 +45,11 @@ alloy::sol!(
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]
+    IDemands,
+    "../../contracts/artifacts/IDemands.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
     Parameters,
     "../../contracts/artifacts/Parameters.json"
 );
