@@ -17,6 +17,7 @@ mod demo;
 mod dispute;
 mod doctor;
 mod explorer;
+mod fleet;
 mod gateway;
 mod generate;
 mod generate_image;
