@@ -55,6 +55,8 @@ pub(crate) enum ProviderCommand {
     Run(ProviderRunArgs),
     /// Take no new work, finish what is owed, leave the pools, and end when nothing is owed any more
     Drain(ProviderRunArgs),
+    /// Run models for a provider that runs with --fleet, on a machine that has no key, until interrupted
+    Work(crate::args_fleet::WorkArgs),
     /// Add to the stake of a provider
     Stake(StakeArgs),
     /// Ask for a part of the free stake; it may be withdrawn when the unbonding time has passed
@@ -113,6 +115,8 @@ pub(crate) struct ProviderRunArgs {
     /// Do wrong, to see what a network makes of it
     #[arg(long = "fault", value_name = "KIND")]
     pub(crate) faults: Vec<Fault>,
+    #[command(flatten)]
+    pub(crate) fleet: crate::args_fleet::FleetArgs,
     #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod amount;
 mod args;
 mod args_arena;
 mod args_economics;
+mod args_fleet;
 mod args_gateway;
 mod args_language;
 mod args_node;

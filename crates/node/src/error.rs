@@ -28,6 +28,9 @@ pub enum NodeError {
     /// It would contradict what this key has said, or that cannot be told.
     #[error(transparent)]
     Protection(#[from] crate::protection::ProtectionError),
+    /// The store that the processes of a key share.
+    #[error(transparent)]
+    State(#[from] gavel_state::StateError),
     /// A transaction whose fate is not known, or that was not sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -57,4 +60,11 @@ pub enum NodeError {
     /// No evidence of a dispute can be made here.
     #[error("no evidence: {0}")]
     Evidence(#[from] crate::evidence::BuildError),
+}
+
+impl NodeError {
+    /// Whether it is none: what was asked for is under way, and will be there at a later tick.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, NodeError::Executor(ExecutorError::Pending { .. }))
+    }
 }

@@ -73,6 +73,18 @@ pub enum ExecutorError {
         /// Moves made.
         moves: u32,
     },
+    /// Another process of the fleet is at it.
+    #[error("a run of {model_id} is under way at a worker")]
+    Pending {
+        /// The model.
+        model_id: Digest,
+    },
+    /// No process of the fleet could do it.
+    #[error("no worker of the fleet could do a run: {why}")]
+    GivenUp {
+        /// What the last one said.
+        why: String,
+    },
     /// The process that models run in has no answer.
     #[error(transparent)]
     Sandbox(#[from] crate::sandbox::SandboxError),
@@ -165,6 +177,24 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// An unknown model, inputs that do not fit, the engine's limits.
     fn run(&self, model_id: &Digest, inputs: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError>;
+
+    /// [`Executor::run`] for a task of this class: where several processes share the work, it says which of them can.
+    ///
+    /// # Errors
+    /// As [`Executor::run`]; [`ExecutorError::Pending`] where another process is at it.
+    fn run_in(
+        &self,
+        _class: &Digest,
+        model_id: &Digest,
+        inputs: &[Tensor],
+    ) -> Result<Arc<RunRecord>, ExecutorError> {
+        self.run(model_id, inputs)
+    }
+
+    /// Whether somebody is free to run another task of this class: what a provider asks before it bids.
+    fn has_room(&self, _class: &Digest) -> bool {
+        true
+    }
 
     /// A run that goes on to at least `steps` steps, whatever its stop flag says: how a claim of more steps is followed
     /// to its end.

@@ -6,6 +6,7 @@
 //! - [`Executor`]: what a party computes with; [`RunKnowledge`]: what it therefore knows in a dispute.
 //! - [`protection`]: what keeps a key from saying two different things.
 //! - [`faults`]: the liars.
+//! - [`fleet`]: several processes behind one key.
 //! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
 //! - [`appeal`]: the same below the operator, down to the step that the contract executes.
 //! - [`sandbox`]: an executor whose models are read and run in a confined process.
@@ -20,6 +21,7 @@ mod error;
 pub mod evidence;
 mod executor;
 pub mod faults;
+pub mod fleet;
 pub mod game;
 mod isolate;
 mod knowledge;

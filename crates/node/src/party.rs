@@ -190,7 +190,7 @@ impl Party {
         let run = match self.executor.known_run(&key) {
             Some(run) => run,
             None => match self.inputs_of(task).await? {
-                Some(inputs) => self.executor.run(&task.model, &inputs)?,
+                Some(inputs) => (self.executor).run_in(&task.class, &task.model, &inputs)?,
                 None => return Ok(None),
             },
         };

@@ -59,6 +59,7 @@ impl Attempts {
     pub(crate) fn act(&mut self, outcome: Result<Option<Act>, NodeError>) -> Option<Act> {
         match outcome {
             Ok(act) => act,
+            Err(error) if error.is_pending() => None,
             Err(error) => {
                 self.failed.get_or_insert(error);
                 None

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::{Change, Identity, Job, Lease, StateError, Store, Table};
+use crate::{Change, Identity, Job, Jobs, Lease, MOST_FAILURES, StateError, Store, Table, Worker};
 
 /// A store that ends with its process.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Memory {
 struct Held {
     values: BTreeMap<(Table, String), String>,
     jobs: Vec<Working>,
+    workers: BTreeMap<String, (Vec<String>, Instant)>,
 }
 
 #[derive(Debug)]
@@ -33,7 +34,22 @@ impl Working {
     }
 
     fn is_of(&self, lease: &Lease) -> bool {
-        self.job.id == lease.id && self.job.tries == lease.tries && self.job.result.is_none()
+        let job = &self.job;
+        let held = job.result.is_none() && job.worker.is_some();
+        job.id == lease.id && job.tries == lease.tries && held
+    }
+
+    /// As it is now: a lease that ran out is a failure.
+    fn seen(&self, now: Instant) -> Job {
+        let mut job = self.job.clone();
+        if self.is_free(now) && job.worker.take().is_some() {
+            job.failures += 1;
+        }
+        job
+    }
+
+    fn give_back(&mut self) {
+        (self.job.worker, self.until) = (None, None);
     }
 }
 
@@ -102,27 +118,56 @@ impl Store for Memory {
         Ok(true)
     }
 
-    async fn offer(&self, id: &str, spec: &str) -> Result<(), StateError> {
+    async fn hold(&self, _seconds: u32) -> Result<bool, StateError> {
+        Ok(true)
+    }
+}
+
+impl Memory {
+    /// Changes the job of a lease, if it is still of that lease.
+    fn set(&self, lease: &Lease, change: impl FnOnce(&mut Working)) -> bool {
+        let mut held = self.held();
+        let work = held.jobs.iter_mut().find(|w| w.is_of(lease));
+        work.map(change).is_some()
+    }
+}
+
+#[async_trait]
+impl Jobs for Memory {
+    async fn offer(&self, id: &str, kind: &str, spec: &str) -> Result<(), StateError> {
         let mut held = self.held();
         if held.jobs.iter().all(|w| w.job.id != id) {
             let job = Job {
                 id: id.to_owned(),
+                kind: kind.to_owned(),
                 spec: spec.to_owned(),
                 result: None,
                 worker: None,
                 tries: 0,
+                failures: 0,
+                error: None,
             };
             held.jobs.push(Working { job, until: None });
         }
         Ok(())
     }
 
-    async fn lease(&self, worker: &str, seconds: u32) -> Result<Option<Lease>, StateError> {
+    async fn lease(
+        &self,
+        worker: &str,
+        kinds: &[String],
+        seconds: u32,
+    ) -> Result<Option<Lease>, StateError> {
         let now = Instant::now();
         let mut held = self.held();
-        let Some(work) = held.jobs.iter_mut().find(|w| w.is_free(now)) else {
+        let wanted = |w: &&mut Working| {
+            let fit = kinds.contains(&w.job.kind) && w.is_free(now);
+            fit && w.seen(now).failures < MOST_FAILURES
+        };
+        let Some(work) = held.jobs.iter_mut().find(wanted) else {
             return Ok(None);
         };
+        work.job = work.seen(now);
         work.job.tries += 1;
         work.job.worker = Some(worker.to_owned());
         work.until = Some(now + Duration::from_secs(seconds.into()));
@@ -134,36 +179,56 @@ impl Store for Memory {
     }
 
     async fn renew(&self, lease: &Lease, seconds: u32) -> Result<bool, StateError> {
-        let mut held = self.held();
-        let work = held.jobs.iter_mut().find(|w| w.is_of(lease));
-        Ok(work.is_some_and(|work| {
-            work.until = Some(Instant::now() + Duration::from_secs(seconds.into()));
-            true
-        }))
+        let until = Instant::now() + Duration::from_secs(seconds.into());
+        Ok(self.set(lease, |work| work.until = Some(until)))
     }
 
     async fn finish(&self, lease: &Lease, result: &str) -> Result<bool, StateError> {
-        let mut held = self.held();
-        let work = held.jobs.iter_mut().find(|w| w.is_of(lease));
-        Ok(work.is_some_and(|work| {
-            work.job.result = Some(result.to_owned());
-            true
+        Ok(self.set(lease, |work| work.job.result = Some(result.to_owned())))
+    }
+
+    async fn fail(&self, lease: &Lease, why: &str) -> Result<bool, StateError> {
+        Ok(self.set(lease, |work| {
+            work.give_back();
+            work.job.failures += 1;
+            work.job.error = Some(why.to_owned());
         }))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<bool, StateError> {
+        Ok(self.set(lease, Working::give_back))
     }
 
     async fn job(&self, id: &str) -> Result<Option<Job>, StateError> {
         let (now, held) = (Instant::now(), self.held());
-        Ok(held.jobs.iter().find(|w| w.job.id == id).map(|work| {
-            let mut job = work.job.clone();
-            if work.is_free(now) {
-                job.worker = None;
-            }
-            job
-        }))
+        let work = held.jobs.iter().find(|w| w.job.id == id);
+        Ok(work.map(|work| work.seen(now)))
+    }
+
+    async fn jobs(&self) -> Result<Vec<Job>, StateError> {
+        let now = Instant::now();
+        Ok(self.held().jobs.iter().map(|w| w.seen(now)).collect())
     }
 
     async fn forget(&self, id: &str) -> Result<(), StateError> {
         self.held().jobs.retain(|w| w.job.id != id);
         Ok(())
+    }
+
+    async fn appear(&self, worker: &str, kinds: &[String], seconds: u32) -> Result<(), StateError> {
+        let until = Instant::now() + Duration::from_secs(seconds.into());
+        let there = (kinds.to_vec(), until);
+        self.held().workers.insert(worker.to_owned(), there);
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Vec<Worker>, StateError> {
+        let (now, held) = (Instant::now(), self.held());
+        let there = held.workers.iter().filter(|(_, (_, until))| *until > now);
+        let worker = |(name, (kinds, _)): (&String, &(Vec<String>, Instant))| Worker {
+            name: name.clone(),
+            kinds: kinds.clone(),
+        };
+        Ok(there.map(worker).collect())
     }
 }

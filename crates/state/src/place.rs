@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
@@ -29,8 +30,7 @@ pub async fn open(place: &str, identity: Identity) -> Result<Arc<dyn Store>, Sta
     }
 }
 
-/// Opens a `postgres://` URL beside its writer, or as its writer where there is none. A file cannot be shared: it is
-/// opened as with [`open`].
+/// Opens a `postgres://` URL beside its writer; see [`Store::hold`]. A file cannot be shared: it is opened as with [`open`].
 ///
 /// # Errors
 /// As [`open`], but for another process that has it.
@@ -38,9 +38,21 @@ pub async fn open_shared(place: &str, identity: Identity) -> Result<Arc<dyn Stor
     if !is_url(place) {
         return open(place, identity).await;
     }
-    let store = Postgres::connect(place, identity).await?;
-    store.lead().await?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(Postgres::connect(place, identity).await?))
+}
+
+/// Opens a `postgres://` URL to take jobs from; see [`Postgres::join`]. A file is not shared.
+///
+/// # Errors
+/// It is no such URL, or as [`Postgres::join`].
+pub async fn join(place: &str, address: Option<Address>) -> Result<Arc<dyn Store>, StateError> {
+    if !is_url(place) {
+        return Err(StateError::failed(
+            place,
+            "a file has one process; jobs are taken from a postgres:// URL",
+        ));
+    }
+    Ok(Arc::new(Postgres::join(place, address).await?))
 }
 
 /// Opens what is there to read, whoever writes it; one store for each identity in it.
@@ -58,7 +70,8 @@ pub async fn read(place: &str) -> Result<Vec<Arc<dyn Store>>, StateError> {
     Ok(all)
 }
 
-fn is_url(place: &str) -> bool {
+/// Whether a place is a server's URL, and no file.
+pub fn is_url(place: &str) -> bool {
     place.starts_with("postgres://") || place.starts_with("postgresql://")
 }
 

@@ -3,24 +3,29 @@
 //! One of them writes: it holds a session's advisory lock, which the server gives up when the connection dies, and a token
 //! that every writing transaction compares with the newest one. The lock says who may begin to write; the token stops a
 //! writer that was paused, or whose connection went through a pooler that lost its session, after another took over. A
-//! connection that breaks is not made again: whoever was the writer learns of it, and opens anew.
+//! writer that holds on for a time only loses its session, and the lock with it, to the first that asks after that time.
+//! A connection that breaks is not made again: whoever was the writer learns of it, and opens anew.
+
+mod jobs;
 
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use alloy_primitives::Address;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTls;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Row, Transaction};
 use url::Url;
 
-use crate::{Change, Identity, Job, Lease, StateError, Store, Table};
+use crate::{Change, Identity, StateError, Store, Table};
 
 /// Schemas, each made from the one before; their number is in `gavel_schema`.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE gavel_identity (
         id SERIAL PRIMARY KEY,
         chain_id TEXT NOT NULL, contract TEXT NOT NULL, address TEXT NOT NULL,
@@ -39,9 +44,27 @@ const MIGRATIONS: &[&str] = &["
         until TIMESTAMPTZ NOT NULL DEFAULT '-infinity', tries INTEGER NOT NULL DEFAULT 0,
         UNIQUE (identity, id)
     );
-"];
+",
+    "
+    ALTER TABLE gavel_identity ADD COLUMN until TIMESTAMPTZ;
+    ALTER TABLE gavel_job ADD COLUMN kind TEXT NOT NULL DEFAULT '',
+        ADD COLUMN failures INTEGER NOT NULL DEFAULT 0, ADD COLUMN error TEXT;
+    CREATE INDEX gavel_job_waiting ON gavel_job (identity, place) WHERE result IS NULL;
+    CREATE TABLE gavel_worker (
+        identity INTEGER NOT NULL REFERENCES gavel_identity, name TEXT NOT NULL,
+        kinds TEXT[] NOT NULL, until TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (identity, name)
+    );
+",
+];
+const IDENTITIES: &str = "SELECT id, chain_id, contract, address FROM gavel_identity ORDER BY id";
+const TAKEN_OVER: &str = "another process has taken over";
 /// First half of the advisory locks' keys; the second is the identity, or 0 while the schema is made.
 const LOCKS: i32 = 0x6761_7665;
+/// The session that has the writer's lock: `$1` and `$2` are its keys.
+const HOLDER: &str = "l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid::bigint = $1 AND l.objid::bigint = $2";
 /// A server whose default is to answer before it has written must not do so here, and a client that has vanished without
 /// a word must not hold the lock for hours.
 const SESSION: &str = "SET synchronous_commit = on; SET tcp_keepalives_idle = 10;
@@ -89,6 +112,58 @@ impl Postgres {
         })
     }
 
+    /// Connects as a worker: reads whose jobs there are, and makes nothing. The rights of such a connection may be as few as
+    /// `docs/decisions/0018-fleet.md` lists. Of several identities one is named by its key.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses; no provider has made the schema; several identities, or none, fit.
+    pub async fn join(url: &str, address: Option<Address>) -> Result<Postgres, StateError> {
+        let (place, client) = connect(url).await?;
+        let failed = |e: tokio_postgres::Error| match e.code() {
+            Some(&SqlState::UNDEFINED_TABLE) => StateError::Missing {
+                place: place.clone(),
+            },
+            _ => StateError::failed(&place, said(&e)),
+        };
+        let query = "SELECT COALESCE(MAX(version), 0) FROM gavel_schema";
+        let found: i64 = client.query_one(query, &[]).await.map_err(failed)?.get(0);
+        let known = MIGRATIONS.len() as i64;
+        if found > known {
+            return Err(StateError::NewerSchema {
+                place,
+                found,
+                known,
+            });
+        }
+        if found < known {
+            let reason = format!(
+                "its schema is {found}, and this program needs {known}; a provider of this version makes it"
+            );
+            return Err(StateError::failed(&place, reason));
+        }
+        let rows = client.query(IDENTITIES, &[]).await.map_err(failed)?;
+        let all = identities(&place, &rows)?;
+        let mut fit = all
+            .iter()
+            .filter(|(_, identity)| address.is_none_or(|a| a == identity.address));
+        let (Some((id, identity)), None) = (fit.next(), fit.next()) else {
+            let known: Vec<_> = all.iter().map(|(_, i)| i.to_string()).collect();
+            let reason = format!(
+                "one key's jobs are expected, named by its address where there are several; there are: {}",
+                known.join("; ")
+            );
+            return Err(StateError::failed(&place, reason));
+        };
+        let (id, identity) = (*id, *identity);
+        Ok(Postgres {
+            place,
+            identity,
+            id,
+            client: Mutex::new(client),
+            token: AtomicI64::new(0),
+        })
+    }
+
     /// Whose state a server holds.
     ///
     /// # Errors
@@ -96,19 +171,10 @@ impl Postgres {
     pub async fn identities(url: &str) -> Result<Vec<Identity>, StateError> {
         let (place, mut client) = connect(url).await?;
         migrate(&mut client, &place).await?;
-        let query = "SELECT chain_id, contract, address FROM gavel_identity ORDER BY id";
-        let rows = client.query(query, &[]).await;
+        let rows = client.query(IDENTITIES, &[]).await;
         let rows = rows.map_err(|e| StateError::failed(&place, said(&e)))?;
-        let parse = |row: &Row| {
-            let text = |at| row.get::<_, String>(at);
-            Some(Identity {
-                chain_id: text(0).parse().ok()?,
-                contract: text(1).parse().ok()?,
-                address: text(2).parse().ok()?,
-            })
-        };
-        let all: Option<Vec<_>> = rows.iter().map(parse).collect();
-        all.ok_or_else(|| StateError::failed(&place, "an identity that is none"))
+        let all = identities(&place, &rows)?;
+        Ok(all.into_iter().map(|(_, identity)| identity).collect())
     }
 
     /// Who writes, in words.
@@ -116,14 +182,13 @@ impl Postgres {
     /// # Errors
     /// The server fails.
     pub async fn writer(&self) -> Result<Option<String>, StateError> {
-        let query = "SELECT a.application_name, host(a.client_addr), a.pid FROM pg_locks l
-            JOIN pg_stat_activity a USING (pid)
-            WHERE l.locktype = 'advisory' AND l.granted AND l.database =
-                (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND l.classid::bigint = $1 AND l.objid::bigint = $2 AND l.objsubid = 2";
+        let query = format!(
+            "SELECT a.application_name, host(a.client_addr), a.pid
+             FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE {HOLDER}"
+        );
         let keys: [i64; 2] = [LOCKS.into(), self.id.into()];
         let client = self.client.lock().await;
-        let row = client.query_opt(query, &[&keys[0], &keys[1]]).await;
+        let row = client.query_opt(&query, &[&keys[0], &keys[1]]).await;
         let row = row.map_err(|e| self.failed(&e))?;
         Ok(row.map(|row| {
             let (name, host): (String, Option<String>) = (row.get(0), row.get(1));
@@ -133,10 +198,54 @@ impl Postgres {
     }
 
     fn failed(&self, error: &tokio_postgres::Error) -> StateError {
-        match error.is_closed() {
+        let ended = error.code() == Some(&SqlState::ADMIN_SHUTDOWN);
+        match error.is_closed() || ended {
             true => StateError::not_writer(&self.place, "the connection is gone"),
             false => StateError::failed(&self.place, said(error)),
         }
+    }
+
+    /// Becomes the writer or stays it, for so many seconds or without an end. Whoever was the writer once and is no more
+    /// stays out: what it had in mind may be old.
+    async fn lead_for(&self, seconds: Option<f64>) -> Result<bool, StateError> {
+        let client = self.client.lock().await;
+        let token = self.token.load(Ordering::SeqCst);
+        if token != 0 {
+            let renew = "UPDATE gavel_identity
+                SET until = clock_timestamp() + make_interval(secs => $3)
+                WHERE id = $1 AND token = $2";
+            let done = client.execute(renew, &[&self.id, &token, &seconds]).await;
+            return match done.map_err(|e| self.failed(&e))? {
+                0 => Err(StateError::not_writer(&self.place, TAKEN_OVER)),
+                _ => Ok(true),
+            };
+        }
+        let lock = "SELECT pg_try_advisory_lock($1, $2)";
+        let row = client.query_one(lock, &[&LOCKS, &self.id]).await;
+        if !row.map_err(|e| self.failed(&e))?.get::<_, bool>(0) {
+            // a holder whose time is over is paused or cut off: with its session ends its lock, and the next call has it
+            if seconds.is_some() {
+                let end = format!(
+                    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE {HOLDER} AND EXISTS
+                     (SELECT 1 FROM gavel_identity WHERE id = $3 AND until < clock_timestamp())"
+                );
+                let keys: [i64; 2] = [LOCKS.into(), self.id.into()];
+                let ended = client.query(&end, &[&keys[0], &keys[1], &self.id]).await;
+                ended.map_err(|e| self.failed(&e))?;
+            }
+            return Ok(false);
+        }
+        let next = "UPDATE gavel_identity SET token = token + 1,
+                until = clock_timestamp() + make_interval(secs => $2)
+            WHERE id = $1 RETURNING token";
+        let row = client.query_one(next, &[&self.id, &seconds]).await;
+        let token = row.map_err(|e| self.failed(&e))?.get(0);
+        let old = "DELETE FROM gavel_worker
+            WHERE identity = $1 AND until < clock_timestamp() - interval '1 day'";
+        let done = client.execute(old, &[&self.id]).await;
+        done.map_err(|e| self.failed(&e))?;
+        self.token.store(token, Ordering::SeqCst);
+        Ok(true)
     }
 
     /// The token, if this process is or was the writer.
@@ -157,12 +266,24 @@ impl Postgres {
         let row = transaction.query_opt(query, &[&self.id, &token]).await;
         match row.map_err(|e| self.failed(&e))? {
             Some(_) => Ok(()),
-            None => Err(StateError::not_writer(
-                &self.place,
-                "another process has taken over",
-            )),
+            None => Err(StateError::not_writer(&self.place, TAKEN_OVER)),
         }
     }
+}
+
+/// Rows of [`IDENTITIES`].
+fn identities(place: &str, rows: &[Row]) -> Result<Vec<(i32, Identity)>, StateError> {
+    let parse = |row: &Row| {
+        let text = |at| row.get::<_, String>(at);
+        let identity = Identity {
+            chain_id: text(1).parse().ok()?,
+            contract: text(2).parse().ok()?,
+            address: text(3).parse().ok()?,
+        };
+        Some((row.get(0), identity))
+    };
+    let all: Option<Vec<_>> = rows.iter().map(parse).collect();
+    all.ok_or_else(|| StateError::failed(place, "an identity that is none"))
 }
 
 /// What went wrong, with the server's own words.
@@ -356,102 +477,11 @@ impl Store for Postgres {
     }
 
     async fn lead(&self) -> Result<bool, StateError> {
-        let client = self.client.lock().await;
-        if self.token.load(Ordering::SeqCst) != 0 {
-            return match client.is_closed() {
-                true => Err(StateError::not_writer(
-                    &self.place,
-                    "the connection is gone",
-                )),
-                false => Ok(true),
-            };
-        }
-        let lock = "SELECT pg_try_advisory_lock($1, $2)";
-        let row = client.query_one(lock, &[&LOCKS, &self.id]).await;
-        if !row.map_err(|e| self.failed(&e))?.get::<_, bool>(0) {
-            return Ok(false);
-        }
-        let next = "UPDATE gavel_identity SET token = token + 1 WHERE id = $1 RETURNING token";
-        let row = client.query_one(next, &[&self.id]).await;
-        let token = row.map_err(|e| self.failed(&e))?.get(0);
-        self.token.store(token, Ordering::SeqCst);
-        Ok(true)
+        self.lead_for(None).await
     }
 
-    async fn offer(&self, id: &str, spec: &str) -> Result<(), StateError> {
-        let mut client = self.client.lock().await;
-        let transaction = client.transaction().await.map_err(|e| self.failed(&e))?;
-        self.fence(&transaction).await?;
-        let insert = "INSERT INTO gavel_job (identity, id, spec) VALUES ($1, $2, $3)
-            ON CONFLICT DO NOTHING";
-        let done = transaction.execute(insert, &[&self.id, &id, &spec]).await;
-        done.map_err(|e| self.failed(&e))?;
-        transaction.commit().await.map_err(|e| self.failed(&e))
-    }
-
-    async fn lease(&self, worker: &str, seconds: u32) -> Result<Option<Lease>, StateError> {
-        let query = "UPDATE gavel_job SET worker = $2, tries = tries + 1,
-                until = clock_timestamp() + make_interval(secs => $3)
-            WHERE place = (SELECT place FROM gavel_job
-                WHERE identity = $1 AND result IS NULL AND until <= clock_timestamp()
-                ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING id, spec, tries";
-        let client = self.client.lock().await;
-        let seconds = f64::from(seconds);
-        let row = client
-            .query_opt(query, &[&self.id, &worker, &seconds])
-            .await;
-        let row = row.map_err(|e| self.failed(&e))?;
-        Ok(row.map(|row| Lease {
-            id: row.get(0),
-            spec: row.get(1),
-            tries: row.get::<_, i32>(2).unsigned_abs(),
-        }))
-    }
-
-    async fn renew(&self, lease: &Lease, seconds: u32) -> Result<bool, StateError> {
-        let query = "UPDATE gavel_job SET until = clock_timestamp() + make_interval(secs => $4)
-            WHERE identity = $1 AND id = $2 AND tries = $3 AND result IS NULL";
-        let (tries, seconds) = (lease.tries as i32, f64::from(seconds));
-        let client = self.client.lock().await;
-        let of: [&(dyn ToSql + Sync); 4] = [&self.id, &lease.id, &tries, &seconds];
-        let done = client.execute(query, &of).await;
-        Ok(done.map_err(|e| self.failed(&e))? == 1)
-    }
-
-    async fn finish(&self, lease: &Lease, result: &str) -> Result<bool, StateError> {
-        let query = "UPDATE gavel_job SET result = $4
-            WHERE identity = $1 AND id = $2 AND tries = $3 AND result IS NULL";
-        let tries = lease.tries as i32;
-        let client = self.client.lock().await;
-        let of: [&(dyn ToSql + Sync); 4] = [&self.id, &lease.id, &tries, &result];
-        let done = client.execute(query, &of).await;
-        Ok(done.map_err(|e| self.failed(&e))? == 1)
-    }
-
-    async fn job(&self, id: &str) -> Result<Option<Job>, StateError> {
-        let query = "SELECT id, spec, result, tries,
-                CASE WHEN result IS NOT NULL OR until > clock_timestamp() THEN worker END
-            FROM gavel_job WHERE identity = $1 AND id = $2";
-        let client = self.client.lock().await;
-        let row = client.query_opt(query, &[&self.id, &id]).await;
-        Ok(row.map_err(|e| self.failed(&e))?.map(|row| Job {
-            id: row.get(0),
-            spec: row.get(1),
-            result: row.get(2),
-            tries: row.get::<_, i32>(3).unsigned_abs(),
-            worker: row.get(4),
-        }))
-    }
-
-    async fn forget(&self, id: &str) -> Result<(), StateError> {
-        let mut client = self.client.lock().await;
-        let transaction = client.transaction().await.map_err(|e| self.failed(&e))?;
-        self.fence(&transaction).await?;
-        let delete = "DELETE FROM gavel_job WHERE identity = $1 AND id = $2";
-        let done = transaction.execute(delete, &[&self.id, &id]).await;
-        done.map_err(|e| self.failed(&e))?;
-        transaction.commit().await.map_err(|e| self.failed(&e))
+    async fn hold(&self, seconds: u32) -> Result<bool, StateError> {
+        self.lead_for(Some(seconds.into())).await
     }
 }
 

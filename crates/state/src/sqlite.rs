@@ -1,18 +1,20 @@
 //! One file of SQLite, next to a lock that its writer holds.
 
+mod jobs;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, params};
 
 use crate::lock::Lock;
-use crate::{Change, Identity, Job, Lease, StateError, Store, Table};
+use crate::{Change, Identity, StateError, Store, Table};
 
 /// Schemas, each made from the one before; the number of the last is in `user_version`.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE identity (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         chain_id TEXT NOT NULL, contract TEXT NOT NULL, address TEXT NOT NULL
@@ -25,7 +27,16 @@ const MIGRATIONS: &[&str] = &["
         place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, spec TEXT NOT NULL, result TEXT,
         worker TEXT, until REAL NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN error TEXT;
+    CREATE TABLE workers (
+        name TEXT PRIMARY KEY, kinds TEXT NOT NULL, until REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 /// How long a reader waits for the moment in which a writer ends a journal.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -249,12 +260,6 @@ where
     })
 }
 
-/// A file has one host and one writer, so its host's clock will do.
-fn now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |d| d.as_secs_f64())
-}
-
 #[async_trait]
 impl Store for Sqlite {
     fn place(&self) -> &str {
@@ -325,85 +330,8 @@ impl Store for Sqlite {
         Ok(self.lock.is_some())
     }
 
-    async fn offer(&self, id: &str, spec: &str) -> Result<(), StateError> {
-        let (id, spec) = (id.to_owned(), spec.to_owned());
-        self.change(move |t| {
-            let query = "INSERT INTO jobs (id, spec) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-            t.execute(query, params![id, spec]).map(drop)
-        })
-        .await
-    }
-
-    async fn lease(&self, worker: &str, seconds: u32) -> Result<Option<Lease>, StateError> {
-        let worker = worker.to_owned();
-        self.change(move |t| {
-            t.query_row(
-                "UPDATE jobs SET worker = ?1, until = ?2, tries = tries + 1
-                 WHERE place = (SELECT place FROM jobs WHERE result IS NULL AND until <= ?3
-                                ORDER BY place LIMIT 1)
-                 RETURNING id, spec, tries",
-                params![worker, now() + f64::from(seconds), now()],
-                |row| {
-                    Ok(Lease {
-                        id: row.get(0)?,
-                        spec: row.get(1)?,
-                        tries: row.get(2)?,
-                    })
-                },
-            )
-            .optional()
-        })
-        .await
-    }
-
-    async fn renew(&self, lease: &Lease, seconds: u32) -> Result<bool, StateError> {
-        let lease = lease.clone();
-        self.change(move |t| {
-            let query =
-                "UPDATE jobs SET until = ?3 WHERE id = ?1 AND tries = ?2 AND result IS NULL";
-            let until = now() + f64::from(seconds);
-            Ok(t.execute(query, params![lease.id, lease.tries, until])? == 1)
-        })
-        .await
-    }
-
-    async fn finish(&self, lease: &Lease, result: &str) -> Result<bool, StateError> {
-        let (lease, result) = (lease.clone(), result.to_owned());
-        self.change(move |t| {
-            let query =
-                "UPDATE jobs SET result = ?3 WHERE id = ?1 AND tries = ?2 AND result IS NULL";
-            Ok(t.execute(query, params![lease.id, lease.tries, result])? == 1)
-        })
-        .await
-    }
-
-    async fn job(&self, id: &str) -> Result<Option<Job>, StateError> {
-        let id = id.to_owned();
-        self.with(move |c| {
-            c.query_row(
-                "SELECT id, spec, result, tries,
-                        CASE WHEN result IS NOT NULL OR until > ?2 THEN worker END
-                 FROM jobs WHERE id = ?1",
-                params![id, now()],
-                |row| {
-                    Ok(Job {
-                        id: row.get(0)?,
-                        spec: row.get(1)?,
-                        result: row.get(2)?,
-                        tries: row.get(3)?,
-                        worker: row.get(4)?,
-                    })
-                },
-            )
-            .optional()
-        })
-        .await
-    }
-
-    async fn forget(&self, id: &str) -> Result<(), StateError> {
-        let id = id.to_owned();
-        self.change(move |t| t.execute("DELETE FROM jobs WHERE id = ?1", [id]).map(drop))
-            .await
+    async fn hold(&self, _seconds: u32) -> Result<bool, StateError> {
+        self.lead().await
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::{Identity, StateError};
+use crate::{Identity, Jobs, StateError};
 
 /// A name space of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,37 +40,11 @@ pub enum Change {
     Delete(Table, String),
 }
 
-/// Work that any process of an identity may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// Its name.
-    pub id: String,
-    /// What is to be done.
-    pub spec: String,
-    /// What came of it, once it is done.
-    pub result: Option<String>,
-    /// Who does it or did it; none where nobody has begun, or whoever has it stopped renewing.
-    pub worker: Option<String>,
-    /// Times that it was begun.
-    pub tries: u32,
-}
-
-/// The right to do a job until it expires.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// The job's name.
-    pub id: String,
-    /// What is to be done.
-    pub spec: String,
-    /// Which beginning of the job this is: an older lease of it counts for nothing.
-    pub tries: u32,
-}
-
 /// Texts under keys, and jobs. What a call has written is on disk when it returns. A process that has opened a store to
 /// write is its only writer; jobs alone may be taken and finished by processes that have opened it beside the writer
 /// ([`crate::open_shared`]).
 #[async_trait]
-pub trait Store: fmt::Debug + Send + Sync {
+pub trait Store: Jobs + fmt::Debug {
     /// Where it is, for people; without passwords.
     fn place(&self) -> &str;
 
@@ -106,45 +80,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The database fails; this process is not its writer.
     async fn write(&self, changes: &[Change]) -> Result<(), StateError>;
 
-    /// Tries to become the writer. True where this process is it already.
+    /// Tries to become the writer, or makes sure that this process still is, with no end.
     ///
     /// # Errors
-    /// The database fails.
+    /// The database fails; this process was the writer and another has taken over.
     async fn lead(&self) -> Result<bool, StateError>;
 
-    /// Puts a job up. One of that name, done or not, stays as it is.
+    /// As [`Store::lead`], for this many seconds of the database's clock: after them another process that calls this may
+    /// take over, whether or not this one is still connected. The writer calls it again in time.
     ///
     /// # Errors
-    /// The database fails; this process is not its writer.
-    async fn offer(&self, id: &str, spec: &str) -> Result<(), StateError>;
-
-    /// The oldest job that nobody is at, for this many seconds.
-    ///
-    /// # Errors
-    /// The database fails.
-    async fn lease(&self, worker: &str, seconds: u32) -> Result<Option<Lease>, StateError>;
-
-    /// Holds on to a job for this many seconds from now. False where it was done or given to somebody else.
-    ///
-    /// # Errors
-    /// The database fails.
-    async fn renew(&self, lease: &Lease, seconds: u32) -> Result<bool, StateError>;
-
-    /// Notes what came of a job. False where it was done or given to somebody else: this result is not wanted.
-    ///
-    /// # Errors
-    /// The database fails.
-    async fn finish(&self, lease: &Lease, result: &str) -> Result<bool, StateError>;
-
-    /// A job by its name.
-    ///
-    /// # Errors
-    /// The database fails.
-    async fn job(&self, id: &str) -> Result<Option<Job>, StateError>;
-
-    /// Takes a job down, done or not.
-    ///
-    /// # Errors
-    /// The database fails; this process is not its writer.
-    async fn forget(&self, id: &str) -> Result<(), StateError>;
+    /// As [`Store::lead`].
+    async fn hold(&self, seconds: u32) -> Result<bool, StateError>;
 }

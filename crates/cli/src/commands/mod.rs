@@ -19,6 +19,7 @@ mod doctor;
 mod economics;
 mod economics_sim;
 mod explorer;
+mod fleet;
 mod gateway;
 mod generate;
 mod generate_image;

@@ -67,8 +67,19 @@ pub(super) async fn guard(
     args: &StateArgs,
     out: Output,
 ) -> Result<Party, Failure> {
+    let store = store_of(&party.account, args).await?;
+    guard_with(party, mirror, store, args.accept_foreign_acts, out).await
+}
+
+/// [`guard`] with a database that this process writes.
+pub(super) async fn guard_with(
+    party: Party,
+    mirror: &mut Mirror,
+    store: Arc<dyn Store>,
+    accept_foreign_acts: bool,
+    out: Output,
+) -> Result<Party, Failure> {
     let account = party.account.clone();
-    let store = store_of(&account, args).await?;
     let me = account.address();
     let rows = protection::statements(&*store)
         .await
@@ -76,7 +87,7 @@ pub(super) async fn guard(
     let board = mirror.refresh().await.at("reading the chain")?;
     let mut verdict = doppelganger::look(board, &me, &rows);
     let is_new = doppelganger::is_new(&*store).await.map_err(Failure::new)?;
-    if verdict == Verdict::Quiet && is_new && !args.accept_foreign_acts {
+    if verdict == Verdict::Quiet && is_new && !accept_foreign_acts {
         out.line(paint(DIM, format!(
             "a new database of a key with a stake: watching for another process for {QUIET_SECONDS} s"
         )));
@@ -88,7 +99,7 @@ pub(super) async fn guard(
         }
     }
     if let Verdict::Foreign(acts) = &verdict
-        && !args.accept_foreign_acts
+        && !accept_foreign_acts
     {
         return Err(Failure::new(format!(
             "the chain shows acts of {me} that {} does not have: {}",
@@ -121,7 +132,11 @@ pub(super) async fn guard(
     })
 }
 
-async fn store_of(account: &Account, args: &StateArgs) -> Result<Arc<dyn Store>, Failure> {
+/// The database that the flags name, or that of the network and key.
+pub(super) async fn store_of(
+    account: &Account,
+    args: &StateArgs,
+) -> Result<Arc<dyn Store>, Failure> {
     let identity = protection::identity(account);
     let place = match &args.state {
         Some(place) => place.clone(),
@@ -136,7 +151,7 @@ async fn store_of(account: &Account, args: &StateArgs) -> Result<Arc<dyn Store>,
     gavel_state::open(&place, identity).await.map_err(refused)
 }
 
-fn refused(error: StateError) -> Failure {
+pub(super) fn refused(error: StateError) -> Failure {
     let failure = Failure::new(error.to_string()).ends(Exit::Protected);
     match error {
         StateError::Taken { .. } => failure
@@ -292,11 +307,4 @@ async fn check(place: &PlaceArgs, out: Output) -> Result<Exit, Failure> {
         "tripped": why,
     }))?;
     Ok(Exit::Done)
-}
-
-/// Lets a provider claim again.
-pub(super) async fn reset_breaker(account: &Account, args: &StateArgs) -> Result<(), Failure> {
-    let store = store_of(account, args).await?;
-    protection::reset(&*store).await.map_err(Failure::new)?;
-    Ok(())
 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gavel_node::faults::{Fault, FaultyExecutor};
+use gavel_node::fleet::FleetExecutor;
+use gavel_node::protection;
 use gavel_node::roles::{self, Auditor, JoinOptions, Keeper, Provider, ProviderPolicy, Referee};
 use gavel_node::{Board, Executor, Mirror, Party, Role};
 use serde_json::json;
 
+use super::fleet::{self, Leading};
 use super::operators::{self, Operators};
 use super::worker::Secrets;
 use super::{party, stake};
@@ -21,6 +24,7 @@ pub(crate) fn run(command: ProviderCommand, out: Output) -> Result<Exit, Failure
     match command {
         ProviderCommand::Run(args) => block_on(serve(args, false, out)),
         ProviderCommand::Drain(args) => block_on(serve(args, true, out)),
+        ProviderCommand::Work(args) => block_on(fleet::run(args, out)),
         ProviderCommand::Stake(args) => block_on(stake::add(args, out)),
         ProviderCommand::Unstake(args) => block_on(stake::unstake(args, out)),
         ProviderCommand::Withdraw { network, key } => {
@@ -59,11 +63,32 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         }
     };
     let blobs = party::blobs(&args.party.blobs.blobs)?;
+    let state = &args.party.state;
+    let mut leading = match args.fleet.fleet {
+        true if !faults.is_empty() => {
+            return Err(Failure::usage("a fleet does no wrong").expected("--fault or --fleet"));
+        }
+        true => Some(Leading::wait(&account, args.fleet, state, out).await?),
+        false => None,
+    };
+    let store = match &leading {
+        Some(leading) => Arc::clone(&leading.store),
+        None => super::protection::store_of(&account, state).await?,
+    };
     if args.reset_breaker {
-        super::protection::reset_breaker(&account, &args.party.state).await?;
+        protection::reset(&*store).await.map_err(Failure::new)?;
     }
+    let executor = match &leading {
+        Some(leading) => {
+            let executor = Arc::new(FleetExecutor::new(executor));
+            leading.dispatch(Arc::clone(&executor), blobs.clone(), args.run.poll, out);
+            executor
+        }
+        None => executor,
+    };
     let me = party::party(account, executor, blobs);
-    let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
+    let accepts = state.accept_foreign_acts;
+    let me = super::protection::guard_with(me, &mut mirror, store, accepts, out).await?;
     let options = JoinOptions {
         stake: u128::from(args.stake) * TOKEN,
         concurrency: args.concurrency,
@@ -137,9 +162,22 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         ended.store(over, Ordering::Relaxed);
         over
     };
+    let mut lost = None;
+    let stop = async {
+        match &mut leading {
+            Some(leading) => tokio::select! {
+                () = stop => {}
+                failure = leading.lost() => lost = Some(failure),
+            },
+            None => stop.await,
+        }
+    };
     operators::run_roles(stop, mirror, all, args.run, over, operators.as_ref(), out).await;
     if let Some(operators) = operators {
         operators.close().await?;
+    }
+    if let Some(failure) = lost {
+        return Err(failure);
     }
     if ended.load(Ordering::Relaxed) {
         out.line(paint(GOOD, "drained: nothing is owed and no pool draws it"));

@@ -31,7 +31,7 @@ pub(super) fn run(args: WorkerArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn load(names: &[String]) -> Result<(Arc<EngineExecutor>, Vec<Served>), String> {
+pub(super) fn load(names: &[String]) -> Result<(Arc<EngineExecutor>, Vec<Served>), String> {
     let (mut models, mut served) = (Models::new(), Vec::new());
     for name in names {
         served.push(match files::servable(name).map_err(|e| e.text())? {

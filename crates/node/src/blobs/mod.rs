@@ -5,6 +5,7 @@
 //! blob's name, as is what is larger than anything that could be right, before it is read.
 
 mod retention;
+mod runs;
 mod store;
 #[cfg(test)]
 mod wild;

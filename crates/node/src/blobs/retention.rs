@@ -7,7 +7,7 @@ use super::{Blobs, Found, receipt_name};
 use crate::{Board, NodeError};
 
 /// Folders whose blobs belong to tasks.
-const FOLDERS: [&str; 4] = ["inputs", "outputs", "receipts", "segments"];
+const FOLDERS: [&str; 5] = ["inputs", "outputs", "receipts", "runs", "segments"];
 
 /// What a store has, by whether it is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -162,6 +162,7 @@ impl Provider {
     async fn wants(&self, board: &Board, task: &Task) -> Result<bool, NodeError> {
         if board.price_now(task) < self.policy.reserve
             || task.exec_seconds < self.policy.least_exec_seconds
+            || !self.party.executor.has_room(&task.class)
         {
             return Ok(false);
         }

@@ -1,0 +1,306 @@
+//! Several processes behind one key, some of which die or stop, over a real PostgreSQL.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "../../state/tests/common/mod.rs"]
+mod postgres;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use common::{root, text};
+use postgres::Server;
+use serde_json::Value;
+
+/// Seconds of the chain in one of the wall's.
+const SPEED: &str = "6";
+/// Seconds after which a job or the lead is another's: some hundred times what a sign of life takes.
+const LEASE: &str = "3";
+const STAKE: &str = "1000000000000000000000";
+
+/// A process that ends with the test, and what it says, line by line.
+struct Running {
+    child: Child,
+    events: Receiver<Value>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (tell, events) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if let Ok(event) = serde_json::from_str(&line) {
+                    let _ = tell.send(event);
+                }
+            }
+        });
+        Running { child, events }
+    }
+
+    /// The next event that is as wanted; panics when the process ends without it.
+    fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            match self.events.recv() {
+                Ok(event) if wanted(&event) => return event,
+                Ok(_) => {}
+                Err(_) => panic!("the process ended before {what}"),
+            }
+        }
+    }
+
+    fn event(&self, name: &str) -> Value {
+        self.wait_for(name, |e| e["event"] == name)
+    }
+
+    fn acts(&self, what: &str) {
+        self.wait_for(what, |e| {
+            e["what"].as_str().is_some_and(|said| said.contains(what))
+        });
+    }
+
+    /// Waits until so many workers are there.
+    fn sees_workers(&self, count: usize) {
+        self.wait_for("workers", |e| {
+            e["workers"].as_array().is_some_and(|w| w.len() == count)
+        });
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A provider `ann` whose processes share a database, on a chain of its own.
+struct Fleet<'a> {
+    dir: &'a Path,
+    url: String,
+    server: Server,
+    address: String,
+    _chain: Option<Running>,
+}
+
+impl<'a> Fleet<'a> {
+    /// `None` where there is no PostgreSQL.
+    fn start(dir: &'a Path) -> Option<Fleet<'a>> {
+        let mut fleet = Fleet {
+            dir,
+            url: String::new(),
+            server: Server::start()?,
+            address: String::new(),
+            _chain: None,
+        };
+        let up = ["chain", "up", "--port", "0", "--speed", SPEED];
+        let chain = Running::start(fleet.command(&up));
+        fleet.url = chain.event("listening")["rpc"].as_str().unwrap().to_owned();
+        fleet._chain = Some(chain);
+        let key = |name: &str| {
+            let key = fleet.run(&["key", "new", name]);
+            key["address"].as_str().unwrap().to_owned()
+        };
+        let (_, ann, rosa) = (key("deployer.json"), key("ann.json"), key("rosa.json"));
+        let deploy = [
+            "chain",
+            "deploy",
+            "--key",
+            "deployer.json",
+            "--probation",
+            "0",
+        ];
+        fleet.run(&[&deploy[..], &["--mint", &ann, "--mint", &rosa]].concat());
+        let register = ["model", "register", "digits-small"];
+        fleet.run(&[&register[..], &["--key", "deployer.json"]].concat());
+        fleet.address = ann;
+        Some(fleet)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+        command
+            .args(args)
+            .arg("--json")
+            .current_dir(self.dir)
+            .env("GAVEL_PASSWORD", "correct horse")
+            .env("XDG_STATE_HOME", self.dir.join("state"))
+            .env("GAVEL_RPC", &self.url)
+            .env_remove("GAVEL_STATE")
+            .env_remove("GAVEL_DEPLOYMENT")
+            .env_remove("GAVEL_BLOBS")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Value {
+        let output = self.command(args).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn leader(&self) -> Running {
+        let state = self.server.url();
+        let run = ["provider", "run", "--fleet", "--model", "digits-small"];
+        let own = ["--key", "ann.json", "--poll", "100", "--state", &state];
+        let more = ["--lead-lease", LEASE];
+        Running::start(self.command(&[&run[..], &own, &more].concat()))
+    }
+
+    fn worker(&self, name: &str, more: &[&str]) -> Running {
+        let state = self.server.url();
+        let work = ["provider", "work", "--model", "digits-small"];
+        let own = ["--name", name, "--state", &state, "--lease", LEASE];
+        let mut command = self.command(&[&work[..], &own, more].concat());
+        // it has none of these, and needs none
+        command.env_remove("GAVEL_PASSWORD").env_remove("GAVEL_RPC");
+        Running::start(command)
+    }
+
+    /// Somebody who asks what a picture shows, and waits.
+    fn ask(&self, picture: &str) -> Running {
+        let png = root().join(format!("models/images/{picture}.png"));
+        let post = ["task", "post", "digits-small", png.to_str().unwrap()];
+        let own = ["--key", "rosa.json", "--ramp", "60", "--exec", "300"];
+        Running::start(self.command(&[&post[..], &own, &["--wait"]].concat()))
+    }
+
+    /// The task was served at its first attempt, and nobody paid for it.
+    fn is_settled(&self, asked: &Running) {
+        let served = asked.wait_for("the task is over", |e| e["state"].is_string());
+        assert_eq!(served["state"], "settled", "{served}");
+        assert_eq!(served["attempts"].as_array().unwrap().len(), 1, "{served}");
+        let account = self.run(&["account", "show", &self.address]);
+        assert_eq!(account["stake"], STAKE, "{account}");
+    }
+}
+
+#[test]
+fn workers_without_a_key_serve_the_tasks_of_one_leader() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(fleet) = Fleet::start(dir.path()) else {
+        return;
+    };
+    let leader = fleet.leader();
+    leader.event("leading");
+    let mut one = fleet.worker("one", &[]);
+    let _two = fleet.worker("two", &[]);
+    leader.sees_workers(2);
+    let asked = ["digit-7-a", "digit-7-b", "digit-3-b"].map(|picture| fleet.ask(picture));
+    let known = BTreeSet::from(["one".to_owned(), "two".to_owned()]);
+    for _ in &asked {
+        let ran = leader.event("ran");
+        let worker = ran["worker"].as_str().unwrap().to_owned();
+        assert!(known.contains(&worker), "{ran}");
+    }
+    for asked in &asked {
+        fleet.is_settled(asked);
+    }
+    // one is told to end, and the other is enough
+    one.signal("-TERM");
+    assert_eq!(one.child.wait().unwrap().code(), Some(0));
+    leader.sees_workers(1);
+    let asked = fleet.ask("digit-0-a");
+    assert_eq!(leader.event("ran")["worker"], "two");
+    fleet.is_settled(&asked);
+}
+
+#[test]
+fn a_worker_that_is_killed_in_the_middle_of_a_job_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(fleet) = Fleet::start(dir.path()) else {
+        return;
+    };
+    let leader = fleet.leader();
+    leader.event("leading");
+    // its blob store never answers: it is in the middle of its job until it is killed
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let blobs = format!("http://{}/", silent.local_addr().unwrap());
+    let mut stuck = fleet.worker("stuck", &["--blobs", &blobs]);
+    leader.sees_workers(1);
+    let asked = fleet.ask("digit-7-a");
+    let began = stuck.event("began");
+    stuck.child.kill().unwrap();
+    stuck.child.wait().unwrap();
+    let _other = fleet.worker("other", &[]);
+    let ran = leader.event("ran");
+    assert_eq!(ran["worker"], "other", "{ran}");
+    assert_eq!((&ran["job"], &ran["tries"]), (&began["job"], &2.into()));
+    leader.acts("commits the result");
+    fleet.is_settled(&asked);
+}
+
+#[test]
+fn a_leader_that_dies_or_stops_is_followed_and_never_contradicted() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(fleet) = Fleet::start(dir.path()) else {
+        return;
+    };
+    let mut first = fleet.leader();
+    first.event("serving");
+    let mut second = fleet.leader();
+    second.event("standby");
+    let _worker = fleet.worker("one", &[]);
+    first.sees_workers(1);
+
+    let asked = fleet.ask("digit-7-a");
+    first.acts("claims task");
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    second.event("leading");
+    fleet.is_settled(&asked);
+
+    // stopped, it neither says that it lives nor gives its connection up
+    let third = fleet.leader();
+    third.event("standby");
+    let asked = fleet.ask("digit-3-b");
+    second.acts("claims task");
+    second.signal("-STOP");
+    third.event("leading");
+    fleet.is_settled(&asked);
+    second.signal("-CONT");
+    let failure = second.wait_for("its end", |e| e["error"]["exit"].is_number());
+    let what = failure["error"]["what"].as_str().unwrap();
+    assert!(what.contains("nothing is signed here any more"), "{what}");
+    assert_eq!(second.child.wait().unwrap().code(), Some(8));
+    assert!(
+        fleet.run(&["challenge", "list"])["disputes"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn workers_take_jobs_from_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+        let command = command.args(args).current_dir(dir.path());
+        let output = command.env_remove("GAVEL_STATE").output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let work = ["provider", "work", "--model", "digits-small"];
+    let (status, told) = run(&[&work[..], &["--state", "state.db"]].concat());
+    assert_eq!(status, Some(2), "{told}");
+    assert!(told.contains("postgres://"), "{told}");
+}
