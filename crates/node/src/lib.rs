@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod appeal;
+mod availability;
 mod blobs;
 pub mod board;
 mod committed;

@@ -8,6 +8,7 @@ use gavel_settlement::alloy::signers::SignerSync as _;
 use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::{Account, Deployment, SendError, TxReceipt};
 
+use crate::availability::recover;
 use crate::board::Task;
 use crate::protection::Protection;
 use crate::{
@@ -138,6 +139,21 @@ impl Party {
         Ok(inputs)
     }
 
+    /// [`Party::inputs_of`], and where there are none what was shown of them on chain.
+    ///
+    /// # Errors
+    /// The blob store fails.
+    pub async fn inputs_or_shown(
+        &self,
+        board: &Board,
+        task: &Task,
+    ) -> Result<Option<Vec<Tensor>>, NodeError> {
+        match self.inputs_of(task).await? {
+            Some(inputs) => Ok(Some(inputs)),
+            None => recover(self, board, task).await,
+        }
+    }
+
     /// Fetches the inputs of all live tasks whose models it has, while they can be had: a task that was claimed may
     /// lose its input, and then only those who kept it can say that its result is wrong.
     ///
@@ -146,7 +162,7 @@ impl Party {
     pub async fn keep_inputs(&self, board: &Board) -> Result<(), NodeError> {
         for task in board.tasks.values().map(|entry| &entry.task) {
             if !task.state.is_final() && self.blobs.kept(&task.input_digest).is_none() {
-                self.inputs_of(task).await?;
+                self.inputs_or_shown(board, task).await?;
             }
         }
         Ok(())
@@ -171,7 +187,7 @@ impl Party {
         }
     }
 
-    /// This party's own run of a task, gone on with to the committed number of steps where that is larger. `None` where [`Party::inputs_of`] has none.
+    /// This party's own run of a task, gone on with to the committed number of steps where that is larger. `None` where the inputs cannot be had.
     ///
     /// # Errors
     /// The blob store fails, or the model cannot be run.
@@ -189,7 +205,7 @@ impl Party {
         };
         let run = match self.executor.known_run(&key) {
             Some(run) => run,
-            None => match self.inputs_of(task).await? {
+            None => match self.inputs_or_shown(board, task).await? {
                 Some(inputs) => (self.executor).run_in(&task.class, &task.model, &inputs)?,
                 None => return Ok(None),
             },

@@ -471,7 +471,14 @@ async fn a_blob_that_somebody_ruined_keeps_nobody_from_the_other_tasks() {
     });
     let act = watching.tick(world.board().await).await.unwrap().unwrap();
     assert_eq!(act.what, format!("commits a challenge of task {good}"));
-    // nothing else is to be done, and what is missing is said
+    // what is missing is asked for, and said if nobody shows it
+    let act = watching.tick(world.board().await).await.unwrap().unwrap();
+    assert_eq!(act.what, "demands 1 chunk of the input of task 1");
+    assert_eq!(watching.tick(world.board().await).await.unwrap(), None);
+    let window = world.board().await.answer_seconds(1);
+    world.pass(window + 1).await;
+    let act = watching.tick(world.board().await).await.unwrap().unwrap();
+    assert!(act.what.starts_with("takes back the fees"), "{act}");
     let error = watching.tick(world.board().await).await.unwrap_err();
     assert_eq!(error.to_string(), "the input of task 1 cannot be had");
 }

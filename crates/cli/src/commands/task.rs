@@ -305,6 +305,7 @@ fn show_task(board: &Board, id: u64, out: Output) -> Result<(), Failure> {
             format!("{} to {} tokens", tokens(t.min_price), tokens(t.max_price)),
         ),
         ("audit", audit_word(board, id, entry)),
+        ("demands", demands_word(board, id)),
     ]);
     out.line("");
     let rows = entry.attempts.iter().map(|a| {
@@ -334,6 +335,18 @@ fn show_task(board: &Board, id: u64, out: Output) -> Result<(), Failure> {
     ];
     out.table(&header, rows.collect(), &[0, 2]);
     Ok(())
+}
+
+/// How demands for a task's input stand, in chunks.
+fn demands_word(board: &Board, id: u64) -> String {
+    let about = || board.demands.values().filter(|demand| demand.task == id);
+    let open = about().filter(|demand| demand.is_open(board.now())).count();
+    let asked: u32 = about().map(|demand| u32::from(demand.count)).sum();
+    let shown: usize = about().map(|demand| demand.shown.len()).sum();
+    match about().count() {
+        0 => "none for its input".to_owned(),
+        all => format!("{all} for its input, {open} open: {shown} of {asked} chunks shown"),
+    }
 }
 
 fn audit_word(board: &Board, id: u64, entry: &TaskEntry) -> String {
@@ -474,8 +487,21 @@ fn task(board: &Board, id: u64) -> Value {
         "task": id, "state": t.state, "requester": t.requester, "model": t.model, "class": t.class,
         "input_digest": t.input_digest, "min_price": t.min_price.to_string(),
         "max_price": t.max_price.to_string(), "attempt": t.attempt, "attempts": attempts,
-        "audit": audit_word(board, id, entry), "disputes": disputes,
+        "audit": audit_word(board, id, entry), "disputes": disputes, "demands": demands(board, id),
     })
+}
+
+/// Demands for a task's input, for programs.
+fn demands(board: &Board, id: u64) -> Vec<Value> {
+    let about = board.demands.iter().filter(|(_, demand)| demand.task == id);
+    let each = about.map(|(n, demand)| {
+        json!({
+            "demand": n, "demander": demand.demander, "slot": demand.slot, "first": demand.first,
+            "count": demand.count, "shown": demand.shown.len(), "fee": demand.fee.to_string(),
+            "deadline": demand.deadline, "closed": demand.closed,
+        })
+    });
+    each.collect()
 }
 
 /// A dispute for programs.

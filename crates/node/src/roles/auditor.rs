@@ -13,6 +13,7 @@ use gavel_trace::{
     salted_root,
 };
 
+use crate::availability::{Duty, Obtained, obtain, tend};
 use crate::board::{Audit, AuditState, confirm};
 use crate::faults::lazy_auditor;
 use crate::role::Attempts;
@@ -45,9 +46,7 @@ impl Auditor {
             lazy_auditor::copied(board, task)
         } else {
             let run = match self.party.needed_run_of(board, task).await {
-                Err(NodeError::InputUnavailable { .. }) if is_late(board, audit) => {
-                    return self.decline(board, task).await;
-                }
+                Err(NodeError::InputUnavailable { .. }) => return self.ask(board, audit).await,
                 other => other?,
             };
             let Some(run) = run else {
@@ -109,6 +108,23 @@ impl Auditor {
             .await
     }
 
+    /// It cannot have what it would run: it is demanded, and only where nobody shows it this is said.
+    async fn ask(&self, board: &Board, audit: &Audit) -> Result<Option<Act>, NodeError> {
+        let duty = Duty {
+            task: audit.task,
+            since: audit.drawn_at,
+            deadline: audit.deadline,
+        };
+        match obtain(&self.party, board, duty).await {
+            Ok(Obtained::Asked(act)) => Ok(Some(act)),
+            Ok(Obtained::Waiting) => Ok(None),
+            // also where no demand could be made: silence would cost it its penalty
+            _ if is_late(board, audit) => self.decline(board, audit.task).await,
+            Ok(Obtained::Without) => Err(NodeError::InputUnavailable { task: audit.task }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// P-A7: it cannot have what it would run.
     async fn decline(&self, board: &Board, task: u64) -> Result<Option<Act>, NodeError> {
         let call = IAudits::inputUnavailableCall {
@@ -168,7 +184,11 @@ impl Role for Auditor {
                 return Ok(Some(act));
             }
         }
-        attempts.nothing()
+        let outcome = tend(&self.party, board).await;
+        match attempts.act(outcome) {
+            Some(act) => Ok(Some(act)),
+            None => attempts.nothing(),
+        }
     }
 }
 

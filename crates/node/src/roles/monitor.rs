@@ -184,7 +184,7 @@ impl Monitor {
             }
             TaskState::Claimed => {
                 let has_model = self.party.executor.model(&task.model).is_some();
-                if has_model && self.party.inputs_of(task).await?.is_none() {
+                if has_model && self.party.inputs_or_shown(board, task).await?.is_none() {
                     tell(NO_INPUT, format!("the input of task {id} cannot be had"));
                 }
             }

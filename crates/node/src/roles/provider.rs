@@ -11,6 +11,7 @@ use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{Market, StakeVault};
 use gavel_trace::{Digest, TraceError, live_tree};
 
+use crate::availability::tend;
 use crate::board::{Task, TaskState, confirm};
 use crate::receipt::sign_receipt;
 use crate::role::Attempts;
@@ -166,7 +167,7 @@ impl Provider {
         {
             return Ok(false);
         }
-        let inputs = self.party.inputs_of(task).await?;
+        let inputs = self.party.inputs_or_shown(board, task).await?;
         let executor = &self.party.executor;
         Ok(inputs.is_some_and(|inputs| executor.serves(&task.model, &inputs)))
     }
@@ -236,6 +237,10 @@ impl Role for Provider {
             }
         }
         let outcome = self.unjail(board).await;
+        if let Some(act) = attempts.act(outcome) {
+            return Ok(Some(act));
+        }
+        let outcome = tend(&self.party, board).await;
         if let Some(act) = attempts.act(outcome) {
             return Ok(Some(act));
         }

@@ -5,6 +5,7 @@ use gavel_dispute::{Policy, Role as Part};
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::ICourt;
 
+use crate::availability::{Duty, Obtained, obtain, tend};
 use crate::board::{AppealGame, Dispute, DisputeState};
 use crate::faults::lying_referee;
 use crate::play::{next_move, send};
@@ -39,10 +40,10 @@ impl Referee {
         if dispute.state == DisputeState::Appealed {
             return appeal::play(party, board, id).await;
         }
-        if dispute.state == DisputeState::Refereed && is_late(board, dispute) {
+        if dispute.state == DisputeState::Refereed && board.now() <= dispute.referee_deadline {
             let run = self.party.needed_run_of(board, dispute.task).await;
             if let Err(NodeError::InputUnavailable { .. }) = run {
-                return self.decline(board, id).await;
+                return self.ask(board, id, dispute).await;
             }
         }
         let ruling = next_move(party, board, id, Part::Referee, &policy).await?;
@@ -63,6 +64,28 @@ impl Referee {
         }
     }
 
+    /// It cannot have what it would compute on: it is demanded, and only where nobody shows it this is said.
+    async fn ask(
+        &self,
+        board: &Board,
+        id: u64,
+        dispute: &Dispute,
+    ) -> Result<Option<Act>, NodeError> {
+        let duty = Duty {
+            task: dispute.task,
+            since: drawn_at(board, dispute),
+            deadline: dispute.referee_deadline,
+        };
+        match obtain(&self.party, board, duty).await {
+            Ok(Obtained::Asked(act)) => Ok(Some(act)),
+            Ok(Obtained::Waiting) => Ok(None),
+            // also where no demand could be made: silence would cost it its penalty
+            _ if is_late(board, dispute) => self.decline(board, id).await,
+            Ok(Obtained::Without) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// P-R6: it cannot have what it would compute on.
     async fn decline(&self, board: &Board, id: u64) -> Result<Option<Act>, NodeError> {
         let call = ICourt::inputUnavailableCall {
@@ -77,9 +100,13 @@ impl Referee {
 
 /// Whether more than half of the time to rule has passed: an input that comes late is one.
 fn is_late(board: &Board, dispute: &Dispute) -> bool {
+    board.now() > drawn_at(board, dispute).midpoint(dispute.referee_deadline)
+}
+
+fn drawn_at(board: &Board, dispute: &Dispute) -> u64 {
     let rules = board.rules_of(dispute.task);
-    let half = rules.map_or(0, |r| u64::from(r.court.referee_seconds) / 2);
-    board.now() > dispute.referee_deadline.saturating_sub(half)
+    let seconds = rules.map_or(0, |r| r.court.referee_seconds.into());
+    dispute.referee_deadline.saturating_sub(seconds)
 }
 
 #[async_trait]
@@ -114,6 +141,10 @@ impl Role for Referee {
                 return Ok(Some(act));
             }
         }
-        attempts.nothing()
+        let outcome = tend(&self.party, board).await;
+        match attempts.act(outcome) {
+            Some(act) => Ok(Some(act)),
+            None => attempts.nothing(),
+        }
     }
 }

@@ -5,6 +5,7 @@ use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::Market;
 use gavel_trace::Digest;
 
+use crate::availability::tend;
 use crate::{Act, Address, Board, NodeError, Outputs, Party, Role, SignedReceipt};
 
 /// Settles its own tasks as soon as they can be, so that it does not depend on a keeper. What it wants is
@@ -44,7 +45,8 @@ impl Role for Requester {
                 }
             }
         }
-        Ok(None)
+        // whoever asked has the input
+        tend(&self.party, board).await
     }
 }
 

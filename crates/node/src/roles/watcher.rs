@@ -9,6 +9,7 @@ use gavel_settlement::alloy::sol_types::SolValue as _;
 use gavel_settlement::bindings::ICourt;
 use gavel_trace::Digest;
 
+use crate::availability::{Duty, Obtained, obtain, tend};
 use crate::board::{ChallengeEntry, Task, TaskState, confirm};
 use crate::role::Attempts;
 use crate::{Act, Address, B256, Board, NodeError, Party, Role, play::play};
@@ -160,7 +161,22 @@ impl Watcher {
         if self.agreed.contains(&key) {
             return Ok(None);
         }
-        let Some(run) = self.party.needed_run_of(board, id).await? else {
+        let run = match self.party.needed_run_of(board, id).await {
+            Err(unavailable @ NodeError::InputUnavailable { .. }) => {
+                let duty = Duty {
+                    task: id,
+                    since: task.committed_at,
+                    deadline: board.challenge_deadline(id).unwrap_or_default(),
+                };
+                return match obtain(&self.party, board, duty).await? {
+                    Obtained::Asked(act) => Ok(Some(act)),
+                    Obtained::Waiting => Ok(None),
+                    Obtained::Without => Err(unavailable),
+                };
+            }
+            other => other?,
+        };
+        let Some(run) = run else {
             return Ok(None);
         };
         let root = run.trace.trace_root();
@@ -307,6 +323,10 @@ impl Role for Watcher {
             return Ok(Some(act));
         }
         if let Some(act) = self.reclaim(board, &mut attempts).await {
+            return Ok(Some(act));
+        }
+        let outcome = tend(&self.party, board).await;
+        if let Some(act) = attempts.act(outcome) {
             return Ok(Some(act));
         }
         attempts.nothing()
