@@ -9,6 +9,7 @@ mod bench_onnx;
 mod bench_trace;
 mod blobs;
 mod by_hand;
+mod calibrate;
 mod chain;
 mod challenge;
 mod chat;
@@ -32,6 +33,7 @@ mod protection;
 mod provider;
 mod register;
 mod run;
+mod setup;
 mod sim;
 mod stake;
 mod task;
@@ -40,6 +42,8 @@ mod verify;
 mod worker;
 
 use std::sync::Arc;
+
+pub(crate) use worker::identity;
 
 use gavel_engine::{Engine, EngineOptions};
 use gavel_model::Model;
@@ -56,6 +60,8 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args, out),
         Command::Model(ModelCommand::Operators) => model::operators(out),
         Command::Model(ModelCommand::Register(args)) => register::run(args, out),
+        Command::Model(ModelCommand::Publish(args)) => model::publish(&args, out),
+        Command::Model(ModelCommand::Fetch(args)) => model::fetch(&args, out),
         Command::Run(args) => run::run(&args, out),
         Command::Chat(args) => chat::run(&args, out),
         Command::Generate(args) => generate::run(&args, out),
