@@ -116,7 +116,10 @@ mod tests {
             margin: 0,
         };
         assert_eq!(lowest_price(1e-9, tiny), 1);
-        let least = Cost { per_hour: 0, ..tiny };
+        let least = Cost {
+            per_hour: 0,
+            ..tiny
+        };
         assert_eq!(lowest_price(5.0, least), 0);
         let huge = Cost {
             per_hour: u128::MAX,

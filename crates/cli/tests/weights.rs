@@ -83,7 +83,9 @@ fn another_models_files_never_get_the_name() {
     let manifest = |id: &str| dir.join(format!("store/models/{id}.json"));
     let text = std::fs::read_to_string(manifest(&other)).unwrap();
     std::fs::write(manifest(&asked), text.replace(&other, &asked)).unwrap();
-    let fetch = ["model", "fetch", &asked, "--from", "store", "--into", "kept"];
+    let fetch = [
+        "model", "fetch", &asked, "--from", "store", "--into", "kept",
+    ];
     let output = command(dir, &fetch).output().unwrap();
     assert_eq!(output.status.code(), Some(7));
     let said = common::text(&output.stderr);
@@ -96,7 +98,9 @@ fn another_models_files_never_get_the_name() {
     let mut manifest_of: Value = serde_json::from_str(&text).unwrap();
     manifest_of["kind"] = "safetensors".into();
     std::fs::write(manifest(&other), manifest_of.to_string()).unwrap();
-    let fetch = ["model", "fetch", &other, "--from", "store", "--into", "kept"];
+    let fetch = [
+        "model", "fetch", &other, "--from", "store", "--into", "kept",
+    ];
     let output = command(dir, &fetch).output().unwrap();
     assert_eq!(output.status.code(), Some(7));
     assert!(!dir.join("kept").join(&other).exists());
@@ -164,7 +168,10 @@ fn serve(
     let (from, to) = range.unwrap_or((0, size));
     let (from, to) = (from, to.min(size));
     let head = match range {
-        Some(_) => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}", to - 1),
+        Some(_) => format!(
+            "206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}",
+            to - 1
+        ),
         None => "200 OK".to_owned(),
     };
     let length = to - from;
@@ -203,7 +210,15 @@ fn a_killed_fetch_goes_on_where_it_was() {
     let id = published(dir, "llm@96");
     let half = 1_234_567;
     let server = Stalling::new(dir.join("store"), half);
-    let fetch = ["model", "fetch", &id, "--from", &server.url, "--into", "kept"];
+    let fetch = [
+        "model",
+        "fetch",
+        &id,
+        "--from",
+        &server.url,
+        "--into",
+        "kept",
+    ];
     let child = command(dir, &fetch).stdout(Stdio::null()).spawn().unwrap();
     let mut first = Running(child);
     server.stalled.recv().unwrap();
@@ -229,7 +244,14 @@ fn a_killed_fetch_goes_on_where_it_was() {
     assert_eq!(last["fetched_bytes"], 0);
     assert_eq!(server.bytes.load(Ordering::SeqCst), total);
     let asked = [
-        "generate", &id, "--prompt", "Once", "--max-tokens", "4", "--models-dir", "kept",
+        "generate",
+        &id,
+        "--prompt",
+        "Once",
+        "--max-tokens",
+        "4",
+        "--models-dir",
+        "kept",
     ];
     let by_id = gavel(dir, &asked);
     assert_eq!(by_id.0, Some(0), "{}", by_id.2);
@@ -243,7 +265,11 @@ fn a_provider_serves_what_it_names_by_identity() {
     let (_chain, url, _) = chain_up(dir, "chain");
     let run = |args: &[&str]| {
         let output = command(dir, args).env("GAVEL_RPC", &url).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
         output.stdout
     };
     let key = |name: &str| -> String {

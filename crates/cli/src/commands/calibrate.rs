@@ -53,10 +53,7 @@ pub(crate) fn run(args: &CalibrateArgs, out: Output) -> Result<Exit, Failure> {
     let least_exec = quote::needed_seconds(longest, concurrency);
     out.line("");
     out.facts(&[
-        (
-            "reserve",
-            format!("{} tokens a task", exact(reserve)),
-        ),
+        ("reserve", format!("{} tokens a task", exact(reserve))),
         (
             "concurrency",
             format!("{concurrency}; the runs of one provider follow each other"),
@@ -110,6 +107,8 @@ struct Calibrated {
     tokens: Option<Spread>,
     /// Seconds of the longest task that the model allows.
     longest: f64,
+    /// Seconds that the price pays for: the median of such tasks.
+    priced: f64,
     price: u128,
     concurrency: u32,
     deadline: u32,
@@ -146,7 +145,7 @@ fn calibrated(
     let executor = EngineExecutor::new(engine, models).at(name)?;
     out.progress(format!("measuring {} tasks of {name}", args.runs));
     let before = peak_rss_bytes();
-    let (mut seconds, mut rates, mut longest) = (Vec::new(), Vec::new(), 0.0f64);
+    let (mut seconds, mut rates, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     // the first is not counted: it packs weights and warms caches
     for i in 0..=args.runs {
         let inputs = tasks.inputs(i.into())?;
@@ -158,7 +157,7 @@ fn calibrated(
         }
         let steps = run.trace.steps();
         seconds.push(took);
-        longest = longest.max(tasks.longest(took, steps));
+        whole.push(tasks.longest(took, steps));
         if let Kind::Language { prompt, .. } = &tasks.kind {
             let answered = (steps as usize + 1).saturating_sub(*prompt).max(1);
             rates.push(answered as f64 / took.max(1e-9));
@@ -169,20 +168,23 @@ fn calibrated(
         .zip(peak_rss_bytes())
         .map(|(before, after)| after.saturating_sub(before) / runs);
     let memory = free_memory().zip(grown.map(|each| each.max(1 << 20)));
-    let seconds = Spread::of(seconds).ok_or_else(|| Failure::new("nothing was measured"))?;
+    let spread = |all| Spread::of(all).ok_or_else(|| Failure::new("nothing was measured"));
+    let (seconds, whole) = (spread(seconds)?, spread(whole)?);
+    let longest = whole.most;
     let floor = rules.map(|rules| tasks.work.div_ceil(rules.min_throughput.max(1)));
     // what `gavel task post` asks for where its user says nothing
     let deadline = rules.zip(floor).map_or(DEADLINE, |(rules, floor)| {
         let floor = u32::try_from(floor).unwrap_or(u32::MAX);
         floor.max(rules.exec_max / 10).max(1)
     });
-    // of the longest task for a language model: a bid is made before its length is known
-    let price = quote::lowest_price(seconds.median.max(longest), cost);
+    // of a task of full length: a bid is made before the length of an answer is known
+    let price = quote::lowest_price(whole.median, cost);
     let found = Calibrated {
         name: name.to_owned(),
         model_id,
         tokens: Spread::of(rates),
         longest,
+        priced: whole.median,
         price,
         concurrency: quote::concurrency(longest, deadline, memory),
         deadline,
@@ -215,20 +217,20 @@ impl Calibrated {
         let threads = self.threads;
         out.facts(&[
             ("longest task", format!("{:.4} s", self.longest)),
-            (
-                "lowest price",
-                format!(
-                    "{} tokens",
-                    exact(self.price)
-                ),
-            ),
+            ("lowest price", format!("{} tokens", exact(self.price))),
             (
                 "at once",
                 format!(
                     "{} within {} s{}",
                     self.concurrency,
                     self.deadline,
-                    paint(DIM, format!("  on {threads} thread{}", if threads == 1 { "" } else { "s" }))
+                    paint(
+                        DIM,
+                        format!(
+                            "  on {threads} thread{}",
+                            if threads == 1 { "" } else { "s" }
+                        )
+                    )
                 ),
             ),
         ]);
@@ -254,6 +256,7 @@ impl Calibrated {
             "seconds": spread(&self.seconds),
             "tokens_per_second": self.tokens.as_ref().map(spread),
             "longest_seconds": self.longest,
+            "priced_seconds": self.priced,
             "lowest_price": self.price.to_string(),
             "concurrency": self.concurrency,
             "deadline_seconds": self.deadline,
@@ -369,10 +372,7 @@ fn write(reserve: u128, concurrency: u32, least_exec: u32) -> Result<String, Fai
         }
     };
     let keys = [
-        (
-            "reserve",
-            toml::Value::String(exact(reserve)),
-        ),
+        ("reserve", toml::Value::String(exact(reserve))),
         ("concurrency", toml::Value::Integer(concurrency.into())),
         ("least_exec", toml::Value::Integer(least_exec.into())),
     ];
@@ -390,6 +390,8 @@ fn write(reserve: u128, concurrency: u32, least_exec: u32) -> Result<String, Fai
     // whole or not at all
     let new = path.with_extension("toml.new");
     files::write(&new, edited.as_bytes())?;
+    let mode = std::fs::metadata(&path).at(&place)?.permissions();
+    std::fs::set_permissions(&new, mode).at(&place)?;
     std::fs::rename(&new, &path).at(&place)?;
     Ok(place)
 }

@@ -88,7 +88,10 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
     out.facts(&[
         ("provider", me.address().to_string()),
         ("serves", args.models.join(", ")),
-        ("from", format!("{} tokens a task", party::tokens(args.reserve))),
+        (
+            "from",
+            format!("{} tokens a task", party::tokens(args.reserve)),
+        ),
     ]);
     out.line(paint(
         DIM,

@@ -74,7 +74,9 @@ pub(crate) fn run(args: &ProviderInitArgs, out: Output) -> Result<Exit, Failure>
         (
             "serves",
             match models.is_empty() {
-                true => "no registered model was found here; name one in the configuration".to_owned(),
+                true => {
+                    "no registered model was found here; name one in the configuration".to_owned()
+                }
                 false => models.join(", "),
             },
         ),

@@ -167,10 +167,7 @@ impl Manifest {
         let (mut names, mut total) = (BTreeSet::new(), 0u64);
         for file in &self.files {
             if !is_plain(&file.name) {
-                return fail(format!(
-                    "{:?} is no plain file name",
-                    harmless(&file.name)
-                ));
+                return fail(format!("{:?} is no plain file name", harmless(&file.name)));
             }
             // on some systems two names that differ in case are one file
             if !names.insert(file.name.to_lowercase()) {

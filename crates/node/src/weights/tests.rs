@@ -154,7 +154,8 @@ fn model() -> (Manifest, BTreeMap<String, Vec<u8>>) {
     let files = files.map(|(name, n)| (name.to_owned(), Bytes::from(content(n as u64, n))));
     let manifest =
         Manifest::describe(ID, WeightsFormat::Onnx, "", &files, PIECE, &mut |_| {}).unwrap();
-    let mut objects = BTreeMap::from([(manifest_name(&ID), serde_json::to_vec(&manifest).unwrap())]);
+    let mut objects =
+        BTreeMap::from([(manifest_name(&ID), serde_json::to_vec(&manifest).unwrap())]);
     for (about, (_, bytes)) in manifest.files.iter().zip(&files) {
         objects.insert(about.object(), bytes.to_vec());
     }
@@ -276,7 +277,10 @@ async fn a_wrong_byte_is_asked_for_once_more_and_then_refused() {
     let WeightsError::Corrupt { name, from, to } = &error else {
         panic!("{error}");
     };
-    assert_eq!((name.as_str(), *from, *to), ("net.onnx", 3 * PIECE, 4 * PIECE));
+    assert_eq!(
+        (name.as_str(), *from, *to),
+        ("net.onnx", 3 * PIECE, 4 * PIECE)
+    );
     assert!(cache.find(&ID).is_none());
     // another store has it right
     let server = Server::new(objects.clone(), wrong(1));
