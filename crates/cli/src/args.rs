@@ -16,6 +16,7 @@ use crate::args_ops::{
 };
 use crate::args_params::{ParamsArgs, RulesArgs};
 use crate::args_up::{ExplorerArgs, UpArgs};
+use crate::args_weights::{FetchArgs, PublishArgs};
 
 /// An open network for machine-learning inference that nobody has to trust.
 #[derive(Debug, Parser)]
@@ -38,6 +39,12 @@ pub(crate) struct Cli {
     /// Do not ask before money moves; without a terminal nothing is asked, and what would be needs this
     #[arg(long, short = 'y', global = true)]
     pub(crate) yes: bool,
+    /// Store that a model is fetched from which is named by its model_id, 0x…: a directory, or file:, http(s):, s3:, gs:, az:
+    #[arg(long, global = true, env = "GAVEL_MODELS_FROM", value_name = "PLACE")]
+    pub(crate) models_from: Option<String>,
+    /// Folder that such models are kept in [default: $XDG_CACHE_HOME/gavel/models]
+    #[arg(long, global = true, env = "GAVEL_MODELS_DIR", value_name = "DIR")]
+    pub(crate) models_dir: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -131,6 +138,10 @@ pub(crate) enum ModelCommand {
     Operators,
     /// Put a model into a network's registry, so that tasks can name it
     Register(RegisterArgs),
+    /// Put a model's files into a store, for whoever names it by its model_id
+    Publish(PublishArgs),
+    /// Fetch a model by its model_id, from where an interruption left it, and check that it is that model
+    Fetch(FetchArgs),
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use gavel_node::{Address, Fault};
 use crate::args::{KeyArgs, NetworkArgs};
 use crate::args_language::{PromptArgs, SamplingArgs};
 use crate::args_ops::SandboxArgs;
+use crate::args_setup::{CalibrateArgs, ProviderInitArgs};
 
 /// Where blobs are: inputs, outputs, shown segments.
 #[derive(Clone, Debug, Args)]
@@ -51,6 +52,10 @@ pub(crate) struct RegisterArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProviderCommand {
+    /// Make a folder with a key, its password and a configuration, and say what to do next; what is there stays as it is
+    Init(ProviderInitArgs),
+    /// Measure what a task of a model takes here, and say what to ask for it and how much to promise
+    Calibrate(CalibrateArgs),
     /// Stake, bid, serve, audit, judge, and defend one's results, until interrupted
     Run(ProviderRunArgs),
     /// Take no new work, finish what is owed, leave the pools, and end when nothing is owed any more
@@ -94,9 +99,9 @@ pub(crate) struct ProviderRunArgs {
     /// Stake to register with, in tokens; a provider that is registered keeps what it has
     #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
     pub(crate) stake: u64,
-    /// Lowest price to work for, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 1)]
-    pub(crate) reserve: u64,
+    /// Lowest price to work for, in tokens, with up to 18 decimals
+    #[arg(long, value_name = "TOKENS", value_parser = crate::amount::parse, default_value = "1")]
+    pub(crate) reserve: u128,
     /// Shortest time from claim to deadline to take a task with, in seconds: a late result costs stake
     #[arg(long, value_name = "SECONDS", default_value_t = gavel_node::roles::LEAST_EXEC_SECONDS)]
     pub(crate) least_exec: u32,

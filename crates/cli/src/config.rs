@@ -1,5 +1,7 @@
 //! Values from a file: they stand where the built-in defaults do, so that flags and variables come before them.
 
+pub(crate) mod edit;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _};
@@ -14,10 +16,26 @@ const CONFIG: &str = "GAVEL_CONFIG";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Keys that every command which takes them reads, by the names of their flags.
-pub(crate) const SHARED: [&str; 6] = ["rpc", "deployment", "blobs", "key", "password-file", "poll"];
+pub(crate) const SHARED: [&str; 8] = [
+    "rpc",
+    "deployment",
+    "blobs",
+    "key",
+    "password-file",
+    "poll",
+    "models-from",
+    "models-dir",
+];
 /// Tables with keys of their own, and the commands that read them.
 pub(crate) const TABLES: [(&str, &[&[&str]]); 3] = [
-    ("provider", &[&["provider", "run"], &["provider", "drain"]]),
+    (
+        "provider",
+        &[
+            &["provider", "run"],
+            &["provider", "drain"],
+            &["provider", "calibrate"],
+        ],
+    ),
     ("watch", &[&["watch"], &["challenge", "watch"]]),
     ("task", &[&["task", "post"]]),
 ];

@@ -173,6 +173,12 @@ impl Failure {
         self
     }
 
+    /// With what led to it before it.
+    pub(crate) fn because_of(mut self, why: impl Display) -> Self {
+        self.what = format!("{why}, and {}", self.what);
+        self
+    }
+
     /// With the exit status that an error stands for whose words are in the failure's.
     pub(crate) fn because(self, error: &dyn Any) -> Self {
         let exit = Exit::of(error);

@@ -14,7 +14,9 @@ mod args_node;
 mod args_ops;
 mod args_params;
 mod args_protection;
+mod args_setup;
 mod args_up;
+mod args_weights;
 mod commands;
 mod config;
 mod console;
@@ -27,6 +29,7 @@ mod output;
 mod picture;
 mod prediction;
 mod prompt;
+mod quote;
 mod saved;
 
 use std::io::Write as _;
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         }
         Ok(Ok(cli)) => {
             let out = Output::new(cli.json).assuming_yes(cli.yes);
+            files::models_are(cli.models_from, cli.models_dir);
             commands::run(cli.command, out).unwrap_or_else(|failure| report(&failure, out))
         }
         Ok(Err(refusal)) => usage(&refusal),

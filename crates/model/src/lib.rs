@@ -45,4 +45,4 @@ pub use model::{
     LOWERING_VERSION, MAX_ATTRIBUTES, MAX_INPUTS, MAX_NODES, Model, NUMERICS_VERSION, Opened,
     edge_bytes, live_bytes, weight_bytes,
 };
-pub use open::{files_beside, hf_folder, open_language_model};
+pub use open::{files_beside, hf_folder, hf_names, open_language_model};

@@ -59,6 +59,29 @@ pub fn hf_folder(folder: &Path) -> Result<HfFiles, ModelError> {
     })
 }
 
+/// The names of the files that [`hf_folder`] reads in a folder.
+///
+/// # Errors
+/// If the index cannot be read.
+pub fn hf_names(folder: &Path) -> Result<Vec<String>, ModelError> {
+    const INDEX: &str = "model.safetensors.index.json";
+    let sides = [
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        INDEX,
+    ];
+    let there = sides.iter().filter(|name| folder.join(name).exists());
+    let mut names: Vec<String> = there.map(|name| (*name).to_owned()).collect();
+    match side_file(&folder.join(INDEX))? {
+        Some(index) => names.extend(shards(&index)?),
+        None => names.push("model.safetensors".to_owned()),
+    }
+    Ok(names)
+}
+
 /// What the files hold that tensors of an ONNX file lie in, by their names, for
 /// [`ImportOptions::files`](crate::onnx::ImportOptions::files): `file` is the content of the one at `path`. They are regular files
 /// without another name, in the folder of `path` or beside the file that `path` leads to: a link that leads elsewhere is refused.

@@ -10,6 +10,7 @@
 //! - [`game`], [`evidence`]: a dispute as the game sees it, and as one file that anybody can replay.
 //! - [`appeal`]: the same below the operator, down to the step that the contract executes.
 //! - [`sandbox`]: an executor whose models are read and run in a confined process.
+//! - [`weights`]: a model's files by its identity, from a store behind a URL.
 //! - [`isolate_fault`]: a whole dissection in memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -36,6 +37,7 @@ mod role;
 pub mod roles;
 mod runner;
 pub mod sandbox;
+pub mod weights;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use blobs::{Blobs, Found, Pruned};

@@ -127,7 +127,16 @@ pub(crate) fn run(name: &str, runs: u32, args: EngineArgs, out: Output) -> Resul
 
 /// Inputs of the model's types with values in (-1, 1), the same every time.
 pub(super) fn made_up_inputs(model: &Model, max_bytes: u64) -> Result<Vec<Tensor>, Failure> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    made_up_inputs_by(0, model, max_bytes)
+}
+
+/// [`made_up_inputs`], others for each seed.
+pub(super) fn made_up_inputs_by(
+    seed: u64,
+    model: &Model,
+    max_bytes: u64,
+) -> Result<Vec<Tensor>, Failure> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64.wrapping_add(seed);
     let mut inputs = Vec::new();
     let mut left = max_bytes;
     for (name, ty) in &model.graph().inputs {

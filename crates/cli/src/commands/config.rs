@@ -20,6 +20,8 @@ const TEMPLATE: &str = "\
 # blobs = \"gavel-blobs\"            # a directory, or file:, http(s):, s3:, gs:, az:
 # key = \"key.json\"
 # password_file = \"password\"
+# models_from = \"https://models.example/gavel\"   # where models that are named by model_id come from, as blobs
+# models_dir = \"models\"            # where they are kept
 
 # [provider]
 # model = [\"digits\"]

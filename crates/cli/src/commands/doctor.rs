@@ -166,7 +166,7 @@ fn machine(report: &mut Report) {
 }
 
 /// Bytes that programs can have without others losing theirs; `None` where the system does not say.
-fn free_memory() -> Option<u64> {
+pub(super) fn free_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -9,6 +9,7 @@ mod bench_onnx;
 mod bench_trace;
 mod blobs;
 mod by_hand;
+mod calibrate;
 mod chain;
 mod challenge;
 mod chat;
@@ -35,6 +36,7 @@ mod protection;
 mod provider;
 mod register;
 mod run;
+mod setup;
 mod sim;
 mod stake;
 mod task;
@@ -43,6 +45,8 @@ mod verify;
 mod worker;
 
 use std::sync::Arc;
+
+pub(crate) use worker::identity;
 
 use gavel_engine::{Engine, EngineOptions};
 use gavel_model::Model;
@@ -60,6 +64,8 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Model(ModelCommand::Operators) => model::operators(out),
         Command::Model(ModelCommand::Register(args)) => register::run(args, out),
         Command::Economics(command) => economics::run(&command, out),
+        Command::Model(ModelCommand::Publish(args)) => model::publish(&args, out),
+        Command::Model(ModelCommand::Fetch(args)) => model::fetch(&args, out),
         Command::Run(args) => run::run(&args, out),
         Command::Chat(args) => chat::run(&args, out),
         Command::Generate(args) => generate::run(&args, out),

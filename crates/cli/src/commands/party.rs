@@ -109,6 +109,7 @@ fn registered(board: &Board, name: &str, served: Served) -> Result<Digest, Failu
         Served::Model(id) => ("model", id, board.models.keys().collect()),
         Served::Family(id) => ("family", id, board.families.keys().collect()),
     };
+    files::check_asked(name, &id)?;
     if known.contains(&&id) {
         return Ok(id);
     }

@@ -1,4 +1,4 @@
-//! `gavel provider run|drain|list`
+//! `gavel provider run|drain|list`; what comes before them is in `setup` and `calibrate`
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::fleet::{self, Leading};
 use super::operators::{self, Operators};
 use super::worker::Secrets;
-use super::{party, stake};
+use super::{calibrate, party, setup, stake};
 use crate::args::NetworkArgs;
 use crate::args_node::{ProviderCommand, ProviderRunArgs};
 use crate::failure::{Context as _, Exit, Failure};
@@ -22,6 +22,8 @@ use crate::output::{BAD, DIM, GOOD, Output, WARN, paint};
 
 pub(crate) fn run(command: ProviderCommand, out: Output) -> Result<Exit, Failure> {
     match command {
+        ProviderCommand::Init(args) => setup::run(&args, out),
+        ProviderCommand::Calibrate(args) => calibrate::run(&args, out),
         ProviderCommand::Run(args) => block_on(serve(args, false, out)),
         ProviderCommand::Drain(args) => block_on(serve(args, true, out)),
         ProviderCommand::Work(args) => block_on(fleet::run(args, out)),
@@ -111,7 +113,10 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
     out.facts(&[
         ("provider", me.address().to_string()),
         ("serves", args.models.join(", ")),
-        ("from", format!("{} tokens a task", args.reserve)),
+        (
+            "from",
+            format!("{} tokens a task", party::tokens(args.reserve)),
+        ),
     ]);
     out.line(paint(
         DIM,
@@ -131,7 +136,7 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
     }));
     let draining = Arc::new(AtomicBool::new(drain));
     let policy = ProviderPolicy {
-        reserve: u128::from(args.reserve) * TOKEN,
+        reserve: args.reserve,
         least_exec_seconds: args.least_exec,
         classes,
         delivers: !has(Fault::NoResult),

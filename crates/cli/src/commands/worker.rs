@@ -9,6 +9,7 @@ use gavel_node::sandbox::{
     SandboxError, SandboxExecutor, SandboxLimits, SandboxOptions, Served, WorkerOptions, serve,
 };
 use gavel_node::{EngineExecutor, Models};
+use gavel_trace::Digest;
 
 use crate::args::PasswordArgs;
 use crate::args_node::PartyArgs;
@@ -46,7 +47,13 @@ pub(super) fn load(names: &[String]) -> Result<(Arc<EngineExecutor>, Vec<Served>
 
 /// A process for these models, with what they need and nothing else.
 pub(super) fn start(names: &[String], args: &SandboxArgs) -> Result<SandboxExecutor, SandboxError> {
-    let readable = readable(names, args);
+    let refused = |failure: Failure| SandboxError::Refused(failure.text());
+    let readable = readable(names, args).map_err(refused)?;
+    // what has to be fetched is fetched here: that process has no network
+    let located = names
+        .iter()
+        .map(|name| Ok(files::located(name)?.name.into_owned()));
+    let located = located.collect::<Result<_, Failure>>().map_err(refused)?;
     let sizes = readable
         .iter()
         .filter_map(|path| std::fs::metadata(path).ok());
@@ -59,7 +66,7 @@ pub(super) fn start(names: &[String], args: &SandboxArgs) -> Result<SandboxExecu
     SandboxExecutor::start(SandboxOptions {
         program: std::env::current_exe().map_err(SandboxError::Start)?,
         arguments: vec!["worker".to_owned()],
-        models: names.to_vec(),
+        models: located,
         readable,
         limits: SandboxLimits {
             memory,
@@ -69,9 +76,38 @@ pub(super) fn start(names: &[String], args: &SandboxArgs) -> Result<SandboxExecu
     })
 }
 
-fn readable(names: &[String], args: &SandboxArgs) -> Vec<PathBuf> {
-    let models = names.iter().flat_map(|name| files_of(name));
-    args.sandbox_read.iter().cloned().chain(models).collect()
+fn readable(names: &[String], args: &SandboxArgs) -> Result<Vec<PathBuf>, Failure> {
+    let mut readable = args.sandbox_read.clone();
+    for name in names {
+        let located = files::located(name)?;
+        match located.folder {
+            Some(folder) => readable.push(folder),
+            None => readable.extend(files_of(&located.name)),
+        }
+    }
+    Ok(readable)
+}
+
+/// The identity that a stranger's files in a folder give, computed where they can do no harm.
+pub(crate) fn identity(name: &str, folder: &Path) -> Result<Digest, Failure> {
+    let args = SandboxArgs {
+        sandbox: SandboxMode::Auto,
+        sandbox_memory: None,
+        sandbox_seconds: LOAD.as_secs(),
+        sandbox_read: vec![folder.to_owned()],
+    };
+    let names = [name.to_owned()];
+    match start(&names, &args) {
+        Ok(there) => match there.served().first() {
+            Some(Served::Model(id) | Served::Family(id)) => Ok(*id),
+            None => Err(Failure::new(format!("{name}: nothing is served"))),
+        },
+        Err(SandboxError::Unsupported) => Ok(match files::servable(name)? {
+            Servable::Model(model) => model.model_id(),
+            Servable::Family(family) => family.id(),
+        }),
+        Err(error) => Err(refused(&names, &error)),
+    }
 }
 
 /// Files that a command is given and a model must not see.
@@ -96,7 +132,7 @@ impl<'a> Secrets<'a> {
         if args.sandbox == SandboxMode::Off {
             return Ok(());
         }
-        let readable = readable(names, args);
+        let readable = readable(names, args)?;
         let state = self.state.and_then(|s| s.state.as_deref());
         let state = state.map(|place| Path::new(place.strip_prefix("file:").unwrap_or(place)));
         let secrets = [

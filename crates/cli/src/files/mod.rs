@@ -3,6 +3,7 @@
 mod family;
 mod inputs;
 mod model;
+mod weights;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -13,6 +14,11 @@ pub(crate) use family::binding;
 pub(crate) use inputs::{inputs, inputs_beside};
 pub(crate) use model::{
     Loaded, Servable, language, load, model_as, network, network_for, servable, servable_model,
+};
+
+pub(crate) use weights::{
+    cache as weights_cache, check_asked, failure as weights_failure, fetch, located, models_are,
+    publishable, store as weights_store,
 };
 
 use crate::failure::{Context as _, Failure};

@@ -20,7 +20,7 @@ use gavel_trace::Digest;
 
 use super::family::{self, one_of, with_domain};
 use super::inputs::MAX_INPUT_BYTES;
-use super::{lower_first, map, read, regular};
+use super::{check_asked, located, lower_first, map, read, regular};
 use crate::failure::{Context as _, Failure};
 use crate::meter::Meter;
 
@@ -60,8 +60,20 @@ fn model_words() -> String {
 
 /// What is behind a name or a path; a language model with this context, or the default one.
 ///
-/// `NAME@TOKENS` is a language model with that context, wherever a model is named; `NAME@DIMENSION=LOW..HIGH` a family.
+/// `NAME@TOKENS` is a language model with that context, wherever a model is named; `NAME@DIMENSION=LOW..HIGH` a family; `0x…` what has
+/// that identity.
 pub(crate) fn load(name: &str, context: Option<u32>) -> Result<Loaded, Failure> {
+    let loaded = load_files(&located(name)?.name, context)?;
+    let id = match &loaded {
+        Loaded::Network(model) => model.model_id(),
+        Loaded::Language(model) => model.model.model_id(),
+        Loaded::Family(family) => family.id(),
+    };
+    check_asked(name, &id)?;
+    Ok(loaded)
+}
+
+fn load_files(name: &str, context: Option<u32>) -> Result<Loaded, Failure> {
     if let Some((file, domain)) = with_domain(name) {
         if context.is_some() {
             return Err(no_language_model(name));
@@ -183,7 +195,7 @@ fn options(context: Option<u32>) -> llama::ImportOptions {
 }
 
 /// The content of a GGUF file; `None` of another file.
-fn mapped_gguf(path: &Path) -> Result<Option<bytes::Bytes>, Failure> {
+pub(super) fn mapped_gguf(path: &Path) -> Result<Option<bytes::Bytes>, Failure> {
     let place = path.display();
     regular(path, &model_words())?;
     if path.extension().is_some_and(|e| e == "safetensors") {
@@ -301,16 +313,19 @@ pub(crate) fn network_for(
     instead: &str,
     input: &Path,
 ) -> Result<(Model, Vec<(String, TensorType)>), Failure> {
+    let (asked, located) = (name, located(name)?);
+    let name = &*located.name;
     let mut bound = Vec::new();
     if let Some((file, domain)) = with_domain(name) {
         let family = family::family(name, file, domain)?;
+        check_asked(asked, &family.id())?;
         let index = family::binding(&family, name, input)?;
         return Ok((family::bound(&family, name, index)?, bound));
     }
     let path = Path::new(with_dimensions(name).0);
     let by_name = input.extension().is_some_and(|e| e == "npz");
     if !by_name || !path.is_file() || mapped_gguf(path)?.is_some() {
-        return Ok((network(name, instead)?, bound));
+        return Ok((network(asked, instead)?, bound));
     }
     let (file, mut options) = onnx_file(name)?;
     let arrays = read(input, MAX_INPUT_BYTES, "an .npz file")?;
@@ -321,7 +336,10 @@ pub(crate) fn network_for(
         .collect();
     loop {
         let (input_name, ty) = match import_shared(file.clone(), &options) {
-            Ok(model) => return Ok((model, bound)),
+            Ok(model) => {
+                check_asked(asked, &model.model_id())?;
+                return Ok((model, bound));
+            }
             Err(ModelError::Unbound { input, ty, .. })
                 if !options.values.contains_key(&input)
                     && ty.byte_len().is_ok_and(|n| n <= MAX_BOUND_BYTES) =>

@@ -25,7 +25,7 @@ use crate::{Board, Committed, NodeError, ShownSegment, input_digest};
 
 pub use retention::Pruned;
 pub use store::Found;
-use store::Store;
+pub(crate) use store::Store;
 
 /// Bytes of a signed receipt, at most.
 const MAX_RECEIPT: u64 = 64 << 10;

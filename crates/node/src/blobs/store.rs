@@ -1,5 +1,6 @@
 //! Bytes by name: bounded before they are read, asked for again when a line breaks, and never waited for without end.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt as _};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
@@ -21,10 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 4;
 /// Pause before the second attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that are sent at once of what is large.
+const SENT: usize = 16 << 20;
+/// Longest time of a request, however much it brings; whoever waits for one watches it more closely.
+const REQUEST: &str = "1h";
 
 /// A store, and how it is asked. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     inner: Arc<dyn ObjectStore>,
     patience: Duration,
 }
@@ -73,7 +78,7 @@ impl Store {
 
     /// A directory, or a URL: `file:`, `http:`, `https:`, `s3:`, `gs:`, `az:`. What those need more (keys, regions,
     /// endpoints) comes from the variables of their own tools: `AWS_...`, `GOOGLE_...`, `AZURE_...`.
-    pub(super) fn open(place: &str) -> Result<Store, NodeError> {
+    pub(crate) fn open(place: &str) -> Result<Store, NodeError> {
         let url = match Url::parse(place) {
             // a letter and a colon begin a path on some systems
             Ok(url) if url.scheme().len() > 1 => url,
@@ -93,12 +98,14 @@ impl Store {
         let own = own.map(|(name, value)| (name.to_lowercase(), value));
         // who writes http: means it
         let plain = (url.scheme() == "http").then(|| ("allow_http".to_owned(), "true".to_owned()));
-        let (store, prefix) = object_store::parse_url_opts(&url, own.chain(plain))?;
+        let request = [("timeout".to_owned(), REQUEST.to_owned())];
+        let options = request.into_iter().chain(own).chain(plain);
+        let (store, prefix) = object_store::parse_url_opts(&url, options)?;
         Ok(Store::over(Arc::new(PrefixStore::new(store, prefix))))
     }
 
     /// The bytes of a blob. One of more than `most` bytes is corrupt, and not read.
-    pub(super) async fn get(&self, name: &str, most: u64) -> Result<Option<Bytes>, NodeError> {
+    pub(crate) async fn get(&self, name: &str, most: u64) -> Result<Option<Bytes>, NodeError> {
         let path = Name::from(name);
         let read = || async {
             let found = self.inner.get(&path).await?;
@@ -119,7 +126,7 @@ impl Store {
         }
     }
 
-    pub(super) async fn put(&self, name: &str, bytes: Bytes) -> Result<(), NodeError> {
+    pub(crate) async fn put(&self, name: &str, bytes: Bytes) -> Result<(), NodeError> {
         let path = Name::from(name);
         let write = || async {
             self.inner
@@ -128,6 +135,83 @@ impl Store {
                 .map(|_| ())
         };
         Ok(self.patiently(name, write).await?)
+    }
+
+    /// An answer with the bytes of a blob, all or those of a range: asked for once, and not waited for.
+    pub(crate) async fn open_range(
+        &self,
+        name: &str,
+        range: Option<Range<u64>>,
+    ) -> object_store::Result<GetResult> {
+        let options = GetOptions {
+            range: range.map(Into::into),
+            ..GetOptions::default()
+        };
+        self.inner.get_opts(&Name::from(name), options).await
+    }
+
+    /// The size of a blob, if it is there.
+    pub(crate) async fn size(&self, name: &str) -> Result<Option<u64>, NodeError> {
+        let path = Name::from(name);
+        match self.patiently(name, || self.inner.head(&path)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Stores a blob of any size, in parts where the store takes them; `sent` hears how many bytes have gone.
+    pub(crate) async fn put_large(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        sent: &mut dyn FnMut(u64),
+    ) -> Result<(), NodeError> {
+        let path = Name::from(name);
+        let parts = bytes.len().div_ceil(SENT).max(1) as u32;
+        let begun = match parts {
+            1 => Err(object_store::Error::NotImplemented {
+                operation: String::new(),
+                implementer: String::new(),
+            }),
+            _ => self.inner.put_multipart(&path).await,
+        };
+        let mut upload = match begun {
+            Ok(upload) => upload,
+            // at once, in as much time as the parts would have
+            Err(object_store::Error::NotImplemented { .. }) => {
+                let patient = Store {
+                    inner: Arc::clone(&self.inner),
+                    patience: self.patience.saturating_mul(parts),
+                };
+                let size = bytes.len() as u64;
+                patient.put(name, bytes).await?;
+                sent(size);
+                return Ok(());
+            }
+            Err(other) => return Err(other.into()),
+        };
+        for from in (0..bytes.len()).step_by(SENT) {
+            let to = (from + SENT).min(bytes.len());
+            // the store's client asks again when a line breaks; a part that was begun cannot be begun again here
+            let part = upload.put_part(bytes.slice(from..to).into());
+            let done = match timeout(self.patience, part).await {
+                Ok(done) => done,
+                Err(_) => Err(object_store::Error::Generic {
+                    store: "blobs",
+                    source: format!("{name}: a part was not taken within {:?}", self.patience)
+                        .into(),
+                }),
+            };
+            if let Err(error) = done {
+                // what was sent is of no use any more, and a store may charge for it
+                let _ = upload.abort().await;
+                return Err(error.into());
+            }
+            sent(to as u64);
+        }
+        upload.complete().await?;
+        Ok(())
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<(), NodeError> {

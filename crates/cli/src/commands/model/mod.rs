@@ -1,11 +1,14 @@
-//! `gavel model id|inspect|operators`
+//! `gavel model id|inspect|operators|publish|fetch`
 
 mod family;
 mod language;
+mod weights;
 
 use gavel_model::diffusion::Diffusion;
 use gavel_model::{Model, Source, onnx};
 use serde_json::{Value, json};
+
+pub(crate) use weights::{fetch, publish};
 
 use crate::args::ModelFile;
 use crate::failure::{Exit, Failure};
