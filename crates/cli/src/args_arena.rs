@@ -101,7 +101,7 @@ pub(crate) struct BenchChainArgs {
     /// Where the chains are kept: must not hold any
     #[arg(long, value_name = "DIR", default_value = "gavel-bench-chain")]
     pub(crate) data_dir: PathBuf,
-    /// How long lives are begun, each way of submission
+    /// How long lives are begun, each way of submission, without the explorer's clients and with them
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub(crate) seconds: u32,
     /// Tasks that stay open beside those that live
@@ -110,6 +110,9 @@ pub(crate) struct BenchChainArgs {
     /// Requesters and providers that work at once, of each
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) pairs: u32,
+    /// Clients of an explorer that follows the chain, each with a connection to its events; 0 for no explorer
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) explorer_clients: u32,
 }
 
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {

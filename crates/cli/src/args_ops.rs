@@ -1,5 +1,6 @@
 //! What can be said to whoever looks after a machine or a network.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -27,6 +28,9 @@ pub(crate) struct MonitorArgs {
     /// Look once, tell what there is, and end: status 7 if a result or a dispute is wrong
     #[arg(long, conflicts_with = "challenge")]
     pub(crate) once: bool,
+    /// Where operators look: /metrics, /livez, /readyz [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "once")]
+    pub(crate) ops: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) state: crate::args_protection::StateArgs,
     #[command(flatten)]

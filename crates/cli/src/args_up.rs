@@ -1,5 +1,6 @@
 //! What can be said to the commands that show a network in a browser.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -24,6 +25,9 @@ pub(crate) struct UpArgs {
     /// Keep chain and blobs here, to go on from later [default: in memory]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where operators look: /metrics, /livez, /readyz [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ops: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +49,9 @@ pub(crate) struct ExplorerArgs {
     /// Seconds of the chain in one second of the wall's, where the chain's clock runs fast
     #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) speed: u64,
+    /// Where operators look: /metrics, /livez, /readyz [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ops: Option<SocketAddr>,
 }
 
 fn parse_name(text: &str) -> Result<(gavel_node::Address, String), String> {

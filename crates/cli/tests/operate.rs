@@ -5,9 +5,11 @@ mod common;
 #[path = "common/process.rs"]
 mod process;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::root;
 use process::{Running, command, gavel};
@@ -235,6 +237,66 @@ fn a_drain_that_is_interrupted_says_that_something_is_owed() {
     assert_eq!(ann.0.wait().unwrap().code(), Some(130));
 }
 
+/// What the operators' listener of a process shows, once it shows this.
+fn metrics_with(ops: &Value, wanted: &[&str]) -> String {
+    let address = ops.as_str().unwrap().strip_prefix("http://").unwrap();
+    let started = Instant::now();
+    loop {
+        let mut socket = TcpStream::connect(address).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        if wanted
+            .iter()
+            .all(|wanted| text.lines().any(|l| l == *wanted))
+        {
+            return text;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{wanted:?}\n{text}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// One wrong result is on the chain, and nobody has challenged it.
+fn operators_see_what_readers_see(net: &Net<'_>) {
+    let ops = ["--ops", "127.0.0.1:0"];
+    let watch = ["watch", "--poll", "50", "--model", "digits-small"];
+    let watch = [&watch[..], &ops].concat();
+    let mut child = net.command(&watch).stdout(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let _watcher = Running(child);
+    let begun = wait_for(&mut events, |e| e["event"] == "watching");
+    let seen = [
+        "gavel_watch_alerts_total{code=\"GVL-WATCH-001\"} 1",
+        "gavel_watch_alerts_total{code=\"GVL-WATCH-006\"} 0",
+        "gavel_watch_forecasts{of=\"results\",forecast=\"disagree\"} 1",
+        "gavel_watch_unjudged 0",
+        "gavel_providers_below_minimum 0",
+    ];
+    metrics_with(&begun["ops"], &seen);
+
+    let page = [&["explorer", "--port", "0"], &ops[..]].concat();
+    let mut child = net.command(&page).stdout(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let _explorer = Running(child);
+    let begun = wait_for(&mut events, |e| e["event"] == "listening");
+    let address = begun["explorer"].as_str().unwrap();
+    let mut listener = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
+    let request = "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n";
+    listener.write_all(request.as_bytes()).unwrap();
+    let seen = [
+        "gavel_explorer_clients 1",
+        "gavel_explorer_behind_blocks 0",
+        "gavel_explorer_kept{of=\"tasks\"} 1",
+        "gavel_tasks{state=\"committed\"} 1",
+    ];
+    metrics_with(&begun["ops"], &seen);
+}
+
 #[test]
 fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
     let dir = tempfile::tempdir().unwrap();
@@ -260,6 +322,7 @@ fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
     // without the model there is nothing to judge
     let blind = net.command(&["watch", "--once"]).output().unwrap();
     assert_eq!(blind.status.code(), Some(0));
+    operators_see_what_readers_see(&net);
 
     let hand = ["--model", "digits-small", "--key", "wanda.json"];
     let open = [

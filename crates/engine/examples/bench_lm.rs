@@ -7,22 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gavel_engine::lm::{LanguageEngine, LanguageOptions, Phase, SequenceOptions};
+use gavel_engine::resident;
 use gavel_model::llama::{ImportOptions, from_gguf};
 use gavel_model::{Hashing, gguf::Gguf, map};
 use gavel_numerics::kernels::{SamplingParams, Sequential};
 
 fn rss() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmHWM"))
-        .unwrap_or("");
-    let kib: f64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0.0);
-    kib / 1024.0 / 1024.0
+    resident::peak_bytes().map_or(0.0, |bytes| bytes as f64 / f64::from(1 << 30))
 }
 
 /// Seconds that the processor has given to all threads of this process; a busy machine does not show in it.

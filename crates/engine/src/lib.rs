@@ -6,6 +6,7 @@
 //! - [`Engine::fine_trace`] recomputes one segment of a step from the tensors live before it, for a dispute.
 //! - [`Engine::check`] says before a run whether a model stays within the memory bound.
 //! - [`lm`] runs language models fast: packed weights, paged caches, many sequences at once.
+//! - [`resident`] says how much memory this process has.
 //! - [`bind`] orders named tensors as the model's inputs and says what does not fit.
 //! - [`NodeObserver`] is the seam by which a test or a demonstration computes with a fault.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,6 +24,7 @@ mod observer;
 mod place;
 mod plan;
 mod profile;
+pub mod resident;
 mod retrace;
 mod steps;
 mod team;

@@ -1,6 +1,7 @@
 //! Server-sent events: made once, sent to all.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -15,6 +16,8 @@ pub(crate) const KEPT: usize = 1_024;
 pub(crate) struct Bus {
     sender: broadcast::Sender<Bytes>,
     kept: Arc<Mutex<Kept>>,
+    delivered: Arc<AtomicU64>,
+    let_go: Arc<AtomicU64>,
     /// Tells this server's ids from an earlier one's.
     epoch: Arc<str>,
 }
@@ -36,6 +39,8 @@ impl Bus {
         Bus {
             sender: broadcast::channel(KEPT).0,
             kept: Arc::default(),
+            delivered: Arc::default(),
+            let_go: Arc::default(),
             epoch: format!("{epoch:x}").into(),
         }
     }
@@ -92,6 +97,34 @@ impl Bus {
         let behind = kept.last.checked_sub(number)?;
         let behind = usize::try_from(behind).ok()?;
         (epoch == &*self.epoch && behind <= kept.frames.len()).then_some(behind)
+    }
+
+    /// An event was given to the connection of one client.
+    pub(crate) fn deliver(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client was too slow.
+    pub(crate) fn let_go(&self) {
+        self.let_go.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Clients that listen, events given to connections so far, and clients that were too slow.
+    pub(crate) fn listeners(&self) -> (usize, u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (
+            self.sender.receiver_count(),
+            count(&self.delivered),
+            count(&self.let_go),
+        )
+    }
+
+    /// Events sent so far, to whoever listened.
+    pub(crate) fn sent(&self) -> u64 {
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last
     }
 
     pub(crate) fn epoch(&self) -> &str {

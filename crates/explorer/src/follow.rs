@@ -1,32 +1,29 @@
 //! Following a chain: its logs into the index, its records into the board, what is new onto the bus.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gavel_node::{B256, Mirror, NodeError};
-use gavel_settlement::alloy::consensus::Transaction as _;
-use gavel_settlement::alloy::network::TransactionResponse as _;
 use gavel_settlement::alloy::providers::Provider as _;
-use gavel_settlement::{LoggedEvent, Network, NetworkError, ProtocolEvent};
+use gavel_settlement::{FullBlock, LoggedEvent, Network, NetworkError, ProtocolEvent};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::asset::Asset;
-use crate::bus::KEPT;
 use crate::catalogue::Catalogue;
 use crate::forks::Forks;
+use crate::index::Index;
 use crate::index::ledger::Ledger;
 use crate::index::transaction::Transaction;
-use crate::index::{Index, Line};
+use crate::news::{News, Telling};
+use crate::pulse::Pulse;
 use crate::state::{Options, Shared, wall_ms};
 use crate::trust::Trust;
 use crate::{Limits, views};
 
 /// Blocks asked for in one request: what public nodes accept.
 const BLOCKS_AT_ONCE: u64 = 2_000;
-/// Blocks read side by side.
-const READS_AT_ONCE: usize = 16;
 /// Between two signs of life to those who listen.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// Longest pause after a chain that cannot be read.
@@ -53,8 +50,8 @@ pub struct Follower {
     trail: Vec<(u64, B256)>,
     /// After a reorg: the index that takes the old one's place once it is there, and the last block that both have.
     rebuilt: Option<(Index, u64)>,
-    /// Lines that nobody has been told yet; one more than the bus keeps stands for any number.
-    told: Vec<Arc<Line>>,
+    /// What nobody has been told yet.
+    news: News,
 }
 
 /// Blocks remembered to find where a reorg began.
@@ -109,7 +106,7 @@ impl Follower {
             trust_is_old: true,
             trail: Vec::new(),
             rebuilt: None,
-            told: Vec::new(),
+            news: News::default(),
         };
         (follower, shared)
     }
@@ -123,6 +120,11 @@ impl Follower {
     /// The books, as they stand.
     pub fn books(&self) -> Ledger {
         self.shared.read().index.ledger().clone()
+    }
+
+    /// How the server is, for whoever watches it.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(Arc::clone(&self.shared))
     }
 
     /// Reads until `stop` resolves, looking every `pause` while nothing is new.
@@ -163,6 +165,7 @@ impl Follower {
             state.error = Some(error.to_string());
         }
         read?;
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
         if let Some(forks) = &mut self.forks {
             forks.look(&self.shared).await;
         }
@@ -191,7 +194,7 @@ impl Follower {
             let common = shown.map_or(common, |shown| shown.min(common));
             (self.next, self.stood) = (self.network.deployment().deploy_block, None);
             self.trail.clear();
-            self.told.clear();
+            self.news.clear();
             let empty = index(&self.catalogue, self.limits, &self.network);
             self.rebuilt = Some((empty, common));
         }
@@ -214,8 +217,8 @@ impl Follower {
             };
             for tx in &transactions {
                 let line = own.apply(tx, &board);
-                if is_news && self.told.len() <= KEPT {
-                    self.told.push(line);
+                if is_news {
+                    self.news.add(line);
                 }
                 self.trail.push((tx.block, tx.block_hash));
                 self.trust_is_old |= tx
@@ -252,16 +255,23 @@ impl Follower {
         (state.wall_ms, state.read, state.behind, state.error) = (wall_ms(), true, 0, None);
         state.version += 1;
         let bus = &self.shared.bus;
-        if let Some(common) = common {
-            bus.send("reorg", &json!({ "to": common }));
-        } else if self.told.len() > KEPT {
-            bus.send("reset", &json!({}));
-        } else {
-            for line in &self.told {
-                bus.send("activity", &views::line(&state.index, line));
+        match (common, self.news.take()) {
+            (Some(common), _) => {
+                self.shared.reorgs.fetch_add(1, Ordering::Relaxed);
+                bus.send("reorg", &json!({ "to": common }));
+            }
+            (None, Telling::Reset) => bus.send("reset", &json!({})),
+            (None, Telling::Lines(lines)) => {
+                for line in &lines {
+                    bus.send("activity", &views::line(&state.index, line));
+                }
+            }
+            (None, Telling::Newest(line, before)) => {
+                let mut told = views::line(&state.index, &line);
+                told["skipped"] = before.into();
+                bus.send("activity", &told);
             }
         }
-        self.told.clear();
         bus.send(
             "head",
             &json!({"number": head.number, "hash": head.hash, "time": head.time, "clock": self.shared.clock(&state)}),
@@ -312,44 +322,44 @@ impl Follower {
                 _ => blocks.push(vec![logged]),
             }
         }
-        let read = blocks.into_iter().map(|logs| self.block(logs));
-        let read: Vec<Vec<Transaction>> = stream::iter(read)
-            .buffered(READS_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(read.into_iter().flatten().collect())
+        let number = |logs: &Vec<LoggedEvent>| logs.first().map(|l| l.block_number);
+        let numbers = blocks.iter().filter_map(number).collect();
+        let full = self.network.endpoint().full_blocks(numbers).await;
+        let full = full.map_err(NetworkError::from)?;
+        let mut out = Vec::new();
+        for (logs, block) in blocks.into_iter().zip(full) {
+            out.extend(self.block(logs, block).await?);
+        }
+        Ok(out)
     }
 
     /// The transactions of one block, from its logs.
-    async fn block(&self, logs: Vec<LoggedEvent>) -> Result<Vec<Transaction>, NodeError> {
+    async fn block(
+        &self,
+        logs: Vec<LoggedEvent>,
+        block: Option<FullBlock>,
+    ) -> Result<Vec<Transaction>, NodeError> {
         let Some((number, hash)) = logs.first().map(|l| (l.block_number, l.block_hash)) else {
             return Ok(Vec::new());
         };
-        let provider = self.network.provider();
-        let block = provider.get_block_by_number(number.into()).full().await;
-        let block = block.map_err(NetworkError::from)?;
         let moved = || replaced(number);
-        let block = block
-            .filter(|block| block.header.hash == hash)
-            .ok_or_else(moved)?;
-        let sent = block.transactions.as_transactions().unwrap_or_default();
+        let block = block.filter(|block| block.hash == hash).ok_or_else(moved)?;
+        let sent = &block.transactions;
         let mut out: Vec<Transaction> = Vec::new();
         for logged in logs {
             match out.last_mut() {
                 Some(tx) if tx.hash == logged.transaction_hash => tx.events.push(logged.event),
                 _ => {
-                    let own = sent
-                        .iter()
-                        .find(|tx| tx.tx_hash() == logged.transaction_hash);
+                    let own = sent.iter().find(|tx| tx.hash == logged.transaction_hash);
                     let own = own.ok_or_else(moved)?;
                     out.push(Transaction {
                         hash: logged.transaction_hash,
                         block: number,
                         block_hash: hash,
-                        time: block.header.timestamp,
-                        from: own.from(),
-                        input: own.input().clone(),
-                        gas: (sent.len() == 1).then_some(block.header.gas_used),
+                        time: block.time,
+                        from: own.from,
+                        input: own.input.clone(),
+                        gas: (sent.len() == 1).then_some(block.gas_used),
                         events: vec![logged.event],
                     });
                 }
@@ -360,6 +370,7 @@ impl Follower {
                 matches!(e, ProtocolEvent::Court(_) | ProtocolEvent::Appeals(_))
             };
             if tx.events.iter().any(is_game) {
+                let provider = self.network.provider();
                 let receipt = provider.get_transaction_receipt(tx.hash).await;
                 tx.gas = receipt.map_err(NetworkError::from)?.map(|r| r.gas_used);
             }

@@ -18,6 +18,7 @@ use gavel_node::Address;
 use gavel_trace::Digest;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::state::Shared;
@@ -539,11 +540,22 @@ async fn events(State(shared): Shares, headers: HeaderMap) -> Response<Body> {
     let mut next = subscription.next;
     let stream = async_stream::stream! {
         for frame in missed {
+            shared.bus.deliver();
             yield Ok::<Bytes, std::convert::Infallible>(frame);
         }
-        // who has fallen too far behind is let go, and comes back with its last id
-        while let Ok(frame) = next.recv().await {
-            yield Ok(frame);
+        loop {
+            match next.recv().await {
+                Ok(frame) => {
+                    shared.bus.deliver();
+                    yield Ok(frame);
+                }
+                // who has fallen too far behind is let go, and comes back with its last id
+                Err(RecvError::Lagged(_)) => {
+                    shared.bus.let_go();
+                    break;
+                }
+                Err(RecvError::Closed) => break,
+            }
         }
     };
     let mut response = Response::new(Body::from_stream(stream));

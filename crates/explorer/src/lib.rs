@@ -15,8 +15,10 @@ mod forks;
 mod http;
 pub mod index;
 pub mod layout;
+mod news;
 mod page;
 pub mod pots;
+mod pulse;
 mod server;
 mod state;
 mod trust;
@@ -26,6 +28,7 @@ pub mod words;
 pub use catalogue::{Catalogue, Known};
 pub use follow::Follower;
 pub use index::{Index, Limits, Line};
+pub use pulse::{Pulse, Vitals};
 pub use server::Server;
 pub use state::{Options, Scene};
 

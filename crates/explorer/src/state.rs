@@ -1,6 +1,7 @@
 //! What every request is answered from.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -82,6 +83,10 @@ pub(crate) struct State {
 pub(crate) struct Shared {
     state: RwLock<State>,
     pub(crate) bus: Bus,
+    /// Times that the chain could be read.
+    pub(crate) looks: AtomicU64,
+    /// Reorgs that were followed.
+    pub(crate) reorgs: AtomicU64,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) deployment: Deployment,
     pub(crate) speed: u64,
@@ -109,6 +114,8 @@ impl Shared {
                 error: None,
             }),
             bus: Bus::new(wall_ms()),
+            looks: AtomicU64::new(0),
+            reorgs: AtomicU64::new(0),
             catalogue,
             deployment,
             speed: options.speed,

@@ -82,7 +82,7 @@ fn dashboard_and_alerts_name_metrics_that_there_are_and_every_alert_has_its_runb
         lines.map(|rest| rest.trim().to_owned()).collect()
     };
     let (alerts, runbooks) = (of("alert:"), of("runbook:"));
-    assert_eq!((alerts.len(), runbooks.len()), (9, 9));
+    assert_eq!((alerts.len(), runbooks.len()), (12, 12));
     for (alert, runbook) in alerts.iter().zip(&runbooks) {
         assert!(
             read(runbook).starts_with(&format!("# {alert}\n")),
@@ -118,6 +118,19 @@ async fn the_listener_shows_what_happened_and_is_ready_once_the_chain_was_read()
         watched.acted(&act);
     }
     watched.metrics.failed("chain");
+    watched.metrics.may_tell(["GVL-WATCH-001", "GVL-WATCH-002"]);
+    watched.metrics.told("GVL-WATCH-002");
+    watched
+        .metrics
+        .see_forecasts(&[("results", "agree", 3), ("disputes", "disagree", 1)], 2);
+    for delivered in [7, 9] {
+        watched.metrics.see_explorer(&ops::ExplorerSight {
+            listeners: 5,
+            delivered,
+            kept: vec![("tasks", 11)],
+            ..ops::ExplorerSight::default()
+        });
+    }
     let (status, verbose) = ask("/readyz?verbose").await;
     assert!(status == 200 && verbose.starts_with("[+]"), "{verbose}");
     let text = ask("/metrics").await.1;
@@ -128,6 +141,15 @@ async fn the_listener_shows_what_happened_and_is_ready_once_the_chain_was_read()
         "gavel_gas_used_total 42",
         "gavel_errors_total{kind=\"chain\"} 1",
         "gavel_tasks{state=\"open\"} 0",
+        // a rise from nothing is seen only where there was nothing before
+        "gavel_watch_alerts_total{code=\"GVL-WATCH-001\"} 0",
+        "gavel_watch_alerts_total{code=\"GVL-WATCH-002\"} 1",
+        "gavel_watch_forecasts{of=\"results\",forecast=\"agree\"} 3",
+        "gavel_watch_forecasts{of=\"disputes\",forecast=\"disagree\"} 1",
+        "gavel_watch_unjudged 2",
+        "gavel_explorer_clients 5",
+        "gavel_explorer_events_total 9",
+        "gavel_explorer_kept{of=\"tasks\"} 11",
         "gavel_dispute_clock_remaining_ratio 1.0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");

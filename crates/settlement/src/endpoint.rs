@@ -267,7 +267,7 @@ impl Endpoint {
                 addresses,
                 topics: Vec::new(),
             };
-            let logs = |chain: &Chain| chain.logs(&filter).into_iter().cloned().collect();
+            let logs = |chain: &mut Chain| chain.logs(&filter).into_iter().cloned().collect();
             return told(chain, logs).await;
         }
         let filter = Filter::new()
@@ -280,10 +280,13 @@ impl Endpoint {
 }
 
 /// What a chain says, when what it can have said it from is on disk.
-async fn told<T>(chain: &SharedChain, what: impl FnOnce(&Chain) -> T) -> Result<T, TransportError> {
+pub(crate) async fn told<T>(
+    chain: &SharedChain,
+    what: impl FnOnce(&mut Chain) -> T,
+) -> Result<T, TransportError> {
     let (value, written) = {
-        let chain = chain.lock();
-        (what(&chain), chain.written())
+        let mut chain = chain.lock();
+        (what(&mut chain), chain.written())
     };
     let on_disk = chain.on_disk(written).await;
     on_disk.map_err(TransportErrorKind::custom)?;

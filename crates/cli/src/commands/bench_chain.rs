@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use gavel_sim::load::{LoadOptions, LoadReport, Submission, load};
+use gavel_engine::resident;
+use gavel_sim::load::{LoadOptions, LoadReport, Rate, ReadersReport, Submission, load};
 use serde_json::json;
 
-use super::machine::peak_rss_bytes;
+use super::machine;
 use crate::args_arena::BenchChainArgs;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::block_on;
 use crate::output::{Output, count};
 
 pub(crate) fn run(args: &BenchChainArgs, out: Output) -> Result<Exit, Failure> {
+    if args.explorer_clients > 0 {
+        // both ends of a connection are here
+        machine::allow_open_files(2 * u64::from(args.explorer_clients) + SPARE)?;
+    }
     let mut reports = Vec::new();
     for submission in [Submission::Direct, Submission::Rpc] {
         let folder = args.data_dir.join(match submission {
@@ -24,17 +29,27 @@ pub(crate) fn run(args: &BenchChainArgs, out: Output) -> Result<Exit, Failure> {
             open: args.open,
             pairs: args.pairs,
             submission,
+            explorer_clients: args.explorer_clients,
         };
         let told = async { load(&options, |what| out.progress(what)).await };
         let report = block_on(async { told.await.at(folder.display()) })?;
         show(&report, out);
         reports.push(report);
     }
-    let memory = peak_rss_bytes();
+    let memory = resident::peak_bytes();
     if let Some(bytes) = memory {
         out.facts(&[("memory at most", format!("{} MiB", bytes >> 20))]);
     }
     out.json(&json!({"runs": reports, "peak_rss_bytes": memory}))?;
+    let readers = reports.iter().filter_map(|report| report.readers.as_ref());
+    if let Some(readers) = readers.into_iter().find(|readers| !readers.is_whole()) {
+        let what = readers.wrong.first().map_or("its state", String::as_str);
+        return Err(
+            Failure::new(format!("a client of the explorer was misled: {what}")).expected(
+                "every event after the one before it, and at the end what the interface says",
+            ),
+        );
+    }
     match reports.iter().all(|report| report.nothing_lost) {
         true => Ok(Exit::Done),
         false => Err(Failure::new(
@@ -43,6 +58,9 @@ pub(crate) fn run(args: &BenchChainArgs, out: Output) -> Result<Exit, Failure> {
         .expected("every task settled, and every answered transaction in its block")),
     }
 }
+
+/// Files beside the connections of clients: the load's own connections, the journal, the program.
+const SPARE: u64 = 512;
 
 fn show(report: &LoadReport, out: Output) {
     out.heading(match report.submission {
@@ -95,5 +113,67 @@ fn show(report: &LoadReport, out: Output) {
             ),
         ),
     ]);
+    if let Some(readers) = &report.readers {
+        out.facts(&watched(report, readers));
+    }
     out.line("");
+}
+
+/// What clients of the explorer saw, and what they cost.
+fn watched(report: &LoadReport, readers: &ReadersReport) -> Vec<(&'static str, String)> {
+    let rate = |rate: Option<Rate>| {
+        rate.map_or_else(String::new, |rate| {
+            let grown = rate.bytes_per_life;
+            let grown = grown.map_or_else(String::new, |bytes| {
+                format!(", {:.1} KiB of memory each", bytes as f64 / 1024.0)
+            });
+            format!(
+                "{:.0} lives a second: {} in {:.1} s{grown}",
+                rate.lives_per_second,
+                count(rate.lives),
+                rate.seconds
+            )
+        })
+    };
+    let latency = readers.latency.as_ref();
+    let latency = latency.map_or_else(String::new, |l| {
+        format!(
+            "p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms, most {:.0} ms ({} times)",
+            l.p50,
+            l.p95,
+            l.p99,
+            l.max,
+            count(l.count as u64)
+        )
+    });
+    vec![
+        ("nobody looking on", rate(Some(report.alone))),
+        (
+            "explorer's clients",
+            format!(
+                "{} connected in {:.1} s",
+                count(readers.clients.into()),
+                readers.connected_seconds
+            ),
+        ),
+        ("with them", rate(report.watched)),
+        (
+            "events",
+            format!(
+                "{} made, {} read; {} resets, {} clients came back",
+                count(readers.made),
+                count(readers.events),
+                count(readers.resets),
+                count(readers.came_back)
+            ),
+        ),
+        ("block to event", latency),
+        (
+            "at the end",
+            match readers.is_whole() {
+                true => "every client has what the interface says".to_owned(),
+                false => format!("not what the interface says: {:?}", readers.wrong),
+            },
+        ),
+    ]
 }

@@ -9,7 +9,7 @@ use gavel_numerics::WeightFormat;
 use gavel_numerics::kernels::SamplingParams;
 use serde_json::{Value, json};
 
-use super::machine::{Limits, cpu_time, peak_rss_bytes};
+use super::machine::{Limits, cpu_time};
 use crate::args_language::BenchLlmArgs;
 use crate::failure::{Exit, Failure};
 use crate::language::{Session, rate};
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &BenchLlmArgs, out: Output) -> Result<Exit, Failure> {
         true => Some(verified(&mut session, &mut draw, out)?),
         false => None,
     };
-    let rss = peak_rss_bytes();
+    let rss = gavel_engine::resident::peak_bytes();
     let limits = Limits::measure(session.engine.isa(), session.engine.threads());
     let work = Work::of(&session);
     let report = Report {

@@ -9,7 +9,7 @@ use gavel_numerics::{Op, Tensor, TensorType};
 use serde_json::{Value, json};
 
 use super::bench_trace::made_up_inputs;
-use super::machine::{Limits, cpu_time, peak_rss_bytes};
+use super::machine::{Limits, cpu_time};
 use super::run::write;
 use super::{engine, max_bytes};
 use crate::args::BenchOnnxArgs;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &BenchOnnxArgs, out: Output) -> Result<Exit, Failure> {
     }
     let steps = profile(&engine, &model, &inputs).at(name)?;
     let report = Report {
-        rss: peak_rss_bytes(),
+        rss: gavel_engine::resident::peak_bytes(),
         limits: Limits::measure(engine.isa(), engine.threads()),
         kinds: match args.by_node {
             true => each(&model, &steps),

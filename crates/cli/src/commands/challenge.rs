@@ -21,8 +21,8 @@ use crate::output::{DIM, Output, paint};
 
 pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failure> {
     match command {
-        ChallengeCommand::Watch { watch, ops } => block_on(run_again(watch, None, ops, out)),
-        ChallengeCommand::Task { id, watch: args } => block_on(watch(args, Some(id), out)),
+        ChallengeCommand::Watch { watch, ops } => block_on(self::watch(watch, None, ops, out)),
+        ChallengeCommand::Task { id, watch: args } => block_on(watch(args, Some(id), None, out)),
         ChallengeCommand::Open { id, watch } => block_on(by_hand::open(id, watch, out)),
         ChallengeCommand::Move {
             id,
@@ -37,14 +37,6 @@ pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failur
 }
 
 pub(super) async fn watch(
-    args: WatchArgs,
-    only: Option<u64>,
-    out: Output,
-) -> Result<Exit, Failure> {
-    run_again(args, only, None, out).await
-}
-
-async fn run_again(
     args: WatchArgs,
     only: Option<u64>,
     ops: Option<SocketAddr>,

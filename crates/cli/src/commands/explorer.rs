@@ -6,6 +6,7 @@ use std::time::Duration;
 use gavel_explorer::{Catalogue, Options, Server, explorer};
 use serde_json::json;
 
+use super::operators::{self, Operators};
 use super::party;
 use crate::args_up::ExplorerArgs;
 use crate::failure::{Context as _, Exit, Failure};
@@ -51,12 +52,20 @@ async fn show(args: ExplorerArgs, out: Output) -> Result<Exit, Failure> {
         ("explorer", url.clone()),
         ("chain", args.network.rpc.clone()),
     ]);
+    let mut operators = operators::open_to_readers(args.ops, "explorer", out).await?;
+    if let Some(operators) = &mut operators {
+        operators.look_at(follower.pulse());
+    }
+    let ops = operators.as_ref().map(Operators::url);
     out.line(paint(DIM, "it only reads; stops on Ctrl-C"));
-    out.event(&json!({"event": "listening", "explorer": url}));
+    out.event(&json!({"event": "listening", "explorer": url, "ops": ops}));
     let stop = told_to_stop().at("listening to signals")?;
     let reading = tokio::spawn(follower.run(std::future::pending(), PAUSE));
     let served = server.serve(router, stop).await.at("serving");
     reading.abort();
+    if let Some(operators) = operators {
+        operators.close().await?;
+    }
     served.map(|()| Exit::Done)
 }
 

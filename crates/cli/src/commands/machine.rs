@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use gavel_numerics::kernels::{Isa, Storage, peak};
 
+use crate::failure::Failure;
+
 /// Bytes that no cache holds.
 const COLD: usize = 256 << 20;
 /// Time of a look at a limit.
@@ -22,7 +24,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Measures them. Takes memory: look at [`peak_rss_bytes`] before.
+    /// Measures them. Takes memory: look at [`gavel_engine::resident`] before.
     pub(crate) fn measure(isa: Isa, threads: usize) -> Limits {
         // on huge pages where there are any, as weights are
         let mut memory = Storage::new(COLD);
@@ -86,14 +88,35 @@ pub(crate) fn cpu_time() -> Option<Duration> {
     None
 }
 
-/// Most memory that this process has had so far, mapped files included, where the system says.
-pub(crate) fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+/// Raises the number of files that this process may have open to this, where it is lower.
+#[cfg(unix)]
+pub(crate) fn allow_open_files(needed: u64) -> Result<(), Failure> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // none is no limit
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(needed),
+        maximum: limit.maximum,
+    };
+    if limit.maximum.is_some_and(|most| most < needed)
+        || setrlimit(Resource::Nofile, raised).is_err()
+    {
+        let most = limit.maximum.or(limit.current).unwrap_or_default();
+        return Err(Failure::new(format!(
+            "{needed} files have to be open, and this process may open {most}"
+        ))
+        .expected("a higher limit (`ulimit -Hn`), or fewer connections"));
+    }
+    Ok(())
+}
+
+/// Raises the number of files that this process may have open to this, where it is lower.
+#[cfg(not(unix))]
+pub(crate) fn allow_open_files(_: u64) -> Result<(), Failure> {
+    Ok(())
 }
 
 #[cfg(test)]

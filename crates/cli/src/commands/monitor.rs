@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use gavel_node::NodeError;
 use gavel_node::board::Board;
-use gavel_node::roles::{Alert, Look, Monitor};
+use gavel_node::roles::{Alert, Forecasts, Look, Monitor};
 use serde_json::json;
 
+use super::operators::{self, Operators};
 use super::worker::Secrets;
 use super::{challenge, party};
 use crate::args::KeyArgs;
@@ -49,6 +51,7 @@ pub(crate) fn run(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
                     run: args.run,
                 },
                 None,
+                args.ops,
                 out,
             ))
         }
@@ -69,11 +72,17 @@ async fn watch(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
     let (executor, models) = party::confined(mirror.board(), &args.models, &args.sandbox, out)?;
     let reader = party::reader(&network, executor, party::blobs(&args.blobs.blobs)?);
     let mut monitor = Monitor::new(reader);
+    let operators = operators::open_to_readers(args.ops, "monitor", out).await?;
+    if let Some(operators) = &operators {
+        let codes = Alert::CODES.into_iter().map(|(code, _)| code);
+        operators.metrics().may_tell(codes);
+    }
     if !args.once {
         told_first(mirror.board(), &args.models, out);
     }
+    let ops = operators.as_ref().map(Operators::url);
     out.event(&json!({
-        "event": "watching", "block": mirror.board().head.number, "models": models,
+        "event": "watching", "block": mirror.board().head.number, "models": models, "ops": ops,
     }));
     let mut stop = std::pin::pin!(network::told_to_stop().at("listening to signals")?);
     let mut last = BTreeSet::new();
@@ -82,6 +91,9 @@ async fn watch(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
             Ok(board) => Ok(monitor.look(board).await),
             Err(error) => Err(error),
         };
+        if let Some(operators) = &operators {
+            note(operators, mirror.board(), &looked);
+        }
         if args.once {
             return once(looked.map_err(Failure::new)?, out);
         }
@@ -99,10 +111,36 @@ async fn watch(args: MonitorArgs, out: Output) -> Result<Exit, Failure> {
         }
         last = errors;
         tokio::select! {
-            () = &mut stop => return Ok(Exit::Done),
+            () = &mut stop => break,
             () = tokio::time::sleep(Duration::from_millis(args.run.poll)) => {}
         }
     }
+    if let Some(operators) = operators {
+        operators.close().await?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What a look found, for operators.
+fn note(operators: &Operators, board: &Board, looked: &Result<Look, NodeError>) {
+    let metrics = operators.metrics();
+    let Ok(look) = looked else {
+        metrics.failed("chain");
+        return;
+    };
+    operators.see(board);
+    look.alerts
+        .iter()
+        .for_each(|alert| metrics.told(alert.code));
+    let of = |of, found: &Forecasts| {
+        [
+            (of, "agree", found.agree),
+            (of, "disagree", found.disagree),
+            (of, "unknown", found.unknown),
+        ]
+    };
+    let forecasts = [of("results", &look.results), of("disputes", &look.disputes)].concat();
+    metrics.see_forecasts(&forecasts, look.unjudged.len());
 }
 
 fn told_first(board: &Board, models: &[String], out: Output) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use gavel_gateway::ops::{self, Ops};
+use gavel_explorer::Pulse;
+use gavel_gateway::ops::{self, ExplorerSight, Metrics, Ops};
 use gavel_gateway::{Bounds, serve};
 use gavel_node::protection::Rule;
-use gavel_node::{Board, Mirror, Party, Role, Runner, RunnerEvent, U256};
+use gavel_node::{Address, Board, Mirror, Party, Role, Runner, RunnerEvent, U256};
 use gavel_settlement::alloy::providers::Provider as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +20,8 @@ use crate::args_node::LoopArgs;
 use crate::failure::{Context as _, Failure};
 use crate::output::Output;
 
+/// Between two looks at an explorer.
+const GLANCE: Duration = Duration::from_secs(1);
 /// Between two looks at the purse.
 const PURSE: Duration = Duration::from_secs(15);
 
@@ -28,7 +31,7 @@ pub(super) struct Operators {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
-    looked_after: JoinHandle<()>,
+    looked_after: Vec<JoinHandle<()>>,
 }
 
 impl Operators {
@@ -38,9 +41,16 @@ impl Operators {
         role: &str,
         me: &Party,
     ) -> Result<Operators, Failure> {
+        let mut operators = Operators::listen(address, role, me.address()).await?;
+        let looking = look_after(me.clone(), Arc::clone(&operators.watched));
+        operators.looked_after.push(tokio::spawn(looking));
+        Ok(operators)
+    }
+
+    async fn listen(address: SocketAddr, role: &str, me: Address) -> Result<Operators, Failure> {
         let listener = bind(address).await?;
         let address = listener.local_addr().at("the socket")?;
-        let watched = Arc::new(Ops::new(role, me.address()));
+        let watched = Arc::new(Ops::new(role, me));
         let (stop, stopped) = watch::channel(false);
         let router = ops::router(Arc::clone(&watched));
         let serving = serve(listener, router, Bounds::default(), told(stopped));
@@ -48,9 +58,30 @@ impl Operators {
             address,
             stop,
             serving: tokio::spawn(serving),
-            looked_after: tokio::spawn(look_after(me.clone(), Arc::clone(&watched))),
+            looked_after: Vec::new(),
             watched,
         })
+    }
+
+    /// The metrics, for what nobody else sees.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.watched.metrics
+    }
+
+    /// The chain was read just now.
+    pub(super) fn see(&self, board: &Board) {
+        self.watched.see(board);
+    }
+
+    /// Looks after an explorer too, which reads the chain for this process.
+    pub(super) fn look_at(&mut self, pulse: Pulse) {
+        let looking = look_at_explorer(pulse, Arc::clone(&self.watched));
+        self.looked_after.push(tokio::spawn(looking));
+    }
+
+    /// What operators see, for a task of its own.
+    pub(super) fn watched(&self) -> Arc<Ops> {
+        Arc::clone(&self.watched)
     }
 
     /// Where it listens.
@@ -68,17 +99,9 @@ impl Operators {
         told(self.stop.subscribe())
     }
 
-    fn note(&self, event: &RunnerEvent<'_>) {
-        match event {
-            RunnerEvent::Acted { act, .. } => self.watched.acted(act),
-            RunnerEvent::Failed { .. } => self.watched.metrics.failed("role"),
-            RunnerEvent::Unreachable { .. } => self.watched.metrics.failed("chain"),
-        }
-    }
-
     /// Lets what is under way come to its end.
     pub(super) async fn close(self) -> Result<(), Failure> {
-        self.looked_after.abort();
+        self.looked_after.iter().for_each(JoinHandle::abort);
         self.stop.send_replace(true);
         self.serving.await.at("serving")?.at("serving")
     }
@@ -97,6 +120,51 @@ pub(super) async fn open(
     let operators = Operators::open(address, role, me).await?;
     out.facts(&[("operators", format!("{}/metrics", operators.url()))]);
     Ok(Some(operators))
+}
+
+/// [`open`] for a process without a key.
+pub(super) async fn open_to_readers(
+    address: Option<SocketAddr>,
+    role: &str,
+    out: Output,
+) -> Result<Option<Operators>, Failure> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let operators = Operators::listen(address, role, Address::ZERO).await?;
+    out.facts(&[("operators", format!("{}/metrics", operators.url()))]);
+    Ok(Some(operators))
+}
+
+/// Counts what a runner tells.
+pub(super) fn note(watched: &Ops, event: &RunnerEvent<'_>) {
+    match event {
+        RunnerEvent::Acted { act, .. } => watched.acted(act),
+        RunnerEvent::Failed { .. } => watched.metrics.failed("role"),
+        RunnerEvent::Unreachable { .. } => watched.metrics.failed("chain"),
+    }
+}
+
+/// How an explorer is, and what it has read of the chain.
+async fn look_at_explorer(pulse: Pulse, watched: Arc<Ops>) {
+    let mut looks = 0;
+    let mut ticks = tokio::time::interval(GLANCE);
+    loop {
+        ticks.tick().await;
+        let vitals = pulse.vitals();
+        watched.metrics.see_explorer(&ExplorerSight {
+            listeners: vitals.listeners,
+            delivered: vitals.delivered,
+            let_go: vitals.let_go,
+            behind: vitals.behind,
+            reorgs: vitals.reorgs,
+            kept: vitals.kept.to_vec(),
+        });
+        if let Some(board) = vitals.board.filter(|_| vitals.looks > looks) {
+            watched.see(&board);
+            looks = vitals.looks;
+        }
+    }
 }
 
 /// Ticks roles as [`party::run_roles_until`] does, with the operators looking on.
@@ -122,7 +190,7 @@ pub(super) async fn run_roles(
     };
     let tell = |event: RunnerEvent<'_>| {
         if let Some(operators) = operators {
-            operators.note(&event);
+            note(&operators.watched, &event);
         }
         party::tell(&event, out);
     };

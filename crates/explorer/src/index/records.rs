@@ -27,7 +27,7 @@ pub enum Tone {
 }
 
 /// One transaction, told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Its number, from 1.
     pub n: u64,

@@ -70,6 +70,23 @@ pub struct Described {
     pub help: &'static str,
 }
 
+/// How an explorer is: the counts are of all its time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExplorerSight {
+    /// Connections that listen to its events.
+    pub listeners: usize,
+    /// Events given to connections.
+    pub delivered: u64,
+    /// Connections that were too slow.
+    pub let_go: u64,
+    /// Blocks that it has not read yet.
+    pub behind: u64,
+    /// Reorgs that it followed.
+    pub reorgs: u64,
+    /// Histories that it keeps, by what they are of.
+    pub kept: Vec<(&'static str, usize)>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Metrics {
@@ -94,6 +111,16 @@ pub struct Metrics {
     breaker: Gauge,
     protection: Family<Labels, Counter>,
     disagreements: Counter,
+    underfunded: Gauge,
+    forecasts: Family<Labels, Gauge>,
+    unjudged: Gauge,
+    alerts: Family<Labels, Counter>,
+    listeners: Gauge,
+    events: Counter,
+    let_go: Counter,
+    behind: Gauge,
+    reorgs: Counter,
+    kept: Family<Labels, Gauge>,
     requests: Family<Labels, Counter>,
     request_seconds: Family<Labels, Histogram>,
 }
@@ -135,6 +162,16 @@ impl Metrics {
             breaker: Gauge::default(),
             protection: Family::default(),
             disagreements: Counter::default(),
+            underfunded: Gauge::default(),
+            forecasts: Family::default(),
+            unjudged: Gauge::default(),
+            alerts: Family::default(),
+            listeners: Gauge::default(),
+            events: Counter::default(),
+            let_go: Counter::default(),
+            behind: Gauge::default(),
+            reorgs: Counter::default(),
+            kept: Family::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(histogram),
         };
@@ -266,6 +303,66 @@ impl Metrics {
             self.disagreements.clone(),
         );
         self.add(
+            Kind::Gauge,
+            "providers_below_minimum",
+            "Providers that were not removed and whose stake is below the minimum",
+            self.underfunded.clone(),
+        );
+        self.add(
+            Kind::Gauge,
+            "watch_forecasts",
+            "Results and open disputes on the chain, by what this process computes of them",
+            self.forecasts.clone(),
+        );
+        self.add(
+            Kind::Gauge,
+            "watch_unjudged",
+            "Results and disputes that this process could not judge at its last look",
+            self.unjudged.clone(),
+        );
+        self.add(
+            Kind::Counter,
+            "watch_alerts",
+            "What this process told of, by code",
+            self.alerts.clone(),
+        );
+        self.add(
+            Kind::Gauge,
+            "explorer_clients",
+            "Connections that listen to the explorer's events",
+            self.listeners.clone(),
+        );
+        self.add(
+            Kind::Counter,
+            "explorer_events",
+            "Events given to connections",
+            self.events.clone(),
+        );
+        self.add(
+            Kind::Counter,
+            "explorer_clients_let_go",
+            "Connections that were ended because they were too slow",
+            self.let_go.clone(),
+        );
+        self.add(
+            Kind::Gauge,
+            "explorer_behind_blocks",
+            "Blocks of the chain that the explorer has not read yet",
+            self.behind.clone(),
+        );
+        self.add(
+            Kind::Counter,
+            "explorer_reorgs",
+            "Reorgs that the explorer has followed",
+            self.reorgs.clone(),
+        );
+        self.add(
+            Kind::Gauge,
+            "explorer_kept",
+            "Histories that the explorer keeps, by what they are of",
+            self.kept.clone(),
+        );
+        self.add(
             Kind::Counter,
             "http_requests",
             "Requests of clients, by route and status",
@@ -314,6 +411,13 @@ impl Metrics {
             });
         self.without_bid.set(risen.count() as i64);
         self.see_disputes(board, me);
+        let least = board
+            .newest_rules()
+            .map_or(0, |rules| rules.stake.min_stake);
+        let below = board.providers.values().filter(|provider| {
+            !provider.tombstoned && provider.free.saturating_add(provider.locked) < least
+        });
+        self.underfunded.set(below.count() as i64);
         if let Some(provider) = board.providers.get(me) {
             let parts = [
                 ("free", provider.free),
@@ -325,9 +429,6 @@ impl Metrics {
                     .get_or_create(&label("state", state))
                     .set(amount as f64 / WHOLE);
             }
-            let least = board
-                .newest_rules()
-                .map_or(0, |rules| rules.stake.min_stake);
             let missing = least.saturating_sub(provider.free.saturating_add(provider.locked));
             self.stake_missing.set(missing as f64 / WHOLE);
         }
@@ -338,6 +439,53 @@ impl Metrics {
         let head = self.head_time.load(Ordering::Relaxed);
         if head > 0 {
             self.head_age.set(wall.saturating_sub(head) as f64);
+        }
+    }
+
+    /// What a watcher without a key computes of results and of open disputes, by the words of its forecasts, and how many of
+    /// them it could not judge.
+    pub fn see_forecasts(
+        &self,
+        forecasts: &[(&'static str, &'static str, usize)],
+        unjudged: usize,
+    ) {
+        for (of, forecast, count) in forecasts {
+            let labels = vec![
+                ("of", (*of).to_owned()),
+                ("forecast", (*forecast).to_owned()),
+            ];
+            self.forecasts.get_or_create(&labels).set(*count as i64);
+        }
+        self.unjudged.set(unjudged as i64);
+    }
+
+    /// A watcher that may tell these things has told none of them yet.
+    pub fn may_tell(&self, codes: impl IntoIterator<Item = &'static str>) {
+        for code in codes {
+            let _ = self.alerts.get_or_create(&label("code", code));
+        }
+    }
+
+    /// A watcher has told something.
+    pub fn told(&self, code: &str) {
+        self.alerts.get_or_create(&label("code", code)).inc();
+    }
+
+    /// How an explorer is.
+    pub fn see_explorer(&self, sight: &ExplorerSight) {
+        self.listeners.set(sight.listeners as i64);
+        self.behind.set(sight.behind as i64);
+        for (counter, now) in [
+            (&self.events, sight.delivered),
+            (&self.let_go, sight.let_go),
+            (&self.reorgs, sight.reorgs),
+        ] {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+        for (of, count) in &sight.kept {
+            self.kept
+                .get_or_create(&label("of", *of))
+                .set(*count as i64);
         }
     }
 

@@ -14,7 +14,7 @@ use axum::routing::get;
 use gavel_node::{Act, Address, Board};
 use tokio::time::Instant;
 
-pub use metrics::{Described, Kind, Metrics};
+pub use metrics::{Described, ExplorerSight, Kind, Metrics};
 
 use crate::desk::now;
 

@@ -1,14 +1,15 @@
 //! Keeping a board in step with a chain.
 
-use gavel_settlement::Network;
 use gavel_settlement::alloy::primitives::U256;
-use gavel_settlement::bindings::StakeVault;
+use gavel_settlement::alloy::sol_types::SolCall;
+use gavel_settlement::bindings::{IAppealLevels, IAudits, ICourt, Market, StakeVault};
+use gavel_settlement::{Network, NetworkError};
 
-use crate::{B256, NodeError};
+use crate::{Address, B256, NodeError};
 
 use super::history::{Touched, apply};
 use super::records;
-use super::{AuditEntry, AuditState, Board, Contracts, Head};
+use super::{AuditEntry, AuditState, Board, ChallengeKey, Contracts, Head};
 
 /// Blocks asked for in one request: what public nodes accept.
 const BLOCKS_AT_ONCE: u64 = 2_000;
@@ -259,73 +260,118 @@ async fn records_of(
     board: &mut Board,
     touched: &Touched,
 ) -> Result<(), NodeError> {
-    let market = network.market();
-    for number in &touched.tasks {
-        let failed = |e| unread(format!("task {number}"), e);
-        let key = U256::from(*number);
-        let Some(entry) = board.tasks.get_mut(number) else {
-            continue;
-        };
-        entry.task = records::task(&market.task(key).call().await.map_err(failed)?)?;
-        if entry.rules == 0 {
-            entry.rules = market.rulesOf(key).call().await.map_err(failed)?;
-        }
-        let root = market.level1RootOf(key).call().await.map_err(failed)?;
-        entry.level1_root = records::digest(root);
-    }
-    let court = network.court();
-    for number in &touched.disputes {
-        let failed = |e| unread(format!("dispute {number}"), e);
-        let found = court.dispute(U256::from(*number)).call().await;
-        if let Some(entry) = board.disputes.get_mut(number) {
-            entry.dispute = records::dispute(&found.map_err(failed)?)?;
+    let contracts = board.contracts;
+    let tasks = touched.tasks.iter().copied();
+    let tasks: Vec<u64> = tasks.filter(|id| board.tasks.contains_key(id)).collect();
+    let is_new = |id: &u64| board.tasks.get(id).is_some_and(|entry| entry.rules == 0);
+    let new: Vec<u64> = tasks.iter().copied().filter(is_new).collect();
+    let name = |id: &u64| format!("task {id}");
+    let call = |id: &u64| Market::taskCall {
+        taskId: U256::from(*id),
+    };
+    for (id, found) in read(network, contracts.market, tasks.clone(), call, name).await? {
+        if let Some(entry) = board.tasks.get_mut(&id) {
+            entry.task = records::task(&found)?;
         }
     }
-    let levels = network.appeal_levels();
-    for number in &touched.appeals {
-        let failed = |e| unread(format!("the appeal of dispute {number}"), e);
-        let court = board.contracts.court;
-        let found = levels.game(court, U256::from(*number)).call().await;
-        if let Some(entry) = board.disputes.get_mut(number) {
-            entry.appeal.game = Some(records::appeal_game(&found.map_err(failed)?)?);
+    let call = |id: &u64| Market::rulesOfCall {
+        taskId: U256::from(*id),
+    };
+    for (id, found) in read(network, contracts.market, new, call, name).await? {
+        if let Some(entry) = board.tasks.get_mut(&id) {
+            entry.rules = found;
         }
     }
-    let vault = network.vault();
-    for key in &touched.providers {
-        let failed = |e| unread(format!("provider {key}"), e);
-        let call = StakeVault::providerCall { key: *key };
-        let found = records::provider(&vault.call_builder(&call).call().await.map_err(failed)?);
+    let call = |id: &u64| Market::level1RootOfCall {
+        taskId: U256::from(*id),
+    };
+    for (id, found) in read(network, contracts.market, tasks, call, name).await? {
+        if let Some(entry) = board.tasks.get_mut(&id) {
+            entry.level1_root = records::digest(found);
+        }
+    }
+    let disputes = touched.disputes.iter().copied().collect();
+    let name = |id: &u64| format!("dispute {id}");
+    let call = |id: &u64| ICourt::disputeCall {
+        disputeId: U256::from(*id),
+    };
+    for (id, found) in read(network, contracts.court, disputes, call, name).await? {
+        if let Some(entry) = board.disputes.get_mut(&id) {
+            entry.dispute = records::dispute(&found)?;
+        }
+    }
+    let appeals = touched.appeals.iter().copied().collect();
+    let name = |id: &u64| format!("the appeal of dispute {id}");
+    let call = |id: &u64| IAppealLevels::gameCall {
+        court: contracts.court,
+        disputeId: U256::from(*id),
+    };
+    for (id, found) in read(network, contracts.appeal_levels, appeals, call, name).await? {
+        if let Some(entry) = board.disputes.get_mut(&id) {
+            entry.appeal.game = Some(records::appeal_game(&found)?);
+        }
+    }
+    let providers = touched.providers.iter().copied().collect();
+    let name = |key: &Address| format!("provider {key}");
+    let call = |key: &Address| StakeVault::providerCall { key: *key };
+    for (key, found) in read(network, contracts.vault, providers, call, name).await? {
+        let found = records::provider(&found);
         // a challenger is not always a provider
         if found.registered_at != 0 {
-            board.providers.insert(*key, found);
+            board.providers.insert(key, found);
         }
     }
-    let audits = network.audits();
-    for number in &touched.audits {
-        let failed = |e| unread(format!("the audits of task {number}"), e);
-        for attempt in 0..=board.task(*number).map_or(0, |task| task.attempt) {
-            let found = audits.audit(U256::from(*number), attempt).call().await;
-            let audit = records::audit(&found.map_err(failed)?)?;
-            // an attempt that nothing was decided about has a record of zeros
-            match audit.state {
-                AuditState::None => board.audits.remove(&(*number, attempt)),
-                _ => board
-                    .audits
-                    .insert((*number, attempt), AuditEntry { audit }),
-            };
-        }
+    let attempts = |id: u64| 0..=board.task(id).map_or(0, |task| task.attempt);
+    let audits = touched.audits.iter();
+    let audits = audits.flat_map(|&id| attempts(id).map(move |attempt| (id, attempt)));
+    let audits = audits.collect();
+    let name = |(id, _): &(u64, u8)| format!("the audits of task {id}");
+    let call = |(id, attempt): &(u64, u8)| IAudits::auditCall {
+        taskId: U256::from(*id),
+        attempt: *attempt,
+    };
+    for (key, found) in read(network, contracts.audits, audits, call, name).await? {
+        let audit = records::audit(&found)?;
+        // an attempt that nothing was decided about has a record of zeros
+        match audit.state {
+            AuditState::None => board.audits.remove(&key),
+            _ => board.audits.insert(key, AuditEntry { audit }),
+        };
     }
     if touched.bonds {
-        let open = board.challenges.iter_mut();
-        for ((task, attempt, challenger), entry) in open.filter(|(_, c)| !c.closed) {
-            let failed = |e| unread(format!("a challenge of task {task}"), e);
-            let found = court
-                .challengeOf(U256::from(*task), *attempt, *challenger)
-                .call()
-                .await
-                .map_err(failed)?;
-            entry.closed = found.bond == 0;
+        let open = board.challenges.iter().filter(|(_, c)| !c.closed);
+        let open = open.map(|(key, _)| *key).collect();
+        let name = |(task, ..): &ChallengeKey| format!("a challenge of task {task}");
+        let call = |(task, attempt, challenger): &ChallengeKey| ICourt::challengeOfCall {
+            taskId: U256::from(*task),
+            attempt: *attempt,
+            challenger: *challenger,
+        };
+        for (key, found) in read(network, contracts.court, open, call, name).await? {
+            if let Some(entry) = board.challenges.get_mut(&key) {
+                entry.closed = found.bond == 0;
+            }
         }
     }
     Ok(())
+}
+
+/// Reads one record of a contract for each key.
+async fn read<K, C: SolCall>(
+    network: &Network,
+    contract: Address,
+    keys: Vec<K>,
+    call: impl Fn(&K) -> C,
+    name: impl Fn(&K) -> String,
+) -> Result<Vec<(K, C::Return)>, NodeError> {
+    let calls = keys.iter().map(|key| call(key).abi_encode().into());
+    let calls = calls.map(|data| (contract, data)).collect();
+    let answers = network.endpoint().calls(calls).await;
+    let answers = answers.map_err(NetworkError::from)?;
+    let read = keys.into_iter().zip(answers).map(|(key, answer)| {
+        let answer = answer.map_err(|e| unread(name(&key), e))?;
+        let found = C::abi_decode_returns(&answer).map_err(|e| unread(name(&key), e))?;
+        Ok((key, found))
+    });
+    read.collect()
 }

@@ -16,7 +16,7 @@ pub use auditor::Auditor;
 pub use drain::{Obligation, leave, obligations};
 pub use join::{JoinOptions, join};
 pub use keeper::{Chore, Keeper, chores};
-pub use monitor::{Alert, Forecast, Look, Monitor};
+pub use monitor::{Alert, Forecast, Forecasts, Look, Monitor};
 pub use order::{Order, OrderError, post};
 pub use provider::{LEAST_EXEC_SECONDS, Provider, ProviderPolicy};
 pub use referee::Referee;

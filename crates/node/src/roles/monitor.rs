@@ -72,9 +72,34 @@ pub enum Forecast {
     Unknown,
 }
 
+/// How many results or disputes there are of each forecast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forecasts {
+    /// [`Forecast::Agree`].
+    pub agree: usize,
+    /// [`Forecast::Disagree`].
+    pub disagree: usize,
+    /// [`Forecast::Unknown`].
+    pub unknown: usize,
+}
+
+impl Forecasts {
+    fn add(&mut self, says: Forecast) {
+        match says {
+            Forecast::Agree => self.agree += 1,
+            Forecast::Disagree => self.disagree += 1,
+            Forecast::Unknown => self.unknown += 1,
+        }
+    }
+}
+
 /// What a look at the board found.
 #[derive(Debug, Default)]
 pub struct Look {
+    /// What this machine says of the results that stand, settled ones among them.
+    pub results: Forecasts,
+    /// What it says of the disputes that are open: it disagrees with the provider, or agrees.
+    pub disputes: Forecasts,
     /// What is new.
     pub alerts: Vec<Alert>,
     /// What cannot be judged now, and why: said at every look until it can.
@@ -128,15 +153,20 @@ impl Monitor {
     /// What is new on the board and worth a look. What one task or dispute does to the blob store or a model hides no
     /// other.
     pub async fn look(&mut self, board: &Board) -> Look {
-        let (mut found, mut unjudged) = (Vec::new(), Vec::new());
+        let (mut found, mut look) = (Vec::new(), Look::default());
         for (&id, entry) in &board.tasks {
-            if let Err(error) = self.task(board, id, &entry.task, &mut found).await {
-                unjudged.push(format!("task {id}: {error}"));
+            match self.task(board, id, &entry.task, &mut found).await {
+                Ok(says) => says.into_iter().for_each(|says| look.results.add(says)),
+                Err(error) => look.unjudged.push(format!("task {id}: {error}")),
             }
         }
         for (&id, entry) in &board.disputes {
-            if let Err(error) = self.dispute(board, id, &entry.dispute, &mut found).await {
-                unjudged.push(format!("dispute {id}: {error}"));
+            match self.dispute(board, id, &entry.dispute, &mut found).await {
+                Ok(says) if !entry.dispute.state.is_final() => {
+                    says.into_iter().for_each(|says| look.disputes.add(says));
+                }
+                Ok(_) => {}
+                Err(error) => look.unjudged.push(format!("dispute {id}: {error}")),
             }
         }
         for (key, provider) in &board.providers {
@@ -150,20 +180,21 @@ impl Monitor {
         }
         let told = &mut self.told;
         let new = found.into_iter();
-        let alerts = new
+        look.alerts = new
             .filter(|(id, part, alert)| told.insert((alert.code, *id, *part)))
             .map(|(.., alert)| alert)
             .collect();
-        Look { alerts, unjudged }
+        look
     }
 
+    /// Finds what is to be told of a task, and says what this machine says of its result, if there is one.
     async fn task(
         &mut self,
         board: &Board,
         id: u64,
         task: &Task,
         found: &mut Vec<(u64, u64, Alert)>,
-    ) -> Result<(), NodeError> {
+    ) -> Result<Option<Forecast>, NodeError> {
         let attempt = u64::from(task.attempt);
         let mut tell = |code, what: String| {
             let provider = (!task.provider.is_zero()).then_some(task.provider);
@@ -191,7 +222,7 @@ impl Monitor {
             TaskState::Committed | TaskState::Disputed | TaskState::Settled => {
                 // a result that was told as wrong needs no second run to be told again
                 if self.told.contains(&(WRONG_SETTLED, id, attempt)) {
-                    return Ok(());
+                    return Ok(Some(Forecast::Disagree));
                 }
                 let says = self.forecast(board, id, task.trace_root).await?;
                 if says == Forecast::Disagree {
@@ -207,26 +238,28 @@ impl Monitor {
                         );
                     }
                 }
+                return Ok(Some(says));
             }
             _ => {}
         }
-        Ok(())
+        Ok(None)
     }
 
+    /// Finds what is to be told of a dispute, and says what this machine says of the result, unless that matters no more.
     async fn dispute(
         &mut self,
         board: &Board,
         id: u64,
         dispute: &Dispute,
         found: &mut Vec<(u64, u64, Alert)>,
-    ) -> Result<(), NodeError> {
+    ) -> Result<Option<Forecast>, NodeError> {
         let mut tell = |part, code, what: String| {
             let about = (Some(dispute.task), Some(id), Some(dispute.provider));
             found.push((id, part, alert(code, what).about(about.0, about.1, about.2)));
         };
         let ended_told = self.told.contains(&(AGAINST_FORECAST, id, 0));
         if ended_told || (dispute.state == DisputeState::Void) {
-            return Ok(());
+            return Ok(None);
         }
         // before the forecast, which may fail
         if let Some((since, deadline)) = clock(board, id, dispute) {
@@ -266,7 +299,7 @@ impl Monitor {
                 format!("dispute {id} ended against the forecast: {forecast}"),
             );
         }
-        Ok(())
+        Ok(Some(says))
     }
 }
 

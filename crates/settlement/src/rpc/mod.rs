@@ -50,7 +50,7 @@ impl RpcError {
         RpcError::new(-32000, message)
     }
 
-    fn failed(outcome: CallOutcome) -> RpcError {
+    pub(crate) fn failed(outcome: CallOutcome) -> RpcError {
         match outcome {
             CallOutcome::Reverted(data) => RpcError {
                 code: 3,

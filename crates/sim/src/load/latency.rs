@@ -17,6 +17,8 @@ pub struct Latencies {
     pub p50: f64,
     /// Nine in ten were as fast.
     pub p90: f64,
+    /// Nineteen in twenty were as fast.
+    pub p95: f64,
     /// Ninety-nine in a hundred were as fast.
     pub p99: f64,
     /// The slowest.
@@ -56,6 +58,7 @@ fn of(action: &'static str, mut times: Vec<u32>) -> Latencies {
         count: times.len(),
         p50: at(500),
         p90: at(900),
+        p95: at(950),
         p99: at(990),
         max: at(1000),
     }
@@ -69,8 +72,8 @@ mod tests {
     fn percentiles_are_times_that_were_seen() {
         let all = of("post", (1..=200).rev().map(|ms| ms * 1000).collect());
         assert_eq!(
-            (all.p50, all.p90, all.p99, all.max),
-            (100.0, 180.0, 198.0, 200.0)
+            (all.p50, all.p90, all.p95, all.p99, all.max),
+            (100.0, 180.0, 190.0, 198.0, 200.0)
         );
         let one = of("post", vec![7_000]);
         assert_eq!((one.p50, one.p99, one.max), (7.0, 7.0, 7.0));

@@ -6,12 +6,15 @@
 
 mod client;
 mod latency;
+mod readers;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use gavel_engine::resident;
 use gavel_node::{B256, Executor as _, U256};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::alloy::sol_types::SolCall as _;
@@ -32,6 +35,8 @@ use client::Client;
 pub use client::Submission;
 pub use latency::Latencies;
 use latency::Samples;
+use readers::Readers;
+pub use readers::ReadersReport;
 
 /// Share of results audited, in millionths: the least that the contracts take, so that hardly any life waits for an auditor.
 const AUDIT_PPM: u32 = 10;
@@ -45,6 +50,8 @@ const TICK: Duration = Duration::from_millis(20);
 const PRICE: u128 = TOKEN / 1000;
 /// Stake of a provider: what it locks for its tasks is a small share.
 const STAKE: u128 = 100_000_000 * TOKEN;
+/// Longest wait for the first settlement.
+const FIRST: Duration = Duration::from_secs(60);
 /// Seconds of the chain beyond the windows before a task is looked at again.
 const SLACK: u64 = 5;
 
@@ -53,7 +60,7 @@ const SLACK: u64 = 5;
 pub struct LoadOptions {
     /// Where the chain is kept; empty or absent.
     pub folder: PathBuf,
-    /// How long lives are begun.
+    /// How long lives are begun; where there are clients of the explorer, as long without them and then with them.
     pub duration: Duration,
     /// Tasks that are open all the time beside those that live.
     pub open: u32,
@@ -61,6 +68,8 @@ pub struct LoadOptions {
     pub pairs: u32,
     /// How transactions get to the chain.
     pub submission: Submission,
+    /// Clients of an explorer that follows the chain, over sockets.
+    pub explorer_clients: u32,
 }
 
 /// What came of it.
@@ -84,6 +93,12 @@ pub struct LoadReport {
     pub open: u32,
     /// From a call to its receipt on disk, by action.
     pub latencies: Vec<Latencies>,
+    /// Lives that were completed while nobody looked on, from the first settlement.
+    pub alone: Rate,
+    /// The same with the explorer's clients.
+    pub watched: Option<Rate>,
+    /// What those clients saw.
+    pub readers: Option<ReadersReport>,
     /// Bytes of the history on disk.
     pub journal_bytes: u64,
     /// Height and hash of the newest block.
@@ -95,6 +110,19 @@ pub struct LoadReport {
     /// Whether every life ended, and the chain that was opened again is the one that was closed, with all that was answered in
     /// the blocks that were named. It was closed in order: what a kill leaves is not seen here.
     pub nothing_lost: bool,
+}
+
+/// Lives that were completed in a stretch of time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Rate {
+    /// How many.
+    pub lives: u64,
+    /// Seconds.
+    pub seconds: f64,
+    /// Lives a second.
+    pub lives_per_second: f64,
+    /// Bytes by which this process grew for each, where the system says.
+    pub bytes_per_life: Option<u64>,
 }
 
 /// A result that waits for its windows.
@@ -171,10 +199,14 @@ pub async fn load(
         let keeper = client("load keeper", i);
         end.spawn(settle(Arc::clone(&arena), keeper, receiver));
     }
-    while started.elapsed() < options.duration {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let settled = arena.settled.load(Ordering::Relaxed);
-        progress(format!("{settled} tasks settled"));
+    let alone = arena.count_lives(options.duration, &mut progress).await;
+    let (mut readers, mut watched) = (None, None);
+    if options.explorer_clients > 0 {
+        progress("connecting the explorer's clients".to_owned());
+        let attached =
+            Readers::attach(&arena.network, &arena.chain, options.explorer_clients).await?;
+        readers = Some(attached);
+        watched = Some(arena.count_lives(options.duration, &mut progress).await);
     }
     arena.stop.store(true, Ordering::Relaxed);
     while let Some(ended) = begin.join_next().await {
@@ -190,6 +222,13 @@ pub async fn load(
     // both let go of the chain
     let _ = (clock.await, serving.await);
     let head = head(&stage.chain);
+    let readers = match readers {
+        None => None,
+        Some(readers) => {
+            progress("the last events".to_owned());
+            Some(readers.finish(head.0).await?)
+        }
+    };
     let arena = Arc::into_inner(arena)
         .ok_or_else(|| WorldError::View("somebody still works on the chain".to_owned()))?;
     let Arena {
@@ -223,6 +262,9 @@ pub async fn load(
         transactions_per_second: transactions as f64 / seconds,
         open: options.open,
         latencies: samples.latencies(),
+        alone,
+        watched,
+        readers,
         journal_bytes: std::fs::metadata(options.folder.join("chain.journal"))?.len(),
         head,
         reopened_seconds,
@@ -343,6 +385,34 @@ async fn post_many(
 }
 
 impl Arena {
+    /// How many lives are completed in this time, from the first one on.
+    async fn count_lives(&self, time: Duration, progress: &mut impl FnMut(String)) -> Rate {
+        let settled = || self.settled.load(Ordering::Relaxed);
+        let waiting = Instant::now();
+        // the windows of the first one have to pass
+        while settled() == 0 && waiting.elapsed() < FIRST {
+            tokio::time::sleep(TICK).await;
+        }
+        let (start, first, memory) = (Instant::now(), settled(), resident::now_bytes());
+        let mut last = first;
+        while start.elapsed() < time {
+            tokio::time::sleep(TICK.max(time / 20).min(Duration::from_secs(1))).await;
+            if last != settled() {
+                last = settled();
+                progress(format!("{last} tasks settled"));
+            }
+        }
+        let (lives, seconds) = (settled() - first, start.elapsed().as_secs_f64());
+        let grown = resident::now_bytes().zip(memory);
+        let grown = grown.map(|(now, before)| now.saturating_sub(before));
+        Rate {
+            lives,
+            seconds,
+            lives_per_second: lives as f64 / seconds.max(f64::MIN_POSITIVE),
+            bytes_per_life: grown.and_then(|bytes| bytes.checked_div(lives)),
+        }
+    }
+
     async fn post(&self, requester: &Client) -> Result<u64, WorldError> {
         let call = Market::postCall {
             spec: self.post.clone(),
@@ -484,6 +554,7 @@ mod tests {
                     open: 5,
                     pairs: 2,
                     submission,
+                    explorer_clients: 0,
                 },
                 |_| {},
             )
@@ -509,5 +580,29 @@ mod tests {
             let actions: Vec<_> = report.latencies.iter().map(|l| l.action).collect();
             assert_eq!(actions, ["claim", "commit", "decide", "post", "settle"]);
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_looks_on_misses_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let options = LoadOptions {
+            folder: home.path().join("chain"),
+            duration: Duration::from_millis(1_000),
+            open: 5,
+            pairs: 4,
+            submission: Submission::Direct,
+            explorer_clients: 50,
+        };
+        let report = load(&options, |_| {}).await.unwrap();
+        assert!(report.nothing_lost, "{report:?}");
+        let readers = report.readers.as_ref().unwrap();
+        assert!(readers.is_whole(), "{readers:?}");
+        assert_eq!((readers.clients, readers.resets), (50, 0), "{readers:?}");
+        // at least the head of one look, to each
+        let latency = readers.latency.as_ref().unwrap();
+        assert!(latency.count >= 50 && latency.p50 > 0.0, "{readers:?}");
+        assert!(readers.made > 0 && readers.events >= 50, "{readers:?}");
+        let watched = report.watched.unwrap();
+        assert!(report.alone.lives > 0 && watched.lives > 0, "{report:?}");
     }
 }

@@ -13,11 +13,13 @@ use axum::extract::Request;
 use axum::routing::any;
 use gavel_explorer::{Catalogue, Options, Scene, explorer};
 use gavel_gateway::NodeNetwork;
+use gavel_gateway::ops::Ops;
 use gavel_node::{Board, Mirror, Runner, RunnerEvent};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use super::operators::{self, Operators};
 use super::{chain, explorer as page};
 use crate::args_up::UpArgs;
 use crate::failure::{Context as _, Exit, Failure};
@@ -81,9 +83,15 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
         format!("{} s of the chain in one of yours", args.speed),
     ));
     out.facts(&facts);
+    let mut operators = operators::open_to_readers(args.ops, "up", out).await?;
+    if let Some(operators) = &mut operators {
+        operators.look_at(follower.pulse());
+    }
+    let watched = operators.as_ref().map(Operators::watched);
     out.line(paint(DIM, "stops on Ctrl-C"));
     out.event(&json!({
         "event": "up", "explorer": url, "api": format!("{url}/v1"), "adversary": args.adversary, "speed": args.speed,
+        "ops": operators.as_ref().map(Operators::url),
         "deployment": stage.network.deployment(),
         "parties": cast.members.iter().map(|member| json!({
             "name": member.party.name, "address": member.party.address(),
@@ -104,7 +112,7 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
     for member in cast.members.drain(..) {
         let watches = member.party.name == cast::GATE;
         let seen = watches.then(|| Arc::clone(&clients));
-        running.spawn(play(member, seen, stage.mirror(), out));
+        running.spawn(play(member, seen, stage.mirror(), watched.clone(), out));
     }
     let stop = told_to_stop().at("listening to signals")?;
     let served = tokio::select! {
@@ -115,6 +123,9 @@ async fn up(args: UpArgs, out: Output) -> Result<Exit, Failure> {
         },
     };
     running.shutdown().await;
+    if let Some(operators) = operators {
+        operators.close().await?;
+    }
     served.map(|()| Exit::Done)
 }
 
@@ -123,10 +134,28 @@ async fn play(
     member: Member,
     seen: Option<Arc<NodeNetwork>>,
     mirror: Mirror,
+    watched: Option<Arc<Ops>>,
     out: Output,
 ) -> Result<(), Failure> {
     let mut runner = Runner::new(mirror, member.roles, PAUSE);
-    let tell = |event: RunnerEvent<'_>| match event {
+    let tell = |event: RunnerEvent<'_>| {
+        if let Some(watched) = &watched {
+            operators::note(watched, &event);
+        }
+        tell(&event, out);
+    };
+    let see = |board: &Board| {
+        if let Some(network) = &seen {
+            network.see(board);
+        }
+        false
+    };
+    runner.run(std::future::pending(), see, tell).await;
+    Ok(())
+}
+
+fn tell(event: &RunnerEvent<'_>, out: Output) {
+    match event {
         RunnerEvent::Acted { name, act } => {
             out.line(format!("{name} {}", act.what));
             out.event(&json!({
@@ -141,13 +170,5 @@ async fn play(
             out.line(paint(BAD, format!("the chain cannot be read: {error}")));
             out.event(&json!({"event": "unreachable", "error": error.to_string()}));
         }
-    };
-    let see = |board: &Board| {
-        if let Some(network) = &seen {
-            network.see(board);
-        }
-        false
-    };
-    runner.run(std::future::pending(), see, tell).await;
-    Ok(())
+    }
 }
