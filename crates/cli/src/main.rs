@@ -6,6 +6,7 @@
 mod amount;
 mod args;
 mod args_arena;
+mod args_drill;
 mod args_gateway;
 mod args_language;
 mod args_node;
