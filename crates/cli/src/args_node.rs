@@ -262,6 +262,8 @@ pub(crate) enum ChallengeCommand {
         #[command(flatten)]
         party: PartyArgs,
     },
+    /// Rehearse a dispute without risk: a fault of your choice against your model on this machine, on a chain in memory
+    Drill(crate::args_drill::DrillArgs),
     /// Disputes and where they stand: `gavel dispute list`
     #[command(hide = true)]
     List(NetworkArgs),

@@ -58,6 +58,17 @@ pub(crate) struct DoctorArgs {
     pub(crate) models: Vec<String>,
     #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
+    /// Protection database that the bundle tells of [default: that of the network and key]
+    #[arg(
+        long,
+        env = "GAVEL_STATE",
+        value_name = "PLACE",
+        hide_env_values = true
+    )]
+    pub(crate) state: Option<String>,
+    /// Write what a fault report needs into one archive, without secrets; what is in it is listed first
+    #[arg(long, value_name = "FILE.tar[.gz]")]
+    pub(crate) bundle: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod args;
 mod args_arena;
 mod args_economics;
 mod args_fleet;
+mod args_drill;
 mod args_gateway;
 mod args_language;
 mod args_node;

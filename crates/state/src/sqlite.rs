@@ -112,6 +112,24 @@ impl Sqlite {
         })
     }
 
+    /// The schema of a file, and the newest one that this program knows.
+    ///
+    /// # Errors
+    /// There is no file, or it is no database.
+    pub fn schema(path: &Path) -> Result<(i64, i64), StateError> {
+        let place = path.display().to_string();
+        if !path.exists() {
+            return Err(StateError::Missing { place });
+        }
+        let read = || {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(BUSY)?;
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+        };
+        let found = read().map_err(|e| StateError::failed(&place, e))?;
+        Ok((found, MIGRATIONS.len() as i64))
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,

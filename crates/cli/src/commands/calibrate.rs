@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::bench_trace::made_up_inputs_by;
 use super::doctor::free_memory;
-use super::machine::peak_rss_bytes;
+use gavel_engine::resident::peak_bytes;
 use super::{max_bytes, party};
 use crate::args_setup::CalibrateArgs;
 use crate::config;
@@ -144,7 +144,7 @@ fn calibrated(
     // as a provider runs it: with its trace, and what a dispute may ask for kept
     let executor = EngineExecutor::new(engine, models).at(name)?;
     out.progress(format!("measuring {} tasks of {name}", args.runs));
-    let before = peak_rss_bytes();
+    let before = peak_bytes();
     let (mut seconds, mut rates, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     // the first is not counted: it packs weights and warms caches
     for i in 0..=args.runs {
@@ -165,7 +165,7 @@ fn calibrated(
     }
     let runs = u64::from(args.runs) + 1;
     let grown = before
-        .zip(peak_rss_bytes())
+        .zip(peak_bytes())
         .map(|(before, after)| after.saturating_sub(before) / runs);
     let memory = free_memory().zip(grown.map(|each| each.max(1 << 20)));
     let spread = |all| Spread::of(all).ok_or_else(|| Failure::new("nothing was measured"));

@@ -1,4 +1,4 @@
-//! `gavel challenge watch|task|open|move|evidence`
+//! `gavel challenge watch|task|open|move|drill|evidence`
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub(crate) fn run(command: ChallengeCommand, out: Output) -> Result<Exit, Failur
             party,
         } => block_on(by_hand::make_move(id, dry_run, model, sandbox, party, out)),
         ChallengeCommand::List(args) => block_on(super::dispute::list(args, out)),
+        ChallengeCommand::Drill(args) => super::drill::run(&args, out),
         ChallengeCommand::Evidence(args) => block_on(write_evidence(args, out)),
     }
 }

@@ -40,7 +40,11 @@ pub(crate) fn run(command: ConfigCommand, out: Output) -> Result<Exit, Failure> 
     }
 }
 
-fn show(origin: bool, out: Output) -> Result<Exit, Failure> {
+/// Each value that may be set: its key, itself, and where it comes from.
+pub(super) type Values = Vec<(String, Option<String>, String)>;
+
+/// The values that hold, and the file that some come from.
+pub(super) fn values() -> Result<(Option<PathBuf>, Values), Failure> {
     let found = config::load(config::named())?;
     let file = found.path.as_ref().map(|path| path.display().to_string());
     let mut lines = Vec::new();
@@ -75,6 +79,11 @@ fn show(origin: bool, out: Output) -> Result<Exit, Failure> {
             lines.push((format!("{table}.{key}"), Some(text(value)), place));
         }
     }
+    Ok((found.path, lines))
+}
+
+fn show(origin: bool, out: Output) -> Result<Exit, Failure> {
+    let (file, lines) = values()?;
     for (name, value, from) in &lines {
         let value = value.clone().unwrap_or_else(|| "not set".to_owned());
         let from = match origin {
@@ -87,7 +96,7 @@ fn show(origin: bool, out: Output) -> Result<Exit, Failure> {
         .iter()
         .map(|(name, value, from)| json!({"key": name, "value": value, "origin": from}))
         .collect();
-    out.json(&json!({"file": found.path, "values": objects}))?;
+    out.json(&json!({"file": file, "values": objects}))?;
     Ok(Exit::Done)
 }
 

@@ -10,8 +10,9 @@ use gavel_settlement::account::load_keystore;
 use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::bindings::StakeVault::providerCall;
 use gavel_settlement::{Deployment, Endpoint, Network};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::bundle;
 use super::party::{self, tokens};
 use super::worker::{self, Secrets};
 use crate::args_ops::{DoctorArgs, SandboxMode};
@@ -73,10 +74,24 @@ impl Report {
     fn fail(&mut self, name: &'static str, found: impl Into<String>, exit: Exit, fix: &str) {
         self.add(name, Status::Fail, found.into(), exit, fix);
     }
+
+    /// For programs.
+    fn checks(&self) -> Vec<Value> {
+        let checks = self.lines.iter().map(|line| {
+            json!({
+                "check": line.name, "status": word(line.status).0, "found": line.found, "fix": line.fix,
+            })
+        });
+        checks.collect()
+    }
 }
 
 pub(crate) fn run(args: DoctorArgs, out: Output) -> Result<Exit, Failure> {
+    if let Some(file) = &args.bundle {
+        bundle::unused(file)?;
+    }
     let mut report = Report::default();
+    let mut known = None;
     if !args.quick {
         machine(&mut report);
     }
@@ -85,6 +100,7 @@ pub(crate) fn run(args: DoctorArgs, out: Output) -> Result<Exit, Failure> {
         blobs(&args, &mut report).await;
         if !args.quick {
             let address = key(&args, &mut report);
+            known = address;
             if let (Some(network), Some(address)) = (&network, address) {
                 balances(network, address, &mut report).await;
             }
@@ -92,17 +108,24 @@ pub(crate) fn run(args: DoctorArgs, out: Output) -> Result<Exit, Failure> {
                 models(&args, network.as_ref(), confined, &mut report).await;
             }
         }
+        if let Some(file) = &args.bundle {
+            let bundle = bundle::gather(report.checks(), network.as_ref(), known, &args).await?;
+            bundle.write(file, out)?;
+        }
         Ok(())
     })?;
     show(&report, out)
 }
 
-fn show(report: &Report, out: Output) -> Result<Exit, Failure> {
-    let word = |status| match status {
+fn word(status: Status) -> (&'static str, anstyle::Style) {
+    match status {
         Status::Ok => ("ok", GOOD),
         Status::Warn => ("warn", WARN),
         Status::Fail => ("fail", BAD),
-    };
+    }
+}
+
+fn show(report: &Report, out: Output) -> Result<Exit, Failure> {
     for line in &report.lines {
         let (word, style) = word(line.status);
         let status = paint(style, format!("{word:<4}"));
@@ -113,17 +136,8 @@ fn show(report: &Report, out: Output) -> Result<Exit, Failure> {
     }
     let worst = report.lines.iter().map(|line| line.status).max();
     let failed = report.lines.iter().find(|line| line.status == Status::Fail);
-    let lines: Vec<_> = report
-        .lines
-        .iter()
-        .map(|line| {
-            json!({
-                "check": line.name, "status": word(line.status).0, "found": line.found, "fix": line.fix,
-            })
-        })
-        .collect();
     let status = word(worst.unwrap_or(Status::Ok)).0;
-    out.json(&json!({"status": status, "checks": lines}))?;
+    out.json(&json!({"status": status, "checks": report.checks()}))?;
     Ok(failed.map_or(Exit::Done, |line| line.exit))
 }
 

@@ -145,6 +145,15 @@ impl Kind {
     }
 }
 
+/// Refuses a fault that cannot be that of such a model.
+pub(super) fn possible(model: &Model, fault: Fault) -> Result<(), Failure> {
+    let kind = Kind::of(model);
+    match kind.has(fault) {
+        true => Ok(()),
+        false => Err(kind.refuses(fault)),
+    }
+}
+
 /// Refuses a place for a new chain that is taken, before anything is told.
 fn unused(folder: &Path) -> Result<(), Failure> {
     let there = folder.display();
@@ -169,7 +178,7 @@ fn faults(asked: &[FaultArg], default: Fault) -> Result<Vec<Fault>, Failure> {
     Ok(asked.iter().filter_map(|arg| arg.0).collect())
 }
 
-fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
+pub(super) fn workload(args: &DemoArgs) -> Result<Workload, Failure> {
     let name = args.model.as_deref().unwrap_or(MODEL);
     let model = files::servable_model(name)?;
     if model.assets().contains_key(TOKENIZER_ASSET) {
