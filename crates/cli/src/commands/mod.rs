@@ -32,6 +32,7 @@ mod protection;
 mod provider;
 mod register;
 mod run;
+mod schemas;
 mod sim;
 mod stake;
 mod task;
@@ -90,7 +91,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::pages(&args, out),
         Command::Worker(args) => worker::run(args),
-        Command::Reference => manual::reference(),
+        Command::Reference(args) => manual::reference(&args),
         Command::Protection(command) => protection::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,
