@@ -12,7 +12,8 @@ use crate::args_node::{
     AccountCommand, ChallengeCommand, DisputeCommand, ProviderCommand, RegisterArgs, TaskCommand,
 };
 use crate::args_ops::{
-    BlobsCommand, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, MonitorArgs, WorkerArgs,
+    BlobsCommand, CompletionsArgs, ConfigCommand, DoctorArgs, ManArgs, MonitorArgs, ReferenceArgs,
+    WorkerArgs,
 };
 use crate::args_params::{ParamsArgs, RulesArgs};
 use crate::args_up::{ExplorerArgs, UpArgs};
@@ -115,7 +116,7 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// The reference of the command line as Markdown
     #[command(hide = true)]
-    Reference,
+    Reference(ReferenceArgs),
     /// Wallet, credit and stake
     #[command(subcommand)]
     Account(AccountCommand),

@@ -84,6 +84,13 @@ pub(crate) struct ManArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceArgs {
+    /// Write what commands print with --json into this folder instead: a page, and a JSON Schema for each
+    #[arg(long, value_name = "DIR")]
+    pub(crate) schemas: Option<PathBuf>,
+}
+
 /// Where models are read and run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SandboxArgs {

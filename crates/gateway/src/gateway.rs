@@ -16,7 +16,7 @@ use crate::served::Served;
 use crate::{ApiError, Fields};
 
 /// Longest `Idempotency-Key`.
-const MAX_IDEMPOTENCY: usize = 255;
+pub(crate) const MAX_IDEMPOTENCY: usize = 255;
 /// Seeds that are drawn stay exact in clients whose numbers are doubles.
 const DRAWN_BITS: u32 = 53;
 

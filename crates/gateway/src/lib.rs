@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod network;
 mod node_network;
+mod openapi;
 
 pub mod ops;
 mod render;
@@ -34,6 +35,7 @@ pub use keys::{ApiKey, KEYS_FORMAT, KeyFile, KeyFileError};
 pub use limits::{Caller, Limits, Running};
 pub use network::{Answer, Network, NetworkError, Prices, TaskView, Wanted};
 pub use node_network::{Auction, NodeNetwork};
+pub use openapi::document;
 pub use routes::{Class, Route, router, routes};
 pub use served::{Bound, Encoder, Kind, Language, Served, ServedError, embedding};
 pub use server::{Bounds, serve};

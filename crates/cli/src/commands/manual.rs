@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::{Arg, Command, CommandFactory as _};
 
 use crate::args::Cli;
-use crate::args_ops::{CompletionsArgs, ManArgs};
+use crate::args_ops::{CompletionsArgs, ManArgs, ReferenceArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::output::Output;
 
@@ -35,8 +35,12 @@ pub(super) fn pages(args: &ManArgs, out: Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// `docs/reference/cli.md`.
-pub(super) fn reference() -> Result<Exit, Failure> {
+/// `docs/reference/cli.md`, or what is beside it.
+pub(super) fn reference(args: &ReferenceArgs) -> Result<Exit, Failure> {
+    if let Some(dir) = &args.schemas {
+        super::schemas::write(dir)?;
+        return Ok(Exit::Done);
+    }
     print(markdown().as_bytes())
 }
 

@@ -38,6 +38,7 @@ mod protection;
 mod provider;
 mod register;
 mod run;
+mod schemas;
 mod setup;
 mod sim;
 mod stake;
@@ -102,7 +103,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::pages(&args, out),
         Command::Worker(args) => worker::run(args),
-        Command::Reference => manual::reference(),
+        Command::Reference(args) => manual::reference(&args),
         Command::Protection(command) => protection::run(command, out),
         Command::Bench(BenchCommand::Trace {
             model,

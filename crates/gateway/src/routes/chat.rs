@@ -17,7 +17,8 @@ use crate::journal::Endpoint;
 use crate::limits::Caller;
 use crate::{ApiError, Fields, fields};
 
-const MAX_MESSAGES: usize = 1024;
+/// Longest conversation.
+pub(crate) const MAX_MESSAGES: usize = 1024;
 
 pub(super) async fn ask(
     state: State<Arc<Gateway>>,

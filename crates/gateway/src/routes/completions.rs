@@ -19,7 +19,7 @@ use crate::limits::Caller;
 use crate::{ApiError, fields};
 
 /// What OpenAI's interface gives where nothing is said.
-const DEFAULT_TOKENS: u64 = 16;
+pub(crate) const DEFAULT_TOKENS: u64 = 16;
 
 pub(super) async fn ask(
     state: State<Arc<Gateway>>,

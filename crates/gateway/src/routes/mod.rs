@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::handler::Handler;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -24,11 +26,17 @@ use axum::{Extension, Json, Router};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use chat::MAX_MESSAGES;
+pub(crate) use completions::DEFAULT_TOKENS;
+pub(crate) use sampling::{MAX_CHOICES, MAX_STOPS, MOST_PENALTY, MOST_TOKENS};
+pub(crate) use tasks::MOST_LISTED;
+
 use crate::desk::{Done, Job, Placed};
 use crate::error::TASK_HEADER;
 use crate::gateway::{Asked, Gateway};
 use crate::journal::Endpoint;
 use crate::limits::Caller;
+use crate::openapi::{self, Operation, operations};
 use crate::served::Served;
 use crate::{ApiError, desk, render};
 
@@ -49,6 +57,8 @@ pub struct Route {
     pub path: &'static str,
     /// Who may use it.
     pub class: Class,
+    /// What it does, for the document.
+    pub(crate) operation: fn() -> Operation,
     handler: MethodRouter<Arc<Gateway>>,
 }
 
@@ -56,6 +66,7 @@ fn route<T: 'static>(
     method: Method,
     path: &'static str,
     handler: impl Handler<T, Arc<Gateway>>,
+    operation: fn() -> Operation,
 ) -> Route {
     let filter = match method {
         Method::POST => MethodFilter::POST,
@@ -65,26 +76,78 @@ fn route<T: 'static>(
         method,
         path,
         class: Class::Key,
+        operation,
         handler: on(filter, handler),
+    }
+}
+
+fn public(route: Route) -> Route {
+    Route {
+        class: Class::Public,
+        ..route
     }
 }
 
 /// All routes: there are no others.
 pub fn routes() -> Vec<Route> {
+    use operations as does;
+    let (get, post) = (Method::GET, Method::POST);
+    let answered = |endpoint: Endpoint| endpoint.path();
     vec![
-        route(Method::GET, "/v1/models", models::list),
-        route(Method::GET, "/v1/models/{id}", models::one),
-        route(Method::POST, Endpoint::Chat.path(), chat::ask),
-        route(Method::POST, Endpoint::Completion.path(), completions::ask),
-        route(Method::POST, Endpoint::Embedding.path(), embeddings::ask),
-        route(Method::POST, Endpoint::Image.path(), images::ask),
-        route(Method::POST, "/v1/tokenize", tokens::tokenize),
-        route(Method::POST, "/v1/detokenize", tokens::detokenize),
-        route(Method::POST, "/v1/tasks", tasks::post),
-        route(Method::GET, "/v1/tasks", tasks::list),
-        route(Method::GET, "/v1/tasks/{id}", tasks::one),
-        route(Method::GET, "/v1/tasks/{id}/events", tasks::events),
-        route(Method::GET, "/v1/tasks/{id}/receipt", tasks::receipt),
+        public(route(
+            get.clone(),
+            "/openapi.json",
+            openapi::serve,
+            does::document,
+        )),
+        route(get.clone(), "/v1/models", models::list, does::models),
+        route(get.clone(), "/v1/models/{id}", models::one, does::model),
+        route(
+            post.clone(),
+            answered(Endpoint::Chat),
+            chat::ask,
+            does::chat,
+        ),
+        route(
+            post.clone(),
+            answered(Endpoint::Completion),
+            completions::ask,
+            does::completion,
+        ),
+        route(
+            post.clone(),
+            answered(Endpoint::Embedding),
+            embeddings::ask,
+            does::embedding,
+        ),
+        route(
+            post.clone(),
+            answered(Endpoint::Image),
+            images::ask,
+            does::image,
+        ),
+        route(
+            post.clone(),
+            "/v1/tokenize",
+            tokens::tokenize,
+            does::tokenize,
+        ),
+        route(
+            post.clone(),
+            "/v1/detokenize",
+            tokens::detokenize,
+            does::detokenize,
+        ),
+        route(post, "/v1/tasks", tasks::post, does::post_task),
+        route(get.clone(), "/v1/tasks", tasks::list, does::tasks),
+        route(get.clone(), "/v1/tasks/{id}", tasks::one, does::one_task),
+        route(
+            get.clone(),
+            "/v1/tasks/{id}/events",
+            tasks::events,
+            does::events,
+        ),
+        route(get, "/v1/tasks/{id}/receipt", tasks::receipt, does::receipt),
     ]
 }
 
@@ -182,6 +245,22 @@ async fn body(gateway: &Gateway, body: Body) -> Result<Bytes, ApiError> {
             "request_timeout",
             "The request came in too slowly",
         )),
+    }
+}
+
+/// What a path names.
+struct Named(String);
+
+impl FromRequestParts<Arc<Gateway>> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Named, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, gateway).await;
+        let refused = |e: PathRejection| ApiError::request("invalid_value", e.body_text());
+        path.map(|Path(name)| Named(name)).map_err(refused)
     }
 }
 

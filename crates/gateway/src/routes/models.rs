@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
+use super::Named;
 use crate::ApiError;
 use crate::gateway::Gateway;
 use crate::served::{Kind, Served};
@@ -17,7 +18,7 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
 
 pub(super) async fn one(
     State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Value>, ApiError> {
     let served = gateway.model(&id)?;
     Ok(Json(object(&gateway, &served)))

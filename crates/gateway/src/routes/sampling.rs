@@ -8,8 +8,13 @@ use crate::gateway::Asked;
 use crate::{ApiError, Fields, fields};
 
 /// Most answers to one request.
-pub(super) const MAX_CHOICES: u64 = 8;
-const MAX_STOPS: usize = 4;
+pub(crate) const MAX_CHOICES: u64 = 8;
+/// Most texts before which an answer ends.
+pub(crate) const MAX_STOPS: usize = 4;
+/// Most tokens that can be asked for.
+pub(crate) const MOST_TOKENS: u64 = 1 << 20;
+/// Largest penalty, and smallest reward, of tokens that stand there already.
+pub(crate) const MOST_PENALTY: f32 = 2.0;
 
 /// What is the same for chat and completions.
 pub(super) struct Sampling {
@@ -23,8 +28,8 @@ pub(super) struct Sampling {
 /// Reads them. The seed is set by the caller: it may be drawn.
 pub(super) fn read(asked: &mut Asked, default_most: Option<u64>) -> Result<Sampling, ApiError> {
     let fields = &mut asked.fields;
-    let most = fields.integer("max_tokens", 1, 1 << 20)?;
-    let completion = fields.integer("max_completion_tokens", 1, 1 << 20)?;
+    let most = fields.integer("max_tokens", 1, MOST_TOKENS)?;
+    let completion = fields.integer("max_completion_tokens", 1, MOST_TOKENS)?;
     if let (Some(one), Some(other)) = (most, completion)
         && one != other
     {
@@ -37,8 +42,8 @@ pub(super) fn read(asked: &mut Asked, default_most: Option<u64>) -> Result<Sampl
         top_k: fields.integer("top_k", 0, 1 << 31)?.unwrap_or(0),
         min_p: fields.number("min_p", 0.0, 1.0, 0.0)?,
         repetition: fields.number("repetition_penalty", 0.01, 100.0, 1.0)?,
-        frequency: fields.number("frequency_penalty", -2.0, 2.0, 0.0)?,
-        presence: fields.number("presence_penalty", -2.0, 2.0, 0.0)?,
+        frequency: fields.number("frequency_penalty", -MOST_PENALTY, MOST_PENALTY, 0.0)?,
+        presence: fields.number("presence_penalty", -MOST_PENALTY, MOST_PENALTY, 0.0)?,
         ..SamplingParams::default()
     };
     let sampling = Sampling {

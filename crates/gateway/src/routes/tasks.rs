@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,7 @@ use gavel_node::ReceiptFile;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{body, place, tell};
+use super::{Named, body, place, tell};
 use crate::desk::{Done, Placed};
 use crate::error::TASK_HEADER;
 use crate::gateway::{Asked, Gateway};
@@ -22,7 +22,8 @@ use crate::limits::Caller;
 use crate::network::NetworkError;
 use crate::{ApiError, Fields, fields, render};
 
-const MOST_LISTED: usize = 100;
+/// Most tasks on a page.
+pub(crate) const MOST_LISTED: usize = 100;
 
 pub(super) async fn post(
     State(gateway): State<Arc<Gateway>>,
@@ -117,7 +118,7 @@ fn unreachable(error: &NetworkError, id: u64) -> ApiError {
 pub(super) async fn one(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, ApiError> {
     let _running = gateway.limits.enter(&caller).await?;
     let placed = gateway.desk.task(&caller, number(&id)?)?;
@@ -148,7 +149,7 @@ pub(super) async fn one(
 pub(super) async fn receipt(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<ReceiptFile>, ApiError> {
     let _running = gateway.limits.enter(&caller).await?;
     let task = gateway.desk.task(&caller, number(&id)?)?.task;
@@ -168,7 +169,7 @@ pub(super) async fn receipt(
 pub(super) async fn events(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, ApiError> {
     let running = gateway.limits.enter(&caller).await?;
     let placed = gateway.desk.task(&caller, number(&id)?)?;

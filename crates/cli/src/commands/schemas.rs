@@ -1,0 +1,564 @@
+//! What every command prints with `--json`: one table, from which the JSON Schemas in `docs/reference/schemas` and their page
+//! are made. Tests hold the output of commands against it, and the table against clap's tree.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::failure::{Context as _, Exit, Failure};
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prints {
+    /// One object.
+    One,
+    /// One object a line, as things happen; each has one of these forms.
+    Lines,
+    /// No JSON, and why.
+    Text(&'static str),
+}
+
+use Prints::{Lines, One, Text};
+
+/// Fields are `name:type`, with `~` behind a name that may be absent and `?` behind a type that may be null; `[type]` is a
+/// list, `{type}` an object with such values under names of their own, `#Name` one of [`SHARED`], `=word` that word alone.
+type Row = (&'static str, Prints, &'static [&'static str]);
+
+/// Forms that several commands print.
+const SHARED: &[(&str, &str)] = &[
+    (
+        "Task",
+        "task:count state:text requester:address model:digest class:digest input_digest:digest min_price:amount max_price:amount attempt:count attempts:[#Attempt] audit:text disputes:[#Dispute]",
+    ),
+    (
+        "Attempt",
+        "attempt:count provider:address price:amount collateral:amount deadline:count trace_root:digest? output_digest:digest? ended:text?",
+    ),
+    (
+        "Dispute",
+        "dispute:count task:count attempt:count provider:address challenger:address by_audit:bool state:text bond:amount to_move:text? deadline:count? moves:count isolated:#Isolated? ruling:#Ruling?",
+    ),
+    (
+        "Isolated",
+        "segment_leaf:count live:bool index:count node:count? claimed:digest",
+    ),
+    ("Ruling", "referee:address guilty:bool digest:digest"),
+    ("Setting", "key:text value:any origin:text"),
+    ("Check", "check:text status:text found:text fix:text?"),
+    (
+        "Provider",
+        "provider:address owner:address payout:address standing:text free:amount locked:amount unbonding:amount frozen:count tombstoned:bool live_tasks:count settled:count",
+    ),
+    (
+        "ApiKey",
+        "name:text budget:amount? requests_per_minute:count max_concurrent:count",
+    ),
+    ("KeyFile", "address:text file:text"),
+    ("Output", "name:text dtype:text shape:[count] digest:digest"),
+    (
+        "Receipt",
+        "chain_id:count market:address task_id:count attempt:count class_id:digest model_id:digest input_digest:digest output_digest:digest trace_root:digest steps:count provider:address signature:text",
+    ),
+];
+
+const ACTED: &str = "event:=acted who:text what:text transaction:digest gas:count";
+const FAILED: &str = "event:=failed who:text error:text";
+const UNREACHABLE: &str = "event:=unreachable error:text";
+const SENT: &str = "task:count transaction:digest gas:count";
+
+const TABLE: &[Row] = &[
+    (
+        "demo",
+        One,
+        &[
+            "format:count seed:count faults:[any] model:object decimals:count parties:[object] tasks:[object] claims:[object] disputes:[object] challenges:[object] audits:[object] slashes:[object]",
+        ],
+    ),
+    (
+        "sim court",
+        One,
+        &[
+            "seeds:[count] runs:count honest_slashed:count wrong_settled:count honest_poorer:count conserved:bool unfinished:count broken:count wrong_committed:count faults:{count} failing:[object]",
+        ],
+    ),
+    ("model id", One, &["model_id:digest", "family_id:digest"]),
+    (
+        "model inspect",
+        One,
+        &[
+            "model_id:digest",
+            "family_id:digest bindings_root:digest dimensions:[object] bindings:[object]",
+        ],
+    ),
+    ("model operators", One, &["onnx:[text]"]),
+    (
+        "model register",
+        One,
+        &[
+            "model_id:digest registered:bool transaction~:digest gas~:count",
+            "family_id:digest registered:bool transaction~:digest gas~:count",
+        ],
+    ),
+    (
+        "run",
+        One,
+        &[
+            "model_id:digest operators:{count} prediction:count? label:text? scores:[number]? input_digest:digest output_digest:digest trace_root:digest steps:count commit_points:count outputs:[#Output] time_ms:number hashing_share:number isa:text threads:count",
+        ],
+    ),
+    (
+        "generate",
+        Lines,
+        &[
+            "event:=token index:count token:count text:text?",
+            "event:=done model_id:digest prompt_tokens:[count] output_tokens:[count] stop:text input_digest:digest? output_digest:digest? isa:text timings:object",
+            "model_id:digest positions:count vocabulary:count",
+        ],
+    ),
+    (
+        "generate-image",
+        One,
+        &[
+            "model:text model_id:digest prompt:text seed:count written:text width:count height:count picture_digest:digest input_digest:digest output_digest:digest trace_root:digest steps:count time_ms:number hashing_share:number isa:text threads:count",
+        ],
+    ),
+    (
+        "chat",
+        Lines,
+        &[
+            "event:=token index:count token:count text:text?",
+            "event:=answer text:text tokens:any stop:text prompt_tokens:count computed_prompt_tokens:count prompt_seconds:number decode_seconds:number decode_tokens_per_second:number",
+        ],
+    ),
+    (
+        "verify",
+        One,
+        &[
+            "kind:=generation claim:bool wrong:object? model_id:digest tokens:count trace_root:digest? recomputed:digest? verify_seconds:number generate_seconds:number ratio:number? threads:count",
+            "kind:=receipt signed:bool claim:bool? recomputed:digest? receipt:#Receipt",
+            "claim:bool claimed:digest recomputed:digest operator:text? node:count? ruling:bool? step:object? task:object trace_root:digest leaf_index:count isolated:any",
+        ],
+    ),
+    (
+        "bench isolate",
+        One,
+        &[
+            "model_id:digest faults:count seed:count isolated:count absorbed:count rounds:object moves:object level:object time_ms:number",
+        ],
+    ),
+    (
+        "bench llm",
+        One,
+        &[
+            "model:text model_id:digest context:count isa:text threads:count load_seconds:number prompt:count decode:count prefill_tokens_per_second:number decode_tokens_per_second:number prefill_seconds:number decode_seconds:number peak_rss_bytes:count? traced:object",
+        ],
+    ),
+    (
+        "bench onnx",
+        One,
+        &[
+            "model_id:digest isa:text threads:count run_ms:[number] compute_ms:[number] hashing_ms:[number] cpu_ms:[number] peak_rss_bytes:count? profile:[object]",
+        ],
+    ),
+    ("bench chain", One, &["runs:[object] peak_rss_bytes:count?"]),
+    (
+        "bench gas",
+        One,
+        &[
+            "actions:{object} level:any operators:any transaction_cap:count task:object dispute:object",
+        ],
+    ),
+    (
+        "bench trace",
+        One,
+        &[
+            "model_id:digest runs:count isa:text threads:count time_ms:number compute_ms:number hashing_ms:number input_hashing_ms:number hashing_share:number committed_bytes:count hashing_bytes_per_second:number operations_per_second:number runs_per_second:number budget_share:number budget_applies:bool",
+        ],
+    ),
+    ("key new", One, &["address:address file:text"]),
+    ("key address", One, &["address:address"]),
+    ("key import", One, &["address:address file:text"]),
+    ("key export", One, &["address:address secret:text"]),
+    ("key list", One, &["keys:[#KeyFile]"]),
+    (
+        "chain up",
+        Lines,
+        &["event:=listening rpc:text chain_id:count block:count database:text?"],
+    ),
+    (
+        "chain deploy",
+        One,
+        &["deployment:object file:text minted:[address] tokens_each:count"],
+    ),
+    ("chain params", One, &["parameters:object"]),
+    (
+        "provider run",
+        Lines,
+        &[
+            "event:=serving provider:address models:[digest] owed:[text] ops:text?",
+            "event:=draining provider:address",
+            "event:=drained provider:address",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    (
+        "provider drain",
+        Lines,
+        &[
+            "event:=draining provider:address models:[digest] owed:[text] ops:text?",
+            "event:=drained provider:address",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    (
+        "provider stake",
+        One,
+        &["provider:address staked:amount free:amount transaction:digest gas:count"],
+    ),
+    (
+        "provider unstake",
+        One,
+        &[
+            "provider:address unstaked:amount mature_at:count unbonding_seconds:count owed:[text] transaction:digest gas:count",
+        ],
+    ),
+    (
+        "provider withdraw",
+        One,
+        &[
+            "provider:address owner~:address withdrawn:amount waiting:amount next_mature_at:count? transactions:[digest]",
+        ],
+    ),
+    ("provider list", One, &["block:count providers:[#Provider]"]),
+    (
+        "task post",
+        Lines,
+        &[
+            "task:count transaction:digest gas:count introduced:[any]",
+            "event:=introduced act:any",
+            "event:=posted task:count transaction:digest gas:count",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+            "#Task",
+        ],
+    ),
+    ("task list", One, &["block:count tasks:[#Task]"]),
+    ("task show", One, &["#Task"]),
+    (
+        "task result",
+        One,
+        &[
+            "task:count state:text outputs:[text] prediction:text? text:text? picture_digest:digest?",
+        ],
+    ),
+    ("task wait", One, &["#Task"]),
+    ("task cancel", One, &[SENT]),
+    (
+        "gateway run",
+        Lines,
+        &[
+            "event:=listening api:text ops:text models:[text] requester:address",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    ("gateway key new", One, &["name:text key:text file:text"]),
+    ("gateway key list", One, &["keys:[#ApiKey]"]),
+    ("gateway key revoke", One, &["revoked:text"]),
+    (
+        "challenge watch",
+        Lines,
+        &[
+            "event:=watching watcher:address models:[digest] ops:text?",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    (
+        "challenge task",
+        Lines,
+        &[
+            "event:=watching watcher:address models:[digest] ops:text?",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    (
+        "challenge open",
+        Lines,
+        &[
+            "event:=disputed task:count dispute:count",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    (
+        "challenge move",
+        One,
+        &["dispute:count role:text move:text? sent:bool transaction:digest? gas:count?"],
+    ),
+    ("challenge evidence", One, &["dispute:count file:text"]),
+    ("dispute list", One, &["block:count disputes:[#Dispute]"]),
+    ("dispute show", One, &["#Dispute"]),
+    (
+        "dispute explain",
+        One,
+        &[
+            "dispute:#Dispute place:any claim:bool? appeal:object? executed_on_chain:bool step:object?",
+        ],
+    ),
+    (
+        "watch",
+        Lines,
+        &[
+            "event:=watching block:count models:[digest]",
+            "event:=alert code:text what:text task~:count? dispute~:count? provider~:address?",
+        ],
+    ),
+    ("doctor", One, &["status:text checks:[#Check]"]),
+    ("config show", One, &["file:text? values:[#Setting]"]),
+    ("config check", One, &["file:text? keys:count"]),
+    ("config init", One, &["file:text"]),
+    (
+        "blobs prune",
+        One,
+        &["unneeded:[text] bytes:count kept:count deleted:bool"],
+    ),
+    ("completions", Text("a script for a shell"), &[]),
+    ("man", One, &["folder:text"]),
+    ("reference", Text("Markdown, or files"), &[]),
+    (
+        "worker",
+        Text("a protocol between two processes of this program"),
+        &[],
+    ),
+    (
+        "account show",
+        One,
+        &["account:address wallet:amount credit:amount stake:amount"],
+    ),
+    (
+        "account withdraw",
+        One,
+        &["account:address withdrawn:amount transaction~:digest gas~:count"],
+    ),
+    (
+        "up",
+        Lines,
+        &[
+            "event:=up explorer:text api:text adversary:any speed:number deployment:object parties:[object]",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    ("explorer", Lines, &["event:=listening explorer:text"]),
+    (
+        "protection export",
+        One,
+        &["file:text", "metadata:object data:[object]"],
+    ),
+    ("protection import", One, &["state:text imported:object"]),
+    (
+        "protection check",
+        One,
+        &[
+            "state:text address:address contract:address chain_id:count rows:{count} complete_from:{count} tripped:any",
+        ],
+    ),
+    ("protection prune", One, &["forgotten:count"]),
+    ("protection reset", One, &["was_tripped_by:[text]"]),
+];
+
+fn of_type(name: &str) -> Value {
+    if let Some(name) = name.strip_suffix('?') {
+        return json!({"anyOf": [of_type(name), {"type": "null"}]});
+    }
+    let within = |open, close| name.strip_prefix(open).and_then(|n| n.strip_suffix(close));
+    if let Some(items) = within('[', ']') {
+        return json!({"type": "array", "items": of_type(items)});
+    }
+    if let Some(values) = within('{', '}') {
+        return json!({"type": "object", "additionalProperties": of_type(values)});
+    }
+    if let Some(shared) = name.strip_prefix('#') {
+        return json!({"$ref": format!("#/$defs/{shared}")});
+    }
+    if let Some(word) = name.strip_prefix('=') {
+        return json!({"const": word});
+    }
+    match name {
+        "bool" => json!({"type": "boolean"}),
+        "count" => json!({"type": "integer", "minimum": 0}),
+        "number" => json!({"type": "number"}),
+        "amount" => {
+            json!({"type": "string", "pattern": "^[0-9]+$", "description": "in units of the asset"})
+        }
+        "address" => json!({"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}),
+        "digest" => json!({"type": "string", "pattern": "^0x[0-9a-f]{64}$"}),
+        "object" => json!({"type": "object"}),
+        "any" => json!({}),
+        _ => json!({"type": "string"}),
+    }
+}
+
+fn form(fields: &str) -> Value {
+    if fields.starts_with('#') {
+        return of_type(fields);
+    }
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for field in fields.split(' ') {
+        let (name, ty) = field.split_once(':').unwrap_or((field, "any"));
+        match name.strip_suffix('~') {
+            Some(name) => {
+                properties.insert(name.to_owned(), of_type(ty));
+            }
+            None => {
+                properties.insert(name.to_owned(), of_type(ty));
+                required.push(name);
+            }
+        }
+    }
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+/// What a command prints on standard output; one line of it, where it prints lines.
+fn schema((command, prints, forms): &Row) -> Value {
+    let definitions: Map<_, _> = SHARED
+        .iter()
+        .map(|(name, fields)| ((*name).to_owned(), form(fields)))
+        .collect();
+    let forms: Vec<Value> = forms.iter().map(|fields| form(fields)).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": format!("gavel {command} --json"),
+        "description": match prints {
+            Lines => "One line of standard output. Fields may be added",
+            _ => "Standard output. Fields may be added",
+        },
+        "anyOf": forms,
+        "$defs": definitions,
+    })
+}
+
+/// The last object on standard output where a command fails.
+fn failure() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What a command prints when it fails",
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {
+            "type": "object",
+            "required": ["what", "expected", "hint", "exit"],
+            "properties": {
+                "what": {"type": "string", "description": "What was wrong"},
+                "expected": {"type": ["string", "null"]},
+                "hint": {"type": ["string", "null"], "description": "What to do next"},
+                "exit": {"enum": Exit::ALL.iter().map(|(exit, _)| *exit as u8).filter(|exit| *exit != 0).collect::<Vec<_>>(), "description": "Exit status"},
+            },
+        }},
+    })
+}
+
+/// The page `json.md`, and the files in `schemas` beside it.
+pub(super) fn write(dir: &Path) -> Result<(), Failure> {
+    let schemas = dir.join("schemas");
+    std::fs::create_dir_all(&schemas).at(schemas.display())?;
+    let put = |name: &str, text: &str| {
+        let path = schemas.join(name);
+        std::fs::write(&path, text).at(path.display())
+    };
+    let pretty = |schema: Value| serde_json::to_string_pretty(&schema).at("a schema");
+    for row in TABLE.iter().filter(|row| !matches!(row.1, Text(_))) {
+        put(&file(row.0), &(pretty(schema(row))? + "\n"))?;
+    }
+    put("error.json", &(pretty(failure())? + "\n"))?;
+    let place = dir.join("json.md");
+    std::fs::write(&place, page()).at(place.display())
+}
+
+fn file(command: &str) -> String {
+    format!("{}.json", command.replace(' ', "-"))
+}
+
+fn page() -> String {
+    let mut text = "\
+# What commands print with `--json`
+
+Made by `gavel reference --schemas docs/reference`; a test compares the two, others hold the output of commands against it.
+Every command prints one object, or, where it reports while it runs, one object a line. A schema names the fields that a program
+may rely on; more may be added. Amounts are strings, in units of the asset. A failure is an [object](schemas/error.json) too, the last
+one on standard output, and the [exit status](cli.md#exit-status) says its kind.
+
+| command | prints | schema |
+|---|---|---|
+"
+    .to_owned();
+    for (command, prints, forms) in TABLE {
+        let _ = match prints {
+            Text(why) => writeln!(text, "| `gavel {command}` | {why} | |"),
+            One | Lines => {
+                let word = match (prints, forms.len()) {
+                    (Lines, _) => "objects, one a line",
+                    (_, 1) => "an object",
+                    _ => "one of several objects",
+                };
+                let file = file(command);
+                writeln!(
+                    text,
+                    "| `gavel {command}` | {word} | [{file}](schemas/{file}) |"
+                )
+            }
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory as _};
+
+    use super::*;
+    use crate::args::Cli;
+
+    /// Commands without a row, and rows without a command.
+    fn unmatched() -> (Vec<String>, Vec<String>) {
+        fn leaves(command: &Command, name: &str, found: &mut Vec<String>) {
+            for command in command.get_subcommands() {
+                let name = format!("{name} {}", command.get_name());
+                match command.has_subcommands() {
+                    true => leaves(command, &name, found),
+                    false => found.push(name.trim().to_owned()),
+                }
+            }
+        }
+        let mut commands = Vec::new();
+        leaves(&Cli::command(), "", &mut commands);
+        let has = |command: &String| TABLE.iter().any(|(name, ..)| name == command);
+        let missing = commands.iter().filter(|c| !has(c)).cloned().collect();
+        let rows = TABLE.iter().map(|(name, ..)| (*name).to_owned());
+        (
+            missing,
+            rows.filter(|name| !commands.contains(name)).collect(),
+        )
+    }
+
+    #[test]
+    fn every_command_has_a_schema_or_a_reason() {
+        assert_eq!(unmatched(), (Vec::new(), Vec::new()));
+        for (name, prints, forms) in TABLE {
+            assert_eq!(matches!(prints, Text(_)), forms.is_empty(), "{name}");
+        }
+    }
+}
