@@ -28,9 +28,6 @@ pub enum NodeError {
     /// It would contradict what this key has said, or that cannot be told.
     #[error(transparent)]
     Protection(#[from] crate::protection::ProtectionError),
-    /// The store that the processes of a key share.
-    #[error(transparent)]
-    State(#[from] gavel_state::StateError),
     /// A transaction whose fate is not known, or that was not sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -60,6 +57,12 @@ pub enum NodeError {
     /// No evidence of a dispute can be made here.
     #[error("no evidence: {0}")]
     Evidence(#[from] crate::evidence::BuildError),
+}
+
+impl From<gavel_state::StateError> for NodeError {
+    fn from(error: gavel_state::StateError) -> NodeError {
+        NodeError::Protection(error.into())
+    }
 }
 
 impl NodeError {

@@ -113,7 +113,7 @@ impl Postgres {
     }
 
     /// Connects as a worker: reads whose jobs there are, and makes nothing. The rights of such a connection may be as few as
-    /// `docs/decisions/0018-fleet.md` lists. Of several identities one is named by its key.
+    /// `docs/fleet.md` lists. Of several identities one is named by its key.
     ///
     /// # Errors
     /// The server cannot be reached or refuses; no provider has made the schema; several identities, or none, fit.

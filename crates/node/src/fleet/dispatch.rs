@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::executor::{Desk, FleetExecutor, KEPT, State};
 use super::{Came, Spec};
+use crate::protection::ProtectionError;
 use crate::{Blobs, NodeError, RunKey, RunRecord};
 
 /// Between two looks at who is there, while nothing is under way.
@@ -79,7 +80,9 @@ pub async fn dispatch(
     loop {
         match dispatcher.round(&mut tell).await {
             Ok(()) => told.clear(),
-            Err(NodeError::State(error @ StateError::NotWriter { .. })) => return error,
+            Err(NodeError::Protection(ProtectionError::State(
+                error @ StateError::NotWriter { .. },
+            ))) => return error,
             Err(error) if error.to_string() == told => {}
             Err(error) => {
                 told = error.to_string();

@@ -11,8 +11,6 @@
 mod dispatch;
 mod executor;
 pub mod lead;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use gavel_trace::Digest;

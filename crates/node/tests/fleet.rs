@@ -1,19 +1,21 @@
 //! A leader and its workers over a store in memory.
+#![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use alloy_primitives::Address;
 use gavel_engine::{Engine, EngineOptions, FineRun};
 use gavel_model::{Model, shipped};
 use gavel_numerics::Tensor;
 use gavel_state::{Identity, Jobs as _, Lease, Memory, Store};
 use gavel_trace::Digest;
 
-use super::*;
-use crate::{Blobs, EngineExecutor, Executor, ExecutorError, Models, RunRecord};
+use gavel_node::fleet::{FleetExecutor, WorkOptions, dispatch, work};
+use gavel_node::{
+    Address, Blobs, EngineExecutor, Executor, ExecutorError, Models, NodeError, RunKey, RunRecord,
+};
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -67,13 +69,13 @@ impl Executor for Broken {
         self.0.model(model_id)
     }
 
-    fn known_run(&self, _: &crate::RunKey) -> Option<Arc<RunRecord>> {
+    fn known_run(&self, _: &RunKey) -> Option<Arc<RunRecord>> {
         None
     }
 
     fn run(&self, _: &Digest, _: &[Tensor]) -> Result<Arc<RunRecord>, ExecutorError> {
         let why = "out of memory".to_owned();
-        Err(crate::sandbox::SandboxError::Ended(why).into())
+        Err(gavel_node::sandbox::SandboxError::Ended(why).into())
     }
 
     fn fine(&self, run: &RunRecord, leaf: u64) -> Result<Arc<FineRun>, ExecutorError> {
@@ -178,4 +180,35 @@ async fn a_worker_s_word_is_checked_as_far_as_it_can_be() {
     let rejected = told.iter().filter(|e| e.starts_with("Rejected")).count();
     assert_eq!(rejected, lies.len(), "{told:?}");
     assert!(store.jobs().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_is_handed_over_as_it_is_and_a_changed_one_is_none() {
+    let (executor, id, inputs) = engine();
+    let run = executor.run(&id, &inputs).unwrap();
+    let (root, bound) = (run.trace.trace_root(), run.trace.input_digest);
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs::directory(folder.path()).unwrap();
+    let read = || blobs.run(&root, &run.model, &inputs, bound);
+    assert!(read().await.unwrap().is_none());
+    blobs.put_run(&run).await.unwrap();
+    let found = read().await.unwrap().unwrap();
+    assert_eq!((&found.outputs, &found.trace), (&run.outputs, &run.trace));
+
+    let file = folder.path().join(format!("runs/{root}.json"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let handed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let other = serde_json::json!(Digest([7; 32]));
+    let (mut leaf, mut output, mut fewer) = (handed.clone(), handed.clone(), handed.clone());
+    leaf["leaves"][0] = other;
+    output["outputs"][0]["bytes"] = "AAAA".into();
+    fewer["outputs"] = serde_json::json!([]);
+    for changed in [leaf, output, fewer] {
+        assert_ne!(changed, handed);
+        std::fs::write(&file, changed.to_string()).unwrap();
+        let refused = read().await.unwrap_err();
+        assert!(matches!(refused, NodeError::Blob { .. }), "{refused}");
+    }
+    blobs.remove_run(&root).await.unwrap();
+    assert!(read().await.unwrap().is_none());
 }
