@@ -7,8 +7,6 @@
 mod cache;
 mod manifest;
 mod part;
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
