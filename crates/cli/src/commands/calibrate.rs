@@ -1,6 +1,6 @@
 //! `gavel provider calibrate`: what this machine takes for a task of a model, and what may be promised for it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gavel_engine::{Engine, EngineOptions};
 use gavel_model::Model;
@@ -23,7 +23,7 @@ use crate::config;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files::{self, Servable};
 use crate::network::block_on;
-use crate::output::{DIM, Output, WARN, paint};
+use crate::output::{DIM, Output, WARN, paint, time};
 use crate::quote::{self, Cost, Spread};
 
 /// Deadline of tasks that say nothing else, where no network is asked.
@@ -199,24 +199,22 @@ fn calibrated(
 
 impl Calibrated {
     fn show(&self, out: Output) {
-        let spread = |s: &Spread, unit: &str| {
-            let range = format!("{:.4} to {:.4}, {} runs", s.least, s.most, s.runs);
-            format!("{:.4} {unit} {}", s.median, paint(DIM, range))
+        let seconds = |s: f64| time(Duration::try_from_secs_f64(s).unwrap_or_default());
+        let spread = |s: &Spread, unit: &dyn Fn(f64) -> String| {
+            let range = format!("{} to {}, {} runs", unit(s.least), unit(s.most), s.runs);
+            format!("{} {}", unit(s.median), paint(DIM, range))
         };
         out.heading(&self.name);
         out.facts(&[
             ("model_id", self.model_id.to_string()),
-            (
-                "a task",
-                spread(&self.seconds, "s in the median, trace and all;"),
-            ),
+            ("a task", spread(&self.seconds, &seconds)),
         ]);
         if let Some(tokens) = &self.tokens {
-            out.facts(&[("answers", spread(tokens, "tokens/s in the median;"))]);
+            out.facts(&[("answers", spread(tokens, &|n| format!("{n:.1} tokens/s")))]);
         }
         let threads = self.threads;
         out.facts(&[
-            ("longest task", format!("{:.4} s", self.longest)),
+            ("longest task", seconds(self.longest)),
             ("lowest price", format!("{} tokens", exact(self.price))),
             (
                 "at once",

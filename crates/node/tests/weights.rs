@@ -1,4 +1,5 @@
 //! Stores that break off, lie, and know no ranges: a server of ours on loopback says what they would.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -7,7 +8,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::*;
+use bytes::Bytes;
+use gavel_node::weights::{
+    Manifest, PIECE_BYTES, Staged, Weights, WeightsCache, WeightsError, WeightsFile, WeightsFormat,
+    WeightsProgress,
+};
+use gavel_trace::Digest;
 
 const PIECE: u64 = 1 << 10;
 const ID: Digest = Digest([7; 32]);
@@ -148,16 +154,38 @@ fn content(seed: u64, bytes: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(bytes).collect()
 }
 
+fn manifest_name() -> String {
+    format!("models/{ID}.json")
+}
+
+fn object(file: &WeightsFile) -> String {
+    format!("files/{}", file.sha256)
+}
+
+/// Where a file is while it comes.
+fn part(cache: &WeightsCache, sha256: &Digest) -> std::path::PathBuf {
+    cache.root().join(format!("parts/{sha256}.part"))
+}
+
+/// What is read of a store with this manifest of a model.
+async fn read(text: &[u8], id: &Digest) -> Result<Manifest, WeightsError> {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    std::fs::write(models.join(format!("{id}.json")), text).unwrap();
+    let weights = Weights::open(folder.path().to_str().unwrap())?;
+    weights.manifest(id).await
+}
+
 /// Two files, and a store with them.
 fn model() -> (Manifest, BTreeMap<String, Vec<u8>>) {
     let files = [("net.onnx", 10_540), ("net.data", 3 * PIECE as usize)];
     let files = files.map(|(name, n)| (name.to_owned(), Bytes::from(content(n as u64, n))));
     let manifest =
         Manifest::describe(ID, WeightsFormat::Onnx, "", &files, PIECE, &mut |_| {}).unwrap();
-    let mut objects =
-        BTreeMap::from([(manifest_name(&ID), serde_json::to_vec(&manifest).unwrap())]);
+    let mut objects = BTreeMap::from([(manifest_name(), serde_json::to_vec(&manifest).unwrap())]);
     for (about, (_, bytes)) in manifest.files.iter().zip(&files) {
-        objects.insert(about.object(), bytes.to_vec());
+        objects.insert(object(about), bytes.to_vec());
     }
     (manifest, objects)
 }
@@ -183,7 +211,7 @@ fn kept(staged: Staged, cache: &WeightsCache, objects: &BTreeMap<String, Vec<u8>
     let model = staged.keep(cache).unwrap();
     for file in &model.manifest.files {
         let found = std::fs::read(model.folder.join(&file.name)).unwrap();
-        assert_eq!(found, objects[&file.object()], "{}", file.name);
+        assert_eq!(found, objects[&object(file)], "{}", file.name);
     }
     let found = cache.find(&ID).unwrap();
     assert_eq!(
@@ -254,10 +282,10 @@ async fn what_the_disk_has_wrong_comes_again_and_nothing_before_it() {
     let (_folder, cache) = cache();
     drop(cache.lock(|| {}).unwrap());
     let first = &manifest.files[0];
-    let mut there = objects[&first.object()].clone();
+    let mut there = objects[&object(first)].clone();
     there[4 * PIECE as usize + 5] ^= 0x20;
     there.extend([0; 99]);
-    std::fs::write(cache.part(&first.sha256), there).unwrap();
+    std::fs::write(part(&cache, &first.sha256), there).unwrap();
     let server = Server::new(objects.clone(), Conduct::default());
     let staged = fetch(&server, &cache).await.unwrap();
     assert_eq!(server.bytes(), manifest.bytes() - 4 * PIECE);
@@ -311,7 +339,7 @@ async fn a_store_without_ranges_gives_the_model_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_another_length_or_none_are_refused() {
     let (manifest, objects) = model();
-    let object = manifest.files[0].object();
+    let object = object(&manifest.files[0]);
     let (size, mut other) = (10_540, objects.clone());
     for found in [size - 1, size + 1, 100, 0] {
         other.insert(object.clone(), content(size, found as usize));
@@ -347,32 +375,32 @@ async fn files_of_another_length_or_none_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pieces_that_together_are_another_file_leave_nothing() {
     let (mut manifest, mut objects) = model();
-    let content = objects[&manifest.files[0].object()].clone();
+    let content = objects[&object(&manifest.files[0])].clone();
     manifest.files[0].sha256 = Digest([9; 32]);
-    objects.insert(manifest.files[0].object(), content);
-    objects.insert(manifest_name(&ID), serde_json::to_vec(&manifest).unwrap());
+    objects.insert(object(&manifest.files[0]), content);
+    objects.insert(manifest_name(), serde_json::to_vec(&manifest).unwrap());
     let (_folder, cache) = cache();
     let server = Server::new(objects, Conduct::default());
     let error = fetch(&server, &cache).await.unwrap_err();
     assert!(matches!(error, WeightsError::Whole { .. }), "{error}");
-    assert!(!cache.part(&manifest.files[0].sha256).exists());
+    assert!(!part(&cache, &manifest.files[0].sha256).exists());
 }
 
-#[test]
-fn manifests_that_lead_elsewhere_are_refused() {
+#[tokio::test]
+async fn manifests_that_lead_elsewhere_are_refused() {
     let (good, _) = model();
-    let refused = |change: &dyn Fn(&mut Manifest)| {
+    let refused = async |change: &dyn Fn(&mut Manifest)| {
         let mut manifest = good.clone();
         change(&mut manifest);
         let text = serde_json::to_vec(&manifest).unwrap();
-        let error = Manifest::read(&text, &ID).unwrap_err();
+        let error = read(&text, &ID).await.unwrap_err();
         assert!(matches!(error, WeightsError::Manifest { .. }), "{error}");
         error.to_string()
     };
     let text = serde_json::to_vec(&good).unwrap();
-    assert_eq!(Manifest::read(&text, &ID).unwrap(), good);
-    assert!(Manifest::read(&text, &Digest([8; 32])).is_err());
-    assert!(Manifest::read(&text[..text.len() - 1], &ID).is_err());
+    assert_eq!(read(&text, &ID).await.unwrap(), good);
+    assert!(read(&text, &Digest([8; 32])).await.is_err());
+    assert!(read(&text[..text.len() - 1], &ID).await.is_err());
     for name in [
         "../net.onnx",
         "..",
@@ -388,25 +416,26 @@ fn manifests_that_lead_elsewhere_are_refused() {
         "Gavel-Weights.JSON",
         &"n".repeat(256),
     ] {
-        let said = refused(&|m| m.files[0].name = name.to_owned());
+        let said = refused(&|m| m.files[0].name = name.to_owned()).await;
         assert!(said.contains("no plain file name"), "{said}");
         assert!(!said.contains('\n') && said.len() < 300, "{said}");
     }
-    refused(&|m| m.files[1].name = "NET.onnx".to_owned());
-    refused(&|m| m.files.clear());
-    refused(&|m| m.kind = WeightsFormat::Gguf);
-    refused(&|m| m.format = "gavel-weights-2".to_owned());
-    refused(&|m| m.binding = "96@97".to_owned());
-    refused(&|m| m.binding = "n=1\n".to_owned());
-    refused(&|m| m.files[0].bytes += PIECE);
-    refused(&|m| m.files[0].pieces.truncate(3));
-    refused(&|m| m.piece_bytes = 0);
-    refused(&|m| m.piece_bytes = u64::MAX);
+    refused(&|m| m.files[1].name = "NET.onnx".to_owned()).await;
+    refused(&|m| m.files.clear()).await;
+    refused(&|m| m.kind = WeightsFormat::Gguf).await;
+    refused(&|m| m.format = "gavel-weights-2".to_owned()).await;
+    refused(&|m| m.binding = "96@97".to_owned()).await;
+    refused(&|m| m.binding = "n=1\n".to_owned()).await;
+    refused(&|m| m.files[0].bytes += PIECE).await;
+    refused(&|m| m.files[0].pieces.truncate(3)).await;
+    refused(&|m| m.piece_bytes = 0).await;
+    refused(&|m| m.piece_bytes = u64::MAX).await;
     refused(&|m| {
         m.piece_bytes = 64 << 20;
         m.files[0].bytes = u64::MAX;
-    });
-    refused(&|m| m.files = vec![m.files[0].clone(); 1025]);
+    })
+    .await;
+    refused(&|m| m.files = vec![m.files[0].clone(); 1025]).await;
 }
 
 #[tokio::test]
