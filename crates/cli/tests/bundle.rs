@@ -55,8 +55,7 @@ fn a_bundle_has_what_a_report_needs_and_no_secret() {
     let keys = |folder: &Path| {
         let key = std::fs::read_to_string(folder.join("key.json")).unwrap();
         let key: serde_json::Value = serde_json::from_str(&key).unwrap();
-        let text = key["crypto"]["ciphertext"].as_str().unwrap().to_owned();
-        text
+        key["crypto"]["ciphertext"].as_str().unwrap().to_owned()
     };
     for name in ["bundle.tar", "bundle.tar.gz"] {
         let output = doctor(folder.path(), name);
