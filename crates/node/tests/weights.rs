@@ -97,6 +97,8 @@ fn answer(
             .map(|(a, b)| (a.to_owned(), b.to_owned()))?;
         Some(from.parse().ok()?..to.parse::<u64>().ok()? + 1)
     });
+    // who knows no ranges is asked for one once, and that answer is not read
+    let ignored = conduct.no_ranges && asked.is_some();
     let asked = asked.filter(|_| !conduct.no_ranges);
     let range = asked.clone().unwrap_or(0..size);
     let range = range.start.min(size)..range.end.min(size);
@@ -124,8 +126,8 @@ fn answer(
     let first = {
         let mut ranges = said.ranges.lock().unwrap();
         let same = |(p, r): &(String, Range<u64>)| p == path && r.end == range.end;
-        let first = !ranges.iter().any(same);
-        if is_file {
+        let first = !ignored && !ranges.iter().any(same);
+        if is_file && !ignored {
             ranges.push((path.to_owned(), range));
         }
         first
