@@ -146,7 +146,9 @@ async fn the_gateway_refuses_just_the_fields_that_the_document_does_not_describe
                     400 => {
                         let (_, code, param) = said.error();
                         let is_own = param.as_deref().is_some_and(|p| {
+                            // a text and a conversation exclude each other
                             p == field
+                                || path == "/v1/tokenize" && p == "prompt"
                                 || p.starts_with(&format!("{field}["))
                                 || p.starts_with(&format!("{field}."))
                         });
