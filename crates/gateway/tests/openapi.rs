@@ -104,7 +104,12 @@ fn values(schema: &Value) -> Vec<Value> {
                     .and_then(|b| b.checked_add(step))
                     .map(Value::from),
             );
-            values.extend(bound.as_f64().map(|b| json!(b + step as f64 * 0.25)));
+            values.extend(
+                bound
+                    .as_f64()
+                    .filter(|b| b.abs() < 1e15)
+                    .map(|b| json!(b + step as f64 * 0.25)),
+            );
         }
     }
     values
@@ -112,7 +117,7 @@ fn values(schema: &Value) -> Vec<Value> {
 
 #[tokio::test]
 async fn the_gateway_refuses_just_the_fields_that_the_document_does_not_describe() {
-    let completion = json!({"model": "llm@96", "prompt": "Once", "max_tokens": 2});
+    let completion = json!({"model": "llm@96", "prompt": "Once"});
     let picture = json!({"model": "diffusion", "prompt": "", "seed": 3});
     let tokens = json!({"model": "llm@96", "tokens": [5, 6]});
     let text = json!({"model": "llm@96", "prompt": "Once"});
@@ -141,7 +146,9 @@ async fn the_gateway_refuses_just_the_fields_that_the_document_does_not_describe
                     400 => {
                         let (_, code, param) = said.error();
                         let is_own = param.as_deref().is_some_and(|p| {
+                            // a text and a conversation exclude each other
                             p == field
+                                || path == "/v1/tokenize" && p == "prompt"
                                 || p.starts_with(&format!("{field}["))
                                 || p.starts_with(&format!("{field}."))
                         });
@@ -157,7 +164,10 @@ async fn the_gateway_refuses_just_the_fields_that_the_document_does_not_describe
                     404 => field == "model",
                     _ => false,
                 };
-                let is_taken = said.status.is_success() || known_elsewhere;
+                if known_elsewhere {
+                    continue;
+                }
+                let is_taken = said.status.is_success();
                 // null asks for nothing
                 let null_of_unknown = value.is_null() && field == "surprise";
                 assert!(
