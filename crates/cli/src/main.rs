@@ -6,9 +6,9 @@
 mod amount;
 mod args;
 mod args_arena;
+mod args_drill;
 mod args_economics;
 mod args_fleet;
-mod args_drill;
 mod args_gateway;
 mod args_language;
 mod args_node;

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 
 use super::bench_trace::made_up_inputs_by;
 use super::doctor::free_memory;
-use gavel_engine::resident::peak_bytes;
 use super::{max_bytes, party};
 use crate::args_setup::CalibrateArgs;
 use crate::config;
@@ -25,6 +24,7 @@ use crate::files::{self, Servable};
 use crate::network::block_on;
 use crate::output::{DIM, Output, WARN, paint, time};
 use crate::quote::{self, Cost, Spread};
+use gavel_engine::resident::peak_bytes;
 
 /// Deadline of tasks that say nothing else, where no network is asked.
 const DEADLINE: u32 = 60;

@@ -142,7 +142,7 @@ fn explain(args: &ExplainArgs, out: Output) -> Result<Exit, Failure> {
     }
     out.json(&json!({
         "kept": broken.is_none(),
-        "broken": broken.as_ref().map(|rule| one(rule)),
+        "broken": broken.as_ref().map(one),
         "rules": listed(&all),
     }))?;
     Ok(match broken {

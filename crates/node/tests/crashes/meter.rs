@@ -13,7 +13,7 @@ use gavel_settlement::account::IntentRecord;
 use gavel_settlement::alloy::rpc::json_rpc::{RequestPacket, ResponsePacket};
 use gavel_settlement::alloy::transports::{TransportError, TransportFut};
 use gavel_settlement::transport::InProcess;
-use gavel_state::{Change, Identity, Job, Lease, Sqlite, StateError, Store, Table};
+use gavel_state::{Change, Identity, Job, Jobs, Lease, Sqlite, StateError, Store, Table, Worker};
 use object_store::memory::InMemory;
 use object_store::path::Path as Name;
 use object_store::{
@@ -254,28 +254,56 @@ impl Store for Shelf {
         self.inner.lead().await
     }
 
-    async fn offer(&self, _: &str, _: &str) -> Result<(), StateError> {
-        unreachable!("no role here has workers")
+    async fn hold(&self, seconds: u32) -> Result<bool, StateError> {
+        self.inner.hold(seconds).await
+    }
+}
+
+/// Nobody here has workers.
+#[async_trait]
+impl Jobs for Shelf {
+    async fn offer(&self, _: &str, _: &str, _: &str) -> Result<(), StateError> {
+        unreachable!()
     }
 
-    async fn lease(&self, _: &str, _: u32) -> Result<Option<Lease>, StateError> {
-        unreachable!("no role here has workers")
+    async fn lease(&self, _: &str, _: &[String], _: u32) -> Result<Option<Lease>, StateError> {
+        unreachable!()
     }
 
     async fn renew(&self, _: &Lease, _: u32) -> Result<bool, StateError> {
-        unreachable!("no role here has workers")
+        unreachable!()
     }
 
     async fn finish(&self, _: &Lease, _: &str) -> Result<bool, StateError> {
-        unreachable!("no role here has workers")
+        unreachable!()
+    }
+
+    async fn fail(&self, _: &Lease, _: &str) -> Result<bool, StateError> {
+        unreachable!()
+    }
+
+    async fn release(&self, _: &Lease) -> Result<bool, StateError> {
+        unreachable!()
     }
 
     async fn job(&self, _: &str) -> Result<Option<Job>, StateError> {
-        unreachable!("no role here has workers")
+        unreachable!()
+    }
+
+    async fn jobs(&self) -> Result<Vec<Job>, StateError> {
+        unreachable!()
     }
 
     async fn forget(&self, _: &str) -> Result<(), StateError> {
-        unreachable!("no role here has workers")
+        unreachable!()
+    }
+
+    async fn appear(&self, _: &str, _: &[String], _: u32) -> Result<(), StateError> {
+        unreachable!()
+    }
+
+    async fn workers(&self) -> Result<Vec<Worker>, StateError> {
+        unreachable!()
     }
 }
 
