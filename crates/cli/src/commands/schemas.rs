@@ -309,6 +309,7 @@ const TABLE: &[Row] = &[
         &["dispute:count role:text move:text? sent:bool transaction:digest? gas:count?"],
     ),
     ("challenge evidence", One, &["dispute:count file:text"]),
+    ("challenge list", One, &["block:count disputes:[#Dispute]"]),
     ("dispute list", One, &["block:count disputes:[#Dispute]"]),
     ("dispute show", One, &["#Dispute"]),
     (
