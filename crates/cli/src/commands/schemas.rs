@@ -43,6 +43,7 @@ const SHARED: &[(&str, &str)] = &[
         "Isolated",
         "segment_leaf:count live:bool index:count node:count? claimed:digest",
     ),
+    ("Owed", "kind:text"),
     ("Ruling", "referee:address guilty:bool digest:digest"),
     ("Setting", "key:text value:any origin:text"),
     ("Check", "check:text status:text found:text fix:text?"),
@@ -196,7 +197,7 @@ const TABLE: &[Row] = &[
         "provider run",
         Lines,
         &[
-            "event:=serving provider:address models:[digest] owed:[text] ops:text?",
+            "event:=serving provider:address models:[digest] owed:[#Owed] ops:text?",
             "event:=draining provider:address",
             "event:=drained provider:address",
             ACTED,
@@ -208,7 +209,7 @@ const TABLE: &[Row] = &[
         "provider drain",
         Lines,
         &[
-            "event:=draining provider:address models:[digest] owed:[text] ops:text?",
+            "event:=draining provider:address models:[digest] owed:[#Owed] ops:text?",
             "event:=drained provider:address",
             ACTED,
             FAILED,
@@ -224,7 +225,7 @@ const TABLE: &[Row] = &[
         "provider unstake",
         One,
         &[
-            "provider:address unstaked:amount mature_at:count unbonding_seconds:count owed:[text] transaction:digest gas:count",
+            "provider:address unstaked:amount mature_at:count unbonding_seconds:count owed:[#Owed] transaction:digest gas:count",
         ],
     ),
     (
@@ -308,6 +309,7 @@ const TABLE: &[Row] = &[
         &["dispute:count role:text move:text? sent:bool transaction:digest? gas:count?"],
     ),
     ("challenge evidence", One, &["dispute:count file:text"]),
+    ("challenge list", One, &["block:count disputes:[#Dispute]"]),
     ("dispute list", One, &["block:count disputes:[#Dispute]"]),
     ("dispute show", One, &["#Dispute"]),
     (
