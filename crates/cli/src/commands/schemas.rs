@@ -92,6 +92,22 @@ const TABLE: &[Row] = &[
             "family_id:digest bindings_root:digest dimensions:[object] bindings:[object]",
         ],
     ),
+    (
+        "model publish",
+        Lines,
+        &[
+            "event:=publishing file:text done:count total:count",
+            "event:=published model:text model_id:digest to:text files:count bytes:count sent_bytes:count",
+        ],
+    ),
+    (
+        "model fetch",
+        Lines,
+        &[
+            "event:=fetching file:text done:count total:count",
+            "event:=fetched model_id:digest folder:text model:text files:count bytes:count fetched_bytes:count",
+        ],
+    ),
     ("model operators", One, &["onnx:[text]"]),
     (
         "model register",
@@ -194,12 +210,64 @@ const TABLE: &[Row] = &[
     ),
     ("chain params", One, &["parameters:object"]),
     (
+        "economics solve",
+        One,
+        &[
+            "assumptions:object binding:text rate_one_fault_ppm:count rate_exposure_ppm:count parameters:object rules:[object]",
+        ],
+    ),
+    (
+        "economics simulate",
+        One,
+        &["closed_form_ppm:number kink_ppm:count off:number solved_ppm:count points:[object]"],
+    ),
+    (
+        "economics explain",
+        One,
+        &["kept:bool broken:object? rules:[object]"],
+    ),
+    (
+        "provider init",
+        One,
+        &[
+            "provider:address dir:text key:text password_file:text config:text made:any models:any next:any",
+        ],
+    ),
+    (
+        "provider calibrate",
+        One,
+        &[
+            "models:[object] cost_per_hour:text utilisation_percent:any margin_percent:any reserve:text concurrency:any least_exec_seconds:any written:any",
+        ],
+    ),
+    (
+        "provider work",
+        Lines,
+        &[
+            "event:=working worker:text models:[digest]",
+            "event:=draining",
+            "event:=began job:text tries:count",
+            "event:=done job:text trace_root:digest seconds:number",
+            "event:=failed job:text error:text",
+            "event:=returned job:text why:text",
+            "event:=late job:text",
+            UNREACHABLE,
+        ],
+    ),
+    (
         "provider run",
         Lines,
         &[
             "event:=serving provider:address models:[digest] owed:[#Owed] ops:text?",
             "event:=draining provider:address",
             "event:=drained provider:address",
+            "event:=standby provider:address",
+            "event:=leading provider:address",
+            "event:=workers workers:[text]",
+            "event:=offered job:text",
+            "event:=ran job:text worker:text tries:count",
+            "event:=rejected job:text worker:text why:text",
+            "event:=given_up job:text why:text",
             ACTED,
             FAILED,
             UNREACHABLE,
@@ -308,6 +376,13 @@ const TABLE: &[Row] = &[
         One,
         &["dispute:count role:text move:text? sent:bool transaction:digest? gas:count?"],
     ),
+    (
+        "challenge drill",
+        One,
+        &[
+            "model:text fault:text seed:count who:any detected:bool convicted:bool in_time:bool isolated:any dispute:any broken:any phases:[object]",
+        ],
+    ),
     ("challenge evidence", One, &["dispute:count file:text"]),
     ("challenge list", One, &["block:count disputes:[#Dispute]"]),
     ("dispute list", One, &["block:count disputes:[#Dispute]"]),
@@ -323,7 +398,7 @@ const TABLE: &[Row] = &[
         "watch",
         Lines,
         &[
-            "event:=watching block:count models:[digest]",
+            "event:=watching block:count models:[digest] ops:text?",
             "event:=alert code:text what:text task~:count? dispute~:count? provider~:address?",
         ],
     ),
@@ -358,13 +433,17 @@ const TABLE: &[Row] = &[
         "up",
         Lines,
         &[
-            "event:=up explorer:text api:text adversary:any speed:number deployment:object parties:[object]",
+            "event:=up explorer:text api:text adversary:any speed:number ops:text? deployment:object parties:[object]",
             ACTED,
             FAILED,
             UNREACHABLE,
         ],
     ),
-    ("explorer", Lines, &["event:=listening explorer:text"]),
+    (
+        "explorer",
+        Lines,
+        &["event:=listening explorer:text ops:text?"],
+    ),
     (
         "protection export",
         One,
