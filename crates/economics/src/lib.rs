@@ -3,6 +3,7 @@
 //!
 //! Pure: nothing here asks a chain. That the contracts' constructor refuses what [`rules`] refuses, with the same error and
 //! the same values, is tested on random parameters in `tests/constructor.rs`.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod assumptions;
 mod rules;
