@@ -4,95 +4,26 @@
 mod common;
 #[path = "../../state/tests/common/mod.rs"]
 mod postgres;
+#[path = "common/telling.rs"]
+mod telling;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use common::{root, text};
 use postgres::Server;
 use serde_json::Value;
+use telling::Running;
 
 /// Seconds of the chain in one of the wall's.
 const SPEED: &str = "6";
 /// Seconds after which a job or the lead is another's: some hundred times what a sign of life takes.
 const LEASE: &str = "3";
-/// Longest silence of a process that somebody waits for.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Requesters: a key has one process at a time.
 const ASKERS: [&str; 3] = ["rosa", "ruth", "ron"];
 const STAKE: &str = "1000000000000000000000";
-
-/// A process that ends with the test, and what it says, line by line.
-struct Running {
-    child: Child,
-    events: Receiver<Value>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Running {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (tell, events) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if let Ok(event) = serde_json::from_str(&line) {
-                    let _ = tell.send(event);
-                }
-            }
-        });
-        Running { child, events }
-    }
-
-    /// The next event that is as wanted; panics when the process ends without it.
-    fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            match self.events.recv_timeout(PATIENCE) {
-                Ok(event) if wanted(&event) => return event,
-                Ok(_) => {}
-                Err(e) => panic!("no {what}: {e}"),
-            }
-        }
-    }
-
-    fn event(&self, name: &str) -> Value {
-        self.wait_for(name, |e| e["event"] == name)
-    }
-
-    fn acts(&self, what: &str) {
-        self.wait_for(what, |e| {
-            e["what"].as_str().is_some_and(|said| said.contains(what))
-        });
-    }
-
-    /// Waits until so many workers are there.
-    fn sees_workers(&self, count: usize) {
-        self.wait_for("workers", |e| {
-            e["workers"].as_array().is_some_and(|w| w.len() == count)
-        });
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A provider `ann` whose processes share a database, on a chain of its own.
 struct Fleet<'a> {

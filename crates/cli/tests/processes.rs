@@ -5,64 +5,21 @@
 mod common;
 #[path = "common/proxy.rs"]
 mod proxy;
+#[path = "common/telling.rs"]
+mod telling;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Stdio};
 
 use common::{root, text};
 use gavel_model::npy::write_npy;
 use gavel_numerics::Tensor;
 use serde_json::Value;
+use telling::Running;
 
 /// Seconds of the chain in one of the wall's: a window of a minute takes some seconds, and the shortest deadline
 /// is still hundreds of times what a party needs.
 const SPEED: &str = "6";
-
-/// A process that ends with the test, and what it says, line by line.
-struct Running {
-    child: Child,
-    events: Receiver<Value>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Running {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (tell, events) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if let Ok(event) = serde_json::from_str(&line) {
-                    let _ = tell.send(event);
-                }
-            }
-        });
-        Running { child, events }
-    }
-
-    /// The next event that is as wanted; panics when the process ends without it.
-    fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            match self.events.recv() {
-                Ok(event) if wanted(&event) => return event,
-                Ok(_) => {}
-                Err(_) => panic!("the process ended before {what}"),
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A folder with keys, and a chain that runs in it.
 struct Net<'a> {
