@@ -12,6 +12,7 @@ import {System} from "../interfaces/System.sol";
 import {DisputeState, ModelHeader, Provider, Task, TaskState} from "../interfaces/Types.sol";
 import {Pots} from "../lib/Pots.sol";
 import {TraceHash} from "../lib/TraceHash.sol";
+import {AuditRate} from "./AuditRate.sol";
 import {ChunkOpenings} from "./ChunkOpenings.sol";
 
 /// @notice Random challenges. Per attempt of a task: decide -> draw -> commit -> open -> matched or mismatched; an auditor that
@@ -30,8 +31,6 @@ contract Audits is IAudits {
     error CommitmentMismatch(bytes32 found, bytes32 wanted);
     error AuditNotOver(uint256 taskId, uint8 attempt, AuditState state);
     error NotOnDuty(uint256 taskId, uint8 attempt, AuditState state);
-
-    uint256 private constant PPM = 1_000_000;
 
     struct Record {
         // slot 0: all that an audit not drawn writes
@@ -89,8 +88,8 @@ contract Audits is IAudits {
         uint64 round = _auditRound(t);
         bytes32 value = _value(round);
         AuditParams memory rules = parameters.auditAt(t.rules);
-        bool selected = uint256(keccak256(abi.encode(value, taskId, t.attempt))) % PPM < rules.ratePpm
-            || vault.provider(t.provider).settledTasks < rules.probationTasks;
+        uint256 ratePpm = AuditRate.rateOf(rules, vault.provider(t.provider).settledTasks);
+        bool selected = uint256(keccak256(abi.encode(value, taskId, t.attempt))) % AuditRate.PPM < ratePpm;
         emit AuditDecided(taskId, t.attempt, selected, round);
         market.auditDecided(taskId, t.attempt, selected);
         if (selected) _draw(t, r, value, rules);
@@ -196,6 +195,10 @@ contract Audits is IAudits {
             disputeId: r.disputeId,
             onDuty: r.onDuty
         });
+    }
+
+    function rateOf(address provider, uint16 rules) external view returns (uint256 ppm) {
+        return AuditRate.rateOf(parameters.auditAt(rules), vault.provider(provider).settledTasks);
     }
 
     function auditRound(uint256 taskId) external view returns (uint64) {

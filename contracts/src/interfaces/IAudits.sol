@@ -71,6 +71,8 @@ interface IAudits {
     // ---- views
     function audit(uint256 taskId, uint8 attempt) external view returns (Audit memory);
     /// @notice Beacon round that decides about the task's current result.
+    /// @notice Parts per million at which the next result of `provider` is audited, under version `rules`.
+    function rateOf(address provider, uint16 rules) external view returns (uint256 ppm);
     function auditRound(uint256 taskId) external view returns (uint64);
     /// @notice Slot selector and chunk selector once known: slot = a % liveCount, chunk = b % chunks(slot).
     function chunkSeed(uint256 taskId) external view returns (bool known, uint256 a, uint256 b);

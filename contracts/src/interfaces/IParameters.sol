@@ -59,8 +59,10 @@ struct CourtParams {
 
 /// @notice Random audits.
 struct AuditParams {
-    uint32 ratePpm; // p, parts per million of results
+    uint32 ratePpm; // p, parts per million of results: the floor, which no record lowers
     uint32 probationTasks; // first tasks of a provider: audited always
+    uint32 freshRatePpm; // of the first task after them
+    uint32 recordTasks; // over which the rate falls from there to the floor
     uint32 commitSeconds; // from the draw
     uint32 openSeconds; // from the chunk seed
     uint8 maxRedraws; // auditor draws beyond the first
@@ -71,10 +73,12 @@ struct AuditParams {
 /// @notice Stake.
 struct StakeParams {
     uint128 minStake; // least stake of an eligible provider
-    uint128 registrationFee; // to the audit pool: prepays the probation audits
+    uint128 registrationFee; // to the audit pool: prepays the probation audits, and those above the floor after them
     uint32 unbondingSeconds;
     uint32 unbondingMargin; // spare time inside unbondingSeconds
     uint32 maxMembers; // providers in one model's pool
+    uint32 correlationWindowSeconds; // safety faults within half of it, before and after, count as one attack
+    uint16 correlationMultiplier; // of the attack's share of all stake: what an offender loses of the rest
 }
 
 /// @notice What the deployer assumes about cheats; only the checks read it.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Provider} from "./Types.sol";
+import {Correlation, Provider} from "./Types.sol";
 
 /// @notice Holds every coin of the system: stake, pots (escrow, bonds, audit pool) and the credit ledger.
 /// Invariant I1: asset.balanceOf(vault) == sum(free + locked + unbonding) + sum(pots) + sum(credit) + burned-not-yet-sent.
@@ -14,6 +14,8 @@ interface IStakeVault {
     event Locked(address indexed provider, uint256 indexed taskId, uint128 amount);
     event Unlocked(address indexed provider, uint256 indexed taskId, uint128 amount);
     event Slashed(address indexed provider, uint256 indexed taskId, bool safety, uint128 amount);
+    event Convicted(address indexed provider, uint128 stake, uint64 correlationDueAt);
+    event CorrelatedPenalty(address indexed provider, uint128 amount, uint128 slashedStake, uint128 totalStake);
     event Frozen(address indexed provider, uint32 count);
     event Jailed(address indexed provider, uint64 until);
     event Unjailed(address indexed provider);
@@ -36,6 +38,9 @@ interface IStakeVault {
     function withdrawUnbonded(uint256 entry) external;
     function unjail() external;
     // ---- anyone
+    /// @notice Burn what a convicted provider loses with the others of its time, once its half window is over. Takes once;
+    /// where nothing is due any more it returns 0.
+    function penaliseCorrelated(address provider) external returns (uint128 amount);
     function withdrawCredit(address to, uint128 amount) external;
     // ---- views
     function asset() external view returns (address);
@@ -44,6 +49,9 @@ interface IStakeVault {
     function pot(bytes32 id) external view returns (uint128);
     function burned() external view returns (uint128);
     function totalStake(address key) external view returns (uint128);
+    /// @notice Stake, unbonding included, of all providers that were never convicted of a safety fault.
+    function totalActiveStake() external view returns (uint128);
+    function correlationOf(address key) external view returns (Correlation memory);
     function isBanned(address anyKey) external view returns (bool);
     /// @notice Active, not frozen, jailed or tombstoned, minimum stake met.
     function isEligible(address key) external view returns (bool);

@@ -19,7 +19,8 @@ interface IStakeVaultModule is IStakeVault {
     // ---- stake
     /// @notice Take from a provider's stake into pot `toPot` (`Pots.BURN` burns); at most once per (provider, task, kind):
     /// a second call returns 0. Never reverts because there is too little.
-    /// safety: all of the task's collateral and `bps` of the rest, free and unbonding.
+    /// safety: all of the task's collateral and `bps` of the rest, free and unbonding. The provider's first one convicts it:
+    /// its whole stake counts against it and the others of its time (`penaliseCorrelated`).
     /// liveness: `bps` of the task's collateral.
     function slashTask(address provider, uint256 taskId, bool safety, uint16 bps, bytes32 toPot) external returns (uint128 amount);
     /// @notice Liveness penalty of a referee or auditor: up to `amount` from free, then from unbonding; at most once per `key`

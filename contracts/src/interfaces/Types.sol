@@ -91,6 +91,17 @@ struct Provider {
     uint64 registeredAt;
 }
 
+/// @notice What a convicted provider loses with the others of its time. All zero for one that was never convicted; once the
+/// penalty was taken only `slashedAt` is left.
+struct Correlation {
+    uint64 slashedAt;
+    uint64 dueAt; // from then on the penalty can be taken
+    uint16 multiplier;
+    uint128 slashedStake; // full stakes of all convicted within the window
+    uint128 totalStake; // theirs, and what everyone else had after the last of them
+    uint128 penalty; // of what is there now; until `dueAt` more may be convicted
+}
+
 /// @notice One row of a model's segment table with its opening under `segmentsRoot`.
 struct SegmentOpening {
     uint32 index;

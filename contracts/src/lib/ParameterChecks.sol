@@ -18,6 +18,9 @@ library ParameterChecks {
     error ExposureTooHigh(uint256 gainAtRisk, uint256 expectedLoss);
     error UnbondingTooShort(uint256 unbondingSeconds, uint256 leastSeconds);
     error OspTooShort(uint256 ospSeconds, uint256 leastSeconds);
+    error CorrelationWindowTooShort(uint256 correlationWindowSeconds, uint256 leastSeconds);
+    error CorrelationWindowTooLong(uint256 correlationWindowSeconds, uint256 mostSeconds);
+    error FreshRateTooLow(uint256 freshRatePpm, uint256 leastPpm);
     error LevyTooLow(uint256 auditLevy, uint256 least);
     error RegistrationFeeTooLow(uint256 fee, uint256 least);
     error MinStakeTooLow(uint256 minStake, uint256 least);
@@ -43,6 +46,7 @@ library ParameterChecks {
         _checkExposure(p);
         _checkAuditPool(p);
         _checkUnbonding(p);
+        _checkCorrelation(p);
     }
 
     /// @notice Both sides spend their whole budget and every increment, every draw takes its whole time, and every ruling
@@ -60,12 +64,26 @@ library ParameterChecks {
         return 4 * (uint256(c.clockBudget) + APPEAL_ROUNDS_MAX * c.clockIncrement);
     }
 
-    /// @notice From a claim to the last moment at which its stake may still be called for.
-    function unbondingSecondsMin(Params memory p) internal pure returns (uint256) {
+    /// @notice From a result to the last moment at which a verdict about it may fall.
+    function verdictSecondsMax(Params memory p) internal pure returns (uint256) {
         uint256 audits =
             (1 + uint256(p.audit.maxRedraws)) * (2 * uint256(p.court.beaconSlack) + p.audit.commitSeconds + p.audit.openSeconds);
-        return uint256(p.market.execMax) + p.market.retractWindow + p.market.seedDelay + p.market.challengeWindow
-            + p.market.revealWindow + audits + disputeSecondsMax(p.court) + p.stake.unbondingMargin;
+        return uint256(p.market.retractWindow) + p.market.seedDelay + p.market.challengeWindow + p.market.revealWindow + audits
+            + disputeSecondsMax(p.court);
+    }
+
+    /// @notice From a claim to the last moment at which its stake may still be called for.
+    function unbondingSecondsMin(Params memory p) internal pure returns (uint256) {
+        return uint256(p.market.execMax) + verdictSecondsMax(p) + p.stake.unbondingMargin;
+    }
+
+    /// @notice Fees of the audits that a newcomer causes beyond what its levies pay: its probation, and the way down to the
+    /// floor, on the average. The rates on the way are `recordTasks` steps from `freshRatePpm` to just above `ratePpm`.
+    function registrationFeeMin(Params memory p) internal pure returns (uint256) {
+        uint256 steps = p.audit.recordTasks;
+        uint256 above = steps == 0 ? 0 : (steps + 1) * (uint256(p.audit.freshRatePpm) - p.audit.ratePpm);
+        uint256 halves = 2 * PPM * uint256(p.audit.probationTasks) + above;
+        return (p.audit.fee * halves + 2 * PPM - 1) / (2 * PPM);
     }
 
     /// @notice Collateral that a task of price ceiling `maxPrice` locks.
@@ -156,6 +174,7 @@ library ParameterChecks {
         _nonZero("maxLockedBps", p.market.maxLockedBps);
         _atMost("maxLockedBps", p.market.maxLockedBps, BPS);
         _atMost("ratePpm", p.audit.ratePpm, PPM);
+        _atMost("freshRatePpm", p.audit.freshRatePpm, PPM);
         _nonZero("detectionBps", p.economics.detectionBps);
         _atMost("detectionBps", p.economics.detectionBps, BPS);
         _atMost("colludingBps", p.economics.colludingBps, BPS - 1);
@@ -166,6 +185,7 @@ library ParameterChecks {
         _nonZero("minStake", p.stake.minStake);
         _nonZero("maxMembers", p.stake.maxMembers);
         _atMost("maxMembers", p.stake.maxMembers, MEMBERS_MAX);
+        _nonZero("correlationMultiplier", p.stake.correlationMultiplier);
     }
 
     function _checkBond(Params memory p) private pure {
@@ -187,6 +207,8 @@ library ParameterChecks {
         uint256 least = auditRateMin(p);
         // INVARIANT P-E1: With the audit rate alone, and nobody watching, a wrong result loses money on average.
         if (p.audit.ratePpm < least) revert AuditRateTooLow(p.audit.ratePpm, least);
+        // INVARIANT P-A1: A record lowers the rate of audits; it does not raise it.
+        if (p.audit.freshRatePpm < p.audit.ratePpm) revert FreshRateTooLow(p.audit.freshRatePpm, p.audit.ratePpm);
     }
 
     function _checkExposure(Params memory p) private pure {
@@ -203,8 +225,8 @@ library ParameterChecks {
         // INVARIANT P-A4: Levies pay the audits they cause, with every redraw's fee forfeited.
         uint256 levy = (uint256(p.audit.fee) * p.audit.ratePpm + PPM - 1) / PPM;
         if (p.market.auditLevy < levy) revert LevyTooLow(p.market.auditLevy, levy);
-        // INVARIANT P-A4: A newcomer prepays the audits of its probation.
-        uint256 fee = uint256(p.audit.fee) * p.audit.probationTasks;
+        // INVARIANT P-A4: A newcomer prepays the audits of its probation, and those above the floor after it.
+        uint256 fee = registrationFeeMin(p);
         if (p.stake.registrationFee < fee) revert RegistrationFeeTooLow(p.stake.registrationFee, fee);
         uint256 penalty = p.court.refereePenalty > p.audit.penalty ? uint256(p.court.refereePenalty) : uint256(p.audit.penalty);
         // INVARIANT P-R2: Whoever may be drawn has at least one penalty to lose.
@@ -215,6 +237,16 @@ library ParameterChecks {
         uint256 least = unbondingSecondsMin(p);
         // INVARIANT P-V4: Stake outlives every task, audit, dispute and appeal it may be called for.
         if (p.stake.unbondingSeconds < least) revert UnbondingTooShort(p.stake.unbondingSeconds, least);
+    }
+
+    function _checkCorrelation(Params memory p) private pure {
+        uint256 window = p.stake.correlationWindowSeconds;
+        uint256 least = 2 * verdictSecondsMax(p);
+        // INVARIANT P-V6: Wrong results of one moment fall in one window, however long some of them are argued about.
+        if (window < least) revert CorrelationWindowTooShort(window, least);
+        uint256 most = 2 * uint256(p.stake.unbondingSeconds) - 1;
+        // INVARIANT P-V6: The penalty is due before stake that began to unbond at the verdict may leave.
+        if (window > most) revert CorrelationWindowTooLong(window, most);
     }
 
     function _nonZero(bytes32 what, uint256 value) private pure {

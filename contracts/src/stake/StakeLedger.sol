@@ -46,6 +46,9 @@ abstract contract StakeLedger is IStakeVaultModule {
         uint40 registeredAt;
         uint32 duties;
         uint32 entryCount;
+        uint40 slashedAt; // first safety slash
+        uint40 correlationDueAt; // 0: never convicted, or taken
+        uint16 correlationMultiplier; // as it was then
     }
 
     struct Entry {
@@ -75,6 +78,7 @@ abstract contract StakeLedger is IStakeVaultModule {
     mapping(bytes32 => bool) internal _done; // slashes and penalties already taken
     mapping(address => uint128) public credit;
     uint128 public burned;
+    uint128 public totalActiveStake; // beside `burned`: most of what lowers it burns
 
     modifier onlyModule() {
         // INVARIANT I1: Only the market, the court and the audits move value between buckets.
@@ -302,6 +306,11 @@ abstract contract StakeLedger is IStakeVaultModule {
     }
 
     // ---- books
+
+    /// @dev Stake of one that was never convicted is gone; that of a convict is counted no more.
+    function _lose(Account storage a, uint128 amount) internal {
+        if (a.slashedAt == 0) totalActiveStake -= amount;
+    }
 
     function _registered(address key) internal view returns (Account storage a) {
         a = _accounts[key];

@@ -4,13 +4,13 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {System} from "../interfaces/System.sol";
 import {Pots} from "../lib/Pots.sol";
-import {StakeLedger} from "./StakeLedger.sol";
+import {CorrelatedSlashing} from "./CorrelatedSlashing.sol";
 
 /// @notice Slashes and penalties: capped at what is there, once per cause, reaching stake on its way out.
-abstract contract StakeSlashing is StakeLedger {
+abstract contract StakeSlashing is CorrelatedSlashing {
     uint256 private constant BPS = 10_000;
 
-    constructor(IERC20 asset_, System memory system) StakeLedger(asset_, system) {}
+    constructor(IERC20 asset_, System memory system) CorrelatedSlashing(asset_, system) {}
 
     function slashTask(address key, uint256 taskId, bool safety, uint16 bps, bytes32 toPot)
         external
@@ -22,6 +22,7 @@ abstract contract StakeSlashing is StakeLedger {
         // INVARIANT P-V4: One slash per provider, task and kind; a second one takes nothing.
         if (_done[cause]) return 0;
         _done[cause] = true;
+        if (safety) _convict(key, a);
 
         // Only the collateral of this provider's own attempt: after a requeue the slot holds another's.
         uint128 held = lockedFor(key, taskId);
@@ -29,11 +30,8 @@ abstract contract StakeSlashing is StakeLedger {
         if (fromLock != 0) _pots[Pots.task(taskId)].collateral = held - fromLock;
         a.locked -= uint96(fromLock);
         amount = fromLock;
-        if (safety) {
-            uint128 fromFree = uint128(uint256(a.free) * bps / BPS);
-            a.free -= uint96(fromFree);
-            amount += fromFree + _slashUnbonding(key, a, bps);
-        }
+        if (safety) amount += _takeShare(key, a, bps, BPS);
+        _lose(a, amount);
         emit Slashed(key, taskId, safety, amount);
         _put(Pots.task(taskId), toPot, amount);
     }
@@ -48,20 +46,9 @@ abstract contract StakeSlashing is StakeLedger {
         taken = amount < a.free ? amount : a.free;
         a.free -= uint96(taken);
         if (taken < amount) taken += _takeUnbonding(key, a, amount - taken);
+        _lose(a, taken);
         emit Slashed(key, 0, false, taken);
         _put(Pots.BURN, toPot, taken);
-    }
-
-    /// @dev The same share of every open entry.
-    function _slashUnbonding(address key, Account storage a, uint16 bps) private returns (uint128 amount) {
-        uint256[] storage open = _openEntries[key];
-        for (uint256 i = 0; i < open.length; i++) {
-            Entry storage e = _entries[key][open[i]];
-            uint128 cut = uint128(uint256(e.amount) * bps / BPS);
-            e.amount -= cut;
-            amount += cut;
-        }
-        a.unbonding -= uint96(amount);
     }
 
     /// @dev Up to `wanted`, oldest place first.

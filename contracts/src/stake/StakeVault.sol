@@ -70,6 +70,7 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
         a.maxConcurrency = uint16(maxConcurrency);
         a.registeredAt = uint40(block.timestamp);
         a.free = SafeCast.toUint96(stakeAmount);
+        totalActiveStake += stakeAmount;
         _pots[Pots.AUDIT_POOL].amount += rules.registrationFee;
 
         emit Registered(key, owner, payout, maxConcurrency);
@@ -84,6 +85,7 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
         if (a.tombstoned) revert ProviderTombstoned(key);
         if (amount == 0) revert ZeroAmount();
         a.free += SafeCast.toUint96(amount);
+        totalActiveStake += amount;
         emit Staked(key, amount);
         _asset.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -109,18 +111,22 @@ contract StakeVault is StakeSlashing, ReentrancyGuardTransient {
     /// @notice To the owner, once the time has passed and nothing is owed. An entry slashed to nothing pays nothing.
     function withdrawUnbonded(uint256 entry) external nonReentrant {
         Account storage a = _registered(msg.sender);
-        Entry memory e = _entries[msg.sender][entry];
+        Entry storage e = _entries[msg.sender][entry];
         if (!e.open) revert UnknownEntry(msg.sender, entry);
         // INVARIANT P-V4: Withdrawal needs the elapsed time ...
         if (block.timestamp < e.matureAt) revert NotMature(entry, e.matureAt, block.timestamp);
         // INVARIANT P-V4: ... and zero obligations, whatever the time.
         if (a.liveTasks != 0 || a.frozen != 0 || a.duties != 0) revert ObligationsOpen(a.liveTasks, a.frozen, a.duties);
+        // INVARIANT P-V6: Nothing of a convict's stake leaves before it has paid with the others of its time.
+        _penaliseCorrelated(msg.sender, a);
 
+        uint128 amount = e.amount;
         delete _entries[msg.sender][entry];
         _closeEntry(msg.sender, entry);
-        a.unbonding -= uint96(e.amount); // entries sum to it
-        emit Unbonded(msg.sender, entry, e.amount);
-        if (e.amount != 0) _asset.safeTransfer(a.owner, e.amount);
+        a.unbonding -= uint96(amount); // entries sum to it
+        _lose(a, amount);
+        emit Unbonded(msg.sender, entry, amount);
+        if (amount != 0) _asset.safeTransfer(a.owner, amount);
     }
 
     function unjail() external {

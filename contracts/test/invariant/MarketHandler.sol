@@ -65,6 +65,16 @@ contract MarketHandler is Test {
     uint256 public ghostSplit;
     uint256 public sequence;
 
+    struct Conviction {
+        address provider;
+        uint64 at;
+        uint256 stake; // whole, before the slash
+        uint256 activeAfter; // everybody else's who was never convicted
+        bool paid;
+    }
+
+    Conviction[] internal convictions;
+
     mapping(bytes32 => uint256) public calls;
     bytes32[] public actions;
     uint256 public total;
@@ -207,6 +217,7 @@ contract MarketHandler is Test {
             assertFalse(ok, "I4: stake left under an open obligation");
             _finishObligations(provider);
         }
+        _payCorrelated(provider);
         (uint128 amount,) = w.vault.unbondingEntry(provider, entry);
         address owner = w.vault.provider(provider).owner;
         uint256 before = w.token.balanceOf(owner);
@@ -240,9 +251,31 @@ contract MarketHandler is Test {
 
     /// @dev I3 and I8: one slash per task, and all of it accounted for.
     function convict(uint256 seed) external counted("convict") {
+        _convict(seed);
+    }
+
+    /// @dev P-V6, against the handler's own list of convictions.
+    function penaliseCorrelated(uint256 seed) external counted("penaliseCorrelated") {
+        for (uint256 k = 0; k < convictions.length; k++) {
+            Conviction storage c = convictions[(seed % convictions.length + k) % convictions.length];
+            if (!c.paid) return _payCorrelated(c.provider);
+        }
+        _payCorrelated(_convict(seed));
+    }
+
+    function _convict(uint256 seed) internal returns (address provider) {
         uint256 taskId = _pick(TaskState.Disputed, seed);
         Ghost storage g = ghosts[taskId];
-        address provider = g.provider;
+        provider = g.provider;
+        convictions.push(
+            Conviction(
+                provider,
+                uint64(block.timestamp),
+                w.vault.totalStake(provider),
+                _activeStake() - w.vault.totalStake(provider),
+                false
+            )
+        );
         vm.startPrank(w.court);
         uint128 taken = w.vault.slashTask(provider, taskId, true, verdict.safetySlashBps, SLASH_POT);
         assertEq(w.vault.slashTask(provider, taskId, true, verdict.safetySlashBps, SLASH_POT), 0, "I3: second slash");
@@ -273,6 +306,54 @@ contract MarketHandler is Test {
         assertFalse(ok, "I3: a tombstoned provider claimed");
         _reverseAll(provider);
         _register();
+    }
+
+    /// @dev What `provider` owes with the others of its time, if it does.
+    function _payCorrelated(address provider) internal {
+        if (!ghostTombstoned[provider]) return;
+        uint256 i;
+        while (convictions[i].provider != provider) {
+            i++;
+        }
+        Conviction storage c = convictions[i];
+        if (c.paid) return;
+        uint256 half = w.parameters.stake().correlationWindowSeconds / 2;
+        if (block.timestamp <= c.at + half) {
+            vm.warp(c.at + half);
+            (bool ok,) = address(w.vault).call(abi.encodeCall(w.vault.penaliseCorrelated, (provider)));
+            assertFalse(ok, "P-V6: taken before everyone is known");
+            vm.warp(c.at + half + 1);
+        }
+        (uint256 slashed, uint256 whole) = _attack(c.at, half);
+        uint256 part = w.parameters.stake().correlationMultiplier * slashed;
+        if (part > whole) part = whole;
+        uint256 before = w.vault.totalStake(provider);
+        uint256 burned = w.vault.burned();
+        uint128 taken = w.vault.penaliseCorrelated(provider);
+        assertEq(w.vault.penaliseCorrelated(provider), 0, "P-V6: once");
+        assertLe(taken, before * part / whole, "P-V6: the share");
+        assertGe(taken + 8, before * part / whole, "P-V6: rounded down for free stake and each entry");
+        assertEq(before - w.vault.totalStake(provider), taken, "P-V6: taken from the stake");
+        ghostSlashed += taken;
+        ghostSplit += w.vault.burned() - burned;
+        c.paid = true;
+    }
+
+    /// @dev Whoever was convicted at most `half` before or after, and everyone who was not.
+    function _attack(uint64 at, uint256 half) internal view returns (uint256 slashed, uint256 whole) {
+        for (uint256 i = 0; i < convictions.length; i++) {
+            Conviction storage c = convictions[i];
+            if (c.at > at + half) break;
+            whole = c.activeAfter;
+            if (c.at + half >= at) slashed += c.stake;
+        }
+        whole += slashed;
+    }
+
+    function _activeStake() internal view returns (uint256 sum) {
+        for (uint256 i = 0; i < providers.length; i++) {
+            if (!ghostTombstoned[providers[i]]) sum += w.vault.totalStake(providers[i]);
+        }
     }
 
     function voidDispute(uint256 seed) external counted("voidDispute") {

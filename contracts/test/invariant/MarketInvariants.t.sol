@@ -56,6 +56,7 @@ contract MarketInvariantsTest is MarketFixture {
 
     /// I1
     function _everyCoinIsInOneBucket() private view {
+        uint256 active;
         uint256 sum = uint256(vault.burned()) + vault.pot(Pots.AUDIT_POOL) + vault.credit(requester) + vault.credit(audits);
         for (uint256 id = 1; id <= handler.tasks(); id++) {
             sum += vault.pot(Pots.task(id));
@@ -63,7 +64,9 @@ contract MarketInvariantsTest is MarketFixture {
         for (uint256 i = 0; i < handler.providerCount(); i++) {
             address key = handler.providers(i);
             sum += uint256(vault.totalStake(key)) + vault.credit(_payoutOf(key));
+            if (!handler.ghostTombstoned(key)) active += vault.totalStake(key);
         }
+        assertEq(vault.totalActiveStake(), active, "I1: the stake of all who were never convicted");
         assertEq(token.balanceOf(address(vault)), sum, "I1: every coin is in one bucket");
     }
 
@@ -102,7 +105,7 @@ contract MarketInvariantsTest is MarketFixture {
     /// I10: every action did its work, and none was left out. (A stored counterexample, replayed, is shorter than a run.)
     function afterInvariant() public view {
         if (handler.total() < 200) return;
-        bytes32[19] memory all = [
+        bytes32[20] memory all = [
             bytes32("post"),
             "cancel",
             "expire",
@@ -120,6 +123,7 @@ contract MarketInvariantsTest is MarketFixture {
             "convict",
             "voidDispute",
             "penalise",
+            "penaliseCorrelated",
             "settle",
             "wait"
         ];

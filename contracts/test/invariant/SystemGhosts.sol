@@ -24,6 +24,7 @@ abstract contract SystemGhosts is CourtFixture {
     uint256[] internal openDisputes;
     mapping(bytes32 => bool) private _slashed; // provider, task, kind
     mapping(address => bool) public ghostTombstoned;
+    mapping(address => bool) public ghostCorrelated;
     mapping(address => uint256) public ghostLocked;
     mapping(address => uint256) public ghostLive;
     mapping(address => uint256) public ghostFrozen;
@@ -98,6 +99,11 @@ abstract contract SystemGhosts is CourtFixture {
         } else if (topic == IStakeVault.Tombstoned.selector) {
             ghostTombstoned[_address(log.topics[1])] = true;
             happened["tombstoned"]++;
+        } else if (topic == IStakeVault.CorrelatedPenalty.selector) {
+            address key = _address(log.topics[1]);
+            assertTrue(ghostTombstoned[key] && !ghostCorrelated[key], "P-V6: of a convict, once");
+            ghostCorrelated[key] = true;
+            happened["correlated"]++;
         } else if (topic == IStakeVault.Unbonded.selector) {
             _unbondedLog(_address(log.topics[1]), abi.decode(log.data, (uint128)));
         }
@@ -124,6 +130,7 @@ abstract contract SystemGhosts is CourtFixture {
         assertEq(ghostLive[key], 0, "I4: withdrawn with a live task");
         assertEq(ghostFrozen[key], 0, "I4: withdrawn under a dispute");
         assertEq(vault.dutiesOf(key), 0, "I4: withdrawn on duty");
+        assertTrue(ghostCorrelated[key] || !ghostTombstoned[key], "P-V6: a convict's stake left before the penalty");
         ghostWithdrawn[key] += amount;
         happened["withdrawn"]++;
     }

@@ -209,6 +209,33 @@ contract SystemHandler is SystemPlayers {
         worked["withdrawCredit"]++;
     }
 
+    /// @dev What a convict loses with the others of its time, once its tasks are reversed.
+    function penaliseCorrelated(uint256 seed) external counted("penaliseCorrelated") {
+        for (uint256 k = 0; k < providers.length; k++) {
+            address p = providers[(seed % providers.length + k) % providers.length];
+            uint64 dueAt = vault.correlationOf(p).dueAt;
+            if (dueAt == 0) continue;
+            if (block.timestamp < dueAt) _pass(dueAt - block.timestamp);
+            _reverseAllOf(p);
+            uint128 before = vault.totalStake(p);
+            uint128 told = vault.correlationOf(p).penalty;
+            (bool done,) = _try(anyone, address(vault), abi.encodeCall(vault.penaliseCorrelated, (p)));
+            assertTrue(done, "P-V6: refused when due");
+            assertEq(before - vault.totalStake(p), told, "P-V6: what was told");
+            assertEq(vault.penaliseCorrelated(p), 0, "P-V6: once");
+            worked["penaliseCorrelated"]++;
+            return;
+        }
+    }
+
+    function _reverseAllOf(address provider) private {
+        for (uint256 id = 1; id <= market.taskCount(); id++) {
+            (TaskState state,, address holder,,) = market.standing(id);
+            if (holder != provider || state == TaskState.Settled) continue;
+            _do(address(market), abi.encodeCall(IMarket.reverse, (id)));
+        }
+    }
+
     // ---- challenges
 
     /// @dev The honest challenger: only against what is wrong, always with the right trace.

@@ -40,7 +40,7 @@ contract SystemInvariantsTest is Test {
     }
 
     function _actions() private {
-        string[24] memory all = [
+        string[25] memory all = [
             "post",
             "cancel",
             "claim",
@@ -53,6 +53,7 @@ contract SystemInvariantsTest is Test {
             "unbond",
             "withdraw",
             "withdrawCredit",
+            "penaliseCorrelated",
             "challenge",
             "grief",
             "reveal",
@@ -74,6 +75,7 @@ contract SystemInvariantsTest is Test {
     // ---- the ten
 
     function invariant_I1_everyCoinIsInOneBucket() public view {
+        uint256 active;
         uint256 sum = uint256(vault.burned()) + vault.pot(Pots.AUDIT_POOL);
         for (uint256 id = 1; id <= market.taskCount(); id++) {
             sum += vault.pot(Pots.task(id));
@@ -87,7 +89,9 @@ contract SystemInvariantsTest is Test {
         for (uint256 i = 0; i < handler.providerCount(); i++) {
             address key = handler.providers(i);
             Provider memory p = vault.provider(key);
-            sum += uint256(p.free) + p.locked + p.unbonding;
+            uint256 whole = uint256(p.free) + p.locked + p.unbonding;
+            if (!p.tombstoned) active += whole;
+            sum += whole;
             sum += uint256(vault.credit(key)) + vault.credit(p.owner) + vault.credit(p.payout);
         }
         address[3] memory others = handler.others();
@@ -95,6 +99,7 @@ contract SystemInvariantsTest is Test {
             sum += vault.credit(others[i]);
         }
         assertEq(token.balanceOf(address(vault)), sum, "I1: every coin is in one bucket");
+        assertEq(vault.totalActiveStake(), active, "I1: the stake of all who were never convicted");
     }
 
     function invariant_I2_lockedIsTheCollateralOfLiveTasks() public view {
@@ -204,7 +209,7 @@ contract SystemInvariantsTest is Test {
         for (uint256 i = 0; i < names.length; i++) {
             assertGe(handler.worked(bytes32(bytes(names[i]))), 1, string.concat("never worked: ", names[i]));
         }
-        string[18] memory events = [
+        string[19] memory events = [
             "upheld",
             "cleared",
             "void",
@@ -219,6 +224,7 @@ contract SystemInvariantsTest is Test {
             "mismatch",
             "penalised",
             "tombstoned",
+            "correlated",
             "reversed",
             "requeued",
             "settled",

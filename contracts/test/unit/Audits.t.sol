@@ -115,7 +115,8 @@ contract AuditsTest is AuditFixture {
             uint256 id = vm.snapshotState();
             vm.prevrandao(bytes32(i));
             _publish(round);
-            bool selected = uint256(keccak256(abi.encode(beacon.valueOf(round), taskId, uint8(0)))) % 1_000_000 < _rules().ratePpm;
+            bool selected =
+                uint256(keccak256(abi.encode(beacon.valueOf(round), taskId, uint8(0)))) % 1_000_000 < _rules().freshRatePpm;
             auditor_.decide(taskId);
             assertAudit(taskId, selected ? AuditState.Drawn : AuditState.NotDrawn);
             assertEq(market.task(taskId).auditClosed, !selected);

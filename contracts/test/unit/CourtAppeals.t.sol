@@ -183,6 +183,7 @@ contract CourtAppealLevelsTest is CourtFixture {
 
     function _overturned(address referee) private view {
         assertTrue(vault.isTombstoned(referee), "overturned: slashed like a provider");
+        assertEq(vault.correlationOf(referee).slashedAt, block.timestamp, "and counted with the others of its time");
         assertEq(vault.totalStake(referee), 500 * UNIT);
         assertEq(vault.credit(_payoutOf(referee)), 0, "and paid nothing");
     }

@@ -78,6 +78,7 @@ contract ParametersTest is Test {
         Params memory p = DefaultParams.get();
         p.market.maxLockedBps = 7_000;
         p.audit.ratePpm = 1_000_000;
+        p.audit.freshRatePpm = 1_000_000;
         p.market.auditLevy = 1e18;
         _refused(p, ParameterChecks.ExposureTooHigh.selector);
     }
@@ -93,6 +94,7 @@ contract ParametersTest is Test {
     function test_unbondingSecondsMin_everyPartCounts() public pure {
         Params memory p = DefaultParams.get();
         uint256 before = ParameterChecks.unbondingSecondsMin(p);
+        uint256 verdicts = ParameterChecks.verdictSecondsMax(p);
         p.market.execMax += 1;
         p.market.seedDelay += 1;
         p.market.challengeWindow += 1;
@@ -103,7 +105,41 @@ contract ParametersTest is Test {
         p.court.appealWindow += 1; // with the next, thrice: two rulings about earlier operators, and the last
         p.court.ospSeconds += 1;
         p.stake.unbondingMargin += 1;
+        assertEq(ParameterChecks.verdictSecondsMax(p), verdicts + 3 + 3 + 2 + 3 + 6);
         assertEq(ParameterChecks.unbondingSecondsMin(p), before + 5 + 3 + 2 + 3 + 6);
+    }
+
+    function test_constructor_freshRateBelowTheFloor_reverts() public {
+        Params memory p = DefaultParams.get();
+        p.audit.freshRatePpm = p.audit.ratePpm;
+        new Parameters(address(timelock), GUARDIAN, p);
+        p.audit.freshRatePpm -= 1;
+        vm.expectRevert(abi.encodeWithSelector(ParameterChecks.FreshRateTooLow.selector, 249_999, 250_000));
+        new Parameters(address(timelock), GUARDIAN, p);
+        p.audit.freshRatePpm = 1_000_001;
+        _refused(p, ParameterChecks.TooLarge.selector);
+    }
+
+    /// P-V6: half the window is at least the time that verdicts about one moment's results may lie apart, and less than what
+    /// unbonding takes.
+    function test_constructor_correlationWindow_isTiedToVerdictsAndUnbonding() public {
+        Params memory p = DefaultParams.get();
+        uint256 least = 2 * (ParameterChecks.unbondingSecondsMin(p) - p.market.execMax - p.stake.unbondingMargin);
+        p.stake.correlationWindowSeconds = uint32(least);
+        new Parameters(address(timelock), GUARDIAN, p);
+        p.stake.correlationWindowSeconds -= 1;
+        vm.expectRevert(abi.encodeWithSelector(ParameterChecks.CorrelationWindowTooShort.selector, least - 1, least));
+        new Parameters(address(timelock), GUARDIAN, p);
+        uint256 most = 4 days - 1;
+        p.stake.correlationWindowSeconds = uint32(most);
+        new Parameters(address(timelock), GUARDIAN, p);
+        p.stake.correlationWindowSeconds += 1;
+        vm.expectRevert(abi.encodeWithSelector(ParameterChecks.CorrelationWindowTooLong.selector, most + 1, most));
+        new Parameters(address(timelock), GUARDIAN, p);
+        p = DefaultParams.get();
+        p.stake.correlationMultiplier = 0;
+        vm.expectRevert(abi.encodeWithSelector(ParameterChecks.Zero.selector, bytes32("correlationMultiplier")));
+        new Parameters(address(timelock), GUARDIAN, p);
     }
 
     /// P-L11: two games of 16 rounds with both clocks run down; without levels nobody needs the time.
@@ -154,7 +190,7 @@ contract ParametersTest is Test {
         p.market.auditLevy = 0.25e18 - 1;
         _refused(p, ParameterChecks.LevyTooLow.selector);
         p = DefaultParams.get();
-        p.stake.registrationFee = 3e18 - 1;
+        p.stake.registrationFee = 4e18 - 1; // three of probation, and on the way down one more
         _refused(p, ParameterChecks.RegistrationFeeTooLow.selector);
         p = DefaultParams.get();
         p.stake.minStake = 1e18;

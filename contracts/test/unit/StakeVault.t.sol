@@ -26,7 +26,7 @@ contract StakeVaultTest is MarketFixture {
         uint128 poolBefore = vault.pot(Pots.AUDIT_POOL);
         address dave = _provider("dave", 200 * UNIT, 2);
         assertEq(vault.provider(dave).free, 200 * UNIT);
-        assertEq(vault.pot(Pots.AUDIT_POOL) - poolBefore, 3 * UNIT, "registration fee");
+        assertEq(vault.pot(Pots.AUDIT_POOL) - poolBefore, 4 * UNIT, "registration fee");
         assertTrue(vault.isEligible(dave), "eligible at once");
     }
 

@@ -54,6 +54,8 @@ library DefaultParams {
         p.audit = AuditParams({
             ratePpm: 250_000,
             probationTasks: 3,
+            freshRatePpm: 500_000,
+            recordTasks: 7,
             commitSeconds: 10 minutes,
             openSeconds: 10 minutes,
             maxRedraws: 2,
@@ -61,7 +63,13 @@ library DefaultParams {
             penalty: 2e18
         });
         p.stake = StakeParams({
-            minStake: 100e18, registrationFee: 3e18, unbondingSeconds: 2 days, unbondingMargin: 1 hours, maxMembers: 64
+            minStake: 100e18,
+            registrationFee: 4e18,
+            unbondingSeconds: 2 days,
+            unbondingMargin: 1 hours,
+            maxMembers: 64,
+            correlationWindowSeconds: 3 days,
+            correlationMultiplier: 3
         });
         p.economics = EconomicParams({gainBps: 10_000, detectionBps: 10_000, colludingBps: 2_000});
     }

@@ -46,7 +46,10 @@ fn solved_parameters_are_a_file_that_the_contracts_take() {
     let (_, shown, _) = json(&[&solved[..], &["--json"]].concat());
     assert_eq!(shown["assumptions"]["gain"], "0.5");
     assert_eq!(shown["assumptions"]["stake"], "500");
-    assert_eq!(shown["binding"], "exposure");
+    let decided = shown["decided"].as_array().unwrap();
+    let by = |what: &str| decided.iter().find(|d| d["what"] == what).unwrap()["rule"].clone();
+    assert_eq!(by("ratePpm"), "P-E2");
+    assert_eq!(by("correlationWindowSeconds"), "P-V6");
     let rate = shown["parameters"]["audit"]["rate_ppm"].as_u64();
     assert_eq!(rate, shown["rate_exposure_ppm"].as_u64());
 

@@ -33,6 +33,12 @@ pub struct Assumptions {
     pub audit_rate_most_ppm: u32,
     /// First tasks of a provider, which are always audited.
     pub probation_tasks: u32,
+    /// Share of the first result after them that is audited; at least the rate that is solved for.
+    pub fresh_rate_ppm: u32,
+    /// Tasks over which it falls from there to the rate that is solved for.
+    pub record_tasks: u32,
+    /// Share of all stake at which an attack loses everything, as one over a whole number: 3 is a third.
+    pub correlation_multiplier: u16,
     /// What a million of gas costs.
     pub gas_price: Tokens,
     /// What an hour of a provider's machine earns: lost while it is frozen.
@@ -76,6 +82,9 @@ impl Default for Assumptions {
             safety_slash_bps: 5_000,
             audit_rate_most_ppm: 100_000,
             probation_tasks: 3,
+            fresh_rate_ppm: 250_000,
+            record_tasks: 20,
+            correlation_multiplier: 3,
             gas_price: Tokens(TOKEN / 100),
             hour: Tokens(TOKEN / 2),
             windows: WindowsChoice::default(),

@@ -103,6 +103,13 @@ impl Rule {
             "UnbondingTooShort" => {
                 format!("{error}(unbondingSeconds={found}, leastSeconds={wanted})")
             }
+            "CorrelationWindowTooShort" => {
+                format!("{error}(correlationWindowSeconds={found}, leastSeconds={wanted})")
+            }
+            "CorrelationWindowTooLong" => {
+                format!("{error}(correlationWindowSeconds={found}, mostSeconds={wanted})")
+            }
+            "FreshRateTooLow" => format!("{error}(freshRatePpm={found}, leastPpm={wanted})"),
             "OspTooShort" => format!("{error}(ospSeconds={found}, leastSeconds={wanted})"),
             "RegistrationFeeTooLow" => format!("{error}(fee={found}, least={wanted})"),
             _ => format!("{error}({what}={found}, least={wanted})"),
@@ -146,6 +153,7 @@ pub fn rules(params: &Params) -> Vec<Rule> {
         list.exposure(params);
         list.audit_pool(params);
         list.unbonding(params);
+        list.correlation(params);
     }
     list.0
 }
@@ -165,19 +173,39 @@ fn osp_seconds_min(c: &CourtParams) -> u64 {
     4 * (u64::from(c.clockBudget) + APPEAL_ROUNDS_MAX * u64::from(c.clockIncrement))
 }
 
-/// From a claim to the last moment at which its stake may still be called for.
-pub(crate) fn unbonding_seconds_min(p: &Params) -> u64 {
+/// From a result to the last moment at which a verdict about it may fall.
+pub(crate) fn verdict_seconds_max(p: &Params) -> u64 {
     let a = &p.audit;
     let draws = 1 + u64::from(a.maxRedraws);
     let audit =
         2 * u64::from(p.court.beaconSlack) + u64::from(a.commitSeconds) + u64::from(a.openSeconds);
     let m = &p.market;
-    let windows = [m.execMax, m.retractWindow, m.seedDelay, m.challengeWindow];
+    let windows = [
+        m.retractWindow,
+        m.seedDelay,
+        m.challengeWindow,
+        m.revealWindow,
+    ];
     windows.iter().map(|w| u64::from(*w)).sum::<u64>()
-        + u64::from(m.revealWindow)
         + draws * audit
         + dispute_seconds_max(&p.court)
-        + u64::from(p.stake.unbondingMargin)
+}
+
+/// From a claim to the last moment at which its stake may still be called for.
+pub(crate) fn unbonding_seconds_min(p: &Params) -> u64 {
+    u64::from(p.market.execMax) + verdict_seconds_max(p) + u64::from(p.stake.unbondingMargin)
+}
+
+/// Fees of the audits that a newcomer causes beyond what its levies pay: its probation, and the way down to the floor.
+pub(crate) fn registration_fee_min(p: &Params) -> U256 {
+    let a = &p.audit;
+    let fall = U256::from(a.freshRatePpm.saturating_sub(a.ratePpm));
+    let above = match a.recordTasks {
+        0 => U256::ZERO,
+        tasks => U256::from(u64::from(tasks) + 1) * fall,
+    };
+    let whole = U256::from(2 * PPM);
+    (U256::from(a.fee) * (whole * U256::from(a.probationTasks) + above)).div_ceil(whole)
 }
 
 /// Collateral that a task of this price ceiling locks.
@@ -317,6 +345,7 @@ impl List {
         self.not_zero("maxLockedBps", u64::from(m.maxLockedBps));
         self.at_most("maxLockedBps", u64::from(m.maxLockedBps), BPS);
         self.at_most("ratePpm", p.audit.ratePpm, PPM);
+        self.at_most("freshRatePpm", p.audit.freshRatePpm, PPM);
         self.not_zero("detectionBps", u64::from(p.economics.detectionBps));
         self.at_most("detectionBps", u64::from(p.economics.detectionBps), BPS);
         let colluding = u64::from(p.economics.colludingBps);
@@ -329,6 +358,8 @@ impl List {
         self.not_zero("minStake", p.stake.minStake);
         self.not_zero("maxMembers", p.stake.maxMembers);
         self.at_most("maxMembers", p.stake.maxMembers, MEMBERS_MAX);
+        let multiplier = u64::from(p.stake.correlationMultiplier);
+        self.not_zero("correlationMultiplier", multiplier);
     }
 
     fn bond(&mut self, p: &Params) {
@@ -351,6 +382,8 @@ impl List {
         let rule = ("P-E1", "AuditRateTooLow", "ratePpm");
         let least = audit_rate_min(p).unwrap_or(U256::MAX);
         self.add(rule, p.audit.ratePpm, Bound::AtLeast, least);
+        let rule = ("P-A1", "FreshRateTooLow", "freshRatePpm");
+        self.add(rule, p.audit.freshRatePpm, Bound::AtLeast, p.audit.ratePpm);
     }
 
     fn exposure(&mut self, p: &Params) {
@@ -372,7 +405,7 @@ impl List {
         let levy = (U256::from(a.fee) * U256::from(a.ratePpm) + ppm - U256::from(1)) / ppm;
         let rule = ("P-A4", "LevyTooLow", "auditLevy");
         self.add(rule, p.market.auditLevy, Bound::AtLeast, Number(levy));
-        let fee = U256::from(a.fee) * U256::from(a.probationTasks);
+        let fee = registration_fee_min(p);
         let rule = ("P-A4", "RegistrationFeeTooLow", "registrationFee");
         self.add(rule, s.registrationFee, Bound::AtLeast, Number(fee));
         let penalty = p.court.refereePenalty.max(a.penalty);
@@ -384,6 +417,16 @@ impl List {
         let rule = ("P-V4", "UnbondingTooShort", "unbondingSeconds");
         let least = unbonding_seconds_min(p);
         self.add(rule, p.stake.unbondingSeconds, Bound::AtLeast, least);
+    }
+
+    fn correlation(&mut self, p: &Params) {
+        let (window, what) = (p.stake.correlationWindowSeconds, "correlationWindowSeconds");
+        let least = 2 * verdict_seconds_max(p);
+        let rule = ("P-V6", "CorrelationWindowTooShort", what);
+        self.add(rule, window, Bound::AtLeast, least);
+        let most = 2 * u64::from(p.stake.unbondingSeconds) - 1;
+        let rule = ("P-V6", "CorrelationWindowTooLong", what);
+        self.add(rule, window, Bound::AtMost, most);
     }
 }
 

@@ -17,7 +17,10 @@ use gavel_settlement::bindings::Parameters::Params;
 use gavel_settlement::{DevParams, dev_params};
 use serde::Serialize;
 
-use crate::rules::{audit_rate_min, broken, dispute_seconds_max, rules, unbonding_seconds_min};
+use crate::rules::{
+    audit_rate_min, broken, dispute_seconds_max, registration_fee_min, rules,
+    unbonding_seconds_min, verdict_seconds_max,
+};
 use crate::{Assumptions, Rule};
 
 const BPS: u128 = 10_000;
@@ -36,35 +39,86 @@ const AUDITOR_GAS: u128 = 134_264 + 439_134;
 /// What is paid for work exceeds its cost by a quarter, so that the work is worth doing.
 const MARGIN: (u128, u128) = (5, 4);
 
-/// What decides a number: the constraint that would be broken first if it were smaller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Binding {
-    /// One wrong result has to lose money (P-E1).
-    OneFault,
-    /// Wrong results on everything open at once have to lose money (P-E2).
-    Exposure,
+/// A number, and the constraint that would be broken first if it were smaller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// Which number, by the contract's name.
+    pub what: &'static str,
+    /// The constraint, by its name in `spec/protocol.md`.
+    pub rule: &'static str,
+    /// The constraint in words.
+    pub because: &'static str,
 }
 
-impl Binding {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Binding::OneFault => "P-E1: one wrong result has to lose money on average",
-            Binding::Exposure => {
-                "P-E2: wrong results on everything that is open at once have to lose money"
-            }
-        }
-    }
-}
+/// Every number that is solved for, with what decides it. A wrong result on everything open at once asks for more audits than a
+/// single one whatever the numbers (see above), so that P-E1 decides none of them.
+const DECIDED: [Decided; 11] = [
+    Decided {
+        what: "ratePpm",
+        rule: "P-E2",
+        because: EXPOSURE,
+    },
+    Decided {
+        what: "freshRatePpm",
+        rule: "P-A1",
+        because: "as assumed, and not below the rate of any other",
+    },
+    Decided {
+        what: "collateralBps",
+        rule: "P-T6",
+        because: "a missed deadline has to cost what the work would have",
+    },
+    Decided {
+        what: "maxLockedBps",
+        rule: "P-T4",
+        because: "the collateral of everything that may be open at once has to fit",
+    },
+    Decided {
+        what: "minStake",
+        rule: "P-T4",
+        because: "as assumed: the rate falls as it grows",
+    },
+    Decided {
+        what: "auditLevy",
+        rule: "P-A4",
+        because: "levies have to pay the audits that they cause",
+    },
+    Decided {
+        what: "registrationFee",
+        rule: "P-A4",
+        because: "a newcomer has to prepay its audits above the rate of all others",
+    },
+    Decided {
+        what: "freezeCap",
+        rule: "P-C2",
+        because: "a bond has to pay the longest freeze, up to a tenth of the stake",
+    },
+    Decided {
+        what: "unbondingSeconds",
+        rule: "P-V4",
+        because: "stake has to outlive every dispute that it may be called for",
+    },
+    Decided {
+        what: "correlationWindowSeconds",
+        rule: "P-V6",
+        because: "verdicts about wrong results of one moment have to fall in one window",
+    },
+    Decided {
+        what: "correlationMultiplier",
+        rule: "P-V6",
+        because: "as assumed: one over the share of all stake that an attack loses everything at",
+    },
+];
+
+const EXPOSURE: &str = "wrong results on everything that is open at once have to lose money";
 
 /// Parameters with what decided them.
 #[derive(Clone, Debug)]
 pub struct Solution {
     /// Parameters that every rule takes.
     pub params: Params,
-    /// What the audit rate is held up by.
-    pub binding: Binding,
+    /// What decides each number.
+    pub decided: &'static [Decided],
     /// Least audit rate for one wrong result, in parts per million.
     pub rate_one_fault: u128,
     /// Least audit rate for everything open at once.
@@ -104,14 +158,10 @@ pub enum Unsolvable {
     },
     /// Even the highest audit rate leaves a cheat with a gain.
     #[error(
-        "{binding_words}: that takes audits of {rate} ppm of the results, more than the {most} ppm that may be audited; raise the stake to \
+        "P-E2: {EXPOSURE}: that takes audits of {rate} ppm of the results, more than the {most} ppm that may be audited; raise the stake to \
          about {stake} tokens, or lower gain, exposure or colluding_bps"
     )]
     RateTooHigh {
-        /// The constraint.
-        binding: Binding,
-        /// The constraint in words.
-        binding_words: &'static str,
         /// The rate that would do.
         rate: u128,
         /// The most that may be.
@@ -171,16 +221,11 @@ pub fn solve(a: &Assumptions) -> Result<Solution, Unsolvable> {
         .and_then(|rate| rate.try_into().ok())
         .unwrap_or(u128::MAX);
     let rate_exposure = exposure_rate(&params);
-    let (rate, binding) = match rate_exposure >= rate_one_fault {
-        true => (rate_exposure, Binding::Exposure),
-        false => (rate_one_fault, Binding::OneFault),
-    };
+    let rate = rate_exposure.max(rate_one_fault);
     if rate > u128::from(a.audit_rate_most_ppm) {
         // both rates fall at least as fast as the stake grows
         let grown = U256::from(stake) * U256::from(rate) / U256::from(a.audit_rate_most_ppm);
         return Err(Unsolvable::RateTooHigh {
-            binding,
-            binding_words: binding.words(),
             rate,
             most: a.audit_rate_most_ppm,
             stake: exact(grown.saturating_to()),
@@ -189,13 +234,16 @@ pub fn solve(a: &Assumptions) -> Result<Solution, Unsolvable> {
     params.audit.ratePpm = fits("audit_rate_most_ppm", rate)?;
     fees(&mut params, a);
     params.stake.unbondingSeconds = fits("windows", unbonding_seconds_min(&params).into())?;
+    params.stake.correlationWindowSeconds =
+        fits("windows", (2 * verdict_seconds_max(&params)).into())?;
+    params.stake.correlationMultiplier = a.correlation_multiplier;
     if let Some(rule) = broken(&params) {
         return Err(Unsolvable::Rule(rule));
     }
     Ok(Solution {
         rules: rules(&params),
         params,
-        binding,
+        decided: &DECIDED,
         rate_one_fault,
         rate_exposure,
     })
@@ -235,8 +283,10 @@ fn fees(p: &mut Params, a: &Assumptions) {
     p.audit.fee = paid(a.cost.0 + gas(AUDITOR_GAS));
     p.audit.penalty = 2 * p.audit.fee;
     p.audit.probationTasks = a.probation_tasks;
+    p.audit.freshRatePpm = a.fresh_rate_ppm.max(p.audit.ratePpm);
+    p.audit.recordTasks = a.record_tasks;
     p.market.auditLevy = (p.audit.fee * u128::from(p.audit.ratePpm)).div_ceil(PPM);
-    p.stake.registrationFee = p.audit.fee * u128::from(a.probation_tasks);
+    p.stake.registrationFee = registration_fee_min(p).saturating_to();
     p.court.refereeFee = paid(a.cost.0 + gas(REFEREE_GAS));
     p.court.refereePenalty = 2 * p.court.refereeFee;
     p.court.providerGasCost = gas(DEFENCE_GAS).max(1);
@@ -318,6 +368,13 @@ fn in_range(a: &Assumptions) -> Result<(), Unsolvable> {
         let found = a.audit_rate_most_ppm.to_string();
         return refuse("audit_rate_most_ppm", found, "1 to 1000000");
     }
+    if a.fresh_rate_ppm > 1_000_000 {
+        let found = a.fresh_rate_ppm.to_string();
+        return refuse("fresh_rate_ppm", found, "0 to 1000000");
+    }
+    if a.correlation_multiplier == 0 {
+        return refuse("correlation_multiplier", "0".to_owned(), "1 to 65535");
+    }
     Ok(())
 }
 
@@ -338,7 +395,6 @@ mod tests {
         let one = d / (0.8 * (1.0 + 0.5 * (10.0 + 0.5 * (1.0 - locked) * t)));
         assert!((solution.rate_exposure as f64 / 1e6 / exposure - 1.0).abs() < 1e-4);
         assert!((solution.rate_one_fault as f64 / 1e6 / one - 1.0).abs() < 1e-3);
-        assert_eq!(solution.binding, Binding::Exposure);
         assert_eq!(
             u128::from(solution.params.audit.ratePpm),
             solution.rate_exposure
@@ -354,6 +410,8 @@ mod tests {
             broken(&less).unwrap().rule
         };
         assert_eq!(broken_by(|p| p.audit.ratePpm -= 1), "P-E2");
+        let window = |p: &mut Params| p.stake.correlationWindowSeconds -= 1;
+        assert_eq!(broken_by(window), "P-V6");
         assert_eq!(broken_by(|p| p.stake.unbondingSeconds -= 1), "P-V4");
         assert_eq!(broken_by(|p| p.market.auditLevy -= 1), "P-A4");
         assert_eq!(broken_by(|p| p.stake.registrationFee -= 1), "P-A4");
@@ -376,16 +434,9 @@ mod tests {
             audit_rate_most_ppm: 50_000,
             ..Assumptions::default()
         };
-        let Err(Unsolvable::RateTooHigh {
-            binding,
-            stake,
-            rate,
-            ..
-        }) = solve(&thin)
-        else {
+        let Err(Unsolvable::RateTooHigh { stake, rate, .. }) = solve(&thin) else {
             panic!("{:?}", solve(&thin));
         };
-        assert_eq!(binding, Binding::Exposure);
         assert!(rate > 50_000);
         // what it says would help does
         let helped = Assumptions {

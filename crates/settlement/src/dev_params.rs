@@ -28,6 +28,8 @@ pub struct DevParams {
     pub audit_rate_ppm: u32,
     /// First tasks of a provider that are always audited.
     pub probation_tasks: u32,
+    /// Tasks after them over which the rate falls from twice `audit_rate_ppm` to it.
+    pub record_tasks: u32,
     /// How long the windows are.
     pub windows: Windows,
 }
@@ -37,6 +39,7 @@ impl Default for DevParams {
         DevParams {
             audit_rate_ppm: 250_000,
             probation_tasks: 3,
+            record_tasks: 7,
             windows: Windows::Normal,
         }
     }
@@ -63,6 +66,7 @@ struct Seconds {
     audit_open: u32,
     unbonding: u32,
     margin: u32,
+    correlation: u32,
 }
 
 const NORMAL: Seconds = Seconds {
@@ -85,6 +89,7 @@ const NORMAL: Seconds = Seconds {
     audit_open: 600,
     unbonding: 2 * 86_400,
     margin: 3_600,
+    correlation: 2 * 86_400,
 };
 
 const FAST: Seconds = Seconds {
@@ -107,6 +112,7 @@ const FAST: Seconds = Seconds {
     audit_open: 60,
     unbonding: 10_800,
     margin: 60,
+    correlation: 18_000,
 };
 
 /// The parameters of a development network. Amounts have 18 decimals.
@@ -116,12 +122,15 @@ pub fn dev_params(choice: DevParams) -> Params {
         Windows::Fast => FAST,
     };
     let fee = UNIT;
+    let fresh_rate_ppm = choice.audit_rate_ppm.saturating_mul(2).min(1_000_000);
     Params {
         market: market(choice.audit_rate_ppm, fee, &seconds),
         court: court(&seconds),
         audit: AuditParams {
             ratePpm: choice.audit_rate_ppm,
             probationTasks: choice.probation_tasks,
+            freshRatePpm: fresh_rate_ppm,
+            recordTasks: choice.record_tasks,
             commitSeconds: seconds.audit_commit,
             openSeconds: seconds.audit_open,
             maxRedraws: 2,
@@ -130,10 +139,13 @@ pub fn dev_params(choice: DevParams) -> Params {
         },
         stake: StakeParams {
             minStake: 100 * UNIT,
-            registrationFee: fee * u128::from(choice.probation_tasks.max(3)),
+            registrationFee: fee * u128::from(choice.probation_tasks.max(3))
+                + above_the_floor(choice, fresh_rate_ppm, fee),
             unbondingSeconds: seconds.unbonding,
             unbondingMargin: seconds.margin,
             maxMembers: 64,
+            correlationWindowSeconds: seconds.correlation,
+            correlationMultiplier: 3,
         },
         economics: EconomicParams {
             gainBps: 10_000,
@@ -141,6 +153,16 @@ pub fn dev_params(choice: DevParams) -> Params {
             colludingBps: 2_000,
         },
     }
+}
+
+/// Fees of the audits on the way from the fresh rate to the floor, on the average.
+fn above_the_floor(choice: DevParams, fresh_rate_ppm: u32, fee: u128) -> u128 {
+    let steps = match choice.record_tasks {
+        0 => 0,
+        tasks => u128::from(tasks) + 1,
+    };
+    let fall = u128::from(fresh_rate_ppm.saturating_sub(choice.audit_rate_ppm));
+    (fee * steps * fall).div_ceil(2_000_000)
 }
 
 /// Collateral as a share of the price ceiling that keeps rule P-E2 (open exposure <= expected loss) at this rate:

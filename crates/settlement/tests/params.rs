@@ -41,6 +41,7 @@ fn chosen(audit_rate_ppm: u32, probation_tasks: u32, windows: Windows) -> DevPar
     DevParams {
         audit_rate_ppm,
         probation_tasks,
+        record_tasks: probation_tasks / 2,
         windows,
     }
 }

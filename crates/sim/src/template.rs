@@ -100,6 +100,7 @@ impl Stage {
         let params = dev_params(DevParams {
             audit_rate_ppm: rules.audit_ppm,
             probation_tasks: rules.probation_tasks,
+            record_tasks: 0, // a scenario's rate is its own
             ..DevParams::default()
         });
         let options = DeployOptions {

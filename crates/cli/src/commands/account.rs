@@ -42,6 +42,9 @@ async fn show(network: &Network, address: Address, out: Output) -> Result<Exit, 
         .call()
         .await
         .at("the stake")?;
+    let convicted = network.vault().correlationOf(address).call().await;
+    let convicted = convicted.at("the stake")?;
+    let owed = (convicted.dueAt != 0).then_some(&convicted);
     let units = |amount| u128::try_from(amount).unwrap_or(u128::MAX);
     out.facts(&[
         ("account", address.to_string()),
@@ -49,14 +52,32 @@ async fn show(network: &Network, address: Address, out: Output) -> Result<Exit, 
         ("credit", format!("{} tokens", tokens(credit))),
         ("stake", format!("{} tokens", tokens(stake))),
     ]);
+    if let Some(owed) = owed {
+        out.facts(&[("of it", penalty_in_words(owed))]);
+    }
     if credit > 0 {
         out.next("gavel account withdraw --key KEYFILE");
     }
     out.json(&json!({
         "account": address, "wallet": wallet.to_string(), "credit": credit.to_string(),
         "stake": stake.to_string(),
+        "correlated": owed.map(|owed| json!({
+            "due_at": owed.dueAt, "penalty": owed.penalty.to_string(),
+            "slashed_stake": owed.slashedStake.to_string(), "total_stake": owed.totalStake.to_string(),
+        })),
     }))?;
     Ok(Exit::Done)
+}
+
+/// What a convict has yet to pay with the others of its time, and why no more is known.
+pub(super) fn penalty_in_words(owed: &StakeVault::Correlation) -> String {
+    format!(
+        "{} tokens at least are burned from {} s on: {} of the {} tokens of all stake were convicted at about the same time",
+        tokens(owed.penalty),
+        owed.dueAt,
+        tokens(owed.slashedStake),
+        tokens(owed.totalStake)
+    )
 }
 
 async fn withdraw(account: &Account, out: Output) -> Result<Exit, Failure> {

@@ -38,7 +38,7 @@ fn solve_for(args: &SolveArgs, out: Output) -> Result<Exit, Failure> {
     shown(&assumed, &solution, out);
     out.json(&json!({
         "assumptions": assumed,
-        "binding": solution.binding,
+        "decided": solution.decided,
         "rate_one_fault_ppm": solution.rate_one_fault as u64,
         "rate_exposure_ppm": solution.rate_exposure as u64,
         "parameters": file,
@@ -58,8 +58,11 @@ fn shown(assumed: &Assumptions, solution: &Solution, out: Output) {
     let p = &solution.params;
     let percent = |ppm: u128| format!("{:.4} %", ppm as f64 / 1e4);
     out.heading("What decides");
+    let rows = solution.decided.iter();
+    let rows = rows.map(|d| vec![d.what.to_owned(), d.rule.to_owned(), d.because.to_owned()]);
+    out.table(&["number", "rule", "because"], rows.collect(), &[]);
+    out.heading("Least audit rates");
     out.facts(&[
-        ("binding", solution.binding.words().to_owned()),
         ("one fault", percent(solution.rate_one_fault)),
         ("all at once", percent(solution.rate_exposure)),
     ]);
@@ -68,6 +71,16 @@ fn shown(assumed: &Assumptions, solution: &Solution, out: Output) {
     let bond = p.court.providerGasCost + p.court.refereeFee + p.court.freezeCap;
     out.facts(&[
         ("audit rate", percent(p.audit.ratePpm.into())),
+        (
+            "of newcomers",
+            format!(
+                "all of the first {}, then {} falling to it over {} tasks; prepaid with {}",
+                p.audit.probationTasks,
+                percent(p.audit.freshRatePpm.into()),
+                p.audit.recordTasks,
+                tokens(p.stake.registrationFee)
+            ),
+        ),
         ("levy", format!("{} a task", tokens(p.market.auditLevy))),
         ("min stake", tokens(p.stake.minStake)),
         (
@@ -98,6 +111,14 @@ fn shown(assumed: &Assumptions, solution: &Solution, out: Output) {
             ),
         ),
         ("unbonding", hours(p.stake.unbondingSeconds)),
+        (
+            "correlation",
+            format!(
+                "{} times the share of all stake that is convicted within {} before or after",
+                p.stake.correlationMultiplier,
+                hours(p.stake.correlationWindowSeconds / 2)
+            ),
+        ),
         (
             "split",
             format!(

@@ -54,6 +54,7 @@ pub(super) fn chosen(rules: &RulesArgs) -> Result<ParamsFile, Failure> {
         audit_rate_ppm: (rules.audit_rate * 1e6).round() as u32,
         probation_tasks: rules.probation,
         windows: rules.windows.into(),
+        ..DevParams::default()
     });
     let options = DeployOptions::default();
     Ok(ParamsFile::new(

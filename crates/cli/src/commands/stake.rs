@@ -159,10 +159,22 @@ pub(super) async fn withdraw(
             })
             .hint("gavel provider drain --model MODEL --key KEYFILE"));
     }
+    // the first withdrawal of a convict burns what it owes with the others of its time
+    let convicted = network.vault().correlationOf(me).call().await;
+    let convicted = convicted.at("the stake")?;
+    if convicted.dueAt > board.now() {
+        return Err(Failure::new(format!(
+            "{me} was convicted: {}",
+            super::account::penalty_in_words(&convicted)
+        ))
+        .ends(Exit::Reverted)
+        .expected("that time to come, when everyone is known who was convicted with it"));
+    }
     let (mut total, mut hashes) = (0, Vec::new());
     for entry in &ripe {
-        hashes.push(take(&account, &network, entry, &me).await?);
-        total += entry.amount;
+        let (hash, amount) = take(&account, &network, entry, &me).await?;
+        hashes.push(hash);
+        total += amount;
     }
     out.facts(&[(
         "withdrawn",
@@ -214,10 +226,15 @@ async fn take(
     network: &Network,
     entry: &Entry,
     me: &Address,
-) -> Result<gavel_node::B256, Failure> {
+) -> Result<(gavel_node::B256, u128), Failure> {
     let call = StakeVault::withdrawUnbondedCall { entry: entry.id };
     let sent = account.send(network.deployment().vault, call).await;
-    Ok(sent.map_err(|e| refused(e, "withdraw", me))?.hash)
+    let receipt = sent.map_err(|e| refused(e, "withdraw", me))?;
+    let paid = receipt.logs.iter().find_map(|logged| match &logged.event {
+        ProtocolEvent::Vault(StakeVaultEvents::Unbonded(e)) => Some(e.amount),
+        _ => None,
+    });
+    Ok((receipt.hash, paid.unwrap_or(entry.amount)))
 }
 
 /// The open entries of a provider: those that add up to what is unbonding.

@@ -73,6 +73,8 @@ pub enum Why {
     CollateralBack,
     /// A safety fault.
     Slash,
+    /// What a convict loses with the others of its time.
+    Correlated,
     /// A liveness fault in a task.
     SlashLiveness,
     /// A liveness fault in a duty.
@@ -281,6 +283,11 @@ impl Ledger {
                 self.push(out, tx, rest, e.amount - of_lock, why, about);
                 // the burning that follows is said by another event
                 *slashed = (to == Account::Burned).then_some((at + 1, e.amount));
+            }
+            E::CorrelatedPenalty(e) => {
+                let accounts = (Account::Stake(e.provider), Account::Burned);
+                self.push(out, tx, accounts, e.amount, Why::Correlated, none);
+                *slashed = Some((at + 1, e.amount));
             }
             E::PotFunded(e) => {
                 let (to, task, dispute) = self.pot(&e.pot);

@@ -253,7 +253,10 @@ fn slashes_of(transfers: &[Arc<Transfer>]) -> Vec<Slash> {
             Account::Stake(who) | Account::Collateral(who, _) => Some(who),
             _ => None,
         };
-        let is_slash = matches!(transfer.why, Why::Slash | Why::SlashLiveness | Why::Penalty);
+        let is_slash = matches!(
+            transfer.why,
+            Why::Slash | Why::Correlated | Why::SlashLiveness | Why::Penalty
+        );
         if let Some(party) = party.filter(|_| is_slash) {
             match slashes.last_mut() {
                 // collateral and stake are one loss

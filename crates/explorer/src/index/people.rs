@@ -110,6 +110,16 @@ impl Index {
                 telling.touch_provider(&e.provider);
                 telling.detail(format!("{} is removed for ever", self.name(&e.provider)));
             }
+            E::CorrelatedPenalty(e) => {
+                telling.touch_provider(&e.provider);
+                telling.headline(
+                    Tone::Plain,
+                    format!(
+                        "has {} pay with the others that were convicted at about its time",
+                        self.name(&e.provider)
+                    ),
+                );
+            }
             E::Frozen(e) => telling.touch_provider(&e.provider),
             E::Jailed(e) => telling.touch_provider(&e.provider),
             E::Unjailed(e) => {

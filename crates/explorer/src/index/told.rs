@@ -72,6 +72,9 @@ impl Index {
         telling.touch_provider(&slash.party);
         telling.detail(match slash.why {
             Why::Slash => format!("{who} loses {amount} of its stake for good"),
+            Why::Correlated => {
+                format!("{who} loses {amount} more, with all who were convicted at about its time")
+            }
             _ => format!("{who} loses {amount} of its stake"),
         });
         for share in &slash.split {

@@ -45,13 +45,16 @@ impl View<'_> {
             return self.waiting_audit(task, attempt);
         };
         let rules = board.rules_of(task).map(|rules| &rules.audit);
-        let (rate, probation_tasks) = rules.map_or((0, 0), |r| (r.rate_ppm, r.probation_tasks));
+        let probation_tasks = rules.map_or(0, |r| r.probation_tasks);
+        let probation = tale.settled_before < u64::from(probation_tasks);
+        // what a newcomer's first results are drawn at is the rate after them: whether they would have been audited anyway
+        let settled = tale.settled_before.max(probation_tasks.into());
+        let rate = rules.map_or(0, |r| r.rate_of(settled));
         let value = seed(board, tale.round);
         let draw = value.map(|value| {
             let hashed = keccak256((value, U256::from(task), U256::from(attempt)).abi_encode());
             (U256::from_be_bytes(hashed.0) % U256::from(PPM)).to::<u64>()
         });
-        let probation = tale.settled_before < u64::from(probation_tasks);
         let by_draw = draw.is_some_and(|draw| draw < u64::from(rate));
         let text = match (draw, probation) {
             (None, _) => "the beacon's round is not out yet".to_owned(),
@@ -106,7 +109,15 @@ impl View<'_> {
                 hint: "GET /api/v1/audits",
             });
         };
-        let rate = board.rules_of(task).map_or(0, |rules| rules.audit.rate_ppm);
+        let settled = board
+            .providers
+            .get(&of.provider)
+            .map_or(0, |p| p.settled_tasks);
+        let rate = board.rules_of(task).map_or(0, |rules| {
+            rules
+                .audit
+                .rate_of(settled.max(rules.audit.probation_tasks.into()))
+        });
         Ok(json!({
             "task": task, "attempt": attempt, "state": "waiting", "provider": self.party(&of.provider),
             "round": round, "seed": seed(board, round), "round_at": board.beacon.time_of(round), "rate_ppm": rate,

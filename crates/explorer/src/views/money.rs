@@ -85,6 +85,9 @@ impl View<'_> {
             Why::Collateral => format!("{coin} of {from} are locked for a task"),
             Why::CollateralBack => format!("{} has {coin} of collateral back", who(&t.to)),
             Why::Slash => format!("{coin} of {from} are slashed"),
+            Why::Correlated => {
+                format!("{coin} of {from} are burned: others were convicted at about the same time")
+            }
             Why::SlashLiveness => {
                 format!("{coin} of {from} are slashed: nothing was delivered, or it was taken back")
             }

@@ -92,12 +92,13 @@ impl View<'_> {
                     format!("convicted in dispute {dispute}")
                 }
                 (Why::Slash, _, Some(task)) => format!("the collateral of task {task}, which it had taken before it was removed"),
+                (Why::Correlated, ..) => "convicted at about the same time as others, or as a large part of all stake".to_owned(),
                 (Why::SlashLiveness, _, Some(task)) => format!("did not deliver task {task}, or took its result back"),
                 (_, Some(dispute), _) => format!("a duty in dispute {dispute}"),
                 _ => "a duty that was not done".to_owned(),
             };
             json!({
-                "amount": amount(slash.amount), "safety": slash.why == Why::Slash, "why": why, "task": slash.task,
+                "amount": amount(slash.amount), "safety": matches!(slash.why, Why::Slash | Why::Correlated), "why": why, "task": slash.task,
                 "time": slash.time, "transaction": slash.transaction,
             })
         });

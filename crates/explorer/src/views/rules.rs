@@ -264,7 +264,7 @@ fn groups(p: &Params) -> [(&'static str, &'static str, Vec<Item>); 5] {
             vec![
                 (
                     "ratePpm",
-                    "Share of results that are audited",
+                    "Share of results that are audited, whatever the record",
                     "ppm",
                     p.audit.ratePpm.to_string(),
                 ),
@@ -273,6 +273,18 @@ fn groups(p: &Params) -> [(&'static str, &'static str, Vec<Item>); 5] {
                     "First results of a provider that are always audited",
                     "count",
                     p.audit.probationTasks.to_string(),
+                ),
+                (
+                    "freshRatePpm",
+                    "Share of the first result after them",
+                    "ppm",
+                    p.audit.freshRatePpm.to_string(),
+                ),
+                (
+                    "recordTasks",
+                    "Results over which that falls to the least share",
+                    "count",
+                    p.audit.recordTasks.to_string(),
                 ),
                 (
                     "commitSeconds",
@@ -339,6 +351,18 @@ fn groups(p: &Params) -> [(&'static str, &'static str, Vec<Item>); 5] {
                     "Most members of a pool",
                     "count",
                     p.stake.maxMembers.to_string(),
+                ),
+                (
+                    "correlationWindowSeconds",
+                    "Convictions within half of it, before and after, count as one attack",
+                    "seconds",
+                    p.stake.correlationWindowSeconds.to_string(),
+                ),
+                (
+                    "correlationMultiplier",
+                    "Times the attack's share of all stake: what an offender loses of the rest",
+                    "count",
+                    p.stake.correlationMultiplier.to_string(),
                 ),
             ],
         ),

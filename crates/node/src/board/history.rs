@@ -65,7 +65,7 @@ pub(super) fn apply(
         ProtocolEvent::Audits(event) => audits(board, touched, event),
         ProtocolEvent::Appeals(event) => appeals(board, touched, event),
         ProtocolEvent::Demands(event) => super::demands::apply(board, event),
-        ProtocolEvent::Vault(event) => vault(touched, event),
+        ProtocolEvent::Vault(event) => vault(board, touched, event),
         ProtocolEvent::Pool(event) => {
             pool(board, event);
             Ok(())
@@ -385,7 +385,11 @@ fn audits(
     Ok(())
 }
 
-fn vault(touched: &mut Touched, event: &StakeVaultEvents) -> Result<(), NodeError> {
+fn vault(
+    board: &mut Board,
+    touched: &mut Touched,
+    event: &StakeVaultEvents,
+) -> Result<(), NodeError> {
     let provider = match event {
         StakeVaultEvents::Registered(e) => e.provider,
         StakeVaultEvents::Staked(e) => e.provider,
@@ -398,6 +402,14 @@ fn vault(touched: &mut Touched, event: &StakeVaultEvents) -> Result<(), NodeErro
         StakeVaultEvents::Jailed(e) => e.provider,
         StakeVaultEvents::Unjailed(e) => e.provider,
         StakeVaultEvents::Tombstoned(e) => e.provider,
+        StakeVaultEvents::Convicted(e) => {
+            board.convicts.insert(e.provider, e.correlationDueAt);
+            e.provider
+        }
+        StakeVaultEvents::CorrelatedPenalty(e) => {
+            board.convicts.remove(&e.provider);
+            e.provider
+        }
         StakeVaultEvents::PotPaid(e) if e.pot.first() == Some(&CHALLENGE_POT) => {
             touched.bonds = true;
             return Ok(());

@@ -60,6 +60,8 @@ pub struct Board {
     pub tasks: BTreeMap<u64, TaskEntry>,
     /// Providers by key.
     pub providers: BTreeMap<Address, Provider>,
+    /// Convicts that have not yet paid with the others of their time (P-V6), with the second from which it is due.
+    pub convicts: BTreeMap<Address, u64>,
     /// Members of each class's pool with their recorded weight.
     pub pools: BTreeMap<Digest, BTreeMap<Address, u128>>,
     /// Challenges that were committed.

@@ -254,6 +254,8 @@ pub(super) fn rules(p: &Parameters::Params) -> Rules {
         audit: AuditRules {
             rate_ppm: a.ratePpm,
             probation_tasks: a.probationTasks,
+            fresh_rate_ppm: a.freshRatePpm,
+            record_tasks: a.recordTasks,
             commit_seconds: a.commitSeconds,
             open_seconds: a.openSeconds,
             max_redraws: a.maxRedraws,

@@ -79,10 +79,14 @@ pub struct CourtRules {
 /// Random audits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditRules {
-    /// Share of results that are audited, in parts per million.
+    /// Share of results that are audited whatever the record, in parts per million.
     pub rate_ppm: u32,
     /// First results of a provider, which are audited always.
     pub probation_tasks: u32,
+    /// Share of the first result after them.
+    pub fresh_rate_ppm: u32,
+    /// Results over which it falls from there to `rate_ppm`.
+    pub record_tasks: u32,
     /// From the draw to the commitment's deadline.
     pub commit_seconds: u32,
     /// From the chunk seed to the opening's deadline.
@@ -100,4 +104,20 @@ pub struct StakeRules {
     pub registration_fee: u128,
     /// From the request to the withdrawal.
     pub unbonding_seconds: u32,
+}
+
+impl AuditRules {
+    /// P-A1: share at which the next result of a provider with `settled` of them is audited, in parts per million.
+    pub fn rate_of(&self, settled: u64) -> u32 {
+        let Some(record) = settled.checked_sub(self.probation_tasks.into()) else {
+            return 1_000_000;
+        };
+        let all = u64::from(self.record_tasks);
+        if record >= all {
+            return self.rate_ppm;
+        }
+        let fall = u64::from(self.fresh_rate_ppm.saturating_sub(self.rate_ppm));
+        // at most `fall`, which is a u32
+        self.fresh_rate_ppm - (fall * record).div_ceil(all) as u32
+    }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, Market, ProviderPool,
+    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, Market, ProviderPool, StakeVault,
 };
 use gavel_trace::Digest;
 
@@ -51,6 +51,8 @@ pub enum Chore {
     Settle(u64),
     /// The bond of a challenge that was overtaken or never revealed.
     Reclaim(u64, u8, Address),
+    /// What a convict loses with the others of its time.
+    Penalise(Address),
     /// A pool's weight that is not the stake any more.
     Refresh(Digest, Address),
 }
@@ -160,6 +162,11 @@ impl Keeper {
                 };
                 party.act(board, at.court, call, what).await
             }
+            Chore::Penalise(provider) => {
+                let what = format!("burns what {provider} loses with the others of its time");
+                let call = StakeVault::penaliseCorrelatedCall { key: *provider };
+                party.act(board, at.vault, call, what).await
+            }
             Chore::Refresh(class, provider) => {
                 let what = "brings a pool in line with the stakes";
                 let call = ProviderPool::refreshCall {
@@ -200,6 +207,7 @@ pub fn chores(board: &Board) -> Vec<Chore> {
     audits(board, &mut chores);
     challenges(board, &mut chores);
     tasks(board, &mut chores);
+    convicts(board, &mut chores);
     pools(board, &mut chores);
     chores
 }
@@ -355,6 +363,16 @@ fn tasks(board: &Board, chores: &mut Vec<Chore>) {
             chores.push(Chore::Expire(*id));
         } else if board.can_settle(*id) {
             chores.push(Chore::Settle(*id));
+        }
+    }
+}
+
+/// P-V6: the half window is over, and none of the convict's tasks is left to be reversed.
+fn convicts(board: &Board, chores: &mut Vec<Chore>) {
+    for (convict, due) in &board.convicts {
+        let has_tasks = (board.providers.get(convict)).is_none_or(|p| p.live_tasks > 0);
+        if board.now() >= *due && !has_tasks {
+            chores.push(Chore::Penalise(*convict));
         }
     }
 }

@@ -288,6 +288,7 @@ async fn network(endpoint: Endpoint, audit_ppm: u32, windows: Windows) -> Networ
     let params = dev_params(DevParams {
         audit_rate_ppm: audit_ppm,
         probation_tasks: 0,
+        record_tasks: 0,
         windows,
     });
     let options = DeployOptions::default();

@@ -81,7 +81,7 @@ pub fn refusal(error: String) -> ParamsRefusal {
 }
 
 /// Errors of the checks: name, rule, what it protects, what to do.
-const RULES: [(&str, &str, &str, &str); 13] = [
+const RULES: [(&str, &str, &str, &str); 16] = [
     (
         "Zero",
         "bounds",
@@ -143,6 +143,24 @@ const RULES: [(&str, &str, &str, &str); 13] = [
         "raise unbonding_seconds, or shorten windows and clocks",
     ),
     (
+        "CorrelationWindowTooShort",
+        "P-V6",
+        "wrong results of one moment fall in one window, however long some of them are argued about",
+        "raise correlation_window_seconds, or shorten windows and clocks",
+    ),
+    (
+        "CorrelationWindowTooLong",
+        "P-V6",
+        "the penalty of an attack is due before stake that began to unbond at the verdict may leave",
+        "lower correlation_window_seconds below twice unbonding_seconds, or raise unbonding_seconds",
+    ),
+    (
+        "FreshRateTooLow",
+        "P-A1",
+        "a record lowers the rate of audits, and never below rate_ppm",
+        "raise fresh_rate_ppm to rate_ppm or more",
+    ),
+    (
         "LevyTooLow",
         "P-A4",
         "levies pay the audits that they cause",
@@ -151,8 +169,8 @@ const RULES: [(&str, &str, &str, &str); 13] = [
     (
         "RegistrationFeeTooLow",
         "P-A4",
-        "a newcomer prepays the audits of its probation",
-        "raise registration_fee to fee x probation_tasks or more",
+        "a newcomer prepays the audits of its probation, and those above rate_ppm after it",
+        "raise registration_fee to fee x (probation_tasks + (record_tasks + 1) x (fresh_rate_ppm - rate_ppm) / 2000000) or more",
     ),
     (
         "MinStakeTooLow",
@@ -181,7 +199,7 @@ mod tests {
     async fn each_rule_that_is_broken_is_told_with_its_values_and_a_remedy() {
         check(&dev_params(DevParams::default())).await.unwrap();
         type Change = fn(&mut Params);
-        let cases: [(&str, Change); 13] = [
+        let cases: [(&str, Change); 16] = [
             ("Zero", |p| p.market.challengeWindow = 0),
             ("TooLarge", |p| p.court.maxRedraws = 9),
             ("SharesSum", |p| p.court.refereeBps += 1),
@@ -199,6 +217,15 @@ mod tests {
             ("AuditRateTooLow", |p| p.audit.ratePpm = 1),
             ("ExposureTooHigh", |p| p.market.maxLockedBps = 3_000),
             ("UnbondingTooShort", |p| p.stake.unbondingSeconds = 1),
+            ("CorrelationWindowTooShort", |p| {
+                p.stake.correlationWindowSeconds = 86_400;
+            }),
+            ("CorrelationWindowTooLong", |p| {
+                p.stake.correlationWindowSeconds = 2 * p.stake.unbondingSeconds;
+            }),
+            ("FreshRateTooLow", |p| {
+                p.audit.freshRatePpm = p.audit.ratePpm - 1
+            }),
             ("LevyTooLow", |p| p.market.auditLevy = 0),
             ("RegistrationFeeTooLow", |p| p.stake.registrationFee = 0),
             ("MinStakeTooLow", |p| {

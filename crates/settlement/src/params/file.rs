@@ -202,8 +202,10 @@ sections! {
         appeal_bond: Tokens = appealBond, "what an appeal puts up";
     }
     Audit audit AuditParams () {
-        rate_ppm: u32 = ratePpm, "share of results that are audited at random";
+        rate_ppm: u32 = ratePpm, "share of results that are audited at random, whatever the record";
         probation_tasks: u32 = probationTasks, "first results of a provider, which are always audited";
+        fresh_rate_ppm: u32 = freshRatePpm, "share of the first result after them";
+        record_tasks: u32 = recordTasks, "results over which it falls from there to rate_ppm";
         commit_seconds: u32 = commitSeconds, "from the draw to the auditor's commitment";
         open_seconds: u32 = openSeconds, "from the chunk seed to the auditor's openings";
         max_redraws: u8 = maxRedraws, "auditors drawn beyond the first";
@@ -212,10 +214,12 @@ sections! {
     }
     Stake stake StakeParams () {
         min_stake: Tokens = minStake, "least stake of an eligible provider";
-        registration_fee: Tokens = registrationFee, "prepays the audits of the probation";
+        registration_fee: Tokens = registrationFee, "prepays a newcomer's audits above rate_ppm";
         unbonding_seconds: u32 = unbondingSeconds, "from asking for stake to having it";
         unbonding_margin: u32 = unbondingMargin, "spare time inside that";
         max_members: u32 = maxMembers, "providers in one class's pool";
+        correlation_window_seconds: u32 = correlationWindowSeconds, "convictions within half of it count as one attack";
+        correlation_multiplier: u16 = correlationMultiplier, "of the attack's share of all stake: lost of what is left";
     }
     Economics economics EconomicParams () {
         gain_bps: u32 = gainBps, "assumed: gain from one wrong result, as a share of its price ceiling";
@@ -243,7 +247,7 @@ mod tests {
             // one line for each number, with its meaning
             let numbers = text.lines().filter(|line| line.contains('='));
             assert!(numbers.clone().all(|line| line.contains(" # ")), "{text}");
-            assert_eq!(numbers.count(), 2 + 18 + 20 + 7 + 5 + 3);
+            assert_eq!(numbers.count(), 2 + 18 + 20 + 9 + 7 + 3);
         }
     }
 

@@ -205,7 +205,7 @@ pub(super) const TABLE: &[Row] = &[
         "economics solve",
         One,
         &[
-            "assumptions:object binding:text rate_one_fault_ppm:count rate_exposure_ppm:count parameters:object rules:[object]",
+            "assumptions:object decided:[object] rate_one_fault_ppm:count rate_exposure_ppm:count parameters:object rules:[object]",
         ],
     ),
     (
@@ -414,7 +414,7 @@ pub(super) const TABLE: &[Row] = &[
     (
         "account show",
         One,
-        &["account:address wallet:amount credit:amount stake:amount"],
+        &["account:address wallet:amount credit:amount stake:amount correlated:object?"],
     ),
     (
         "account withdraw",

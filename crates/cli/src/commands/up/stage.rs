@@ -220,6 +220,7 @@ async fn deployed(chain: &SharedChain, adversary: Option<Fault>) -> Result<Deplo
         },
         // an audit that convicts a cheat first would leave a lying referee nothing to lie about
         probation_tasks: 0,
+        record_tasks: 0,
         windows: Windows::Fast,
     });
     let sender = Sender::new(dev_key(KEYS, 0), Endpoint::in_process(chain.clone()));
