@@ -121,3 +121,26 @@ impl AuditRules {
         self.fresh_rate_ppm - (fall * record).div_ceil(all) as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_lowers_the_rate_to_the_floor_and_no_further() {
+        let rules = AuditRules {
+            rate_ppm: 250_000,
+            probation_tasks: 3,
+            fresh_rate_ppm: 500_000,
+            record_tasks: 7,
+            ..AuditRules::default()
+        };
+        // as in contracts/test/unit/AuditRate.t.sol
+        let rates: Vec<u32> = (0..12).map(|n| rules.rate_of(n)).collect();
+        let line = [500_000, 464_285, 428_571, 392_857, 357_142, 321_428, 285_714];
+        assert_eq!(rates[..3], [1_000_000; 3]);
+        assert_eq!(rates[3..10], line);
+        assert_eq!(rates[10..], [250_000; 2]);
+        assert_eq!(rules.rate_of(u64::MAX), 250_000);
+    }
+}

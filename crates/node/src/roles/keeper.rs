@@ -390,3 +390,30 @@ fn pools(board: &Board, chores: &mut Vec<Chore>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::Provider;
+
+    #[test]
+    fn a_convict_is_penalised_when_that_is_due_and_its_tasks_are_gone() {
+        let convict = Address::repeat_byte(7);
+        let mut board = Board::default();
+        let standing = Provider {
+            tombstoned: true,
+            live_tasks: 1,
+            ..Provider::default()
+        };
+        board.providers.insert(convict, standing);
+        board.convicts.insert(convict, 100);
+        for (now, live_tasks, due) in [(99, 0, false), (100, 1, false), (100, 0, true)] {
+            board.head.time = now;
+            if let Some(p) = board.providers.get_mut(&convict) {
+                p.live_tasks = live_tasks;
+            }
+            let found = chores(&board).contains(&Chore::Penalise(convict));
+            assert_eq!(found, due, "{now} {live_tasks}");
+        }
+    }
+}
