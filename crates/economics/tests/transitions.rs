@@ -15,6 +15,7 @@ async fn the_ledger_and_the_contracts_move_the_same_money() {
     let config = Config {
         cases: HISTORIES,
         failure_persistence: None,
+        max_shrink_iters: 60,
         ..Config::default()
     };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

@@ -91,7 +91,7 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
     let one = |of: &[u64]| {
         of.get(which as usize % of.len().max(1))
             .copied()
-            .unwrap_or(1)
+            .unwrap_or_default()
     };
     let (task, dispute) = (one(&tasks), one(&disputes));
     // one call in eight is about anything at all

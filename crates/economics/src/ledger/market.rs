@@ -127,6 +127,8 @@ impl Ledger {
 
     pub(super) fn commit(&mut self, id: TaskId, key: Party, answer: u64) -> Result<Done, Refused> {
         let now = self.now;
+        self.in_phase(id, TaskPhase::Claimed)?;
+        self.registered(key)?;
         let task = self.in_phase(id, TaskPhase::Claimed)?;
         if task.provider != key {
             return Err(Refused("NotProvider"));
@@ -140,6 +142,8 @@ impl Ledger {
     }
 
     pub(super) fn retract(&mut self, id: TaskId, key: Party) -> Result<Done, Refused> {
+        self.in_phase(id, TaskPhase::Committed)?;
+        self.registered(key)?;
         let task = self.in_phase(id, TaskPhase::Committed)?;
         if task.provider != key {
             return Err(Refused("NotProvider"));
@@ -355,7 +359,10 @@ impl Ledger {
         answer: u64,
     ) -> Result<Done, Refused> {
         let bond = self.bond();
-        let task = self.tasks.get_mut(id).ok_or(Refused("UnknownTask"))?;
+        let task = self
+            .tasks
+            .get_mut(id)
+            .ok_or(Refused("NothingToChallenge"))?;
         if !task.has_result() {
             return Err(Refused("NothingToChallenge"));
         }
@@ -384,7 +391,10 @@ impl Ledger {
     }
 
     pub(super) fn reveal(&mut self, id: TaskId, by: Party) -> Result<Done, Refused> {
-        let task = self.tasks.get_mut(id).ok_or(Refused("UnknownTask"))?;
+        let task = self
+            .tasks
+            .get_mut(id)
+            .ok_or(Refused("NothingToChallenge"))?;
         if !task.has_result() {
             return Err(Refused("NothingToChallenge"));
         }
@@ -404,7 +414,7 @@ impl Ledger {
     }
 
     pub(super) fn reclaim(&mut self, id: TaskId, attempt: u8, by: Party) -> Result<Done, Refused> {
-        let task = self.tasks.get_mut(id).ok_or(Refused("UnknownTask"))?;
+        let task = self.tasks.get_mut(id).ok_or(Refused("NoSuchCommitment"))?;
         let judged = task.has_result() || task.phase == TaskPhase::Settled;
         let stands = judged && task.attempt == attempt;
         let mut own = task.challenges.iter_mut();

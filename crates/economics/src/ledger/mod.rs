@@ -224,10 +224,7 @@ impl Ledger {
     }
 
     fn stake(&mut self, key: Party, amount: u128) -> Result<Done, Refused> {
-        let account = self.account(key)?;
-        if !account.is_provider {
-            return Err(Refused("NotRegistered"));
-        }
+        let account = self.registered(key)?;
         if account.tombstoned {
             return Err(Refused("ProviderTombstoned"));
         }
@@ -240,10 +237,7 @@ impl Ledger {
     }
 
     fn unjail(&mut self, key: Party) -> Result<Done, Refused> {
-        let account = self.account(key)?;
-        if !account.is_provider {
-            return Err(Refused("NotRegistered"));
-        }
+        let account = self.registered(key)?;
         if account.tombstoned {
             return Err(Refused("ProviderTombstoned"));
         }
@@ -256,10 +250,7 @@ impl Ledger {
 
     fn unbond(&mut self, key: Party, amount: u128) -> Result<Done, Refused> {
         let mature = self.now + u64::from(self.params.stake.unbondingSeconds);
-        let account = self.account(key)?;
-        if !account.is_provider {
-            return Err(Refused("NotRegistered"));
-        }
+        let account = self.registered(key)?;
         if amount == 0 {
             return Err(Refused("ZeroAmount"));
         }
@@ -276,10 +267,7 @@ impl Ledger {
     }
 
     fn withdraw(&mut self, key: Party, entry: u64) -> Result<Done, Refused> {
-        let account = self.account(key)?;
-        if !account.is_provider {
-            return Err(Refused("NotRegistered"));
-        }
+        let account = self.registered(key)?;
         let mut open = account.unbonding.iter();
         let place = open.position(|(number, ..)| *number == entry);
         let place = place.ok_or(Refused("UnknownEntry"))?;
@@ -312,6 +300,13 @@ impl Ledger {
     fn account(&mut self, party: Party) -> Result<&mut Account, Refused> {
         let found = self.accounts.get_mut(party as usize);
         found.ok_or(Refused("UnknownParty"))
+    }
+
+    fn registered(&mut self, key: Party) -> Result<&mut Account, Refused> {
+        match self.accounts.get_mut(key as usize) {
+            Some(account) if account.is_provider => Ok(account),
+            _ => Err(Refused("NotRegistered")),
+        }
     }
 
     /// To a party's credit.
