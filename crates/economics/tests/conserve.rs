@@ -14,7 +14,7 @@ async fn money_is_conserved_over_some_thousand_calls() {
     assert_eq!((seen.calls, done + refused), (4_000, 4_000));
     assert!(done > 1_500 && refused > 400, "{seen:?}");
     assert!(
-        seen.done["Finalize"] > 0 && seen.done["Reverse"] > 0,
+        seen.done["Finalize"] > 0 && seen.done["Timeout"] > 0,
         "{seen:?}"
     );
     let alone = conserve(500, 1, NonZero::new(1), |_| {}).await.unwrap();

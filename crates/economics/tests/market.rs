@@ -31,33 +31,6 @@ fn market(honest: f64) -> Market {
 #[test]
 fn nobody_earns_more_than_the_honest_at_the_solved_parameters() {
     let played = market(0.8).play(|_| {}).unwrap();
-    let token = 1e18;
-    for kind in &played.kinds {
-        let p = &kind.payoff;
-        println!(
-            "{:16} {:7} tasks {:6} wrong {:5} caught {:6} audits: {:8.4} a task = prices {:.3} fees {:.3} rewards {:.3} bonds {:.3} slashes {:.3} penalties {:.3} levies {:.3} costs {:.3} gains {:.3} trouble {:.3}",
-            kind.name,
-            p.tasks,
-            p.wrong,
-            p.caught,
-            p.audits,
-            p.per_task() / token,
-            p.prices as f64 / token / p.tasks as f64,
-            p.fees as f64 / token / p.tasks as f64,
-            p.rewards as f64 / token / p.tasks as f64,
-            p.bonds as f64 / token / p.tasks as f64,
-            p.slashes as f64 / token / p.tasks as f64,
-            p.penalties as f64 / token / p.tasks as f64,
-            p.levies as f64 / token / p.tasks as f64,
-            p.costs as f64 / token / p.tasks as f64,
-            p.gains as f64 / token / p.tasks as f64,
-            p.trouble as f64 / token / p.tasks as f64,
-        );
-    }
-    println!(
-        "{:?} {} {} {} {}",
-        played.prices, played.posted, played.settled, played.requeued, played.unserved
-    );
     for (i, kind) in played.kinds.iter().enumerate().skip(1) {
         assert!(
             kind.payoff.tasks > 500,
@@ -81,8 +54,31 @@ fn audits_that_are_too_rare_make_cheats_of_them_all() {
     assert!(last.shares[0] < 0.2, "{last:?}");
     let solved = market(0.5).respond(12, |_, _| {}).unwrap();
     let last = solved.last().unwrap();
-    println!("{:?}\n{last:?}", solved.names);
     assert!(last.shares[0] > 0.85, "{last:?}");
+}
+
+#[test]
+fn an_agent_that_loses_at_the_solved_rate_gains_where_nobody_looks() {
+    let solved = market(0.9);
+    let mut blind = solved.clone();
+    blind.params.audit.ratePpm = 100;
+    blind.params.audit.probationTasks = 0;
+    for agent in [
+        Arc::new(agents::ModelSwap) as Arc<dyn Agent>,
+        Arc::new(agents::Sybil),
+        Arc::new(agents::Ring),
+    ] {
+        assert!(
+            solved.profits(agent.clone()).unwrap() < 0.0,
+            "{}",
+            agent.name()
+        );
+        assert!(
+            blind.profits(agent.clone()).unwrap() > 0.0,
+            "{}",
+            agent.name()
+        );
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ async fn the_ledger_and_the_contracts_move_the_same_money() {
         let (done, refused) = &mut *seen.borrow_mut();
         for draws in history {
             go_on(&mut mirror, draws, done, refused)
+                .and_then(|()| mirror.compare())
                 .map_err(|e| TestCaseError::fail(e.to_string()))?;
         }
         // what every account has gained is what its entries say

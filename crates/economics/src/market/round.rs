@@ -3,7 +3,7 @@
 use rand::Rng as _;
 
 use super::{Broken, Earned, Market, Outcome, Payoff, Stage};
-use crate::agents::{ALL, Agent, Audit, Chance, Seen, Work};
+use crate::agents::{ALL, Agent, Chance, Seen, Work};
 use crate::ledger::{Answer, AuditPhase, Done, Op, Party, TaskId, TaskPhase};
 
 /// Seconds from the floor of a price to its ceiling.
@@ -11,9 +11,7 @@ pub(super) const RAMP: u64 = 60;
 /// Seconds that a task may be run.
 pub(crate) const EXEC: u64 = 60;
 /// Longest time between two rounds of the beacon that a stage may have.
-const BEACON: u64 = 10;
-/// Providers that look at a task before it is taken by the one that asks least.
-const BIDDERS: usize = 3;
+pub(super) const BEACON: u64 = 10;
 /// The right answer of every task.
 pub(super) const RIGHT: Answer = 0;
 
@@ -24,7 +22,7 @@ pub(super) struct Job {
     pub(super) key: Party,
     pub(super) work: Work,
     /// Whether its machine broke down.
-    is_late: bool,
+    pub(super) is_late: bool,
 }
 
 /// A market between two rounds.
@@ -32,24 +30,24 @@ pub struct Round<'a, S: Stage> {
     pub(super) market: &'a Market,
     pub(super) stage: S,
     pub(super) chance: Chance,
-    requester: Party,
+    pub(super) requester: Party,
     /// Kind of every account; the requesters' is none.
     kind_of: Vec<Option<u8>>,
     /// What every provider asks, of ten thousand of what a task costs.
-    asks: Vec<u32>,
+    pub(super) asks: Vec<u32>,
     /// Providers that are not out.
-    active: Vec<Party>,
+    pub(super) active: Vec<Party>,
     /// Friend of each kind, which owes nobody anything.
-    friends: Vec<Party>,
+    pub(super) friends: Vec<Party>,
     /// What the ledger does not know of each kind.
     pub(super) outside: Vec<Payoff>,
     /// Price of each class in the round before.
-    prices: Vec<(u128, u64)>,
+    pub(super) prices: Vec<(u128, u64)>,
     stake: u128,
-    posted: u64,
+    pub(super) posted: u64,
     settled: Vec<(f64, u64)>,
     requeued: u64,
-    unserved: u64,
+    pub(super) unserved: u64,
     pub(super) disputes: u64,
 }
 
@@ -141,148 +139,6 @@ impl<'a, S: Stage> Round<'a, S> {
         })
     }
 
-    // ---- auction
-
-    fn claim_retries(&mut self, jobs: &mut Vec<Job>) -> Result<(), Broken> {
-        let life = u64::from(self.market.params.market.retryLifetime);
-        for class in 0..self.market.demand.len() as u8 {
-            while let Some(task) = self.stage.retry_head(class) {
-                let Some(found) = self.stage.ledger().task(task) else {
-                    break;
-                };
-                let (max, opened) = (found.max, found.opened_at);
-                if self.now() > opened + life {
-                    self.unserved += 1;
-                    self.act(Op::Expire { task })?;
-                    continue;
-                }
-                // the price is what it is: nobody waits for a better one behind the head of a lane
-                let bidder = self.bidder(task, max, class);
-                let Some((key, _)) = bidder else {
-                    break;
-                };
-                if !self.try_act(Op::Claim { task, key })? {
-                    break;
-                }
-                let job = self.job(task, key);
-                jobs.push(job);
-            }
-        }
-        Ok(())
-    }
-
-    /// Tasks that nobody took.
-    fn post_and_claim(&mut self, jobs: &mut Vec<Job>) -> Result<Vec<TaskId>, Broken> {
-        let begin = self.now();
-        let mut bids = Vec::new();
-        let mut open = Vec::new();
-        for class in 0..self.market.demand.len() as u8 {
-            let (max, min) = (self.ceiling(class), self.floor(class));
-            for _ in 0..self.arrivals(class) {
-                let op = Op::Post {
-                    requester: self.requester,
-                    class,
-                    min,
-                    max,
-                };
-                let Done::Task(task) = self.act(op)? else {
-                    continue;
-                };
-                self.posted += 1;
-                match self.bidder(task, max, class) {
-                    Some((key, asked)) => {
-                        let part = asked.saturating_sub(min) * u128::from(RAMP);
-                        let wait = part.div_ceil((max - min).max(1)) as u64;
-                        bids.push((wait.min(RAMP), task, key, class));
-                    }
-                    None => open.push(task),
-                }
-            }
-        }
-        bids.sort_by_key(|bid| bid.0);
-        for (wait, task, key, class) in bids {
-            self.advance_to(begin + wait)?;
-            let mut claimed = self.try_act(Op::Claim { task, key })?.then_some(key);
-            if claimed.is_none() {
-                // full since: whoever else is there takes it at this price
-                let max = self.ceiling(class);
-                if let Some((key, _)) = self.bidder(task, max, class) {
-                    claimed = self.try_act(Op::Claim { task, key })?.then_some(key);
-                }
-            }
-            match claimed {
-                Some(key) => {
-                    let price = self.stage.ledger().task(task).map_or(0, |t| t.price());
-                    if let Some(seen) = self.prices.get_mut(usize::from(class)) {
-                        seen.0 += price;
-                        seen.1 += 1;
-                    }
-                    let job = self.job(task, key);
-                    jobs.push(job);
-                }
-                None => open.push(task),
-            }
-        }
-        self.advance_to(begin + RAMP)?;
-        Ok(open)
-    }
-
-    /// Demand falls from what it is at the price of nothing to nothing at the ceiling.
-    fn arrivals(&mut self, class: u8) -> u32 {
-        let Some(demand) = self.market.demand.get(usize::from(class)) else {
-            return 0;
-        };
-        let ceiling = self.ceiling(class);
-        let seen = self.prices.get_mut(usize::from(class));
-        let (sum, many) = seen.map(std::mem::take).unwrap_or_default();
-        let price = sum.checked_div(u128::from(many)).unwrap_or(ceiling / 4);
-        let wanted = 1.0 - price as f64 / ceiling.max(1) as f64;
-        let base = self.active.len() as f64 * f64::from(demand.per_hundred) / 100.0;
-        let noise = self.chance.random_range(0.9..1.1);
-        // a market too small for one task a round has one in some rounds
-        let exact = base * wanted * noise;
-        exact as u32 + u32::from(self.chance.random::<f64>() < exact.fract())
-    }
-
-    /// Of some that could lock the collateral, the one that asks least, and what it asks.
-    fn bidder(&mut self, task: TaskId, max: u128, class: u8) -> Option<(Party, u128)> {
-        let mut best: Option<(Party, u32)> = None;
-        let mut found = 0;
-        for _ in 0..4 * BIDDERS {
-            let place = self.chance.random_range(0..self.active.len());
-            let key = *self.active.get(place)?;
-            let asks = *self.asks.get(key as usize)?;
-            let ledger = self.stage.ledger();
-            let is_out = ledger.task(task)?.excluded.contains(&key);
-            if is_out || !ledger.can_lock(key, max) {
-                continue;
-            }
-            if best.is_none_or(|(_, least)| asks < least) {
-                best = Some((key, asks));
-            }
-            found += 1;
-            if found == BIDDERS {
-                break;
-            }
-        }
-        let (key, asks) = best?;
-        Some((key, self.cost(class) * u128::from(asks) / u128::from(ALL)))
-    }
-
-    fn job(&mut self, task: TaskId, key: Party) -> Job {
-        let work = match self.agent_of(key) {
-            Some(agent) => agent.work(&mut self.chance),
-            None => Work::HONEST,
-        };
-        let breaks = self.chance.random_range(0..1_000_000u32) < self.market.accidents_ppm;
-        Job {
-            task,
-            key,
-            work,
-            is_late: breaks,
-        }
-    }
-
     // ---- results
 
     fn work(&mut self, jobs: &[Job]) -> Result<(), Broken> {
@@ -363,127 +219,6 @@ impl<'a, S: Stage> Round<'a, S> {
                 self.act(Op::Reveal { task, by })?;
                 self.disputes += 1;
             }
-        }
-        Ok(())
-    }
-
-    // ---- audits
-
-    fn audit(&mut self, jobs: &[Job]) -> Result<(), Broken> {
-        let now = self.now();
-        let delay = u64::from(self.market.params.market.seedDelay);
-        self.advance_to(now + delay + 2 * BEACON)?;
-        let mut due = Vec::new();
-        for job in jobs {
-            if !self.has_result(job) {
-                continue;
-            }
-            self.act(Op::Decide { task: job.task })?;
-            if self.audit_of(job) != AuditPhase::Drawn {
-                continue;
-            }
-            due.push(*job);
-            let convicts = |a: &dyn Agent| a.convicts_itself();
-            if job.work.is_wrong && self.agent_of(job.key).is_some_and(convicts) {
-                self.convict_oneself(job)?;
-            }
-        }
-        let draws = 1 + u32::from(self.market.params.audit.maxRedraws);
-        for _ in 0..draws {
-            if due.is_empty() {
-                break;
-            }
-            self.audits_of_a_draw(&due)?;
-            due.retain(|job| self.audit_of(job) != AuditPhase::Closed);
-            if due.is_empty() {
-                break;
-            }
-            // the longest deadline of those who have committed and of those who have not
-            let a = &self.market.params.audit;
-            let slack = u64::from(self.market.params.court.beaconSlack);
-            let wait = u64::from(a.commitSeconds.max(a.openSeconds)) + slack;
-            let now = self.now();
-            self.advance_to(now + wait + BEACON + 1)?;
-            for job in &due {
-                self.act(Op::AuditTimeout { task: job.task })?;
-            }
-            due.retain(|job| self.audit_of(job) == AuditPhase::Drawn);
-        }
-        Ok(())
-    }
-
-    fn audits_of_a_draw(&mut self, due: &[Job]) -> Result<(), Broken> {
-        for job in due {
-            let Some((auditor, answer)) = self.audited(job) else {
-                continue;
-            };
-            let task = job.task;
-            let op = Op::AuditCommit {
-                task,
-                auditor,
-                answer,
-            };
-            self.act(op)?;
-        }
-        let now = self.now();
-        self.advance_to(now + 2 * BEACON)?;
-        for job in due {
-            if self.audit_of(job) != AuditPhase::Committed {
-                continue;
-            }
-            let (task, auditor) = (job.task, self.auditor_of(job));
-            if matches!(self.act(Op::AuditOpen { task, auditor })?, Done::Dispute(_)) {
-                self.disputes += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Who audits, and what it says; nothing where it will have nothing to open.
-    fn audited(&mut self, job: &Job) -> Option<(Party, Answer)> {
-        let auditor = self.auditor_of(job);
-        let found = self.stage.ledger().task(job.task)?.answer;
-        let censors = |a: &dyn Agent| a.censors();
-        if job.work.is_wrong && self.agent_of(job.key).is_some_and(censors) {
-            let bought = self.market.censoring();
-            self.of(job.key, |p| p.trouble -= bought as i128);
-            return None;
-        }
-        let seen = self.seen(job, auditor);
-        let conduct = match self.agent_of(auditor) {
-            Some(agent) => agent.audit(seen, &mut self.chance),
-            None => Audit::Runs,
-        };
-        self.of(auditor, |p| p.audits += 1);
-        // the fee pays run and gas, and a quarter more
-        let cost = self.market.params.audit.fee * 4 / 5;
-        match conduct {
-            Audit::Sleeps => None,
-            Audit::Copies => {
-                let is_told = self.chance.random_range(0..u32::from(ALL)) < self.market.leaks_bps;
-                (seen.by_friend || is_told).then_some((auditor, found))
-            }
-            Audit::Runs => {
-                self.of(auditor, |p| p.costs -= cost as i128);
-                let detection = u32::from(self.market.params.economics.detectionBps);
-                let sees = self.chance.random_range(0..u32::from(ALL)) < detection;
-                match sees {
-                    true => Some((auditor, RIGHT)),
-                    false => Some((auditor, found)),
-                }
-            }
-        }
-    }
-
-    fn convict_oneself(&mut self, job: &Job) -> Result<(), Broken> {
-        let kind = self.kind(job.key).map_or(0, usize::from);
-        let Some(&by) = self.friends.get(kind) else {
-            return Ok(());
-        };
-        let (task, answer) = (job.task, RIGHT);
-        if self.try_act(Op::Challenge { task, by, answer })? {
-            self.act(Op::Reveal { task, by })?;
-            self.disputes += 1;
         }
         Ok(())
     }
@@ -636,7 +371,7 @@ impl<'a, S: Stage> Round<'a, S> {
         Ok(())
     }
 
-    fn kind(&self, party: Party) -> Option<u8> {
+    pub(super) fn kind(&self, party: Party) -> Option<u8> {
         self.kind_of.get(party as usize).copied().flatten()
     }
 
@@ -663,17 +398,17 @@ impl<'a, S: Stage> Round<'a, S> {
         }
     }
 
-    fn has_result(&self, job: &Job) -> bool {
+    pub(super) fn has_result(&self, job: &Job) -> bool {
         let task = self.stage.ledger().task(job.task);
         task.is_some_and(|t| t.has_result() && t.provider == job.key)
     }
 
-    fn audit_of(&self, job: &Job) -> AuditPhase {
+    pub(super) fn audit_of(&self, job: &Job) -> AuditPhase {
         let task = self.stage.ledger().task(job.task);
         task.map_or(AuditPhase::Closed, |t| t.audit)
     }
 
-    fn auditor_of(&self, job: &Job) -> Party {
+    pub(super) fn auditor_of(&self, job: &Job) -> Party {
         let task = self.stage.ledger().task(job.task);
         task.map_or(0, |t| t.auditor)
     }
@@ -683,15 +418,15 @@ impl<'a, S: Stage> Round<'a, S> {
         dearest * demand.map_or(0, |d| u128::from(d.size_bps)) / u128::from(ALL)
     }
 
-    fn cost(&self, class: u8) -> u128 {
+    pub(super) fn cost(&self, class: u8) -> u128 {
         self.size(self.market.cost, class)
     }
 
-    fn ceiling(&self, class: u8) -> u128 {
+    pub(super) fn ceiling(&self, class: u8) -> u128 {
         self.size(self.market.params.market.maxTaskPrice, class)
     }
 
-    fn floor(&self, class: u8) -> u128 {
+    pub(super) fn floor(&self, class: u8) -> u128 {
         let floor = u128::from(self.market.params.market.priceFloorBps);
         (self.ceiling(class) * floor).div_ceil(u128::from(ALL))
     }

@@ -4,6 +4,9 @@
 mod chart;
 mod figures;
 mod page;
+mod plots;
+
+use gavel_settlement::amount::TOKEN;
 
 use crate::contracts::Played;
 use crate::market::{Broken, Market, Outcome, Response};
@@ -76,4 +79,8 @@ pub fn scenario(assumed: &Assumptions, solution: &Solution, tasks: u64) -> Scena
         seed: 7,
         threads: None,
     }
+}
+
+fn tokens(units: f64) -> f64 {
+    units / TOKEN as f64
 }
