@@ -118,3 +118,44 @@ fn a_simulated_market_ends_where_the_closed_form_says() {
     assert_eq!(text.lines().count(), 12);
     assert!(text.starts_with("rate_ppm,of_closed_form,cheating_share,"));
 }
+
+#[test]
+fn every_kind_of_agent_is_told_with_what_it_earns_on_either_engine() {
+    let (done, told, errors) = json(&[
+        "economics",
+        "strategies",
+        "--tasks",
+        "40000",
+        "--providers",
+        "2000",
+        "--generations",
+        "2",
+        "--json",
+    ]);
+    assert!(done, "{errors}");
+    let kinds = told["market"]["kinds"].as_array().unwrap();
+    assert_eq!(kinds[0]["name"], "honest");
+    let earns = |kind: &Value| kind["per_task"].as_f64().unwrap();
+    let swap = kinds.iter().find(|k| k["name"] == "model swap").unwrap();
+    assert!(earns(swap) < earns(&kinds[0]), "{told}");
+    let shares = told["response"]["steps"][1]["shares"].as_array().unwrap();
+    assert_eq!(shares.len(), kinds.len());
+    let (done, told, errors) = json(&[
+        "economics",
+        "simulate",
+        "--engine",
+        "contracts",
+        "--tasks",
+        "150",
+        "--providers",
+        "30",
+        "--json",
+    ]);
+    assert!(done, "{errors}");
+    assert!(told["calls"].as_u64().unwrap() > 1_000, "{told}");
+    assert_eq!(told["kinds"].as_array().unwrap().len(), kinds.len());
+    let (done, _, told) = json(&["economics", "simulate", "--engine", "contracts", "--alone"]);
+    assert!(!done && told.contains("--engine abstract"), "{told}");
+    let (done, _, told) = json(&["economics", "report", "--out", "nowhere"]);
+    assert!(!done && told.contains("nowhere/economics.md"), "{told}");
+}

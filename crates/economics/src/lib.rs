@@ -5,8 +5,13 @@
 //! the same values, is tested on random parameters in `tests/constructor.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agents;
 mod assumptions;
+pub mod contracts;
+pub mod ledger;
+pub mod market;
 pub mod penalty;
+pub mod report;
 mod rules;
 pub mod sim;
 mod solve;

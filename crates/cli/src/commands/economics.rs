@@ -18,6 +18,8 @@ pub(crate) fn run(command: &EconomicsCommand, out: Output) -> Result<Exit, Failu
     match command {
         EconomicsCommand::Solve(args) => solve_for(args, out),
         EconomicsCommand::Simulate(args) => super::economics_sim::run(args, out),
+        EconomicsCommand::Strategies(args) => super::economics_market::strategies(args, out),
+        EconomicsCommand::Report(args) => super::economics_report::run(args, out),
         EconomicsCommand::Explain(args) => explain(args, out),
     }
 }

@@ -6,7 +6,7 @@ use gavel_economics::sim::{Scenario, closed_form};
 use serde_json::json;
 
 use super::economics::{assumptions, solved};
-use crate::args_economics::SimulateArgs;
+use crate::args_economics::{Engine, SimulateArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::output::{BAR, Output, bar, paint};
 
@@ -14,6 +14,13 @@ use crate::output::{BAR, Output, bar, paint};
 const RATES: [u32; 11] = [50, 80, 90, 95, 98, 100, 102, 105, 110, 120, 200];
 
 pub(crate) fn run(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
+    match args.engine {
+        Engine::Abstract => curve(args, out),
+        Engine::Contracts => super::economics_market::on_contracts(args, out),
+    }
+}
+
+fn curve(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
     let assumed = assumptions(&args.assume)?;
     let solution = solved(&assumed)?;
     let solved_rate = solution.params.audit.ratePpm;
@@ -23,8 +30,8 @@ pub(crate) fn run(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
         price: assumed.price.0 * floor / 10_000,
         gain: assumed.gain.0,
         ring: !args.alone,
-        providers: args.providers as usize,
-        tasks: args.tasks,
+        providers: args.providers.unwrap_or(100_000) as usize,
+        tasks: args.tasks.unwrap_or(10_000_000),
         epochs: args.epochs,
         seed: args.seed,
         threads: None,

@@ -20,6 +20,8 @@ mod dispute;
 mod doctor;
 mod drill;
 mod economics;
+mod economics_market;
+mod economics_report;
 mod economics_sim;
 mod explorer;
 mod fleet;

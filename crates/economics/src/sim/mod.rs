@@ -117,26 +117,40 @@ impl Scenario {
         tally.payoff(true) - tally.payoff(false)
     }
 
-    /// The audit rate at which cheating ceases to pay, in parts per million, by bisection over what is simulated. The same
+    /// The audit rate at which cheating ceases to pay, in parts per million, by false position over what is simulated. The same
     /// chance at every rate: what is found is a sharp edge.
     pub fn kink(&self, mut each: impl FnMut(u32, f64)) -> u32 {
-        let (mut pays, mut loses) = (0, 1_000_000);
-        while loses - pays > 1 {
-            let rate = pays + (loses - pays) / 2;
+        let mut advantage = |rate: u32| {
             let mut at = self.clone();
             at.params.audit.ratePpm = rate;
             let advantage = at.advantage();
-            match advantage > 0.0 {
-                true => pays = rate,
-                false => loses = rate,
-            }
             each(rate, advantage);
-            // within a thousandth
-            if loses - pays <= loses / 1_000 {
-                break;
+            advantage
+        };
+        let (mut pays, mut loses) = ((0, advantage(0)), (1_000_000, advantage(1_000_000)));
+        let mut last = None;
+        // within a thousandth
+        while loses.0 - pays.0 > 1 && loses.0 - pays.0 > loses.0 / 1_000 {
+            let part = pays.1 / (pays.1 - loses.1);
+            let rate = pays.0 + (f64::from(loses.0 - pays.0) * part) as u32;
+            let rate = rate.clamp(pays.0 + 1, loses.0 - 1);
+            let found = advantage(rate);
+            let side = found > 0.0;
+            // an end that stays twice is given less weight (Illinois), so that both come near
+            let again = last == Some(side);
+            match side {
+                true => {
+                    pays = (rate, found);
+                    loses.1 *= if again { 0.5 } else { 1.0 };
+                }
+                false => {
+                    loses = (rate, found);
+                    pays.1 *= if again { 0.5 } else { 1.0 };
+                }
             }
+            last = Some(side);
         }
-        loses
+        loses.0
     }
 
     fn epoch(&self, markets: &mut [Market], epoch: u32, tasks: u64) -> Tally {

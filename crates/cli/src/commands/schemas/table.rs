@@ -211,7 +211,20 @@ pub(super) const TABLE: &[Row] = &[
     (
         "economics simulate",
         One,
-        &["closed_form_ppm:number kink_ppm:count off:number solved_ppm:count points:[object]"],
+        &[
+            "closed_form_ppm:number kink_ppm:count off:number solved_ppm:count points:[object]",
+            "engine:=contracts calls:count rounds:count kinds:[object] outcome:object",
+        ],
+    ),
+    (
+        "economics strategies",
+        One,
+        &["market:object response:object?"],
+    ),
+    (
+        "economics report",
+        One,
+        &["files:[text] changed:[text] worst_off:number"],
     ),
     (
         "economics explain",

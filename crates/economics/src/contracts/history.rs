@@ -1,0 +1,351 @@
+//! Random histories of the contracts: calls that there is reason to make, and one in eight that nobody would make.
+
+use crate::ledger::{
+    Account, AuditPhase, Class, Dispute, DisputePhase, Ledger, Op, Party, Task, TaskPhase,
+};
+use crate::market::{EXEC, Stage as _};
+
+use std::collections::BTreeMap;
+
+use gavel_settlement::{DevParams, dev_params};
+
+use super::{Mirror, WorldError};
+
+const PROVIDERS: u32 = 6;
+/// A requester, providers, two challengers.
+const PARTIES: u32 = PROVIDERS + 3;
+const TOKEN: u128 = 10u128.pow(18);
+
+/// Numbers that one call is chosen by.
+pub type Draws = [u32; 4];
+
+/// Calls by name.
+pub type Seen = BTreeMap<String, u64>;
+
+/// A small network before its first task.
+///
+/// # Errors
+/// The contracts do not take its parameters.
+pub async fn begin() -> Result<Mirror, WorldError> {
+    let mut params = dev_params(DevParams {
+        probation_tasks: 1,
+        ..DevParams::default()
+    });
+    // lanes are gated soon, and their entries die in a history's time
+    params.market.retryGrace = 5;
+    params.market.priceFloorBps = 1_000;
+    let classes = [true, false].map(|is_judged| Class {
+        ramp: 60,
+        is_judged,
+    });
+    let mut mirror = Mirror::new(Ledger::new(params, classes.to_vec(), 0)).await?;
+    for party in 0..PARTIES {
+        mirror.add()?;
+        if (1..=PROVIDERS).contains(&party) {
+            let stake = (100 + 50 * u128::from(party)) * TOKEN;
+            mirror.act(Op::Register { key: party, stake })?;
+        }
+    }
+    Ok(mirror)
+}
+
+/// Waits and makes one call. What was done and what was refused is counted.
+///
+/// # Errors
+/// The ledger and the contracts differ.
+pub fn go_on(
+    mirror: &mut Mirror,
+    draws: Draws,
+    done: &mut Seen,
+    refused: &mut Seen,
+) -> Result<(), WorldError> {
+    let (wait, op) = next(mirror.ledger(), draws);
+    let now = mirror.ledger().now();
+    mirror.advance_to(now + wait)?;
+    match mirror.act(op) {
+        Ok(_) => *done.entry(name(op)).or_default() += 1,
+        Err(WorldError::Refused { name, .. }) => *refused.entry(name).or_default() += 1,
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn name(op: Op) -> String {
+    let text = format!("{op:?}");
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A call to try, and how long before it.
+fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
+    let [what, which, who, how] = draws;
+    let c = &ledger.params().court;
+    let party = who % PARTIES;
+    let tasks: Vec<u64> = ledger
+        .task_ids()
+        .filter(|id| ledger.task(*id).is_some_and(|t| !t.is_over()))
+        .collect();
+    let disputes: Vec<u64> = ledger
+        .dispute_ids()
+        .filter(|id| ledger.dispute(*id).is_some_and(|d| d.is_open()))
+        .collect();
+    let one = |of: &[u64]| {
+        of.get(which as usize % of.len().max(1))
+            .copied()
+            .unwrap_or_default()
+    };
+    let (task, dispute) = (one(&tasks), one(&disputes));
+    // one call in eight is about anything at all
+    if how % 8 == 0 {
+        return (
+            u64::from(how / 8 % 40),
+            anything(what, task, dispute, party, how),
+        );
+    }
+    if let Some(d) = ledger
+        .dispute(dispute)
+        .filter(|_| !disputes.is_empty() && what % 2 == 0)
+    {
+        return of_dispute(ledger, dispute, d, what / 2, u64::from(c.clockBudget) + 1);
+    }
+    let jailed = |a: &Account| a.jailed_until != 0 && a.jailed_until <= ledger.now();
+    if let Some(key) = ledger
+        .accounts()
+        .iter()
+        .position(jailed)
+        .filter(|_| what % 3 == 0)
+    {
+        return (0, Op::Unjail { key: key as Party });
+    }
+    if tasks.is_empty() || (what % 9 == 1 && tasks.len() < 12) {
+        let op = Op::Post {
+            requester: 0,
+            class: (how / 8 % 4 / 3) as u8,
+            min: TOKEN,
+            max: (2 + u128::from(who % 5)) * TOKEN,
+        };
+        return (0, op);
+    }
+    match ledger.task(task) {
+        Some(t) => of_task(ledger, task, t, what, party),
+        None => (0, Op::Settle { task }),
+    }
+}
+
+fn anything(what: u32, task: u64, dispute: u64, party: Party, how: u32) -> Op {
+    let answer = u64::from(how / 16 % 3);
+    let attempt = (how / 64 % 2) as u8;
+    match what % 31 {
+        0 => Op::Register {
+            key: party,
+            stake: 100 * TOKEN,
+        },
+        1 => Op::Stake {
+            key: party,
+            amount: u128::from(how / 16 % 3) * TOKEN,
+        },
+        2 => Op::Unjail { key: party },
+        3 => Op::Post {
+            requester: party,
+            class: 0,
+            min: 1,
+            max: TOKEN,
+        },
+        4 => Op::Cancel { task, by: party },
+        5 => Op::Claim { task, key: party },
+        6 => Op::Commit {
+            task,
+            key: party,
+            answer,
+        },
+        7 => Op::Retract { task, key: party },
+        8 => Op::MissDeadline { task },
+        9 => Op::Expire { task },
+        10 => Op::Settle { task },
+        11 => Op::Reverse { task },
+        12 => Op::Decide { task },
+        13 => Op::AuditCommit {
+            task,
+            auditor: party,
+            answer,
+        },
+        14 => Op::AuditOpen {
+            task,
+            auditor: party,
+        },
+        15 => Op::AuditTimeout { task },
+        16 => Op::Challenge {
+            task,
+            by: party,
+            answer,
+        },
+        17 => Op::Reveal { task, by: party },
+        18 => Op::Reclaim {
+            task,
+            attempt,
+            by: party,
+        },
+        19 => Op::PostSegment { dispute },
+        20 => Op::Pick { dispute },
+        21 => Op::Timeout { dispute },
+        22 => Op::DrawReferee { dispute },
+        23 => Op::RefereeTimeout { dispute },
+        24 => Op::Appeal { dispute, by: party },
+        25 => Op::ShowTensor { dispute },
+        26 => Op::AppealTimeout { dispute },
+        27 => Op::CloseMoot { dispute },
+        28 => Op::Unbond {
+            key: party,
+            amount: u128::from(how / 16 % 30) * TOKEN,
+        },
+        29 => Op::Withdraw {
+            key: party,
+            entry: u64::from(how / 16 % 3),
+        },
+        _ => Op::Draw {
+            by: party,
+            amount: u128::from(how / 16 % 4) * TOKEN,
+        },
+    }
+}
+
+fn of_dispute(ledger: &Ledger, dispute: u64, d: &Dispute, what: u32, clock: u64) -> (u64, Op) {
+    if !ledger.stands(d) && what % 3 != 0 {
+        return (0, Op::CloseMoot { dispute });
+    }
+    let referee = u64::from(ledger.params().court.refereeSeconds) + 1;
+    let window = u64::from(ledger.params().court.appealWindow) + 1;
+    match d.phase {
+        DisputePhase::SegmentWanted if what % 3 == 0 => (clock, Op::Timeout { dispute }),
+        DisputePhase::SegmentWanted => (1, Op::PostSegment { dispute }),
+        DisputePhase::PickWanted if what % 4 == 0 => (clock, Op::Timeout { dispute }),
+        DisputePhase::PickWanted => (1, Op::Pick { dispute }),
+        DisputePhase::Isolated => (10, Op::DrawReferee { dispute }),
+        DisputePhase::Refereed if what % 4 == 0 => (referee, Op::RefereeTimeout { dispute }),
+        DisputePhase::Refereed => (
+            1,
+            Op::Rule {
+                dispute,
+                guilty: what % 2 == 0,
+            },
+        ),
+        DisputePhase::Ruled if what % 5 < 3 => {
+            let by = match d.ruling {
+                Some(true) => d.provider,
+                _ => d.challenger,
+            };
+            (1, Op::Appeal { dispute, by })
+        }
+        DisputePhase::Ruled => (window, Op::Finalize { dispute }),
+        DisputePhase::Appealed(game) if game.outcome.is_some() => (1, Op::Finalize { dispute }),
+        DisputePhase::Appealed(game) => match what % 4 {
+            0 | 1 if !game.is_shown => (1, Op::ShowTensor { dispute }),
+            _ => (clock, Op::AppealTimeout { dispute }),
+        },
+        DisputePhase::Closed(_) => (1, Op::Finalize { dispute }),
+    }
+}
+
+fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u64, Op) {
+    let (m, a) = (&ledger.params().market, &ledger.params().audit);
+    let tombstoned = |key: Party| {
+        ledger
+            .accounts()
+            .get(key as usize)
+            .is_some_and(|a| a.tombstoned)
+    };
+    let key = t.provider;
+    let answer = if what % 5 < 2 { task } else { 0 };
+    if t.is_served() && tombstoned(key) && what % 4 != 0 {
+        return (1, Op::Reverse { task });
+    }
+    let round = u64::from(m.retractWindow + m.seedDelay) + 10;
+    let windows = u64::from(m.challengeWindow + m.revealWindow);
+    let is_late = ledger.now() >= t.claimed_at + EXEC;
+    let is_old = ledger.now() >= t.committed_at + u64::from(m.retractWindow);
+    match (t.phase, t.audit) {
+        (TaskPhase::Open, _) => match what % 25 {
+            0 => (
+                1,
+                Op::Cancel {
+                    task,
+                    by: t.requester,
+                },
+            ),
+            1 => (u64::from(m.retryLifetime), Op::Expire { task }),
+            2 => (u64::from(m.openLifetime), Op::Expire { task }),
+            _ => (
+                u64::from(what % 30),
+                Op::Claim {
+                    task,
+                    key: 1 + party % PROVIDERS,
+                },
+            ),
+        },
+        (TaskPhase::Claimed, _) if what % 16 == 0 || is_late => {
+            (EXEC + 1, Op::MissDeadline { task })
+        }
+        (TaskPhase::Claimed, _) => (1, Op::Commit { task, key, answer }),
+        (_, AuditPhase::Undecided) => match what % 8 {
+            0 | 4 if !is_old => (1, Op::Retract { task, key }),
+            1 | 2 | 3 => {
+                // whoever has committed reveals, or has it back, or loses it
+                let mut own = t.challenges.iter().filter(|c| c.bond != 0);
+                match own.next() {
+                    Some(c) if c.attempt == t.attempt && what % 16 < 12 => {
+                        (u64::from(m.retractWindow), Op::Reveal { task, by: c.by })
+                    }
+                    Some(c) => (
+                        windows,
+                        Op::Reclaim {
+                            task,
+                            attempt: c.attempt,
+                            by: c.by,
+                        },
+                    ),
+                    None => (
+                        1,
+                        Op::Challenge {
+                            task,
+                            by: party,
+                            answer: answer + u64::from(what / 8 % 2),
+                        },
+                    ),
+                }
+            }
+            _ => (round, Op::Decide { task }),
+        },
+        (_, AuditPhase::Drawn) if what % 5 == 0 => {
+            (u64::from(a.commitSeconds) + 1, Op::AuditTimeout { task })
+        }
+        (_, AuditPhase::Drawn) => (
+            1,
+            Op::AuditCommit {
+                task,
+                auditor: t.auditor,
+                answer: u64::from(what / 5 % 2) * t.answer,
+            },
+        ),
+        (_, AuditPhase::Committed) if what % 5 == 0 => {
+            let wait = a.openSeconds + ledger.params().court.beaconSlack;
+            (u64::from(wait) + 10, Op::AuditTimeout { task })
+        }
+        (_, AuditPhase::Committed) => (
+            10,
+            Op::AuditOpen {
+                task,
+                auditor: t.auditor,
+            },
+        ),
+        (_, AuditPhase::NotDrawn | AuditPhase::Closed) => match what % 6 {
+            0 => (
+                1,
+                Op::Challenge {
+                    task,
+                    by: party,
+                    answer: t.answer + 1,
+                },
+            ),
+            _ => (windows, Op::Settle { task }),
+        },
+    }
+}
