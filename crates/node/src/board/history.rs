@@ -65,6 +65,7 @@ pub(super) fn apply(
         ProtocolEvent::Audits(event) => audits(board, touched, event),
         ProtocolEvent::Appeals(event) => appeals(board, touched, event),
         ProtocolEvent::Demands(event) => super::demands::apply(board, event),
+        ProtocolEvent::Traps(event) => super::traps::apply(board, event),
         ProtocolEvent::Vault(event) => vault(touched, event),
         ProtocolEvent::Pool(event) => {
             pool(board, event);

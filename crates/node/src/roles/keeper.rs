@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, Market, ProviderPool,
+    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, ITraps, Market, ProviderPool,
 };
 use gavel_trace::Digest;
 
@@ -51,6 +51,10 @@ pub enum Chore {
     Settle(u64),
     /// The bond of a challenge that was overtaken or never revealed.
     Reclaim(u64, u8, Address),
+    /// An auditor that said "matched" of a trap.
+    PenaliseAuditor(u64, u8),
+    /// The time in which finders of a trap are entered is over.
+    CloseTrap(u64, u8),
     /// A pool's weight that is not the stake any more.
     Refresh(Digest, Address),
 }
@@ -160,6 +164,22 @@ impl Keeper {
                 };
                 party.act(board, at.court, call, what).await
             }
+            Chore::PenaliseAuditor(task, attempt) => {
+                let what = format!("reports the auditor that let the trap of task {task} pass");
+                let call = ITraps::penaliseAuditorCall {
+                    taskId: id(task),
+                    attempt: *attempt,
+                };
+                party.act(board, at.traps, call, what).await
+            }
+            Chore::CloseTrap(task, attempt) => {
+                let what = format!("has the jackpot of task {task} shared out");
+                let call = ITraps::closeCall {
+                    taskId: id(task),
+                    attempt: *attempt,
+                };
+                party.act(board, at.traps, call, what).await
+            }
             Chore::Refresh(class, provider) => {
                 let what = "brings a pool in line with the stakes";
                 let call = ProviderPool::refreshCall {
@@ -200,6 +220,7 @@ pub fn chores(board: &Board) -> Vec<Chore> {
     audits(board, &mut chores);
     challenges(board, &mut chores);
     tasks(board, &mut chores);
+    traps(board, &mut chores);
     pools(board, &mut chores);
     chores
 }
@@ -355,6 +376,20 @@ fn tasks(board: &Board, chores: &mut Vec<Chore>) {
             chores.push(Chore::Expire(*id));
         } else if board.can_settle(*id) {
             chores.push(Chore::Settle(*id));
+        }
+    }
+}
+
+fn traps(board: &Board, chores: &mut Vec<Chore>) {
+    for ((task, attempt), trap) in &board.traps {
+        let matched = board
+            .audits
+            .get(&(*task, *attempt))
+            .is_some_and(|entry| entry.audit.state == AuditState::Matched);
+        if matched && trap.passed_by.is_none() {
+            chores.push(Chore::PenaliseAuditor(*task, *attempt));
+        } else if trap.share.is_none() && board.now() > trap.claims_until {
+            chores.push(Chore::CloseTrap(*task, *attempt));
         }
     }
 }
