@@ -9,7 +9,9 @@ mod assumptions;
 mod rules;
 pub mod sim;
 mod solve;
+mod traps;
 
 pub use assumptions::{Assumptions, WindowsChoice};
 pub use rules::{Bound, Rule, broken, rules};
 pub use solve::{Binding, Solution, Unsolvable, solve};
+pub use traps::{SURE_SHARE, Vigilance};
