@@ -5,8 +5,9 @@ use alloy::sol_types::SolEventInterface;
 
 use crate::bindings::{
     DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents, IAppealLevels::IAppealLevelsEvents,
-    IAudits::IAuditsEvents, ICourt::ICourtEvents, IDemands::IDemandsEvents, ITraps::ITrapsEvents, Market::MarketEvents,
-    Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
+    IAudits::IAuditsEvents, ICourt::ICourtEvents, IDemands::IDemandsEvents, ITraps::ITrapsEvents,
+    Market::MarketEvents, Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents,
+    StakeVault::StakeVaultEvents,
 };
 use crate::deployment::Deployment;
 

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use gavel_economics::{
-    Assumptions, Rule, Solution, Unsolvable, Vigilance, broken, rules, solve,
-};
+use gavel_economics::{Assumptions, Rule, Solution, Unsolvable, Vigilance, broken, rules, solve};
 use gavel_settlement::DeployOptions;
 use gavel_settlement::alloy::primitives::Address;
 use gavel_settlement::params::{ParamsFile, refusal};

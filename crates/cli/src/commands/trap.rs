@@ -104,11 +104,7 @@ pub(super) async fn trap(args: TrapArgs, out: Output) -> Result<Exit, Failure> {
 }
 
 /// What became of it.
-async fn told(
-    network: &gavel_settlement::Network,
-    id: u64,
-    out: Output,
-) -> Result<Exit, Failure> {
+async fn told(network: &gavel_settlement::Network, id: u64, out: Output) -> Result<Exit, Failure> {
     let mirror = party::mirror(network).await?;
     let trap = mirror.board().traps.get(&(id, 0));
     let passed = trap.and_then(|trap| trap.passed_by);

@@ -441,7 +441,8 @@ fn slash_goes_to(
     {
         return (Account::Burned, dispute);
     }
-    let is_passed = |event: &ProtocolEvent| matches!(event, ProtocolEvent::Traps(ITrapsEvents::TrapPassed(_)));
+    let is_passed =
+        |event: &ProtocolEvent| matches!(event, ProtocolEvent::Traps(ITrapsEvents::TrapPassed(_)));
     if tx.events.iter().skip(at).any(is_passed) {
         return (Account::Traps, None);
     }

@@ -35,8 +35,8 @@ pub use facts::{
 #[cfg(test)]
 pub(crate) use history::opened as blank_dispute;
 pub use mirror::Mirror;
-pub use traps::{SealEntry, TrapEntry};
 pub use rules::{AuditRules, CourtRules, MarketRules, Rules, StakeRules};
+pub use traps::{SealEntry, TrapEntry};
 
 /// Key of a challenge: task, attempt, challenger.
 pub type ChallengeKey = (u64, u8, Address);

@@ -228,7 +228,13 @@ fn salted(salt: &AuditSalt, model: &Model, live: &[ShownTensor]) -> Result<Diges
 }
 
 /// `keccak256(abi.encode(auditor, taskId, attempt, ownTraceRoot, salt))`.
-pub(crate) fn root_commitment(auditor: Address, task: u64, attempt: u8, root: Digest, salt: B256) -> B256 {
+pub(crate) fn root_commitment(
+    auditor: Address,
+    task: u64,
+    attempt: u8,
+    root: Digest,
+    salt: B256,
+) -> B256 {
     let attempt = U256::from(attempt);
     keccak256((auditor, U256::from(task), attempt, B256::from(root.0), salt).abi_encode())
 }
