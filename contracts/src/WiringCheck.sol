@@ -12,6 +12,7 @@ contract WiringCheck {
         _same("vault.market", s.market, _read(s.vault, "market()"));
         _same("vault.court", s.court, _read(s.vault, "court()"));
         _same("vault.audits", s.audits, _read(s.vault, "audits()"));
+        _same("vault.traps", s.traps, _read(s.vault, "traps()"));
         _same("pool.parameters", s.parameters, _read(s.pool, "parameters()"));
         _same("pool.vault", s.vault, _read(s.pool, "vault()"));
         _same("market.parameters", s.parameters, _read(s.market, "parameters()"));
@@ -21,8 +22,13 @@ contract WiringCheck {
         _same("market.audits", s.audits, _read(s.market, "audits()"));
         _same("market.beacon", s.beacon, _read(s.market, "beacon()"));
         _same("court.market", s.market, _read(s.court, "market()"));
+        _same("court.traps", s.traps, _read(s.court, "traps()"));
         _same("audits.market", s.market, _read(s.audits, "market()"));
         _same("audits.court", s.court, _read(s.audits, "court()"));
+        _same("traps.vault", s.vault, _read(s.traps, "vault()"));
+        _same("traps.market", s.market, _read(s.traps, "market()"));
+        _same("traps.court", s.court, _read(s.traps, "court()"));
+        _same("traps.audits", s.audits, _read(s.traps, "audits()"));
     }
 
     function _read(address from, string memory signature) private view returns (address) {

@@ -18,7 +18,7 @@ const solc = require("solc");
 const CODE_SIZE_MAX = 24_576; // EIP-170
 const INIT_CODE_SIZE_MAX = 49_152; // EIP-3860
 // Interfaces that clients bind to; they have an ABI and no code.
-const INTERFACES = ["IStakeVault", "IMarket", "ICourt", "IAudits", "IBeacon", "IProviderPool", "IParameters", "IAppealLevels", "IDemands"];
+const INTERFACES = ["IStakeVault", "IMarket", "ICourt", "IAudits", "IBeacon", "IProviderPool", "IParameters", "IAppealLevels", "IDemands", "ITraps"];
 
 function setting(toml, key) {
   const line = toml.split("\n").find((l) => l.startsWith(`${key} =`));

@@ -36,6 +36,7 @@ abstract contract Challenges is CourtStorage {
         uint128 bond = _bond(rules);
         c.commitment = commitment;
         c.bond = bond;
+        c.committedAt = uint40(block.timestamp);
         emit ICourt.ChallengeCommitted(taskId, msg.sender, commitment, bond);
         _market.challengeCommitted(taskId, attempt);
         // INVARIANT P-C1: The bond is there before the challenge counts.
@@ -71,7 +72,8 @@ abstract contract Challenges is CourtStorage {
         if (c.revealed) revert AlreadyRevealed(taskId, attempt, challenger);
         (TaskState state, uint8 current,, uint64 committedAt,) = _market.standing(taskId);
         bool judged = state == TaskState.Committed || state == TaskState.Disputed || state == TaskState.Settled;
-        delete _challenges[taskId][attempt][challenger];
+        // What was said, and when, stays: it may be worth a share of a jackpot (P-K5).
+        c.bond = 0;
         bytes32 pot = Pots.challenge(taskId, attempt, challenger);
         if (current != attempt || !judged) return _vault.payFromPot(pot, challenger, bond, "bond");
         MarketParams memory m = _parameters.marketAt(_market.rulesOf(taskId));

@@ -7,6 +7,7 @@ import {IMarketCourt} from "../interfaces/IMarketCourt.sol";
 import {CourtParams, IParameters} from "../interfaces/IParameters.sol";
 import {IProviderPool} from "../interfaces/IProviderPool.sol";
 import {IStakeVaultModule} from "../interfaces/IStakeVaultModule.sol";
+import {ITraps} from "../interfaces/ITraps.sol";
 import {DisputeState, Side, TaskState} from "../interfaces/Types.sol";
 import {System} from "../interfaces/System.sol";
 
@@ -21,6 +22,7 @@ abstract contract CourtStorage {
     struct Challenge {
         bytes32 commitment;
         uint128 bond;
+        uint40 committedAt;
         bool revealed;
     }
 
@@ -96,6 +98,7 @@ abstract contract CourtStorage {
     IProviderPool internal immutable _pool;
     IBeacon internal immutable _beacon;
     address internal immutable _audits;
+    ITraps internal immutable _traps;
 
     uint256 internal _disputeCount; // ids run 1.._disputeCount
     mapping(uint256 => Record) internal _disputes;
@@ -109,6 +112,7 @@ abstract contract CourtStorage {
         _pool = IProviderPool(system.pool);
         _beacon = IBeacon(system.beacon);
         _audits = system.audits;
+        _traps = ITraps(system.traps);
     }
 
     // ---- shared by the parts of the court

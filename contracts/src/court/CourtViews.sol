@@ -82,15 +82,19 @@ abstract contract CourtViews is ICourt, CourtStorage {
     function challengeOf(uint256 taskId, uint8 attempt, address challenger)
         external
         view
-        returns (bytes32 commitment, uint128 bond, bool revealed)
+        returns (bytes32 commitment, uint128 bond, bool revealed, uint64 committedAt)
     {
         Challenge storage c = _challenges[taskId][attempt][challenger];
-        return (c.commitment, c.bond, c.revealed);
+        return (c.commitment, c.bond, c.revealed, c.committedAt);
     }
 
     /// @notice P-C2, by the newest rules. It is the same for every provider in this version.
     function bondOf(address) external view returns (uint128) {
         return _bond(_parameters.version());
+    }
+
+    function bondAt(uint16 rules) external view returns (uint128) {
+        return _bond(rules);
     }
 
     /// @notice Longest time from the opening to the end of a dispute about this model, by the newest rules, if time-outs
@@ -133,6 +137,10 @@ abstract contract CourtViews is ICourt, CourtStorage {
 
     function audits() external view returns (address) {
         return _audits;
+    }
+
+    function traps() external view returns (address) {
+        return address(_traps);
     }
 
     /// @dev Rounds from a node of this height to a leaf.

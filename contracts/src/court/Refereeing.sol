@@ -139,8 +139,10 @@ abstract contract Refereeing is Verdicts {
         DisputeState s = d.state;
         // INVARIANT P-D6: Nothing is accepted after resolution.
         if (s == DisputeState.None || s >= DisputeState.Upheld) revert AlreadyClosed(disputeId, s);
-        // INVARIANT P-C3: Only a verdict that ended the attempt makes a dispute moot.
-        if (_stands(d)) revert NotMoot(disputeId);
+        bool stands = _stands(d);
+        // INVARIANT P-C3: Only a verdict that ended the attempt makes a dispute moot, or a trap that was shown.
+        // INVARIANT P-K6: The trap's word comes before a referee is drawn, or not at all: none works for nothing.
+        if (stands && (d.draws != 0 || !_traps.isTrap(d.taskId, d.attempt))) revert NotMoot(disputeId);
         address referee = d.referee;
         if (s == DisputeState.Appealed && d.ruledAt != 0) {
             CourtParams memory c = _rulesOf(d);
@@ -148,10 +150,11 @@ abstract contract Refereeing is Verdicts {
             // saved by whoever convicts the cheat by other means, and an appeal against an honest one would be free.
             _settleAppeal(disputeId, d, c, _outcome(disputeId, d, c));
         }
-        _close(disputeId, d, DisputeState.Void, "moot");
+        _close(disputeId, d, DisputeState.Void, stands ? bytes32("trap") : bytes32("moot"));
         if (s == DisputeState.Refereed) _vault.removeDuty(referee);
         _returnBonds(disputeId, d);
         _vault.unfreeze(d.provider);
+        if (stands) _market.disputeVoided(d.taskId, d.attempt);
     }
 
     /// @dev The referee is out; another one may be drawn.

@@ -44,6 +44,8 @@ interface ICourt {
     /// @notice Bond of a commitment that was overtaken (task retracted, reversed or requeued) back to its owner; a commitment never revealed is forfeited.
     function reclaimChallenge(uint256 taskId, uint8 attempt, address challenger) external;
     function bondOf(address provider) external view returns (uint128);
+    /// @notice The same by version `rules` of the parameters.
+    function bondAt(uint16 rules) external view returns (uint128);
     // ---- moves. Each carries the claim it answers, so that a reorg cannot turn it into another move.
     function revealRow(uint256 disputeId, bytes32 node, bytes32[] calldata row) external; // anyone, for the provider
     function pick(uint256 disputeId, bytes32[] calldata row, uint8 childIndex) external; // challenger
@@ -76,7 +78,8 @@ interface ICourt {
     // ---- end
     function appeal(uint256 disputeId) external; // losing side within the appeal window; bond pulled from msg.sender
     function finalize(uint256 disputeId) external; // anyone, after the appeal window
-    function closeMoot(uint256 disputeId) external; // anyone: the task left this attempt by another verdict
+    /// @notice Anyone: the task left this attempt by another verdict, or the result was shown to be a trap before a referee was drawn.
+    function closeMoot(uint256 disputeId) external;
     // ---- opened by the audits contract on a mismatch
     function openForAudit(uint256 taskId, address auditor, bytes32 ownTraceRoot) external returns (uint256 disputeId);
     // ---- views
@@ -88,7 +91,7 @@ interface ICourt {
     function challengeOf(uint256 taskId, uint8 attempt, address challenger)
         external
         view
-        returns (bytes32 commitment, uint128 bond, bool revealed);
+        returns (bytes32 commitment, uint128 bond, bool revealed, uint64 committedAt);
     function disputeDurationMax(bytes32 modelId) external view returns (uint64);
     function market() external view returns (address);
     function parameters() external view returns (address);

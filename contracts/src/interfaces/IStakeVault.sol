@@ -5,7 +5,7 @@ import {Correlation, Provider} from "./Types.sol";
 
 /// @notice Holds every coin of the system: stake, pots (escrow, bonds, audit pool) and the credit ledger.
 /// Invariant I1: asset.balanceOf(vault) == sum(free + locked + unbonding) + sum(pots) + sum(credit) + burned-not-yet-sent.
-/// Only modules (market, court, audits) move value between buckets; nothing leaves but by `withdraw*` (pull).
+/// Only modules (market, court, audits, traps) move value between buckets; nothing leaves but by `withdraw*` (pull).
 interface IStakeVault {
     event Registered(address indexed provider, address indexed owner, address payout, uint32 maxConcurrency);
     event Staked(address indexed provider, uint128 amount);

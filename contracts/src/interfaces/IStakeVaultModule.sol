@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IStakeVault} from "./IStakeVault.sol";
 
-/// @notice What the market, the court and the audits may do with the vault; every call is refused to anyone else.
+/// @notice What the market, the court, the audits and the traps may do with the vault; every call is refused to anyone else.
 /// Pots are named by `lib/Pots.sol`. No call here sends the asset out: outflows are `withdraw*` by their owners.
 interface IStakeVaultModule is IStakeVault {
     // ---- pots

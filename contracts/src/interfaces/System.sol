@@ -11,4 +11,5 @@ struct System {
     address market;
     address court;
     address audits;
+    address traps;
 }

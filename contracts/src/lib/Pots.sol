@@ -28,6 +28,11 @@ library Pots {
         return bytes32((uint256(5) << 248) | disputeId);
     }
 
+    /// @notice Deposit of a sealed trap and, for a moment, the penalty of an auditor that let it pass.
+    function trap(address sealer, bytes32 commitment) internal pure returns (bytes32) {
+        return _tagged(6, keccak256(abi.encode(sealer, commitment)));
+    }
+
     function _tagged(uint256 kind, bytes32 hash) private pure returns (bytes32) {
         return bytes32((kind << 248) | (uint256(hash) >> 8));
     }

@@ -19,6 +19,7 @@ library TraceHash {
     bytes1 private constant TAG_TRACE_ROOT = 0x03;
     bytes1 private constant TAG_SEGMENT = 0x04;
     bytes1 private constant TAG_AUDIT_CHUNK = 0x07;
+    bytes1 private constant TAG_TRAP = 0x0a;
     bytes1 private constant HASH_SHA256 = 0x01;
     /// @dev Levels that one row spans.
     uint256 private constant ROW_LEVELS = 4;
@@ -103,6 +104,11 @@ library TraceHash {
     /// @param header hash id, dtype, rank and dimensions as packed in the digest
     function tensorDigest(bytes calldata header, bytes32 chunkRoot) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(TAG_TENSOR, header, chunkRoot));
+    }
+
+    /// @notice A level-1 leaf that is wrong on purpose.
+    function trapLeaf(bytes32 salt) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(TAG_TRAP, salt));
     }
 
     function auditLeaf(address auditor, uint256 taskId, bytes calldata chunk) internal pure returns (bytes32) {

@@ -68,6 +68,7 @@ abstract contract StakeLedger is IStakeVaultModule {
     address public immutable market;
     address public immutable court;
     address public immutable audits;
+    address public immutable traps;
 
     address[] internal _keys;
     mapping(address => Account) internal _accounts;
@@ -81,8 +82,10 @@ abstract contract StakeLedger is IStakeVaultModule {
     uint128 public totalActiveStake; // beside `burned`: most of what lowers it burns
 
     modifier onlyModule() {
-        // INVARIANT I1: Only the market, the court and the audits move value between buckets.
-        if (msg.sender != market && msg.sender != court && msg.sender != audits) revert NotModule(msg.sender);
+        // INVARIANT I1: Only the market, the court, the audits and the traps move value between buckets.
+        if (msg.sender != market && msg.sender != court && msg.sender != audits && msg.sender != traps) {
+            revert NotModule(msg.sender);
+        }
         _;
     }
 
@@ -98,6 +101,7 @@ abstract contract StakeLedger is IStakeVaultModule {
         market = system.market;
         court = system.court;
         audits = system.audits;
+        traps = system.traps;
     }
 
     // ---- pots

@@ -452,7 +452,7 @@ contract SystemHandler is SystemPlayers {
     function _challengeable(uint256 id, address by) private view returns (bool) {
         (TaskState state, uint8 attempt, address provider, uint64 committedAt,) = market.standing(id);
         if (state != TaskState.Committed && state != TaskState.Disputed) return false;
-        (, uint128 bond,) = theCourt.challengeOf(id, attempt, by);
+        (, uint128 bond,,) = theCourt.challengeOf(id, attempt, by);
         return bond == 0 && block.timestamp < committedAt + m.challengeWindow && !vault.isTombstoned(provider);
     }
 

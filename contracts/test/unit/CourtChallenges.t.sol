@@ -42,7 +42,7 @@ contract CourtChallengesTest is CourtFixture {
         _commitChallenge(taskId, watcher, ownRoot);
         assertEq(before - token.balanceOf(watcher), bond);
         assertEq(vault.pot(Pots.challenge(taskId, 0, watcher)), bond);
-        (bytes32 commitment, uint128 held, bool revealed) = theCourt.challengeOf(taskId, 0, watcher);
+        (bytes32 commitment, uint128 held, bool revealed,) = theCourt.challengeOf(taskId, 0, watcher);
         assertEq(commitment, _commitment(taskId, watcher, ownRoot));
         assertEq(held, bond);
         assertFalse(revealed);
@@ -56,7 +56,7 @@ contract CourtChallengesTest is CourtFixture {
         vm.prank(pauper);
         (bool done,) = address(theCourt).call(_commitCall());
         assertFalse(done, "a challenge for free");
-        (, uint128 held,) = theCourt.challengeOf(taskId, 0, pauper);
+        (, uint128 held,,) = theCourt.challengeOf(taskId, 0, pauper);
         assertEq(held, 0);
         vm.prank(alice);
         market.retract(taskId);

@@ -18,6 +18,7 @@ contract ScriptedCourt {
     uint128 public constant BOND = 5e18;
 
     IMarketCourt public immutable market;
+    address public immutable traps;
     IStakeVaultModule private immutable _vault;
     uint256 public disputeCount;
     address public accuser;
@@ -26,6 +27,7 @@ contract ScriptedCourt {
 
     constructor(System memory system) {
         market = IMarketCourt(system.market);
+        traps = system.traps;
         _vault = IStakeVaultModule(system.vault);
     }
 

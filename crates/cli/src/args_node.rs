@@ -10,6 +10,7 @@ use crate::args::{KeyArgs, NetworkArgs};
 use crate::args_language::{PromptArgs, SamplingArgs};
 use crate::args_ops::SandboxArgs;
 use crate::args_setup::{CalibrateArgs, ProviderInitArgs};
+use crate::args_trap::TrapArgs;
 
 /// Where blobs are: inputs, outputs, shown segments.
 #[derive(Clone, Debug, Args)]
@@ -139,7 +140,15 @@ pub(crate) struct LoopArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
     /// Put a task up for auction; the ceiling and the audit levy go into escrow
-    Post(TaskPostArgs),
+    Post {
+        #[command(flatten)]
+        post: TaskPostArgs,
+        /// Wait until the task is settled, cancelled or expired
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Set a trap: have a result committed that is wrong on purpose, see whether it is found, and share out the deposit
+    Trap(Box<TrapArgs>),
     /// Tasks and where they stand
     List(NetworkArgs),
     /// One task with all its attempts, audits and disputes
@@ -216,9 +225,6 @@ pub(crate) struct TaskPostArgs {
     /// Seed of the task's randomness
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Wait until the task is settled, cancelled or expired
-    #[arg(long)]
-    pub(crate) wait: bool,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
 }

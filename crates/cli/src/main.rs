@@ -16,6 +16,7 @@ mod args_ops;
 mod args_params;
 mod args_protection;
 mod args_setup;
+mod args_trap;
 mod args_up;
 mod args_weights;
 mod commands;

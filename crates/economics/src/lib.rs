@@ -15,7 +15,9 @@ pub mod report;
 mod rules;
 pub mod sim;
 mod solve;
+mod traps;
 
 pub use assumptions::{Assumptions, WindowsChoice};
 pub use rules::{Bound, Rule, broken, rules};
 pub use solve::{Decided, Solution, Unsolvable, solve};
+pub use traps::{SURE_SHARE, Vigilance};

@@ -19,6 +19,8 @@ pub enum Kind {
     Dispute(u64),
     /// Bond of the appeal in a dispute.
     Appeal(u64),
+    /// Deposit of a trap.
+    Trap,
     /// Of a later version.
     Unknown,
 }
@@ -33,6 +35,7 @@ pub fn kind(id: &B256) -> Kind {
         Some(3) => Kind::Challenge,
         Some(4) => Kind::Dispute(number),
         Some(5) => Kind::Appeal(number),
+        Some(6) => Kind::Trap,
         _ => Kind::Unknown,
     }
 }

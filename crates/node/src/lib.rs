@@ -23,6 +23,7 @@ mod error;
 pub mod evidence;
 mod executor;
 pub mod faults;
+mod finder;
 pub mod fleet;
 pub mod game;
 mod isolate;

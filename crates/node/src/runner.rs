@@ -186,6 +186,7 @@ mod tests {
             audits: none,
             appeal_levels: none,
             demands: none,
+            traps: none,
         };
         let mirror = Mirror::new(Network::in_process(chain, deployment));
         let (unread, looks) = (Notify::new(), Cell::new(0));

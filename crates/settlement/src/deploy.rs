@@ -85,9 +85,10 @@ type System = (
     Address,
     Address,
     Address,
+    Address,
 );
 
-/// Deploys token, timelock, step machine, appeal levels, parameters (which name the appeal levels), beacon, vault, pool, market, court, audits and demands, in this order and with a key that
+/// Deploys token, timelock, step machine, appeal levels, parameters (which name the appeal levels), beacon, vault, pool, market, traps, court, audits and demands, in this order and with a key that
 /// nothing else uses meanwhile, and confirms the wiring of those that must name each other.
 ///
 /// # Errors
@@ -119,15 +120,19 @@ pub async fn deploy(
 
     let nonce = nonce(deployer).await?;
     let (vault, pool, market) = (me.create(nonce), me.create(nonce + 1), me.create(nonce + 2));
+    let traps = me.create(nonce + 3);
     let (court, audits) = options
         .stand_ins
-        .unwrap_or((me.create(nonce + 3), me.create(nonce + 4)));
-    let system: System = (parameters, beacon, vault, pool, market, court, audits);
+        .unwrap_or((me.create(nonce + 4), me.create(nonce + 5)));
+    let system: System = (
+        parameters, beacon, vault, pool, market, court, audits, traps,
+    );
     let wired = system.abi_encode_params();
     let with_token = [token.abi_encode(), wired.clone()].concat();
     expect(deployer, "StakeVault", with_token, vault).await?;
     expect(deployer, "ProviderPool", wired.clone(), pool).await?;
     expect(deployer, "Market", wired.clone(), market).await?;
+    expect(deployer, "Traps", wired.clone(), traps).await?;
     if options.stand_ins.is_none() {
         expect(deployer, "Court", wired.clone(), court).await?;
         expect(deployer, "Audits", wired, audits).await?;
@@ -150,6 +155,7 @@ pub async fn deploy(
         audits,
         appeal_levels,
         demands,
+        traps,
     })
 }
 
@@ -194,7 +200,7 @@ async fn expect(
 }
 
 async fn check_wiring(deployer: &Sender, system: System) -> Result<(), DeployError> {
-    let (parameters, beacon, vault, pool, market, court, audits) = system;
+    let (parameters, beacon, vault, pool, market, court, audits, traps) = system;
     let at = create(deployer, "WiringCheck", Vec::new()).await?;
     let call = WiringCheck::checkCall {
         s: WiringCheck::System {
@@ -205,6 +211,7 @@ async fn check_wiring(deployer: &Sender, system: System) -> Result<(), DeployErr
             market,
             court,
             audits,
+            traps,
         },
     };
     // it only reads; as a transaction its verdict is on the chain, and a revert comes decoded

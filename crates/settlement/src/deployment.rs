@@ -38,6 +38,9 @@ pub struct Deployment {
     /// `Demands`; zero where a network has none.
     #[serde(default)]
     pub demands: Address,
+    /// `Traps`; zero where a network has none.
+    #[serde(default)]
+    pub traps: Address,
 }
 
 /// Why a deployment file cannot be used.
@@ -105,6 +108,7 @@ impl Deployment {
             ("audits", self.audits),
             ("appeal levels", self.appeal_levels),
             ("demands", self.demands),
+            ("traps", self.traps),
         ];
         let installed = all.into_iter().filter(|(_, address)| !address.is_zero());
         installed.collect()

@@ -5,8 +5,9 @@ use alloy::sol_types::SolEventInterface;
 
 use crate::bindings::{
     DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents, IAppealLevels::IAppealLevelsEvents,
-    IAudits::IAuditsEvents, ICourt::ICourtEvents, IDemands::IDemandsEvents, Market::MarketEvents,
-    Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
+    IAudits::IAuditsEvents, ICourt::ICourtEvents, IDemands::IDemandsEvents, ITraps::ITrapsEvents,
+    Market::MarketEvents, Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents,
+    StakeVault::StakeVaultEvents,
 };
 use crate::deployment::Deployment;
 
@@ -24,6 +25,8 @@ pub enum ProtocolEvent {
     Appeals(IAppealLevelsEvents),
     /// Of the demands.
     Demands(IDemandsEvents),
+    /// Of the traps.
+    Traps(ITrapsEvents),
     /// Of the stake vault.
     Vault(StakeVaultEvents),
     /// Of the provider pool.
@@ -53,6 +56,7 @@ impl ProtocolEvent {
             a if a == deployment.audits => of(data, ProtocolEvent::Audits),
             a if a == deployment.appeal_levels => of(data, ProtocolEvent::Appeals),
             a if a == deployment.demands => of(data, ProtocolEvent::Demands),
+            a if a == deployment.traps => of(data, ProtocolEvent::Traps),
             a if a == deployment.vault => of(data, ProtocolEvent::Vault),
             a if a == deployment.pool => of(data, ProtocolEvent::Pool),
             a if a == deployment.beacon => of(data, ProtocolEvent::Beacon),

@@ -13,6 +13,7 @@ use crate::bindings::{
     IAudits::{self, IAuditsInstance},
     ICourt::{self, ICourtInstance},
     IDemands::{self, IDemandsInstance},
+    ITraps::{self, ITrapsInstance},
     Market::{self, MarketInstance},
     Parameters::{self, ParametersInstance},
     ProviderPool::{self, ProviderPoolInstance},
@@ -180,6 +181,11 @@ impl Network {
     /// Inputs that are shown on chain.
     pub fn demands(&self) -> IDemandsInstance<DynProvider> {
         IDemands::new(self.deployment.demands, self.provider())
+    }
+
+    /// Known-answer tasks.
+    pub fn traps(&self) -> ITrapsInstance<DynProvider> {
+        ITraps::new(self.deployment.traps, self.provider())
     }
 
     /// Stake, pots and credit.

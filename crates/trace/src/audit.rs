@@ -50,6 +50,11 @@ impl AuditSalt {
     }
 }
 
+/// `H(0x0a || salt)`: a level-1 leaf that is wrong on purpose, and that no run has.
+pub fn trap_leaf(salt: &[u8; 32]) -> Digest {
+    tagged(Tag::Trap, &[salt])
+}
+
 /// The salted root of one commit point: what an auditor commits to.
 pub fn salted_root(
     salt: &AuditSalt,

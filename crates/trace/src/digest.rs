@@ -30,6 +30,8 @@ pub enum Tag {
     ModelLeaf = 0x08,
     /// Family of models.
     Family = 0x09,
+    /// Leaf of a trap: no live root.
+    Trap = 0x0a,
 }
 
 /// A SHA-256 digest. Shown and serialised as `0x` and 64 lower-case hex digits; ordered as bytes.

@@ -31,7 +31,7 @@ mod sha_pair;
 mod tensor;
 mod tree;
 
-pub use audit::{AuditSalt, salted_root};
+pub use audit::{AuditSalt, salted_root, trap_leaf};
 pub use digest::{Digest, HASH_ID_SHA256, ParseDigestError, Tag};
 pub use error::TraceError;
 pub use evidence::{

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gavel_economics::{Assumptions, Rule, Solution, Unsolvable, broken, rules, solve};
+use gavel_economics::{Assumptions, Rule, Solution, Unsolvable, Vigilance, broken, rules, solve};
 use gavel_settlement::DeployOptions;
 use gavel_settlement::alloy::primitives::Address;
 use gavel_settlement::params::{ParamsFile, refusal};
@@ -163,7 +163,13 @@ fn explain(args: &ExplainArgs, out: Output) -> Result<Exit, Failure> {
             out.line(format!("\n{} {told}", paint(BAD, "✗")));
         }
     }
+    let trap_share = Vigilance::of(&params).least_share();
+    out.line(format!(
+        "checking pays an auditor where {:.1} % of what it audits are traps, with the least deposit",
+        trap_share * 100.0
+    ));
     out.json(&json!({
+        "trap_share": trap_share,
         "kept": broken.is_none(),
         "broken": broken.as_ref().map(one),
         "rules": listed(&all),

@@ -45,6 +45,7 @@ mod setup;
 mod sim;
 mod stake;
 mod task;
+mod trap;
 mod up;
 mod verify;
 mod worker;

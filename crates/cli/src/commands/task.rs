@@ -1,4 +1,4 @@
-//! `gavel task post|list|show|result|wait|cancel`
+//! `gavel task post|list|show|result|wait|cancel`; `trap` has its file
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use gavel_model::family::Family;
 use gavel_model::llama::task_inputs;
 use gavel_node::board::{Board, TaskEntry};
 use gavel_node::roles::{self, Order, OrderError, Requester, outputs_of};
-use gavel_node::{LanguageText, Mirror, Party, ReceiptFile, Role, U256};
+use gavel_node::{Act, LanguageText, Mirror, Party, ReceiptFile, Role, U256};
 use gavel_numerics::Tensor;
 use gavel_settlement::bindings::Market;
-use gavel_settlement::{Account, SendError};
+use gavel_settlement::{Account, Network, SendError};
 use serde_json::{Value, json};
 
 use super::challenge::no_task;
@@ -35,7 +35,8 @@ const INTRODUCTIONS: u32 = 5;
 
 pub(crate) fn run(command: TaskCommand, out: Output) -> Result<Exit, Failure> {
     match command {
-        TaskCommand::Post(args) => block_on(post(args, out)),
+        TaskCommand::Post { post: args, wait } => block_on(post(args, wait, out)),
+        TaskCommand::Trap(args) => block_on(super::trap::trap(*args, out)),
         TaskCommand::List(args) => block_on(list(args, out)),
         TaskCommand::Show { id, network } => block_on(show(id, network, out)),
         TaskCommand::Result {
@@ -62,7 +63,18 @@ pub(crate) fn run(command: TaskCommand, out: Output) -> Result<Exit, Failure> {
     }
 }
 
-async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
+/// A task that was put up for auction.
+pub(super) struct Posted {
+    pub(super) me: Party,
+    pub(super) network: Network,
+    pub(super) mirror: Mirror,
+    pub(super) id: u64,
+    pub(super) act: Act,
+    model: Model,
+    introduced: Vec<Value>,
+}
+
+pub(super) async fn place(args: &TaskPostArgs, out: Output) -> Result<Posted, Failure> {
     if args.min_price > args.max_price {
         let found = format!(
             "--min-price {} is above --max-price {}",
@@ -80,7 +92,7 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
             (model, Some((Arc::clone(family), index)))
         }
     };
-    let inputs = inputs(&args, &model)?;
+    let inputs = inputs(args, &model)?;
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
     let mut mirror = party::mirror(&network).await?;
@@ -124,7 +136,28 @@ async fn post(args: TaskPostArgs, out: Output) -> Result<Exit, Failure> {
             ),
         ),
     ]);
-    if !args.wait {
+    Ok(Posted {
+        me,
+        network,
+        mirror,
+        id,
+        act,
+        model,
+        introduced,
+    })
+}
+
+async fn post(args: TaskPostArgs, wait: bool, out: Output) -> Result<Exit, Failure> {
+    let Posted {
+        me,
+        network,
+        mirror,
+        id,
+        act,
+        model,
+        introduced,
+    } = place(&args, out).await?;
+    if !wait {
         out.next(format!("gavel task show {id}"));
         out.json(&json!({"task": id, "transaction": act.transaction, "gas": act.gas, "introduced": introduced}))?;
         me.account.heard().await.at("the post is noted as told")?;

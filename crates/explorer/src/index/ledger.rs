@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use gavel_node::{Address, B256};
 use gavel_settlement::ProtocolEvent;
 use gavel_settlement::bindings::{
-    IAudits::IAuditsEvents, ICourt::ICourtEvents, Market::MarketEvents,
+    IAudits::IAuditsEvents, ICourt::ICourtEvents, ITraps::ITrapsEvents, Market::MarketEvents,
     StakeVault::StakeVaultEvents,
 };
 use serde::Serialize;
@@ -37,6 +37,8 @@ pub enum Account {
     Dispute(u64),
     /// Bond of an appeal.
     Appeal(u64),
+    /// Deposits of traps.
+    Traps,
     /// The audit pool.
     AuditPool,
     /// Nowhere.
@@ -91,6 +93,8 @@ pub enum Why {
     Restitution,
     /// Pay of an auditor.
     Audit,
+    /// Deposit of a trap, a share of it, or of what passing one costs.
+    Trap,
     /// Burned.
     Burned,
     /// A bond whose challenge was never shown.
@@ -295,6 +299,7 @@ impl Ledger {
                     Account::AuditPool => Why::RegistrationFee,
                     Account::Task(_) => Why::Escrow,
                     Account::Appeal(_) => Why::AppealBond,
+                    Account::Traps => Why::Trap,
                     _ => Why::Bond,
                 };
                 let about = (
@@ -321,6 +326,7 @@ impl Ledger {
                     "requeue" => Why::Requeue,
                     "restitution" => Why::Restitution,
                     "audit" => Why::Audit,
+                    _ if from == Account::Traps => Why::Trap,
                     _ => Why::Other,
                 };
                 self.push(out, tx, (from, to), e.amount, why, about);
@@ -375,6 +381,7 @@ impl Ledger {
                 None => (Account::Challenge(Address::ZERO, 0), None, None),
             },
             pots::Kind::AuditPool => (Account::AuditPool, None, None),
+            pots::Kind::Trap => (Account::Traps, None, None),
             pots::Kind::Burn | pots::Kind::Unknown => (Account::Burned, None, None),
         }
     }
@@ -440,6 +447,11 @@ fn slash_goes_to(
         && matches!(pots::kind(&e.pot), pots::Kind::Task(_) | pots::Kind::Burn)
     {
         return (Account::Burned, dispute);
+    }
+    let is_passed =
+        |event: &ProtocolEvent| matches!(event, ProtocolEvent::Traps(ITrapsEvents::TrapPassed(_)));
+    if tx.events.iter().skip(at).any(is_passed) {
+        return (Account::Traps, None);
     }
     match (safety, dispute) {
         (true, Some(dispute)) => (Account::Dispute(dispute), Some(dispute)),

@@ -104,6 +104,7 @@ impl Index {
             Account::Dispute(dispute) => format!("pot of dispute {dispute}"),
             Account::Appeal(dispute) => format!("appeal bond of dispute {dispute}"),
             Account::AuditPool => "audit pool".to_owned(),
+            Account::Traps => "deposits of traps".to_owned(),
             Account::Burned => "burned".to_owned(),
         }
     }

@@ -22,6 +22,7 @@ impl View<'_> {
             Account::Dispute(dispute) => ("dispute", None, Some(*dispute)),
             Account::Appeal(dispute) => ("appeal", None, Some(*dispute)),
             Account::AuditPool => ("audit_pool", None, None),
+            Account::Traps => ("traps", None, None),
             Account::Burned => ("burned", None, None),
         };
         json!({
@@ -99,6 +100,10 @@ impl View<'_> {
             Why::Referee => format!("{coin} to {}, for the ruling", who(&t.to)),
             Why::Requeue => format!("{coin} into the {to}, to raise its ceiling"),
             Why::Restitution => format!("{coin} to {}, which had to appeal", who(&t.to)),
+            Why::Trap => match t.to {
+                Account::Traps => format!("{} deposits {coin} for a trap", who(&t.from)),
+                _ => format!("{} gets {coin} of a trap", who(&t.to)),
+            },
             Why::Audit => format!("{} is paid {coin} for an audit", who(&t.to)),
             Why::Burned => format!("{coin} of the {from} are burned"),
             Why::Forfeited => format!("{from}, {coin}, is burned: the challenge was never shown"),

@@ -328,6 +328,7 @@ mod tests {
             audits: none,
             appeal_levels: none,
             demands: none,
+            traps: none,
         };
         let (options, catalogue) = (Options::default(), Arc::new(Catalogue::new()));
         let index = Index::new(Arc::clone(&catalogue), options.limits, none, none);

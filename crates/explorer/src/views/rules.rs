@@ -512,6 +512,11 @@ impl View<'_> {
             ("pool", d.pool, "who may be drawn as auditor or referee"),
             ("audits", d.audits, "random audits"),
             (
+                "traps",
+                d.traps,
+                "results that are wrong on purpose, and the deposits of those who find them",
+            ),
+            (
                 "appeal levels",
                 d.appeal_levels,
                 "appeals, down to one step that is executed on chain",

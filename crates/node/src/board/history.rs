@@ -66,6 +66,7 @@ pub(super) fn apply(
         ProtocolEvent::Appeals(event) => appeals(board, touched, event),
         ProtocolEvent::Demands(event) => super::demands::apply(board, event),
         ProtocolEvent::Vault(event) => vault(board, touched, event),
+        ProtocolEvent::Traps(event) => super::traps::apply(board, event),
         ProtocolEvent::Pool(event) => {
             pool(board, event);
             Ok(())

@@ -64,6 +64,7 @@ impl Read {
                     audits: deployment.audits,
                     appeal_levels: deployment.appeal_levels,
                     demands: deployment.demands,
+                    traps: deployment.traps,
                 },
                 ..Board::default()
             },

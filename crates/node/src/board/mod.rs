@@ -14,12 +14,13 @@ mod mirror;
 mod query;
 mod records;
 mod rules;
+mod traps;
 
 use std::collections::BTreeMap;
 
 use gavel_trace::Digest;
 
-use crate::Address;
+use crate::{Address, B256};
 
 pub use appeal::{Appeal, AppealGame, ExecutedStep, ShownOutput};
 pub use beacon::Beacon;
@@ -35,6 +36,7 @@ pub use facts::{
 pub(crate) use history::opened as blank_dispute;
 pub use mirror::Mirror;
 pub use rules::{AuditRules, CourtRules, MarketRules, Rules, StakeRules};
+pub use traps::{SealEntry, TrapEntry};
 
 /// Key of a challenge: task, attempt, challenger.
 pub type ChallengeKey = (u64, u8, Address);
@@ -72,6 +74,10 @@ pub struct Board {
     pub audits: BTreeMap<(u64, u8), AuditEntry>,
     /// Demands by id.
     pub demands: BTreeMap<u64, DemandEntry>,
+    /// Deposits of traps, by sealer and commitment.
+    pub seals: BTreeMap<(Address, B256), SealEntry>,
+    /// Results that were shown to be traps, by task and attempt.
+    pub traps: BTreeMap<(u64, u8), TrapEntry>,
     /// The beacon.
     pub beacon: Beacon,
 }
@@ -99,4 +105,6 @@ pub struct Contracts {
     pub appeal_levels: Address,
     /// Demands; zero where a network has none.
     pub demands: Address,
+    /// Traps; zero where a network has none.
+    pub traps: Address,
 }

@@ -41,10 +41,16 @@ impl Board {
             .map(|(id, entry)| (*id, entry))
     }
 
-    /// P-C3: the task has left the attempt that a dispute is about.
+    /// P-C3, P-K6: the task has left the attempt that a dispute is about, or the result was shown to be a trap before a
+    /// referee was drawn.
     pub fn is_moot(&self, dispute: &Dispute) -> bool {
+        let by_trap = || {
+            let key = (dispute.task, dispute.attempt);
+            dispute.draws == 0 && self.traps.contains_key(&key)
+        };
         self.task(dispute.task)
             .is_none_or(|task| task.attempt != dispute.attempt || !task.state.is_committed())
+            || by_trap()
     }
 
     /// P-M4: a model was shown to be a binding of a family.

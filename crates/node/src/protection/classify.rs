@@ -21,6 +21,7 @@ pub(crate) enum Contract {
     Audits,
     AppealLevels,
     Demands,
+    Traps,
     Vault,
     Pool,
     Beacon,
@@ -37,6 +38,7 @@ impl Contract {
             (contracts.audits, Contract::Audits),
             (contracts.appeal_levels, Contract::AppealLevels),
             (contracts.demands, Contract::Demands),
+            (contracts.traps, Contract::Traps),
             (contracts.vault, Contract::Vault),
             (contracts.pool, Contract::Pool),
             (contracts.beacon, Contract::Beacon),
@@ -114,6 +116,17 @@ impl Contract {
             Contract::AppealLevels => &["claimTimeout", "step", "resolveSlot"],
             // money of one's own; what is shown opens under the input's digest
             Contract::Demands => &["demand", "answer", "close"],
+            // money of one's own; the contract holds an opening to what was sealed or committed
+            Contract::Traps => &[
+                "seal",
+                "unseal",
+                "reveal",
+                "penaliseAuditor",
+                "enter",
+                "show",
+                "close",
+                "collect",
+            ],
             // money and membership
             Contract::Vault => &[
                 "register",
@@ -141,6 +154,7 @@ impl Contract {
                 b::IAppealLevels::IAppealLevelsCalls::name_by_selector(selector)
             }
             Contract::Demands => b::IDemands::IDemandsCalls::name_by_selector(selector),
+            Contract::Traps => b::ITraps::ITrapsCalls::name_by_selector(selector),
             Contract::Vault => b::StakeVault::StakeVaultCalls::name_by_selector(selector),
             Contract::Pool => b::ProviderPool::ProviderPoolCalls::name_by_selector(selector),
             Contract::Beacon => b::DevBeacon::DevBeaconCalls::name_by_selector(selector),

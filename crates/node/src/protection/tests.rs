@@ -81,6 +81,7 @@ fn every_function_of_the_contracts_is_classified_once() {
         ("IAudits", Contract::Audits),
         ("IAppealLevels", Contract::AppealLevels),
         ("IDemands", Contract::Demands),
+        ("ITraps", Contract::Traps),
         ("StakeVault", Contract::Vault),
         ("ProviderPool", Contract::Pool),
         ("DevBeacon", Contract::Beacon),
@@ -109,6 +110,7 @@ fn every_function_of_the_contracts_is_classified_once() {
         ("Audits", "IAudits"),
         ("AppealLevels", "IAppealLevels"),
         ("Demands", "IDemands"),
+        ("Traps", "ITraps"),
     ] {
         let names = |name| {
             let functions = artifacts()[name].abi.functions();
@@ -301,6 +303,7 @@ async fn refusals_are_counted_by_their_rule_and_nothing_else_is() {
         audits: none,
         appeal_levels: none,
         demands: none,
+        traps: none,
     };
     let call = gavel_settlement::bindings::Market::claimCall {
         taskId: gavel_settlement::alloy::primitives::U256::from(9),

@@ -18,7 +18,7 @@ use crate::board::{Audit, AuditState, confirm};
 use crate::faults::lazy_auditor;
 use crate::role::Attempts;
 use crate::{
-    Act, Address, B256, Board, NodeError, Party, Role, RunRecord, ShownTensor, play::play,
+    Act, Address, B256, Board, NodeError, Party, Role, RunRecord, ShownTensor, finder, play::play,
 };
 
 /// An auditor.
@@ -184,6 +184,10 @@ impl Role for Auditor {
                 return Ok(Some(act));
             }
         }
+        let outcome = finder::claim(&self.party, board).await;
+        if let Some(act) = attempts.act(outcome) {
+            return Ok(Some(act));
+        }
         let outcome = tend(&self.party, board).await;
         match attempts.act(outcome) {
             Some(act) => Ok(Some(act)),
@@ -224,7 +228,13 @@ fn salted(salt: &AuditSalt, model: &Model, live: &[ShownTensor]) -> Result<Diges
 }
 
 /// `keccak256(abi.encode(auditor, taskId, attempt, ownTraceRoot, salt))`.
-fn root_commitment(auditor: Address, task: u64, attempt: u8, root: Digest, salt: B256) -> B256 {
+pub(crate) fn root_commitment(
+    auditor: Address,
+    task: u64,
+    attempt: u8,
+    root: Digest,
+    salt: B256,
+) -> B256 {
     let attempt = U256::from(attempt);
     keccak256((auditor, U256::from(task), attempt, B256::from(root.0), salt).abi_encode())
 }

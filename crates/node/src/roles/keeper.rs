@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, Market, ProviderPool, StakeVault,
+    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, ITraps, Market, ProviderPool,
+    StakeVault,
 };
 use gavel_trace::Digest;
 
@@ -53,6 +54,10 @@ pub enum Chore {
     Reclaim(u64, u8, Address),
     /// What a convict loses with the others of its time.
     Penalise(Address),
+    /// An auditor that said "matched" of a trap.
+    PenaliseAuditor(u64, u8),
+    /// The time in which finders of a trap are entered is over.
+    CloseTrap(u64, u8),
     /// A pool's weight that is not the stake any more.
     Refresh(Digest, Address),
 }
@@ -167,6 +172,22 @@ impl Keeper {
                 let call = StakeVault::penaliseCorrelatedCall { key: *provider };
                 party.act(board, at.vault, call, what).await
             }
+            Chore::PenaliseAuditor(task, attempt) => {
+                let what = format!("reports the auditor that let the trap of task {task} pass");
+                let call = ITraps::penaliseAuditorCall {
+                    taskId: id(task),
+                    attempt: *attempt,
+                };
+                party.act(board, at.traps, call, what).await
+            }
+            Chore::CloseTrap(task, attempt) => {
+                let what = format!("has the jackpot of task {task} shared out");
+                let call = ITraps::closeCall {
+                    taskId: id(task),
+                    attempt: *attempt,
+                };
+                party.act(board, at.traps, call, what).await
+            }
             Chore::Refresh(class, provider) => {
                 let what = "brings a pool in line with the stakes";
                 let call = ProviderPool::refreshCall {
@@ -208,6 +229,7 @@ pub fn chores(board: &Board) -> Vec<Chore> {
     challenges(board, &mut chores);
     tasks(board, &mut chores);
     convicts(board, &mut chores);
+    traps(board, &mut chores);
     pools(board, &mut chores);
     chores
 }
@@ -373,6 +395,20 @@ fn convicts(board: &Board, chores: &mut Vec<Chore>) {
         let has_tasks = (board.providers.get(convict)).is_none_or(|p| p.live_tasks > 0);
         if board.now() >= *due && !has_tasks {
             chores.push(Chore::Penalise(*convict));
+        }
+    }
+}
+
+fn traps(board: &Board, chores: &mut Vec<Chore>) {
+    for ((task, attempt), trap) in &board.traps {
+        let matched = board
+            .audits
+            .get(&(*task, *attempt))
+            .is_some_and(|entry| entry.audit.state == AuditState::Matched);
+        if matched && trap.passed_by.is_none() {
+            chores.push(Chore::PenaliseAuditor(*task, *attempt));
+        } else if trap.share.is_none() && board.now() > trap.claims_until {
+            chores.push(Chore::CloseTrap(*task, *attempt));
         }
     }
 }

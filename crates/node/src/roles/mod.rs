@@ -1,6 +1,6 @@
 //! The roles: each a loop "read the board, decide with a pure function, act at most once".
 
-mod auditor;
+pub(crate) mod auditor;
 mod drain;
 mod join;
 mod keeper;
@@ -10,7 +10,8 @@ mod provider;
 mod referee;
 mod register;
 mod requester;
-mod watcher;
+mod trapper;
+pub(crate) mod watcher;
 
 pub use auditor::Auditor;
 pub use drain::{Obligation, leave, obligations};
@@ -22,4 +23,5 @@ pub use provider::{LEAST_EXEC_SECONDS, Provider, ProviderPolicy};
 pub use referee::Referee;
 pub use register::{family_registration, introduce, registration};
 pub use requester::{Requester, outputs_of, receipt_of};
+pub use trapper::{Stage, Trapper};
 pub use watcher::Watcher;

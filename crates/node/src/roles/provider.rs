@@ -81,36 +81,10 @@ impl Provider {
 
     /// Runs a task that it owes a result for, and commits.
     async fn deliver(&self, board: &Board, id: u64) -> Result<Option<Act>, NodeError> {
-        let Some(run) = self.party.run_of(board, id).await? else {
-            return Ok(None);
-        };
-        let output = run.trace.output_digest();
-        // the outputs are there before anyone can ask for them
-        let whole = match run.model.header().max_steps {
-            1 => run.outputs.len(),
-            _ => SHOWN_OUTPUTS,
-        };
-        let blobs = &self.party.blobs;
-        blobs.put_outputs(&output, &run.outputs, whole).await?;
-        if let Some(task) = board.task(id) {
-            let receipt = sign_receipt(&self.party, id, task, &run, board.now()).await?;
-            blobs.put_receipt(&receipt).await?;
+        match self.party.run_of(board, id).await? {
+            Some(run) => deliver(&self.party, board, id, &run).await,
+            None => Ok(None),
         }
-        let opening = run.trace.level1.output_opening()?;
-        let call = Market::commitCall {
-            taskId: U256::from(id),
-            steps: run.trace.steps(),
-            outputDigest: output.0.into(),
-            level1Root: run.trace.level1.tree().root().0.into(),
-            outputProof: words(&opening.siblings),
-            stopProof: words(&stop_proof(&run)?),
-        };
-        let what = format!("commits the result of task {id}");
-        let last = board.task(id).map(|task| task.deadline);
-        self.party
-            .until(last)
-            .act(board, board.contracts.market, call, what)
-            .await
     }
 
     /// Claims the waiting retry of a class that it serves, else the dearest open task that it would work for.
@@ -187,6 +161,42 @@ impl Provider {
             .act(board, board.contracts.vault, call, what)
             .await
     }
+}
+
+/// Stores and signs what a run gave, and commits it.
+pub(super) async fn deliver(
+    party: &Party,
+    board: &Board,
+    id: u64,
+    run: &RunRecord,
+) -> Result<Option<Act>, NodeError> {
+    let output = run.trace.output_digest();
+    // the outputs are there before anyone can ask for them
+    let whole = match run.model.header().max_steps {
+        1 => run.outputs.len(),
+        _ => SHOWN_OUTPUTS,
+    };
+    let blobs = &party.blobs;
+    blobs.put_outputs(&output, &run.outputs, whole).await?;
+    if let Some(task) = board.task(id) {
+        let receipt = sign_receipt(party, id, task, run, board.now()).await?;
+        blobs.put_receipt(&receipt).await?;
+    }
+    let opening = run.trace.level1.output_opening()?;
+    let call = Market::commitCall {
+        taskId: U256::from(id),
+        steps: run.trace.steps(),
+        outputDigest: output.0.into(),
+        level1Root: run.trace.level1.tree().root().0.into(),
+        outputProof: words(&opening.siblings),
+        stopProof: words(&stop_proof(run)?),
+    };
+    let what = format!("commits the result of task {id}");
+    let last = board.task(id).map(|task| task.deadline);
+    party
+        .until(last)
+        .act(board, board.contracts.market, call, what)
+        .await
 }
 
 /// Opening of the stop flag, the first output, under the output digest (P-T6); nothing of a model of one step.

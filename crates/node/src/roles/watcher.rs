@@ -12,7 +12,7 @@ use gavel_trace::Digest;
 use crate::availability::{Duty, Obtained, obtain, tend};
 use crate::board::{ChallengeEntry, Task, TaskState, confirm};
 use crate::role::Attempts;
-use crate::{Act, Address, B256, Board, NodeError, Party, Role, play::play};
+use crate::{Act, Address, B256, Board, NodeError, Party, Role, finder, play::play};
 
 /// A watcher. With a faulty executor it is a false challenger, with the executor of
 /// [`crate::faults::sock_puppet`] a friend of the cheat: it challenges whatever is not what it computed.
@@ -278,7 +278,7 @@ impl Watcher {
 }
 
 /// P-C1: `keccak256(abi.encode(chainid, court, challenger, taskId, attempt, ownTraceRoot, salt))`.
-fn commitment(
+pub(crate) fn commitment(
     board: &Board,
     challenger: Address,
     task: u64,
@@ -323,6 +323,10 @@ impl Role for Watcher {
             return Ok(Some(act));
         }
         if let Some(act) = self.reclaim(board, &mut attempts).await {
+            return Ok(Some(act));
+        }
+        let outcome = finder::claim(&self.party, board).await;
+        if let Some(act) = attempts.act(outcome) {
             return Ok(Some(act));
         }
         let outcome = tend(&self.party, board).await;

@@ -50,6 +50,11 @@ alloy::sol!(
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]
+    ITraps,
+    "../../contracts/artifacts/ITraps.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
     Parameters,
     "../../contracts/artifacts/Parameters.json"
 );

@@ -5,8 +5,8 @@ use gavel_settlement::alloy::consensus::{Transaction as _, TxEnvelope};
 use gavel_settlement::alloy::eips::eip2718::Decodable2718 as _;
 use gavel_settlement::bindings::{
     DevBeacon::DevBeaconCalls, DevToken::DevTokenCalls, IAppealLevels::IAppealLevelsCalls,
-    IAudits::IAuditsCalls, ICourt::ICourtCalls, IDemands::IDemandsCalls, Market::MarketCalls,
-    ProviderPool::ProviderPoolCalls, StakeVault::StakeVaultCalls,
+    IAudits::IAuditsCalls, ICourt::ICourtCalls, IDemands::IDemandsCalls, ITraps::ITrapsCalls,
+    Market::MarketCalls, ProviderPool::ProviderPoolCalls, StakeVault::StakeVaultCalls,
 };
 use gavel_settlement::chain::Receipt;
 use gavel_settlement::{Deployment, ProtocolEvent, SharedChain};
@@ -78,6 +78,7 @@ fn action(deployment: &Deployment, receipt: &Receipt, input: &[u8]) -> Option<&'
             }
         }
         to if to == deployment.demands => IDemandsCalls::name_by_selector(selector),
+        to if to == deployment.traps => ITrapsCalls::name_by_selector(selector),
         to if to == deployment.vault => StakeVaultCalls::name_by_selector(selector),
         to if to == deployment.pool => ProviderPoolCalls::name_by_selector(selector),
         to if to == deployment.beacon => DevBeaconCalls::name_by_selector(selector),

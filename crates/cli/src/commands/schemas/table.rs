@@ -229,7 +229,7 @@ pub(super) const TABLE: &[Row] = &[
     (
         "economics explain",
         One,
-        &["kept:bool broken:object? rules:[object]"],
+        &["kept:bool broken:object? rules:[object] trap_share:number"],
     ),
     (
         "provider init",
@@ -320,6 +320,17 @@ pub(super) const TABLE: &[Row] = &[
             FAILED,
             UNREACHABLE,
             "#Task",
+        ],
+    ),
+    (
+        "task trap",
+        Lines,
+        &[
+            "event:=posted task:count transaction:digest gas:count provider:address sealer:address jackpot:amount",
+            "event:=over task:count shown:bool finders:count share:amount? passed_by:address? penalty:amount?",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
         ],
     ),
     ("task list", One, &["block:count tasks:[#Task]"]),
