@@ -22,7 +22,7 @@ use gavel_trace::Digest;
 use crate::Address;
 
 pub use appeal::{Appeal, AppealGame, ExecutedStep, ShownOutput};
-pub use beacon::Beacon;
+pub use beacon::{Beacon, BeaconScheme};
 pub use demands::DemandEntry;
 pub use entries::{
     Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,
