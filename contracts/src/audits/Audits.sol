@@ -89,7 +89,9 @@ contract Audits is IAudits {
         bytes32 value = _value(round);
         AuditParams memory rules = parameters.auditAt(t.rules);
         uint256 ratePpm = AuditRate.rateOf(rules, vault.provider(t.provider).settledTasks);
-        bool selected = uint256(keccak256(abi.encode(value, taskId, t.attempt))) % AuditRate.PPM < ratePpm;
+        // INVARIANT P-A1: A spoiled round saves no result from its audit.
+        bool selected =
+            beacon.spoiled(round) || uint256(keccak256(abi.encode(value, taskId, t.attempt))) % AuditRate.PPM < ratePpm;
         emit AuditDecided(taskId, t.attempt, selected, round);
         market.auditDecided(taskId, t.attempt, selected);
         if (selected) _draw(t, r, value, rules);
@@ -102,7 +104,8 @@ contract Audits is IAudits {
         AuditState s = r.state;
         if (s != AuditState.Drawn && s != AuditState.Committed) revert WrongAuditState(taskId, s, AuditState.Drawn);
         // INVARIANT P-A3: An auditor has its whole deadline.
-        if (block.timestamp <= r.deadline) revert DeadlineNotPassed(taskId, r.deadline);
+        uint64 deadline = _deadline(r, t.rules);
+        if (block.timestamp <= deadline) revert DeadlineNotPassed(taskId, deadline);
         // INVARIANT P-A3: Nobody is penalised for a seed that is not there.
         if (s == AuditState.Committed) _value(beacon.roundAfter(r.committedAt));
         AuditParams memory rules = parameters.auditAt(t.rules);
@@ -187,7 +190,7 @@ contract Audits is IAudits {
             auditor: r.auditor,
             draws: r.draws,
             drawnAt: r.drawnAt,
-            deadline: r.deadline,
+            deadline: _deadline(r, market.rulesOf(taskId)),
             saltedRoot: r.saltedRoot,
             rootCommitment: r.rootCommitment,
             leafIndex: r.leafIndex,
@@ -329,7 +332,17 @@ contract Audits is IAudits {
         // INVARIANT P-A2: Nobody answers for the drawn auditor.
         if (msg.sender != r.auditor) revert NotAuditor(t.taskId, msg.sender, r.auditor);
         // INVARIANT P-A3: Nothing is accepted after the deadline.
-        if (block.timestamp > r.deadline) revert DeadlinePassed(t.taskId, r.deadline);
+        uint64 deadline = _deadline(r, t.rules);
+        if (block.timestamp > deadline) revert DeadlinePassed(t.taskId, deadline);
+    }
+
+    function _deadline(Record storage r, uint16 rules) private view returns (uint64 deadline) {
+        deadline = r.deadline;
+        if (r.state != AuditState.Committed || block.timestamp <= deadline) return deadline;
+        uint64 seedAt = beacon.publishedAt(beacon.roundAfter(r.committedAt));
+        // INVARIANT P-A3: A seed that came late leaves the auditor its whole time.
+        uint64 late = seedAt == 0 ? 0 : seedAt + parameters.auditAt(rules).openSeconds;
+        if (late > deadline) deadline = late;
     }
 
     function _result(uint256 taskId) private view returns (Result memory t) {

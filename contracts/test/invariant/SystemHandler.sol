@@ -360,7 +360,13 @@ contract SystemHandler is SystemPlayers {
         if ((a.state != AuditState.Drawn && a.state != AuditState.Committed) || honest[a.auditor]) return;
         if (block.timestamp <= a.deadline) _pass(a.deadline + 1 - block.timestamp);
         if (!_auditable(id) || _auditOf(id).state != a.state) return;
-        if (a.state == AuditState.Committed) _publishDue(beacon.roundAfter(a.committedAt));
+        if (a.state == AuditState.Committed) {
+            _publishDue(beacon.roundAfter(a.committedAt));
+            // a late seed renews the deadline
+            uint64 deadline = _auditOf(id).deadline;
+            if (block.timestamp <= deadline) _pass(deadline + 1 - block.timestamp);
+            if (!_auditable(id) || _auditOf(id).state != a.state) return;
+        }
         theAudits.auditTimeout(id);
         _after();
         worked["auditTimeout"]++;

@@ -525,6 +525,7 @@ contract AuditsTest is AuditFixture {
         vm.expectRevert(abi.encodeWithSelector(Audits.RoundNotOut.selector, round));
         auditor_.auditTimeout(taskId);
         _publish(round);
+        vm.warp(_audit(taskId).deadline + 1);
         uint128 stake = vault.totalStake(a.auditor);
         auditor_.auditTimeout(taskId);
         assertEq(stake - vault.totalStake(a.auditor), _rules().penalty);

@@ -4,6 +4,8 @@ pragma solidity ^0.8.28;
 import {MarketFixture} from "../utils/MarketFixture.sol";
 import {Test} from "../utils/Test.sol";
 import {DevBeacon} from "../../src/beacon/DevBeacon.sol";
+import {PublishedRounds} from "../../src/beacon/PublishedRounds.sol";
+import {Rounds} from "../../src/beacon/Rounds.sol";
 import {ModelRegistry} from "../../src/market/ModelRegistry.sol";
 import {WiringCheck} from "../../src/WiringCheck.sol";
 import {ModelHash} from "../../src/lib/ModelHash.sol";
@@ -22,7 +24,7 @@ contract DevBeaconTest is Test {
         assertEq(round, 2);
         assertEq(beacon.timeOf(round), 1_030);
         vm.warp(1_029);
-        vm.expectRevert(abi.encodeWithSelector(DevBeacon.TooEarly.selector, round, 1_030, 1_029));
+        vm.expectRevert(abi.encodeWithSelector(PublishedRounds.TooEarly.selector, round, 1_030, 1_029));
         beacon.publish(round);
         vm.warp(1_030);
         assertTrue(beacon.publish(round) != 0, "a value");
@@ -31,7 +33,7 @@ contract DevBeaconTest is Test {
     function test_publish_twice_reverts() public {
         bytes32 value = beacon.publish(1);
         vm.prevrandao(keccak256("another block"));
-        vm.expectRevert(abi.encodeWithSelector(DevBeacon.AlreadyPublished.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(PublishedRounds.AlreadyPublished.selector, 1));
         beacon.publish(1);
         assertEq(beacon.valueOf(1), value);
     }
@@ -43,7 +45,7 @@ contract DevBeaconTest is Test {
     }
 
     function test_timeOf_roundZero_reverts() public {
-        vm.expectPartialRevert(DevBeacon.BeforeGenesis.selector);
+        vm.expectRevert(Rounds.NoRoundZero.selector);
         beacon.timeOf(0);
     }
 }

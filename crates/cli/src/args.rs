@@ -392,4 +392,6 @@ pub(crate) struct ChainDeployArgs {
     pub(crate) amount: u64,
     #[command(flatten)]
     pub(crate) rules: RulesArgs,
+    #[command(flatten)]
+    pub(crate) beacon: crate::args_beacon::BeaconArgs,
 }

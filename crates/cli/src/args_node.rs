@@ -112,6 +112,8 @@ pub(crate) struct ProviderRunArgs {
     /// Leave what is open to anybody (beacon rounds, timeouts, settlement) to others
     #[arg(long)]
     pub(crate) no_keeper: bool,
+    #[command(flatten)]
+    pub(crate) relays: crate::args_beacon::RelayArgs,
     /// Claim again after a failure of this provider's own: what tripped its circuit breaker is repaired
     #[arg(long)]
     pub(crate) reset_breaker: bool,

@@ -6,6 +6,7 @@
 mod amount;
 mod args;
 mod args_arena;
+mod args_beacon;
 mod args_drill;
 mod args_economics;
 mod args_fleet;

@@ -48,6 +48,14 @@ pub enum NodeError {
         /// The task.
         task: u64,
     },
+    /// A round of the beacon is due, and its value is not to be had.
+    #[error("round {round} of the beacon is due: {reason}")]
+    Beacon {
+        /// Which.
+        round: u64,
+        /// Why.
+        reason: String,
+    },
     /// The key did not sign.
     #[error("the key did not sign: {0}")]
     Sign(String),

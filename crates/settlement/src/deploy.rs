@@ -11,14 +11,32 @@ use crate::artifacts::{ArtifactError, bytecode};
 use crate::bindings::{Parameters::Params, WiringCheck};
 use crate::deployment::Deployment;
 use crate::dev_params::UNIT;
+use crate::drand::DrandNetwork;
 use crate::network::NetworkError;
 
 /// Version of the arithmetic of the models that this program serves.
 pub const NUMERICS_VERSION: u32 = 1;
 
+/// Where draws come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BeaconChoice {
+    /// `DevBeacon`: whoever makes the blocks can choose its values.
+    #[default]
+    Development,
+    /// `DrandBeacon`, verified on chain by the precompiles of EIP-2537.
+    Drand {
+        /// Who signs, and when.
+        network: DrandNetwork,
+        /// Seconds by which a block's time may lag behind the network's clock.
+        drift: u64,
+    },
+}
+
 /// What a deployment may choose beside the parameters.
 #[derive(Clone, Debug)]
 pub struct DeployOptions {
+    /// Where draws come from.
+    pub beacon: BeaconChoice,
     /// Seconds between the rounds of the development beacon.
     pub beacon_period: u64,
     /// Units of the development token, minted to the deployer.
@@ -34,6 +52,7 @@ pub struct DeployOptions {
 impl Default for DeployOptions {
     fn default() -> Self {
         DeployOptions {
+            beacon: BeaconChoice::default(),
             beacon_period: 3,
             supply: U256::from(1_000_000_000u64) * U256::from(UNIT),
             timelock_delay: 86_400,
@@ -115,8 +134,17 @@ pub async fn deploy(
     params.court.appealLevels = appeal_levels;
     let arguments = (timelock, guardian, params).abi_encode_params();
     let parameters = create(deployer, "Parameters", arguments).await?;
-    let arguments = (options.beacon_period,).abi_encode_params();
-    let beacon = create(deployer, "DevBeacon", arguments).await?;
+    let beacon = match &options.beacon {
+        BeaconChoice::Development => {
+            let arguments = (options.beacon_period,).abi_encode_params();
+            create(deployer, "DevBeacon", arguments).await?
+        }
+        BeaconChoice::Drand { network, drift } => {
+            let times = (network.genesis, network.period, *drift);
+            let arguments = (network.words(), times.0, times.1, times.2).abi_encode_params();
+            create(deployer, "DrandBeacon", arguments).await?
+        }
+    };
 
     let nonce = nonce(deployer).await?;
     let (vault, pool, market) = (me.create(nonce), me.create(nonce + 1), me.create(nonce + 2));

@@ -4,8 +4,8 @@ use alloy::primitives::{Address, B256, LogData};
 use alloy::sol_types::SolEventInterface;
 
 use crate::bindings::{
-    DevBeacon::DevBeaconEvents, DevToken::DevTokenEvents, IAppealLevels::IAppealLevelsEvents,
-    IAudits::IAuditsEvents, ICourt::ICourtEvents, IDemands::IDemandsEvents, ITraps::ITrapsEvents,
+    DevToken::DevTokenEvents, IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents,
+    IBeacon::IBeaconEvents, ICourt::ICourtEvents, IDemands::IDemandsEvents, ITraps::ITrapsEvents,
     Market::MarketEvents, Parameters::ParametersEvents, ProviderPool::ProviderPoolEvents,
     StakeVault::StakeVaultEvents,
 };
@@ -32,7 +32,7 @@ pub enum ProtocolEvent {
     /// Of the provider pool.
     Pool(ProviderPoolEvents),
     /// Of the beacon.
-    Beacon(DevBeaconEvents),
+    Beacon(IBeaconEvents),
     /// Of the parameters.
     Parameters(ParametersEvents),
     /// Of the asset.

@@ -31,6 +31,7 @@ pub mod chain;
 pub mod deploy;
 pub mod deployment;
 pub mod dev_params;
+pub mod drand;
 mod endpoint;
 pub mod events;
 pub mod evm;
@@ -47,7 +48,7 @@ pub mod transport;
 pub use alloy;
 
 pub use account::{Account, SendError, SendPolicy, Sender, TxReceipt};
-pub use deploy::{DeployOptions, deploy};
+pub use deploy::{BeaconChoice, DeployOptions, deploy};
 pub use deployment::Deployment;
 pub use dev_params::{DevParams, Windows, dev_params};
 pub use endpoint::{Endpoint, Patience, REORG_DEPTH};

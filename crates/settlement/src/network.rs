@@ -7,10 +7,10 @@ use alloy::providers::{DynProvider, Provider as _};
 use alloy::transports::TransportError;
 
 use crate::bindings::{
-    DevBeacon::{self, DevBeaconInstance},
     DevToken::{self, DevTokenInstance},
     IAppealLevels::{self, IAppealLevelsInstance},
     IAudits::{self, IAuditsInstance},
+    IBeacon::{self, IBeaconInstance},
     ICourt::{self, ICourtInstance},
     IDemands::{self, IDemandsInstance},
     ITraps::{self, ITrapsInstance},
@@ -199,8 +199,8 @@ impl Network {
     }
 
     /// Public randomness.
-    pub fn beacon(&self) -> DevBeaconInstance<DynProvider> {
-        DevBeacon::new(self.deployment.beacon, self.provider())
+    pub fn beacon(&self) -> IBeaconInstance<DynProvider> {
+        IBeacon::new(self.deployment.beacon, self.provider())
     }
 
     /// The protocol's numbers.

@@ -10,7 +10,7 @@ use gavel_settlement::http::Server;
 use gavel_settlement::{DeployOptions, Deployment, Endpoint, Network, Sender, SharedChain, deploy};
 use serde_json::json;
 
-use super::params;
+use super::{beacon, params};
 use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, TOKEN, block_on};
@@ -114,6 +114,7 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
             .expected("a new file")
             .hint("name another one with --deployment, or remove it if its chain is gone"));
     }
+    let choice = beacon::chosen(&args.beacon)?;
     let rules = params::of_rules(&args.rules).await?;
     let password = network::password(&args.key.password)?;
     let signer = load_keystore(&args.key.key, &password)
@@ -124,6 +125,7 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
         "deploying token, timelock, parameters, beacon, vault, pool, market, court, audits",
     );
     let options = DeployOptions {
+        beacon: choice,
         beacon_period: rules.beacon_period,
         timelock_delay: rules.timelock_delay,
         ..DeployOptions::default()

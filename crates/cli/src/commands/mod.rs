@@ -1,6 +1,7 @@
 //! One module per verb.
 
 mod account;
+mod beacon;
 mod bench_chain;
 mod bench_gas;
 mod bench_isolate;

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::fleet::{self, Leading};
 use super::operators::{self, Operators};
 use super::worker::Secrets;
-use super::{calibrate, party, setup, stake};
+use super::{beacon, calibrate, party, setup, stake};
 use crate::args::NetworkArgs;
 use crate::args_node::{ProviderCommand, ProviderRunArgs};
 use crate::failure::{Context as _, Exit, Failure};
@@ -64,6 +64,7 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
             party::confined(mirror.board(), &args.models, &args.sandbox, out)?
         }
     };
+    let relays = beacon::source(&args.relays)?;
     let blobs = party::blobs(&args.party.blobs.blobs)?;
     let state = &args.party.state;
     let mut leading = match args.fleet.fleet {
@@ -150,7 +151,7 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         Box::new(Referee::new(me.clone()).lying(has(Fault::LyingReferee))),
     ];
     if !args.no_keeper {
-        all.push(Box::new(Keeper::new(me)));
+        all.push(Box::new(Keeper::new(me).with_source(relays)));
     }
     let stop = network::told_to_drain(Arc::clone(&draining), move || {
         out.line("drains: takes no new work, and ends when nothing is owed");

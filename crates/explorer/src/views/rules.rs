@@ -1,5 +1,6 @@
 //! Parameters, and who may change what.
 
+use gavel_node::board::BeaconScheme;
 use gavel_settlement::bindings::Parameters::Params;
 use serde_json::{Value, json};
 
@@ -465,14 +466,24 @@ impl View<'_> {
         ];
         let period = self.board().beacon.period;
         let draws = format!("A round every {period} s draws audits, auditors and referees.");
-        // a play has a chain of its own; of another network's beacon no more than its address is known
-        statements.push(match self.shared.scene {
-            Some(_) => json!({
+        // a play has a chain of its own; elsewhere a contract only says of itself what it is
+        statements.push(match (&self.shared.scene, self.board().beacon.scheme) {
+            (Some(_), BeaconScheme::Development) => json!({
                 "title": "The beacon is the development one",
                 "text": format!("{draws} Whoever makes the blocks can choose its values: a real network installs a public beacon."),
                 "ok": false,
             }),
-            None => json!({
+            (_, BeaconScheme::Drand) => json!({
+                "title": "Nobody chooses the beacon's values",
+                "text": format!("{draws} The contract at {:#x} calls itself a verifier of drand: then a value is the hash of a signature that most of a public network's members made, and anybody can publish it. That it is that contract, and which network's key it has, can be read on the chain.", d.beacon),
+                "ok": null,
+            }),
+            (_, BeaconScheme::CommitReveal) => json!({
+                "title": "One honest participant keeps the beacon's values secret",
+                "text": format!("{draws} The contract at {:#x} says that values come of secrets which participants commit to and reveal. Whoever withholds one loses its bond and its place, and the results that the round was to decide about are audited for certain.", d.beacon),
+                "ok": null,
+            }),
+            _ => json!({
                 "title": "Draws are as fair as the beacon",
                 "text": format!("{draws} How the beacon at {:#x} comes by its values is not said by the chain: whoever can choose them chooses who is drawn.", d.beacon),
                 "ok": null,

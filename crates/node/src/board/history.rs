@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    DevBeacon::DevBeaconEvents, IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents,
+    IAppealLevels::IAppealLevelsEvents, IAudits::IAuditsEvents, IBeacon::IBeaconEvents,
     ICourt::ICourtEvents, Market::MarketEvents, Parameters::ParametersEvents,
     ProviderPool::ProviderPoolEvents, StakeVault::StakeVaultEvents,
 };
@@ -16,8 +16,8 @@ use crate::{Address, B256, NodeError};
 
 use super::records::{digest, header, id, rules};
 use super::{
-    Appeal, Attempt, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry, DisputeState,
-    ExecutedStep, FamilyEntry, ModelEntry, Row, SegmentRows, TaskEntry,
+    Appeal, Attempt, AuditState, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry,
+    DisputeState, ExecutedStep, FamilyEntry, ModelEntry, Row, SegmentRows, TaskEntry,
 };
 
 /// First byte of the names of challenges' pots (`Pots.sol`).
@@ -71,8 +71,14 @@ pub(super) fn apply(
             pool(board, event);
             Ok(())
         }
-        ProtocolEvent::Beacon(DevBeaconEvents::RoundPublished(e)) => {
+        ProtocolEvent::Beacon(IBeaconEvents::RoundPublished(e)) => {
             board.beacon.values.insert(e.round, e.value);
+            // a seed that comes late gives its auditor more time
+            let waiting = board.audits.iter().filter(|(_, entry)| {
+                entry.audit.state == AuditState::Committed
+                    && board.beacon.round_after(entry.audit.committed_at) <= e.round
+            });
+            touched.audits.extend(waiting.map(|((task, _), _)| *task));
             Ok(())
         }
         ProtocolEvent::Parameters(event) => {

@@ -9,7 +9,7 @@ use crate::{Address, B256, NodeError};
 
 use super::history::{Touched, apply};
 use super::records;
-use super::{AuditEntry, AuditState, Board, ChallengeKey, Contracts, Head};
+use super::{AuditEntry, AuditState, BeaconScheme, Board, ChallengeKey, Contracts, Head};
 
 /// Blocks asked for in one request: what public nodes accept.
 const BLOCKS_AT_ONCE: u64 = 2_000;
@@ -245,6 +245,8 @@ async fn read_beacon(network: &Network, board: &mut Board) -> Result<(), NodeErr
     let failed = |e| unread("the beacon", e);
     board.beacon.genesis = beacon.genesis().call().await.map_err(failed)?;
     board.beacon.period = beacon.period().call().await.map_err(failed)?;
+    board.beacon.drift = beacon.drift().call().await.map_err(failed)?;
+    board.beacon.scheme = BeaconScheme::of(&beacon.scheme().call().await.map_err(failed)?);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use gavel_trace::Digest;
 use crate::{Address, B256};
 
 pub use appeal::{Appeal, AppealGame, ExecutedStep, ShownOutput};
-pub use beacon::Beacon;
+pub use beacon::{Beacon, BeaconScheme};
 pub use demands::DemandEntry;
 pub use entries::{
     Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,

@@ -157,7 +157,8 @@ impl Contract {
             Contract::Traps => b::ITraps::ITrapsCalls::name_by_selector(selector),
             Contract::Vault => b::StakeVault::StakeVaultCalls::name_by_selector(selector),
             Contract::Pool => b::ProviderPool::ProviderPoolCalls::name_by_selector(selector),
-            Contract::Beacon => b::DevBeacon::DevBeaconCalls::name_by_selector(selector),
+            Contract::Beacon => b::DevBeacon::DevBeaconCalls::name_by_selector(selector)
+                .or_else(|| b::DrandBeacon::DrandBeaconCalls::name_by_selector(selector)),
             Contract::Token => b::DevToken::DevTokenCalls::name_by_selector(selector),
             Contract::Parameters | Contract::Timelock => None,
         }

@@ -85,6 +85,7 @@ fn every_function_of_the_contracts_is_classified_once() {
         ("StakeVault", Contract::Vault),
         ("ProviderPool", Contract::Pool),
         ("DevBeacon", Contract::Beacon),
+        ("DrandBeacon", Contract::Beacon),
         ("DevToken", Contract::Token),
     ];
     for (name, contract) in all {

@@ -2,27 +2,35 @@
 //!
 //! Nothing depends on one keeper: every party may run one, and the parties that gain by a step take it themselves.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    AppealOutcome, DevBeacon, IAppealLevels, IAudits, ICourt, ITraps, Market, ProviderPool,
-    StakeVault,
+    AppealOutcome, DevBeacon, DrandBeacon, IAppealLevels, IAudits, ICourt, ITraps, Market,
+    ProviderPool, StakeVault,
 };
+use gavel_settlement::drand::{BeaconSource, DrandNetwork};
 use gavel_trace::Digest;
 
-use crate::board::{AuditState, Dispute, DisputeEntry, DisputeState, Rules, TaskState};
+use super::feed::Feed;
+use crate::board::{
+    AuditState, BeaconScheme, Dispute, DisputeEntry, DisputeState, Rules, TaskState,
+};
 use crate::{Act, Address, B256, Board, NodeError, Party, Role};
 
 /// A keeper.
 pub struct Keeper {
     party: Party,
+    source: Option<Arc<dyn BeaconSource>>,
+    feed: Option<Feed>,
 }
 
 /// Something that anybody may do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chore {
-    /// Publish a round of the development beacon.
+    /// Publish a round of the beacon.
     Publish(u64),
     /// Decide about an audit.
     Decide(u64),
@@ -65,18 +73,65 @@ pub enum Chore {
 impl Keeper {
     /// A keeper.
     pub fn new(party: Party) -> Keeper {
-        Keeper { party }
+        Keeper {
+            party,
+            source: None,
+            feed: None,
+        }
     }
 
-    async fn do_chore(&self, board: &Board, chore: &Chore) -> Result<Option<Act>, NodeError> {
+    /// With somebody to ask for the rounds of a beacon that are made elsewhere.
+    pub fn with_source(mut self, source: Arc<dyn BeaconSource>) -> Keeper {
+        self.source = Some(source);
+        self
+    }
+
+    async fn publish(&mut self, board: &Board, round: u64) -> Result<Option<Act>, NodeError> {
+        let what = format!("publishes round {round} of the beacon");
+        let beacon = board.contracts.beacon;
+        if board.beacon.scheme != BeaconScheme::Drand {
+            let call = DevBeacon::publishCall { round };
+            return self.party.act(board, beacon, call, what).await;
+        }
+        let Some(found) = self.feed(board, round).await?.take(round)? else {
+            return Ok(None);
+        };
+        let call = DrandBeacon::publishCall {
+            round,
+            signature: found.point,
+        };
+        self.party.act(board, beacon, call, what).await
+    }
+
+    /// Where drand's rounds come from; the network is the one that the contract verifies.
+    async fn feed(&mut self, board: &Board, round: u64) -> Result<&Feed, NodeError> {
+        if self.feed.is_none() {
+            let failed = |reason: String| NodeError::Beacon { round, reason };
+            let source = self.source.clone().ok_or_else(|| {
+                failed("it is drand's, and this keeper was given nobody to ask for it".to_owned())
+            })?;
+            let provider = self.party.account.network().provider();
+            let contract = DrandBeacon::new(board.contracts.beacon, provider);
+            let key = contract.publicKey().call().await;
+            let key = key.map_err(|e| failed(format!("the contract's key: {e}")))?;
+            let network = DrandNetwork::from_words(&key, board.beacon.genesis, board.beacon.period);
+            let network = network.map_err(|e| failed(format!("the contract's key: {e}")))?;
+            self.feed = Some(Feed::new(network, source));
+        }
+        self.feed.as_ref().ok_or(NodeError::Beacon {
+            round,
+            reason: "no feed".to_owned(),
+        })
+    }
+
+    async fn do_chore(&mut self, board: &Board, chore: &Chore) -> Result<Option<Act>, NodeError> {
+        if let Chore::Publish(round) = chore {
+            return self.publish(board, *round).await;
+        }
         let (party, at) = (&self.party, &board.contracts);
         let id = |id: &u64| U256::from(*id);
         match chore {
-            Chore::Publish(round) => {
-                let what = format!("publishes round {round} of the beacon");
-                let call = DevBeacon::publishCall { round: *round };
-                party.act(board, at.beacon, call, what).await
-            }
+            Chore::Publish(_) => Ok(None),
             Chore::Decide(task) => {
                 let what = format!("has the beacon decide about an audit of task {task}");
                 let call = IAudits::decideCall { taskId: id(task) };
@@ -211,12 +266,16 @@ impl Role for Keeper {
     }
 
     async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        let mut missing = None;
         for chore in chores(board) {
-            if let Some(act) = self.do_chore(board, &chore).await? {
-                return Ok(Some(act));
+            match self.do_chore(board, &chore).await {
+                Ok(None) => {}
+                // whoever has no round for us keeps us from nothing else
+                Err(error @ NodeError::Beacon { .. }) => missing = Some(error),
+                done => return done,
             }
         }
-        Ok(None)
+        missing.map_or(Ok(None), Err)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod auditor;
 mod drain;
+mod feed;
 mod join;
 mod keeper;
 mod monitor;

@@ -21,7 +21,8 @@ use gavel_settlement::bindings::DevToken;
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::dev_params::{UNIT, Windows};
 use gavel_settlement::{
-    Account, DeployOptions, DevParams, Endpoint, Network, Sender, SharedChain, deploy, dev_params,
+    Account, BeaconChoice, DeployOptions, DevParams, Endpoint, Network, Sender, SharedChain,
+    deploy, dev_params,
 };
 use gavel_trace::Digest;
 
@@ -71,12 +72,30 @@ impl World {
         audit_ppm: u32,
         windows: Windows,
     ) -> World {
+        World::drawn_by(
+            BeaconChoice::Development,
+            endpoint,
+            model,
+            audit_ppm,
+            windows,
+        )
+        .await
+    }
+
+    /// The same with another beacon.
+    pub(crate) async fn drawn_by(
+        beacon: BeaconChoice,
+        endpoint: Endpoint,
+        model: Model,
+        audit_ppm: u32,
+        windows: Windows,
+    ) -> World {
         let (_, _, png) = shipped::PICTURES[0];
         let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
         let register = roles::registration(model.header(), "shipped".to_owned());
         let mut models = Models::new();
         let model = models.add(model);
-        let network = network(endpoint, audit_ppm, windows).await;
+        let network = network(beacon, endpoint, audit_ppm, windows).await;
         let account = Account::new(dev_key(SEED, 0), network.clone());
         let market = network.deployment().market;
         account.send(market, register).await.unwrap();
@@ -87,7 +106,13 @@ impl World {
     pub(crate) async fn of_family(family: &Arc<Family>, audit_ppm: u32) -> World {
         let chain = SharedChain::in_memory(Genesis::default());
         let endpoint = Endpoint::in_process(chain);
-        let network = network(endpoint, audit_ppm, Windows::Fast).await;
+        let network = network(
+            BeaconChoice::Development,
+            endpoint,
+            audit_ppm,
+            Windows::Fast,
+        )
+        .await;
         let account = Account::new(dev_key(SEED, 0), network.clone());
         let register = roles::family_registration(family, "file".to_owned());
         let pool = network.deployment().pool;
@@ -282,7 +307,12 @@ impl World {
 }
 
 /// A deployment on a chain.
-async fn network(endpoint: Endpoint, audit_ppm: u32, windows: Windows) -> Network {
+async fn network(
+    beacon: BeaconChoice,
+    endpoint: Endpoint,
+    audit_ppm: u32,
+    windows: Windows,
+) -> Network {
     give_coin(&endpoint, dev_key(SEED, 0).address()).await;
     let deployer = Sender::new(dev_key(SEED, 0), endpoint.clone());
     let params = dev_params(DevParams {
@@ -291,7 +321,10 @@ async fn network(endpoint: Endpoint, audit_ppm: u32, windows: Windows) -> Networ
         record_tasks: 0,
         windows,
     });
-    let options = DeployOptions::default();
+    let options = DeployOptions {
+        beacon,
+        ..DeployOptions::default()
+    };
     let deployment = deploy(&deployer, &params, &options).await.unwrap();
     Network::new(endpoint, deployment)
 }

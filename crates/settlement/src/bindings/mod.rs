@@ -65,6 +65,16 @@ alloy::sol!(
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]
+    DrandBeacon,
+    "../../contracts/artifacts/DrandBeacon.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    IBeacon,
+    "../../contracts/artifacts/IBeacon.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
     DevToken,
     "../../contracts/artifacts/DevToken.json"
 );

@@ -1,0 +1,275 @@
+//! Draws by a drand network: of one member, whose secret the test holds, on the embedded chain with a clock that the test moves.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ark_bls12_381::{Fr, G1Affine, G1Projective, G2Affine, g1};
+use ark_ec::AffineRepr as _;
+use ark_ec::hashing::HashToCurve as _;
+use ark_ec::hashing::curve_maps::wb::WBMap;
+use ark_ec::hashing::map_to_curve_hasher::MapToCurveBasedHasher;
+use ark_ff::field_hashers::DefaultFieldHasher;
+use ark_serialize::CanonicalSerialize as _;
+use async_trait::async_trait;
+use sha2_for_ark::{Digest as _, Sha256};
+
+use common::network::{STAKE, World, stake, state};
+use gavel_model::shipped;
+use gavel_node::board::{AuditState, BeaconScheme, DisputeState, TaskState};
+use gavel_node::faults::{Fault, FaultyExecutor};
+use gavel_node::roles::{
+    Auditor, Chore, Keeper, Provider, ProviderPolicy, Referee, Requester, chores,
+};
+use gavel_node::{Act, Address, B256, Board, NodeError, Role};
+use gavel_settlement::bindings::DrandBeacon;
+use gavel_settlement::chain::Genesis;
+use gavel_settlement::dev_params::{UNIT, Windows};
+use gavel_settlement::drand::{BeaconSource, DrandNetwork, DrandRound, SourceError};
+use gavel_settlement::{BeaconChoice, Endpoint, SendError, SharedChain};
+
+const DST: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+const PERIOD: u64 = 3;
+/// Time of round 1, before the chain begins.
+const GENESIS: u64 = 1_600_000_000;
+
+/// A network of one member.
+#[derive(Clone, Copy, Debug)]
+struct Signer {
+    secret: Fr,
+}
+
+impl Signer {
+    fn new(secret: u64) -> Signer {
+        Signer {
+            secret: Fr::from(secret),
+        }
+    }
+
+    fn network(&self) -> DrandNetwork {
+        let key: G2Affine = (G2Affine::generator() * self.secret).into();
+        let mut bytes = Vec::new();
+        key.serialize_compressed(&mut bytes).unwrap();
+        DrandNetwork::new(&bytes, GENESIS, PERIOD).unwrap()
+    }
+
+    fn sign(&self, round: u64) -> Vec<u8> {
+        let hasher = MapToCurveBasedHasher::<
+            G1Projective,
+            DefaultFieldHasher<Sha256, 128>,
+            WBMap<g1::Config>,
+        >::new(DST)
+        .unwrap();
+        let message = hasher.hash(&Sha256::digest(round.to_be_bytes())).unwrap();
+        let signature: G1Affine = (message * self.secret).into();
+        let mut bytes = Vec::new();
+        signature.serialize_compressed(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn value(&self, round: u64) -> B256 {
+        B256::from_slice(&Sha256::digest(self.sign(round)))
+    }
+}
+
+#[async_trait]
+impl BeaconSource for Signer {
+    async fn round(&self, network: &DrandNetwork, round: u64) -> Result<DrandRound, SourceError> {
+        assert_eq!(*network, self.network(), "the contract's own");
+        Ok(network.verify(round, &self.sign(round)).unwrap())
+    }
+}
+
+/// Nobody has any round.
+struct Outage;
+
+#[async_trait]
+impl BeaconSource for Outage {
+    async fn round(&self, _: &DrandNetwork, round: u64) -> Result<DrandRound, SourceError> {
+        let reasons = vec!["relay.example has it not".to_owned()];
+        Err(SourceError::Nowhere { round, reasons })
+    }
+}
+
+/// A keeper that fetches while the chain's clock stands still.
+struct Patient(Keeper);
+
+#[async_trait]
+impl Role for Patient {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn address(&self) -> Address {
+        self.0.address()
+    }
+
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        for _ in 0..6_000 {
+            let act = self.0.tick(board).await?;
+            let fetches = chores(board).iter().any(|c| matches!(c, Chore::Publish(_)));
+            if act.is_some() || !fetches {
+                return Ok(act);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("a round was never fetched")
+    }
+}
+
+async fn world(signer: &Signer, audit_ppm: u32) -> World {
+    let beacon = BeaconChoice::Drand {
+        network: signer.network(),
+        drift: 15,
+    };
+    let endpoint = Endpoint::in_process(SharedChain::in_memory(Genesis::default()));
+    let model = shipped::load("digits-small").unwrap();
+    World::drawn_by(beacon, endpoint, model, audit_ppm, Windows::Fast).await
+}
+
+/// Every value on the chain is the network's.
+fn all_signed(signer: &Signer, board: &Board) -> usize {
+    for (round, value) in &board.beacon.values {
+        assert_eq!(*value, signer.value(*round), "round {round}");
+        assert!(board.now() >= board.beacon.time_of(*round));
+    }
+    board.beacon.values.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audits_and_referees_are_drawn_by_the_networks_rounds() {
+    let signer = Signer::new(0x6761_7665_6c00);
+    let mut world = world(&signer, 1_000_000).await;
+    let lie = FaultyExecutor::new(Arc::clone(&world.honest), &[Fault::OneUlp], 3);
+    let cheat = world.party_with("cheat", Arc::new(lie)).await;
+    world.join(&cheat).await;
+    let honest = [
+        world.staked("a").await,
+        world.staked("b").await,
+        world.staked("c").await,
+    ];
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let keeper = Keeper::new(world.party("keeper").await).with_source(Arc::new(signer));
+    // so that the verdict is the referee's
+    let policy = ProviderPolicy {
+        appeals: false,
+        ..ProviderPolicy::honest(UNIT, vec![world.model])
+    };
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(Provider::new(cheat.clone(), policy)),
+        Box::new(Requester::new(requester.clone())),
+        Box::new(Patient(keeper)),
+    ];
+    for party in &honest {
+        roles.push(Box::new(world.provider(party, 4 * UNIT)));
+        roles.push(Box::new(Auditor::new(party.clone())));
+        roles.push(Box::new(Referee::new(party.clone())));
+    }
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+        .await;
+    let board = world.board().await;
+    assert_eq!(board.beacon.scheme, BeaconScheme::Drand);
+    assert_eq!((board.beacon.period, board.beacon.drift), (PERIOD, 15));
+    let audit = &board.audits[&(task, 0)].audit;
+    assert_eq!(audit.state, AuditState::Mismatched);
+    let dispute = board.dispute(audit.dispute).unwrap();
+    assert_eq!(dispute.state, DisputeState::Upheld);
+    assert!(board.is_tombstoned(&cheat.address()));
+    // one for the audit, one for its chunk, one for the referee, and the same of the attempt after
+    assert!(all_signed(&signer, board) >= 4, "{:?}", board.beacon.values);
+    let seed = board.beacon.round_after(audit.committed_at);
+    assert!(board.beacon.time_of(seed) > audit.committed_at + 15);
+    assert!(board.beacon_value(seed).is_some());
+    for party in &honest {
+        assert!(stake(board, &party.address()) >= STAKE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_told_stops_nothing_else_and_ends() {
+    let signer = Signer::new(77);
+    let mut world = world(&signer, 1_000_000).await;
+    let (served, other) = (world.staked("served").await, world.staked("other").await);
+    let requester = world.party("requester").await;
+    let task = world.post(&requester).await;
+    let mut roles: Vec<Box<dyn Role>> = vec![Box::new(world.provider(&served, UNIT))];
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Committed)
+        .await;
+    world.pass(3_600).await;
+
+    // a task that nobody claims is there to be expired meanwhile
+    let slow = world.post(&requester).await;
+    world.pass(3_600).await;
+    let party = world.party("keeper").await;
+    let mut keeper = Keeper::new(party.clone()).with_source(Arc::new(Outage));
+    let mut told = None;
+    for _ in 0..1_000 {
+        match keeper.tick(world.board().await).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => {
+                told = Some(error.to_string());
+                break;
+            }
+        }
+    }
+    let told = told.unwrap();
+    assert!(told.contains("relay.example has it not"), "{told}");
+    assert_eq!(state(world.board().await, slow), TaskState::Expired);
+    assert_eq!(all_signed(&signer, world.board().await), 0);
+
+    // hours late, the same round decides: nobody had another draw by it
+    let decides = world.board().await.audit_round(task).unwrap();
+    let keeper = Keeper::new(party).with_source(Arc::new(signer));
+    roles.push(Box::new(Patient(keeper)));
+    roles.push(Box::new(Auditor::new(other.clone())));
+    world
+        .until(&mut roles, |b| state(b, task) == TaskState::Settled)
+        .await;
+    let board = world.board().await;
+    assert_eq!(board.beacon_value(decides), Some(signer.value(decides)));
+    let audit = &board.audits[&(task, 0)].audit;
+    assert_eq!(audit.state, AuditState::Matched);
+    assert_eq!(stake(board, &other.address()), STAKE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_publishes_what_the_network_has_not_signed() {
+    let (signer, other) = (Signer::new(5), Signer::new(6));
+    let mut world = world(&signer, 1_000_000).await;
+    let anyone = world.party("anyone").await;
+    let beacon = world.network.deployment().beacon;
+    let now = world.board().await.now();
+    let newest = (now - GENESIS) / PERIOD + 1;
+    let publish = |by: Signer, signed: u64, round: u64| {
+        let found = by.network().verify(signed, &by.sign(signed)).unwrap();
+        let call = DrandBeacon::publishCall {
+            round,
+            signature: found.point,
+        };
+        let account = anyone.account.clone();
+        async move {
+            match account.send(beacon, call).await {
+                Ok(_) => "published".to_owned(),
+                Err(SendError::Reverted { error, .. }) => error,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let said = publish(other, newest, newest).await;
+    assert!(said.contains("WrongSignature"), "{said}");
+    let said = publish(signer, newest - 1, newest).await;
+    assert!(said.contains("WrongSignature"), "{said}");
+    let early = newest + 1_000;
+    let said = publish(signer, early, early).await;
+    assert!(said.contains("TooEarly"), "{said}");
+    assert_eq!(publish(signer, newest, newest).await, "published");
+    let said = publish(signer, newest, newest).await;
+    assert!(said.contains("AlreadyPublished"), "{said}");
+    let board = world.board().await;
+    assert_eq!(all_signed(&signer, board), 1);
+}
