@@ -250,7 +250,7 @@ contract SystemHandler is SystemPlayers {
     /// @dev Somebody who challenges anything, with a trace of its own.
     function grief(uint256 seed) external counted("grief") {
         uint256 id = _find(seed, TaskState.Committed);
-        if (id == 0) id = _result(seed, false);
+        if (id == 0 || !_challengeable(id, griefer)) id = _result(seed, false);
         if (!_challengeable(id, griefer)) return;
         _commitOwn(id, griefer, _wrongRun(seed));
         worked["grief"]++;

@@ -92,6 +92,7 @@ contract CourtVerdictsTest is CourtFixture {
         (, uint256 id,) = _ruled(wrong, right);
         _finalize(id);
         uint128 free = vault.provider(alice).free;
+        uint128 owed = vault.correlationOf(alice).penalty;
         vm.prank(alice);
         uint256 entry = vault.requestUnbond(free);
         vm.warp(block.timestamp + parameters.stake().unbondingSeconds);
@@ -99,7 +100,7 @@ contract CourtVerdictsTest is CourtFixture {
         uint256 before = token.balanceOf(owner);
         vm.prank(alice);
         vault.withdrawUnbonded(entry);
-        assertEq(token.balanceOf(owner) - before, free);
+        assertEq(token.balanceOf(owner) - before, free - owed, "less what it owes with the others of its time");
     }
 
     function test_guilty_requeues_inTheRetryLane_withARaisedCeiling() public {

@@ -137,7 +137,9 @@ mod tests {
         };
         // as in contracts/test/unit/AuditRate.t.sol
         let rates: Vec<u32> = (0..12).map(|n| rules.rate_of(n)).collect();
-        let line = [500_000, 464_285, 428_571, 392_857, 357_142, 321_428, 285_714];
+        let line = [
+            500_000, 464_285, 428_571, 392_857, 357_142, 321_428, 285_714,
+        ];
         assert_eq!(rates[..3], [1_000_000; 3]);
         assert_eq!(rates[3..10], line);
         assert_eq!(rates[10..], [250_000; 2]);
