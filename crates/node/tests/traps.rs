@@ -126,7 +126,14 @@ async fn an_honest_auditor_finds_the_trap_and_is_paid() {
     assert_eq!(stake(board, &set.provider.address()), staked);
     assert_eq!(board.providers[&set.provider.address()].frozen, 0);
     assert_eq!(stake(board, &auditor.address()), common::network::STAKE);
-    let fee = board.newest_rules().unwrap().audit.fee;
+    let fee = world
+        .network
+        .parameters()
+        .auditAt(1)
+        .call()
+        .await
+        .unwrap()
+        .fee;
     let won = purse(&world, &auditor).await - before;
     assert_eq!(won, JACKPOT + fee, "fee and jackpot");
 }
