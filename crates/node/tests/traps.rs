@@ -126,14 +126,36 @@ async fn an_honest_auditor_finds_the_trap_and_is_paid() {
     assert_eq!(stake(board, &set.provider.address()), staked);
     assert_eq!(board.providers[&set.provider.address()].frozen, 0);
     assert_eq!(stake(board, &auditor.address()), common::network::STAKE);
-    let fee = board.newest_rules().unwrap().audit.fee;
+    let fee = world
+        .network
+        .parameters()
+        .auditAt(1)
+        .call()
+        .await
+        .unwrap()
+        .fee;
     let won = purse(&world, &auditor).await - before;
     assert_eq!(won, JACKPOT + fee, "fee and jackpot");
 }
 
+/// The drawn commit point may be the trap's, which nobody can open: then it has nothing to say, and pays for that. The
+/// tasks before it are for another draw.
 #[tokio::test]
 async fn a_lazy_auditor_that_believes_the_provider_pays() {
+    for tasks_before in 0..16 {
+        if lazy_auditor_says_matched(tasks_before).await {
+            return;
+        }
+    }
+    panic!("the trap's own leaf was drawn every time");
+}
+
+async fn lazy_auditor_says_matched(tasks_before: u32) -> bool {
     let mut world = World::new(1_000_000).await;
+    let others = world.party("others").await;
+    for _ in 0..tasks_before {
+        world.post(&others).await;
+    }
     let leaves = Arc::new(Mutex::new(None));
     let copying = Copying {
         inner: Arc::clone(&world.honest) as Arc<dyn Executor>,
@@ -158,7 +180,11 @@ async fn a_lazy_auditor_that_believes_the_provider_pays() {
     let acts = world.until(&mut roles, |board| set.is_over(board)).await;
     let board = world.board().await;
     let audit = &board.audits[&(set.task, 0)].audit;
-    assert_ne!(audit.leaf_index, trapped_leaf, "that it could not open");
+    if audit.leaf_index == trapped_leaf {
+        assert_ne!(audit.state, AuditState::Matched, "{acts:#?}");
+        assert!(stake(board, &auditor.address()) < common::network::STAKE);
+        return false;
+    }
     assert_eq!(audit.state, AuditState::Matched, "{acts:#?}");
     let (who, penalty) = board.traps[&(set.task, 0)].passed_by.unwrap();
     assert_eq!(who, auditor.address());
@@ -171,6 +197,7 @@ async fn a_lazy_auditor_that_believes_the_provider_pays() {
     assert_eq!(board.task(set.task).unwrap().state, TaskState::Settled);
     let won = purse(&world, &set.sealer).await - before;
     assert_eq!(won, penalty / 2, "half is the sealer's, half is burned");
+    true
 }
 
 #[tokio::test]
