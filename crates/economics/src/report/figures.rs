@@ -48,7 +48,7 @@ impl Default for Sizes {
             market_tasks: 10_000_000,
             market_providers: 100_000,
             generation_tasks: 250_000,
-            generations: 20,
+            generations: 30,
             contract_tasks: 2_000,
             contract_providers: 110,
             small_markets: 64,
