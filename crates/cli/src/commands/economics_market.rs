@@ -10,7 +10,7 @@ use super::economics::{assumptions, solved};
 use crate::args_economics::{SimulateArgs, StrategiesArgs};
 use crate::failure::{Exit, Failure};
 use crate::network::block_on;
-use crate::output::{BAD, GOOD, Output, paint};
+use crate::output::{GOOD, Output, paint};
 
 /// Share of the honest on the contracts: few tasks have to show every kind.
 const HONEST: f64 = 0.5;
@@ -163,7 +163,6 @@ fn beyond(played: &Outcome, kind: usize) -> String {
     let earned = played.advantage(kind) / TOKEN as f64;
     match kind {
         0 => String::new(),
-        _ if earned > 0.0 => paint(BAD, format!("{earned:+.3}")),
         _ => format!("{earned:+.3}"),
     }
 }

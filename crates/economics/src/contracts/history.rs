@@ -95,7 +95,7 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
     };
     let (task, dispute) = (one(&tasks), one(&disputes));
     // one call in eight is about anything at all
-    if how % 8 == 0 {
+    if how.is_multiple_of(8) {
         return (
             u64::from(how / 8 % 40),
             anything(what, task, dispute, party, how),
@@ -103,7 +103,7 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
     }
     if let Some(d) = ledger
         .dispute(dispute)
-        .filter(|_| !disputes.is_empty() && what % 2 == 0)
+        .filter(|_| !disputes.is_empty() && what.is_multiple_of(2))
     {
         return of_dispute(ledger, dispute, d, what / 2, u64::from(c.clockBudget) + 1);
     }
@@ -112,7 +112,7 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
         .accounts()
         .iter()
         .position(jailed)
-        .filter(|_| what % 3 == 0)
+        .filter(|_| what.is_multiple_of(3))
     {
         return (0, Op::Unjail { key: key as Party });
     }
@@ -209,23 +209,25 @@ fn anything(what: u32, task: u64, dispute: u64, party: Party, how: u32) -> Op {
 }
 
 fn of_dispute(ledger: &Ledger, dispute: u64, d: &Dispute, what: u32, clock: u64) -> (u64, Op) {
-    if !ledger.stands(d) && what % 3 != 0 {
+    if !ledger.stands(d) && !what.is_multiple_of(3) {
         return (0, Op::CloseMoot { dispute });
     }
     let referee = u64::from(ledger.params().court.refereeSeconds) + 1;
     let window = u64::from(ledger.params().court.appealWindow) + 1;
     match d.phase {
-        DisputePhase::SegmentWanted if what % 3 == 0 => (clock, Op::Timeout { dispute }),
+        DisputePhase::SegmentWanted if what.is_multiple_of(3) => (clock, Op::Timeout { dispute }),
         DisputePhase::SegmentWanted => (1, Op::PostSegment { dispute }),
-        DisputePhase::PickWanted if what % 4 == 0 => (clock, Op::Timeout { dispute }),
+        DisputePhase::PickWanted if what.is_multiple_of(4) => (clock, Op::Timeout { dispute }),
         DisputePhase::PickWanted => (1, Op::Pick { dispute }),
         DisputePhase::Isolated => (10, Op::DrawReferee { dispute }),
-        DisputePhase::Refereed if what % 4 == 0 => (referee, Op::RefereeTimeout { dispute }),
+        DisputePhase::Refereed if what.is_multiple_of(4) => {
+            (referee, Op::RefereeTimeout { dispute })
+        }
         DisputePhase::Refereed => (
             1,
             Op::Rule {
                 dispute,
-                guilty: what % 2 == 0,
+                guilty: what.is_multiple_of(2),
             },
         ),
         DisputePhase::Ruled if what % 5 < 3 => {
@@ -255,7 +257,7 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
     };
     let key = t.provider;
     let answer = if what % 5 < 2 { task } else { 0 };
-    if t.is_served() && tombstoned(key) && what % 4 != 0 {
+    if t.is_served() && tombstoned(key) && !what.is_multiple_of(4) {
         return (1, Op::Reverse { task });
     }
     let round = u64::from(m.retractWindow + m.seedDelay) + 10;
@@ -281,13 +283,13 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
                 },
             ),
         },
-        (TaskPhase::Claimed, _) if what % 16 == 0 || is_late => {
+        (TaskPhase::Claimed, _) if what.is_multiple_of(16) || is_late => {
             (EXEC + 1, Op::MissDeadline { task })
         }
         (TaskPhase::Claimed, _) => (1, Op::Commit { task, key, answer }),
         (_, AuditPhase::Undecided) => match what % 8 {
             0 | 4 if !is_old => (1, Op::Retract { task, key }),
-            1 | 2 | 3 => {
+            1..=3 => {
                 // whoever has committed reveals, or has it back, or loses it
                 let mut own = t.challenges.iter().filter(|c| c.bond != 0);
                 match own.next() {
@@ -314,7 +316,7 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
             }
             _ => (round, Op::Decide { task }),
         },
-        (_, AuditPhase::Drawn) if what % 5 == 0 => {
+        (_, AuditPhase::Drawn) if what.is_multiple_of(5) => {
             (u64::from(a.commitSeconds) + 1, Op::AuditTimeout { task })
         }
         (_, AuditPhase::Drawn) => (
@@ -325,7 +327,7 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
                 answer: u64::from(what / 5 % 2) * t.answer,
             },
         ),
-        (_, AuditPhase::Committed) if what % 5 == 0 => {
+        (_, AuditPhase::Committed) if what.is_multiple_of(5) => {
             let wait = a.openSeconds + ledger.params().court.beaconSlack;
             (u64::from(wait) + 10, Op::AuditTimeout { task })
         }

@@ -8,11 +8,11 @@ use gavel_settlement::bindings::{IAppealLevels, IAudits, ICourt, Market, StakeVa
 use super::compare::differs;
 use super::forms;
 use super::world::{World, WorldError};
-use crate::ledger::{Answer, Class, DisputeId, Done, Fate, Ledger, Op, Party, TaskId, TaskPhase};
+use crate::ledger::{Answer, Class, DisputeId, Done, Fate, Ledger, Op, Party, TaskId};
 use crate::market::Stage;
 
 /// Refusals that are about time or what the beacon has published, of which the ledger knows nothing.
-const TIMING: [&str; 24] = [
+const TIMING: [&str; 26] = [
     "DeadlinePassed",
     "DeadlineNotPassed",
     "RetractWindowClosed",
@@ -38,6 +38,9 @@ const TIMING: [&str; 24] = [
     "AlreadyPublished",
     // duties are not in the ledger
     "ObligationsOpen",
+    // nor what a convict pays later with the others of its time
+    "CorrelationNotDue",
+    "TasksLive",
 ];
 
 /// The contracts with the ledger beside them.

@@ -6,7 +6,7 @@ use super::{Broken, Market, Outcome};
 
 /// The share that a kind keeps though it does not pay: what nobody does would never be seen to pay.
 pub(super) const TRIED: f64 = 0.01;
-/// How fast shares follow: a kind that earns half of an honest task's profit more on a task grows by this factor's exponential.
+/// How fast shares follow: a kind that earns the cost of a task more on a task than the first grows by this factor's exponential.
 const SPEED: f64 = 2.0;
 /// Least change of a share that is one.
 const STILL: f64 = 0.002;
@@ -62,7 +62,7 @@ impl Market {
             let advantages = (0..shares.len()).map(|i| played.advantage(i)).collect();
             let step = Step { shares, advantages };
             each(generation, &step);
-            let next = revised(&step.shares, &played);
+            let next = revised(&step.shares, &played, market.cost);
             let moved = next.iter().zip(&step.shares);
             response.is_still = moved.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) < STILL;
             response.steps.push(step);
@@ -77,10 +77,10 @@ impl Market {
     }
 }
 
-fn revised(shares: &[f64], played: &Outcome) -> Vec<f64> {
+fn revised(shares: &[f64], played: &Outcome, cost: u128) -> Vec<f64> {
     let pays = |i: usize| played.kinds.get(i).map_or(0.0, |k| k.payoff.per_task());
-    // in units of what an honest task brings, so that no currency matters
-    let scale = pays(0).abs().max(1.0);
+    // in units of what a task costs, so that no currency matters
+    let scale = (cost as f64).max(1.0);
     let grow = |(i, share): (usize, &f64)| {
         share * (SPEED * (pays(i) - pays(0)) / scale).clamp(-4.0, 4.0).exp()
     };

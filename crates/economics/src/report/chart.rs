@@ -6,11 +6,14 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 400.0;
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 24.0;
+/// Beside the lines, where they have names.
+const LEGEND: f64 = 140.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 56.0;
 /// Told apart by people who do not see all colours (Okabe and Ito).
-const COLOURS: [&str; 8] = [
+const COLOURS: [&str; 11] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#666666",
+    "#332288", "#882255", "#999933",
 ];
 
 /// One axis.
@@ -53,12 +56,14 @@ pub(super) struct Chart {
 impl Chart {
     pub(super) fn svg(&self) -> String {
         let mut out = begin(self.title, HEIGHT);
-        let x = |v: f64| LEFT + self.x.place(v) * (WIDTH - LEFT - RIGHT);
+        let has_names = self.series.iter().any(|s| !s.name.is_empty());
+        let right = WIDTH - if has_names { LEGEND } else { RIGHT };
+        let x = |v: f64| LEFT + self.x.place(v) * (right - LEFT);
         let y = |v: f64| HEIGHT - BOTTOM - self.y.place(v) * (HEIGHT - TOP - BOTTOM);
         let (top, bottom) = (TOP, HEIGHT - BOTTOM);
         for &tick in &self.y.ticks {
             let at = y(tick);
-            line(&mut out, (LEFT, at), (WIDTH - RIGHT, at), "#ddd");
+            line(&mut out, (LEFT, at), (right, at), "#ddd");
             text(&mut out, (LEFT - 8.0, at + 4.0), "end", &number(tick));
         }
         for &tick in &self.x.ticks {
@@ -66,11 +71,11 @@ impl Chart {
             line(&mut out, (at, bottom), (at, bottom + 5.0), "#888");
             text(&mut out, (at, bottom + 20.0), "middle", &number(tick));
         }
-        line(&mut out, (LEFT, bottom), (WIDTH - RIGHT, bottom), "#888");
+        line(&mut out, (LEFT, bottom), (right, bottom), "#888");
         line(&mut out, (LEFT, top), (LEFT, bottom), "#888");
         text(
             &mut out,
-            (LEFT + (WIDTH - LEFT - RIGHT) / 2.0, HEIGHT - 14.0),
+            (LEFT + (right - LEFT) / 2.0, HEIGHT - 14.0),
             "middle",
             self.x.label,
         );
@@ -107,10 +112,10 @@ impl Chart {
                 );
             }
             if !series.name.is_empty() {
-                let at = WIDTH - RIGHT - 8.0;
+                let at = right + 12.0;
                 let _ = writeln!(
                     out,
-                    r#"<text x="{at:.1}" y="{legend:.1}" text-anchor="end" fill="{colour}">{}</text>"#,
+                    r#"<text x="{at:.1}" y="{legend:.1}" text-anchor="start" fill="{colour}">{}</text>"#,
                     escaped(&series.name)
                 );
                 legend += 17.0;
@@ -235,8 +240,8 @@ mod tests {
         assert_eq!(svg, chart().svg());
         assert!(svg.contains("a &lt; b") && !svg.contains("a < b"));
         // a decade is half of the way
-        assert!(svg.contains(r#"points="74.0,344.0 696.0,44.0""#), "{svg}");
-        assert!(svg.contains(r#"<line x1="385.0""#), "{svg}");
+        assert!(svg.contains(r#"points="74.0,344.0 580.0,44.0""#), "{svg}");
+        assert!(svg.contains(r#"<line x1="327.0""#), "{svg}");
     }
 
     #[test]

@@ -16,12 +16,12 @@ use gavel_settlement::params::Tokens;
 const RATES: [u32; 11] = [50, 80, 90, 95, 98, 100, 102, 105, 110, 120, 200];
 
 /// How much is simulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
     /// Tasks of each market of the curve.
     pub curve_tasks: u64,
-    /// Tasks of each market in which an edge is looked for.
-    pub edge_tasks: u64,
+    /// Lies that are caught in each market in which an edge is looked for: chance moves it by one over the root of it.
+    pub edge_catches: f64,
     /// Tasks of the market of all kinds.
     pub market_tasks: u64,
     /// Its providers.
@@ -44,11 +44,11 @@ impl Default for Sizes {
     fn default() -> Sizes {
         Sizes {
             curve_tasks: 10_000_000,
-            edge_tasks: 8_000_000,
+            edge_catches: 30_000.0,
             market_tasks: 10_000_000,
             market_providers: 100_000,
             generation_tasks: 250_000,
-            generations: 20,
+            generations: 30,
             contract_tasks: 2_000,
             contract_providers: 110,
             small_markets: 64,
@@ -151,10 +151,10 @@ impl Report {
         };
         let solved = small.respond(sizes.generations, |g, s| told("at the solved rate", g, s))?;
         let mut weak = small.clone();
-        weak.params.audit.ratePpm = (figures.expected_ppm / 4.0) as u32;
+        weak.params.audit.ratePpm = (figures.expected_ppm / 20.0) as u32;
         weak.params.audit.probationTasks = 0;
         let weak: Response =
-            weak.respond(sizes.generations, |g, s| told("at a quarter of p*", g, s))?;
+            weak.respond(sizes.generations, |g, s| told("at a twentieth of p*", g, s))?;
         let on_chain = Market {
             tasks: sizes.contract_tasks,
             providers: sizes.contract_providers,
@@ -211,12 +211,16 @@ fn figures(
     let mut edges = Vec::new();
     for (what, value, changed) in swept(assumed) {
         each(format!("the edge at {what} = {value}"));
-        let mut at = scenario(&changed, &solve(&changed)?, sizes.edge_tasks);
+        let mut at = scenario(&changed, &solve(&changed)?, 0);
         at.threads = sizes.threads;
+        let expected_ppm = closed_form(&at);
+        let sees =
+            f64::from(changed.detection_bps) / 1e4 * (1.0 - f64::from(changed.colluding_bps) / 1e4);
+        at.tasks = (sizes.edge_catches / (0.9 * sees * expected_ppm / 1e6)) as u64;
         edges.push(Edge {
             what,
             value,
-            expected_ppm: closed_form(&at),
+            expected_ppm,
             found_ppm: at.kink(|_, _| {}),
         });
     }
@@ -267,7 +271,7 @@ fn swept(assumed: &Assumptions) -> Vec<(&'static str, f64, Assumptions)> {
             burn_bps,
             ..base.clone()
         };
-        all.push(("b", 1.0 - share(burn_bps), changed));
+        all.push(("b", share(10_000 - burn_bps), changed));
     }
     for stake in [250, 500, 1_000, 4_000] {
         let changed = Assumptions {

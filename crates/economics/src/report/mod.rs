@@ -31,7 +31,7 @@ pub struct File {
 pub enum ReportError {
     /// Nothing solves the assumptions.
     #[error(transparent)]
-    Unsolvable(#[from] Unsolvable),
+    Unsolvable(Box<Unsolvable>),
     /// A market could not be played.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -40,6 +40,12 @@ pub enum ReportError {
         "the page has no place for the table `{0}`: <!-- table: {0} --> and <!-- end --> on lines of their own"
     )]
     NoPlace(&'static str),
+}
+
+impl From<Unsolvable> for ReportError {
+    fn from(error: Unsolvable) -> ReportError {
+        ReportError::Unsolvable(Box::new(error))
+    }
 }
 
 /// What a report is made of.

@@ -56,7 +56,7 @@ pub fn fill(page: &str, report: &Report) -> Result<Vec<File>, ReportError> {
         ),
         image(
             "equilibrium-weak.svg",
-            shares_chart("Shares of the kinds at a quarter of p*", &report.weak),
+            shares_chart("Shares of the kinds at a twentieth of p*", &report.weak),
         ),
         image("equilibrium.csv", shares_csv(report)),
     ])
@@ -309,7 +309,7 @@ fn equilibrium(report: &Report) -> String {
             "kind",
             "share at the solved rate",
             "beyond the honest",
-            "share at a quarter of p*",
+            "share at a twentieth of p*",
             "beyond the honest",
         ],
         rows,

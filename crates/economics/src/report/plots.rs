@@ -106,7 +106,7 @@ pub(super) fn strategies_chart(report: &Report) -> String {
 
 pub(super) fn shares_chart(title: &'static str, response: &Response) -> String {
     let generations = response.steps.len().saturating_sub(1).max(1) as f64;
-    let ticks = (0..=generations as u32).filter(|g| g % (1 + generations as u32 / 10) == 0);
+    let ticks = (0..=generations as u32).filter(|g| g.is_multiple_of(1 + generations as u32 / 10));
     // those that stay small are one line among others
     let mut series: Vec<(f64, Series)> = response
         .names
