@@ -6,10 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod assumptions;
+pub mod attacks;
 mod rules;
 pub mod sim;
 mod solve;
 
 pub use assumptions::{Assumptions, WindowsChoice};
-pub use rules::{Bound, Rule, broken, rules};
+pub use rules::{Bound, Rule, broken, dispute_seconds_max, rules};
 pub use solve::{Binding, Solution, Unsolvable, solve};

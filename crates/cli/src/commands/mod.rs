@@ -41,6 +41,7 @@ mod run;
 mod schemas;
 mod setup;
 mod sim;
+mod sim_attacks;
 mod stake;
 mod task;
 mod up;
