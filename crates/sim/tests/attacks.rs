@@ -52,6 +52,11 @@ fn withhold_trace() {
 }
 
 #[test]
+fn unwatched_cheat() {
+    refused(&holds(Attack::UnwatchedCheat), "AuditRateTooLow(");
+}
+
+#[test]
 fn self_challenge() {
     refused(&holds(Attack::SelfChallenge), "BurnFloor(");
 }
@@ -165,10 +170,15 @@ fn the_page_says_what_is_found() {
 }
 
 #[test]
-fn every_attack_has_its_test_by_name() {
+fn every_attack_has_its_test_and_its_row_in_the_threat_model() {
     let tests = include_str!("attacks.rs");
+    let model = include_str!("../../../docs/threat-model.md");
     for attack in Attack::ALL {
         assert!(tests.contains(&format!("fn {attack}()")), "{attack}");
+        assert!(
+            model.contains(&format!("(attacks.md#{attack})")),
+            "{attack}"
+        );
         assert_eq!(attack.name().parse(), Ok(*attack));
     }
 }

@@ -138,7 +138,7 @@ impl Arena {
 
     /// p: that a result is drawn for an audit.
     pub(super) fn audited(&self) -> Chance {
-        Chance(u128::from(self.solved.audit.ratePpm) * 100_000_000)
+        Chance::of_ppm(self.solved.audit.ratePpm)
     }
 
     /// d (1-r): that an honest machine looks and sees.

@@ -1,12 +1,15 @@
 //! Attacks on the random audits.
 
+use std::sync::Arc;
+
+use gavel_economics::attacks::ClosedForm;
 use gavel_node::{Executor as _, Fault};
 use gavel_settlement::bindings::DevBeacon;
 use gavel_settlement::bindings::Parameters::Params;
 use gavel_trace::{AuditSalt, CHUNK_BYTES};
 
 use super::arena::{Arena, Played};
-use super::ledger::{Entry, Outcome, of_world, ours};
+use super::ledger::{Chance, Entry, Outcome, of_world, ours};
 use super::{AttackError, Found, Weakened};
 use crate::reader::Reader;
 use crate::world::runtime;
@@ -50,11 +53,12 @@ pub(super) fn lazy_auditor(arena: &Arena) -> Result<Found, AttackError> {
     let weak = lazy(arena, &params)?;
     Ok(Found {
         at: Outcome::sure("drawn, and cannot open the chunk", at),
-        weakened: Weakened {
-            what: "an audit is worth nothing, and none is missed: fee and penalty -> 1 unit".into(),
-            refused: arena.refusal(&params)?,
-            outcome: Outcome::sure("drawn, and cannot open the chunk", weak),
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "an audit is worth nothing, and none is missed: fee and penalty -> 1 unit",
+            &params,
+            Outcome::sure("drawn, and cannot open the chunk", weak),
+        )?,
         evidence: Vec::new(),
     })
 }
@@ -93,15 +97,13 @@ pub(super) fn copying_auditor(arena: &Arena) -> Result<Found, AttackError> {
     let saved = arena.assumed().cost.0 as i128;
     Ok(Found {
         at: Outcome::sure("the copy does not open", lazy(arena, &arena.solved())?),
-        weakened: Weakened {
-            what: "one salt for all auditors: the first one's opening is good for every other"
-                .into(),
-            refused: None,
-            outcome: Outcome::sure(
+        weakened: Weakened::mechanism(
+            "one salt for all auditors: the first one's opening is good for every other",
+            Outcome::sure(
                 "the copy opens: fee as of an honest audit",
                 vec![ours(LAZY, "cost of a run that it saves", saved)],
             ),
-        },
+        ),
         evidence: vec!["an opening under one auditor's salt was refused under another's".into()],
     })
 }
@@ -155,49 +157,73 @@ pub(super) fn audit_collusion(arena: &Arena) -> Result<Found, AttackError> {
     let assumed = arena.assumed().colluding_bps;
     Ok(Found {
         at: outcome(assumed),
-        weakened: Weakened {
-            what: format!(
+        weakened: Weakened::parameters(
+            arena,
+            format!(
                 "a ring of 97 % of the auditors, where the rate was solved for {} %",
                 assumed / 100
             ),
-            refused: arena.refusal(&params)?,
-            outcome: outcome(9_700),
-        },
+            &params,
+            outcome(9_700),
+        )?,
         evidence: Vec::new(),
     })
 }
 
-pub(super) fn beacon_last_revealer(arena: &Arena) -> Result<Found, AttackError> {
-    let cheat = arena.cheat("Mallory", Fault::Weight);
-    let scenario = arena.world(&[cheat], &[]);
-    let caught = arena.first(
-        &arena.solved(),
-        &scenario,
-        "a cheat that the audit convicts",
-        |r| {
-            r.disputes
-                .iter()
-                .any(|d| d.by_audit && d.verdict == "guilty")
-        },
-    )?;
-    let unseen = arena.unaudited(Fault::Weight)?;
-    let outcome = |draws: u32| {
-        let drawn = (1..draws).fold(arena.audited(), |chance, _| chance.and(arena.audited()));
-        let caught_chance = drawn.and(arena.seen(arena.assumed().colluding_bps));
-        Outcome::of(vec![
-            (
-                "audited",
-                caught_chance,
-                of_world(arena, &caught, &["Mallory"]),
-            ),
-            (
-                "not audited",
-                caught_chance.not(),
-                of_world(arena, &unseen, &["Mallory"]),
-            ),
-        ])
+/// A lie told alone: what it brings where an audit convicts it, and where it settles.
+fn alone(arena: &Arena) -> Result<[Arc<Played>; 2], AttackError> {
+    let scenario = arena.world(&[arena.cheat("Mallory", Fault::Weight)], &[]);
+    let by_audit = |r: &Report| {
+        let mut disputes = r.disputes.iter();
+        disputes.any(|d| d.by_audit && d.verdict == "guilty")
     };
-    let (draws, twice) = redrawn(&unseen)?;
+    let what = "a cheat that the audit convicts";
+    let caught = arena.first(&arena.solved(), &scenario, what, by_audit)?;
+    Ok([caught, arena.unaudited(Fault::Weight)?])
+}
+
+/// The two cases at a chance that a result is audited.
+fn drawn(arena: &Arena, [caught, unseen]: &[Arc<Played>; 2], audited: Chance) -> Outcome {
+    let chance = audited.and(arena.seen(arena.assumed().colluding_bps));
+    let ledger = |played| of_world(arena, played, &["Mallory"]);
+    Outcome::of(vec![
+        ("audited by somebody honest", chance, ledger(caught)),
+        ("no honest audit", chance.not(), ledger(unseen)),
+    ])
+}
+
+pub(super) fn unwatched_cheat(arena: &Arena) -> Result<Found, AttackError> {
+    let cases = alone(arena)?;
+    let mut params = arena.solved();
+    // a tenth below the rate at which a lie brings nothing
+    let bound = ClosedForm::Unaudited.bound(&params, arena.assumed());
+    params.audit.ratePpm = (0.9e6 * bound) as u32;
+    let rate = |params: &Params| Chance::of_ppm(params.audit.ratePpm);
+    let percent = |params: &Params| f64::from(params.audit.ratePpm) / 1e4;
+    let solved = arena.solved();
+    Ok(Found {
+        at: drawn(arena, &cases, rate(&solved)),
+        weakened: Weakened::parameters(
+            arena,
+            format!(
+                "audits a tenth below the closed form's p*: {:.2} -> {:.2} %",
+                percent(&solved),
+                percent(&params)
+            ),
+            &params,
+            drawn(arena, &cases, rate(&params)),
+        )?,
+        evidence: vec![format!(
+            "p* for one lie told alone is {:.4} %",
+            bound * 100.0
+        )],
+    })
+}
+
+pub(super) fn beacon_last_revealer(arena: &Arena) -> Result<Found, AttackError> {
+    let cases = alone(arena)?;
+    let audited = Chance::of_ppm(arena.solved().audit.ratePpm);
+    let (draws, twice) = redrawn(&cases[1])?;
     if draws < 2 || twice {
         return Err(AttackError::Unexpected {
             seed: 0,
@@ -206,14 +232,16 @@ pub(super) fn beacon_last_revealer(arena: &Arena) -> Result<Found, AttackError> 
         });
     }
     Ok(Found {
-        at: outcome(1),
-        weakened: Weakened {
-            what: "the development beacon, whose publisher chooses its block: the better of two values".into(),
-            refused: None,
-            outcome: outcome(2),
-        },
+        at: drawn(arena, &cases, audited),
+        weakened: Weakened::mechanism(
+            "the development beacon, whose publisher chooses its block: the better of two values",
+            drawn(arena, &cases, audited.and(audited)),
+        ),
         evidence: vec![
-            format!("one round of the development beacon had {draws} values in {draws} blocks that it might have been published in"),
+            format!(
+                "one round of the development beacon had {draws} values in {draws} blocks that \
+                 it might have been published in"
+            ),
             "a round that is published cannot be published again".into(),
         ],
     })

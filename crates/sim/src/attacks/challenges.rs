@@ -28,12 +28,17 @@ pub(super) fn withhold_trace(arena: &Arena) -> Result<Found, AttackError> {
     params.market.minCollateral = 1;
     let weak = arena.play(&params, &scenario)?;
     Ok(Found {
-        at: Outcome::sure("convicted by the clock", of_world(arena, &played, &["Mute"])),
-        weakened: Weakened {
-            what: "a conviction costs next to nothing: safety_slash_bps 5000 -> 0, collateral_bps 10000 -> 1".into(),
-            refused: arena.refusal(&params)?,
-            outcome: Outcome::sure("convicted by the clock", of_world(arena, &weak, &["Mute"])),
-        },
+        at: Outcome::sure(
+            "convicted by the clock",
+            of_world(arena, &played, &["Mute"]),
+        ),
+        weakened: Weakened::parameters(
+            arena,
+            "a conviction costs next to nothing: safety_slash_bps 5000 -> 0, collateral_bps \
+             10000 -> 1",
+            &params,
+            Outcome::sure("convicted by the clock", of_world(arena, &weak, &["Mute"])),
+        )?,
         evidence: Vec::new(),
     })
 }
@@ -55,14 +60,17 @@ pub(super) fn withhold_input(arena: &Arena) -> Result<Found, AttackError> {
     )?;
     Ok(Found {
         at: Outcome::sure("convicted", of_world(arena, &played, &["Mallory"])),
-        weakened: Weakened {
-            what: "nobody but the provider ever had the input".into(),
-            refused: None,
-            outcome: Outcome::sure("settled unseen", of_world(arena, &weak, &["Mallory"])),
-        },
+        weakened: Weakened::mechanism(
+            "nobody but the provider ever had the input",
+            Outcome::sure("settled unseen", of_world(arena, &weak, &["Mallory"])),
+        ),
         evidence: vec![
-            "the input was gone from the store when the result came; who watches had read it when the task was posted".into(),
-            "a requester who shows its input to one provider alone has to check the result itself".into(),
+            "the input was gone from the store when the result came; who watches had read \
+             it when the task was posted"
+                .into(),
+            "a requester who shows its input to one provider alone has to check the result \
+             itself"
+                .into(),
         ],
     })
 }
@@ -109,14 +117,15 @@ pub(super) fn self_challenge(arena: &Arena) -> Result<Found, AttackError> {
     };
     Ok(Found {
         at: outcome(&drawn),
-        weakened: Weakened {
-            what: "nothing of a slash is burned: burn_bps 5000 -> 0, challenger_bps 2500 -> 8000"
-                .into(),
-            refused: arena.refusal(&params)?,
-            outcome: outcome(&refunded),
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "nothing of a slash is burned: burn_bps 5000 -> 0, challenger_bps 2500 -> 8000",
+            &params,
+            outcome(&refunded),
+        )?,
         evidence: vec![format!(
-            "of {} tokens slashed {} were burned, everything else came back to the ring or its referee",
+            "of {} tokens slashed {} were burned, everything else came back to the ring or \
+             its referee",
             told(slashed(&drawn.report)),
             told(drawn.report.burned),
         )],
@@ -135,18 +144,21 @@ pub(super) fn griefing(arena: &Arena) -> Result<Found, AttackError> {
     };
     Ok(Found {
         at: outcome(&played),
-        weakened: Weakened {
-            what: "a bond without idle hours: freeze_cap -> 1 unit".into(),
-            refused: arena.refusal(&params)?,
-            outcome: outcome(&weak),
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "a bond without idle hours: freeze_cap -> 1 unit",
+            &params,
+            outcome(&weak),
+        )?,
         evidence: vec![
             format!(
                 "frozen for {} s in this world, {} s at most",
                 super::ledger::frozen(&played.report, ADA),
                 arena.dispute_seconds_max(),
             ),
-            "what an hour earns is the deployer's to say: the solver sets the bond from it, the constructor cannot check it".into(),
+            "what an hour earns is the deployer's to say: the solver sets the bond from it, \
+             the constructor cannot check it"
+                .into(),
         ],
     })
 }
@@ -168,11 +180,12 @@ pub(super) fn delay(arena: &Arena) -> Result<Found, AttackError> {
     };
     Ok(Found {
         at: outcome(&played),
-        weakened: Weakened {
-            what: "three bonds without idle hours: freeze_cap -> 1 unit".into(),
-            refused: arena.refusal(&params)?,
-            outcome: outcome(&weak),
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "three bonds without idle hours: freeze_cap -> 1 unit",
+            &params,
+            outcome(&weak),
+        )?,
         evidence: vec![format!(
             "frozen for {} s by one challenger, for {} s by three",
             frozen(&one),
@@ -206,13 +219,18 @@ pub(super) fn exhaustion(arena: &Arena) -> Result<Found, AttackError> {
     let (at, weakened) = (outcome(&played), outcome(&weak));
     let appeals = played.report.disputes.iter().filter(|d| d.appeal.is_some());
     Ok(Found {
-        evidence: vec![format!("{} of the rulings were appealed to a step", appeals.count())],
+        evidence: vec![format!(
+            "{} of the rulings were appealed to a step",
+            appeals.count()
+        )],
         at,
-        weakened: Weakened {
-            what: "bonds that pay the referee and nothing else: provider_gas_cost, freeze_cap, appeal_bond -> 1 unit".into(),
-            refused: arena.refusal(&params)?,
-            outcome: weakened,
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "bonds that pay the referee and nothing else: provider_gas_cost, freeze_cap, \
+             appeal_bond -> 1 unit",
+            &params,
+            weakened,
+        )?,
     })
 }
 
@@ -243,11 +261,10 @@ pub(super) fn lose_on_purpose(arena: &Arena) -> Result<Found, AttackError> {
     })?;
     Ok(Found {
         at: Outcome::sure("convicted all the same", of_world(arena, &played, &ring)),
-        weakened: Weakened {
-            what: "one dispute for a result: whoever challenges first shuts all others out".into(),
-            refused: None,
-            outcome: Outcome::sure("cleared", of_world(arena, &weak, &ring)),
-        },
+        weakened: Weakened::mechanism(
+            "one dispute for a result: whoever challenges first shuts all others out",
+            Outcome::sure("cleared", of_world(arena, &weak, &ring)),
+        ),
         evidence: Vec::new(),
     })
 }
@@ -279,16 +296,20 @@ pub(super) fn prompt_privacy(arena: &Arena) -> Result<Found, AttackError> {
     };
     Ok(Found {
         at: outcome(&played),
-        weakened: Weakened {
-            what: "a bond without idle hours: freeze_cap -> 1 unit".into(),
-            refused: arena.refusal(&params)?,
-            outcome: outcome(&weak),
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "a bond without idle hours: freeze_cap -> 1 unit",
+            &params,
+            outcome(&weak),
+        )?,
         evidence: vec![
             format!(
-                "32-byte windows of the input in the chain's transactions: {undisputed} of an undisputed task, {disputed} of this dispute"
+                "32-byte windows of the input in the chain's transactions: {undisputed} of an \
+                 undisputed task, {disputed} of this dispute"
             ),
-            "a prompt is counted as worth the most that its requester would have paid for the answer; whoever can read the blob store reads it for nothing".into(),
+            "a prompt is counted as worth the most that its requester would have paid for \
+             the answer; whoever can read the blob store reads it for nothing"
+                .into(),
         ],
     })
 }

@@ -132,14 +132,18 @@ pub(super) fn prefill(arena: &Arena) -> Result<Found, AttackError> {
     }
     Ok(Found {
         at: Outcome::sure("convicted", of_world(arena, &played, &["Mallory"])),
-        weakened: Weakened {
-            what: "a judge that recomputes the layers over prompt and answer, and not the draws".into(),
-            refused: None,
-            outcome: Outcome::sure("every layer is right", let_pass(arena)),
-        },
+        weakened: Weakened::mechanism(
+            "a judge that recomputes the layers over prompt and answer, and not the draws",
+            Outcome::sure("every layer is right", let_pass(arena)),
+        ),
         evidence: vec![
-            format!("of {SEEDS_TRIED} answers the cheap machine wrote {differing} otherwise than the model draws them"),
-            "the dispute isolated AppendToken: all that came before it, and every layer after it, is what the model computes of these tokens".into(),
+            format!(
+                "of {SEEDS_TRIED} answers the cheap machine wrote {differing} otherwise than \
+             the model draws them"
+            ),
+            "the dispute isolated AppendToken: all that came before it, and every layer \
+             after it, is what the model computes of these tokens"
+                .into(),
         ],
     })
 }
@@ -170,13 +174,13 @@ pub(super) fn seed_grinding(arena: &Arena) -> Result<Found, AttackError> {
             "the first token is not the draw of the task's seed",
             of_world(arena, &played, &["Mallory"]),
         ),
-        weakened: Weakened {
-            what: "the provider names the seed: any of its runs is right".into(),
-            refused: None,
-            outcome: Outcome::sure("right, and chosen", let_pass(arena)),
-        },
+        weakened: Weakened::mechanism(
+            "the provider names the seed: any of its runs is right",
+            Outcome::sure("right, and chosen", let_pass(arena)),
+        ),
         evidence: vec![format!(
-            "{SEEDS_TRIED} seeds gave {} first tokens to choose from, and {} input digests, of which the task binds one ({})",
+            "{SEEDS_TRIED} seeds gave {} first tokens to choose from, and {} input digests, \
+             of which the task binds one ({})",
             tokens.len(),
             digests.len(),
             bound.trace.input_digest
@@ -204,11 +208,10 @@ pub(super) fn tolerance_hiding(arena: &Arena) -> Result<Found, AttackError> {
     let played = convicted(arena, workload, Fault::OneUlp)?;
     Ok(Found {
         at: Outcome::sure("convicted", of_world(arena, &played, &["Mallory"])),
-        weakened: Weakened {
-            what: format!("a judge that lets {TOLERANCE:e} pass"),
-            refused: None,
-            outcome: Outcome::sure("inside the tolerance", let_pass(arena)),
-        },
+        weakened: Weakened::mechanism(
+            format!("a judge that lets {TOLERANCE:e} pass"),
+            Outcome::sure("inside the tolerance", let_pass(arena)),
+        ),
         evidence: vec![format!(
             "outputs at most {apart:e} apart; the trace roots differ"
         )],
@@ -258,12 +261,15 @@ pub(super) fn numeric_drift(arena: &Arena) -> Result<Found, AttackError> {
     )?;
     let entries = of_world(arena, &weak, &["Fergus"]);
     Ok(Found {
-        at: Outcome::sure("nothing differs: the challenge fails", of_world(arena, &played, &["Fergus"])),
-        weakened: Weakened {
-            what: "arithmetic whose order a machine may choose: an honest result differs in its last bit".into(),
-            refused: None,
-            outcome: Outcome::sure("an honest machine is convicted", entries),
-        },
+        at: Outcome::sure(
+            "nothing differs: the challenge fails",
+            of_world(arena, &played, &["Fergus"]),
+        ),
+        weakened: Weakened::mechanism(
+            "arithmetic whose order a machine may choose: an honest result differs in its \
+             last bit",
+            Outcome::sure("an honest machine is convicted", entries),
+        ),
         evidence: vec![format!(
             "{} inputs, the same trace with one thread and with two",
             workload.inputs.len()

@@ -16,6 +16,11 @@ impl Chance {
     /// What always happens.
     pub(super) const SURE: Chance = Chance(100_000_000_000_000);
 
+    /// From parts per million.
+    pub(super) fn of_ppm(ppm: u32) -> Chance {
+        Chance(u128::from(ppm) * 100_000_000)
+    }
+
     /// What else there is.
     pub(super) fn not(self) -> Chance {
         Chance(Chance::SURE.0.saturating_sub(self.0))

@@ -20,6 +20,7 @@ use std::str::FromStr;
 
 use gavel_economics::Unsolvable;
 use gavel_node::{ExecutorError, NodeError};
+use gavel_settlement::bindings::Parameters::Params;
 use gavel_settlement::params::ParamsError;
 use serde::{Serialize, Serializer};
 
@@ -117,6 +118,10 @@ attacks! {
         "A cheat commits a wrong result and says nothing in the dispute about it."
         "silence is lost by the clock, and costs what a conviction costs"
         challenges::withhold_trace;
+    UnwatchedCheat "unwatched_cheat" "wrong results where nobody but the lottery of audits looks"
+        "A cheat commits a wrong result; there is no watcher."
+        "the audit rate, solved from what a lie is worth and what a conviction costs"
+        audits::unwatched_cheat;
     SelfChallenge "self_challenge" "self-challenge, to have a slash back through a friend"
         "A cheat is also the requester, and has a friend who convicts it as soon as an audit of a wrong result is drawn."
         "at least half of every slash is burned"
@@ -207,11 +212,40 @@ struct Found {
 pub struct Weakened {
     /// What was weakened, and how.
     pub what: String,
-    /// What the constructor of the parameters says to that, where it refuses it.
+    /// Whether it is a number of the parameters; else it is something that the network does, and here did not.
+    pub is_parameter: bool,
+    /// What the constructor of the parameters says to that number, where it refuses it.
     pub refused: Option<String>,
     /// What the attack brings then.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+impl Weakened {
+    /// Other parameters.
+    fn parameters(
+        arena: &Arena,
+        what: impl Into<String>,
+        params: &Params,
+        outcome: Outcome,
+    ) -> Result<Weakened, AttackError> {
+        Ok(Weakened {
+            what: what.into(),
+            is_parameter: true,
+            refused: arena.refusal(params)?,
+            outcome,
+        })
+    }
+
+    /// A mechanism that is not there.
+    fn mechanism(what: impl Into<String>, outcome: Outcome) -> Weakened {
+        Weakened {
+            what: what.into(),
+            is_parameter: false,
+            refused: None,
+            outcome,
+        }
+    }
 }
 
 /// An attack, played.

@@ -58,11 +58,10 @@ pub(super) fn framing_referee(arena: &Arena) -> Result<Found, AttackError> {
     let weak = ruled(arena, &params, &weak, LIAR, ("guilty", "ruling"))?;
     Ok(Found {
         at: Outcome::sure("overturned on appeal", of_world(arena, &played, &ring)),
-        weakened: Weakened {
-            what: "the referee's word is the last: no appeal".into(),
-            refused: None,
-            outcome: Outcome::sure("the ruling stands", of_world(arena, &weak, &ring)),
-        },
+        weakened: Weakened::mechanism(
+            "the referee's word is the last: no appeal",
+            Outcome::sure("the ruling stands", of_world(arena, &weak, &ring)),
+        ),
         evidence: vec![format!(
             "{ADA}, who is honest, appealed; the ring had nothing to play"
         )],
@@ -85,11 +84,10 @@ pub(super) fn bribed_referee(arena: &Arena) -> Result<Found, AttackError> {
     let weak = ruled(arena, &params, &weak, LIAR, ("cleared", "ruling"))?;
     Ok(Found {
         at: Outcome::sure("overturned on appeal", of_world(arena, &played, &ring)),
-        weakened: Weakened {
-            what: "the referee's word is the last: no appeal".into(),
-            refused: None,
-            outcome: Outcome::sure("the ruling stands", of_world(arena, &weak, &ring)),
-        },
+        weakened: Weakened::mechanism(
+            "the referee's word is the last: no appeal",
+            Outcome::sure("the ruling stands", of_world(arena, &weak, &ring)),
+        ),
         evidence: Vec::new(),
     })
 }
@@ -112,18 +110,22 @@ pub(super) fn referee_bug(arena: &Arena) -> Result<Found, AttackError> {
     let share = |units: u128| 100.0 * units as f64 / params.stake.minStake as f64;
     Ok(Found {
         at: Outcome::sure("overturned on appeal", of_world(arena, &played, &[ACCUSER])),
-        weakened: Weakened {
-            what: "one judge alone, and a slash without a bound: no appeal, safety_slash_bps 5000 -> 10000".into(),
-            refused: arena.refusal(&alone)?,
-            outcome: Outcome::sure("the ruling stands", of_world(arena, &weak, &[ACCUSER])),
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "one judge alone, and a slash without a bound: no appeal, safety_slash_bps 5000 -> 10000",
+            &alone,
+            Outcome::sure("the ruling stands", of_world(arena, &weak, &[ACCUSER])),
+        )?,
         evidence: vec![
             format!(
-                "whoever runs the program with the bug lost {:.1} % of its stake, {ADA} nothing; with one judge alone {ADA} lost {:.1} %",
+                "whoever runs the program with the bug lost {:.1} % of its stake, {ADA} \
+                 nothing; with one judge alone {ADA} lost {:.1} %",
                 share(lost(&played, BUGGY)),
                 share(lost(&weak, ADA)),
             ),
-            "a bug that two judges share would be paid by the accused, up to that bound for each task; the guardian stops new ones".into(),
+            "a bug that two judges share would be paid by the accused, up to that bound for \
+             each task; the guardian stops new ones"
+                .into(),
         ],
     })
 }

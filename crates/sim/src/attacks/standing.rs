@@ -47,11 +47,13 @@ pub(super) fn sybil_reentry(arena: &Arena) -> Result<Found, AttackError> {
     };
     Ok(Found {
         at: outcome(&played, arena.solved().stake.registrationFee),
-        weakened: Weakened {
-            what: "names are free: min_stake 1000 -> 0.01 tokens, registration_fee, probation_tasks and collateral -> nothing".into(),
-            refused: arena.refusal(&params)?,
-            outcome: outcome(&weak, 0),
-        },
+        weakened: Weakened::parameters(
+            arena,
+            "names are free: min_stake 1000 -> 0.01 tokens, registration_fee, \
+             probation_tasks and collateral -> nothing",
+            &params,
+            outcome(&weak, 0),
+        )?,
         evidence: Vec::new(),
     })
 }
@@ -133,16 +135,18 @@ pub(super) fn stake_reuse(arena: &Arena) -> Result<Found, AttackError> {
     ]);
     Ok(Found {
         at,
-        weakened: Weakened {
-            what: format!(
-                "no exposure cap: max_locked_bps {} -> 10000, collateral_bps {} -> {}, {all} tasks open behind one stake (books, not a world)",
+        weakened: Weakened::parameters(
+            arena,
+            format!(
+                "no exposure cap: max_locked_bps {} -> 10000, collateral_bps {} -> {}, {all} \
+                 tasks open behind one stake (books, not a world)",
                 solved.market.maxLockedBps,
                 solved.market.collateralBps,
                 params.market.collateralBps
             ),
-            refused: arena.refusal(&params)?,
+            &params,
             outcome,
-        },
+        )?,
         evidence: vec![format!(
             "{} tasks were there to be had, the cap let the cheat hold {open} at once",
             open + 1
