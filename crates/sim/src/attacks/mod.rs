@@ -19,7 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use gavel_economics::Unsolvable;
-use gavel_node::{ExecutorError, NodeError};
+use gavel_node::ExecutorError;
 use gavel_settlement::bindings::Parameters::Params;
 use gavel_settlement::params::ParamsError;
 use serde::{Serialize, Serializer};
@@ -34,24 +34,18 @@ use crate::WorldError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttackError {
-    /// A world.
+    /// A world, or a computation in one.
     #[error(transparent)]
-    World(#[from] WorldError),
+    World(Box<WorldError>),
     /// The suite's assumptions.
     #[error(transparent)]
-    Unsolvable(#[from] Unsolvable),
+    Unsolvable(Box<Unsolvable>),
     /// The constructor could not be asked.
     #[error(transparent)]
-    Params(#[from] ParamsError),
-    /// A computation.
-    #[error(transparent)]
-    Executor(#[from] ExecutorError),
+    Params(Box<ParamsError>),
     /// A tree.
     #[error(transparent)]
     Trace(#[from] gavel_trace::TraceError),
-    /// A party.
-    #[error(transparent)]
-    Node(#[from] NodeError),
     /// A world that did not go as the attack needs it.
     #[error("up to seed {seed}: expected {what}, found {found}")]
     Unexpected {
@@ -64,11 +58,16 @@ pub enum AttackError {
     },
 }
 
-impl From<std::io::Error> for AttackError {
-    fn from(error: std::io::Error) -> AttackError {
-        AttackError::World(error.into())
-    }
+macro_rules! boxed {
+    ($($from:ty => $variant:ident),*) => {$(
+        impl From<$from> for AttackError {
+            fn from(error: $from) -> AttackError {
+                AttackError::$variant(Box::new(error.into()))
+            }
+        }
+    )*};
 }
+boxed!(WorldError => World, ExecutorError => World, std::io::Error => World, Unsolvable => Unsolvable, ParamsError => Params);
 
 macro_rules! attacks {
     ($($name:ident $text:literal $row:literal $played:literal $stopped:literal $play:path;)*) => {
