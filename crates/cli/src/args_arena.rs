@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use gavel_node::Fault;
+use gavel_sim::attacks::Attack;
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -94,6 +95,21 @@ pub(crate) enum SimCommand {
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
         threads: u16,
     },
+    /// Every attack of the threat model, played: what it costs whom to the unit, and what it brings where its obstacle is weakened
+    Attacks {
+        /// Which of them, with their ledgers [default: all]
+        #[arg(value_name = "NAME", value_parser = attacks())]
+        names: Vec<Attack>,
+        /// Write the page about all of them
+        #[arg(long, value_name = "FILE", conflicts_with = "names")]
+        page: Option<PathBuf>,
+    },
+}
+
+fn attacks() -> impl TypedValueParser<Value = Attack> {
+    let known = Attack::ALL.iter();
+    let known = known.map(|attack| PossibleValue::new(attack.name()).help(attack.row()));
+    PossibleValuesParser::new(known).try_map(|name| name.parse::<Attack>())
 }
 
 #[derive(Debug, Args)]

@@ -194,6 +194,36 @@ fn random_worlds_are_summed_up() {
 }
 
 #[test]
+fn attacks_are_played_for_what_they_bring() {
+    let object = json(&["sim", "attacks", "griefing", "sybil_reentry"]);
+    assert_eq!(object["holds"], true);
+    let attacks = object["attacks"].as_array().unwrap();
+    assert_eq!(attacks.len(), 2);
+    for attack in attacks {
+        let units = |v: &serde_json::Value| v.as_str().unwrap().parse::<i128>().unwrap();
+        let (solved, weakened) = (&attack["solved"], &attack["weakened"]);
+        assert!(units(&solved["attacker"]) < 0 && units(&weakened["attacker"]) > 0);
+        // one case each: the ledger adds up to the unit
+        for outcome in [solved, weakened] {
+            for (side, sum) in [("attacker", "attacker"), ("victim", "victims")] {
+                let entries = outcome["branches"][0]["entries"].as_array().unwrap();
+                let of_side = entries.iter().filter(|e| e["side"] == side);
+                let all: i128 = of_side.map(|e| units(&e["change"])).sum();
+                assert_eq!(all, units(&outcome[sum]));
+            }
+        }
+    }
+    let refused = attacks[1]["weakened"]["refused"].as_str().unwrap();
+    assert!(refused.starts_with("AuditRateTooLow("), "{refused}");
+    let output = gavel(&["sim", "attacks", "self_challenge"]);
+    let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    for part in ["stake slashed", "refuses it: BurnFloor", "unprofitable"] {
+        assert!(stdout.contains(part), "{part:?} is missing:\n{stdout}");
+    }
+}
+
+#[test]
 fn gas_is_summed_for_a_task_and_a_dispute() {
     let object = json(&["bench", "gas"]);
     let actions = &object["actions"];
@@ -216,6 +246,7 @@ fn what_cannot_be_meant_is_refused() {
         &["demo", "--audit-rate", "2"],
         &["demo", "--providers", "4"],
         &["sim", "court", "--seeds", "9..3"],
+        &["sim", "attacks", "kindness"],
     ] {
         assert_eq!(gavel(args).status.code(), Some(2), "{args:?}");
     }

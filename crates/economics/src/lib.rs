@@ -7,6 +7,7 @@
 
 pub mod agents;
 mod assumptions;
+pub mod attacks;
 pub mod contracts;
 pub mod ledger;
 pub mod market;
@@ -18,6 +19,6 @@ mod solve;
 mod traps;
 
 pub use assumptions::{Assumptions, WindowsChoice};
-pub use rules::{Bound, Rule, broken, rules};
+pub use rules::{Bound, Rule, broken, dispute_seconds_max, rules};
 pub use solve::{Decided, Solution, Unsolvable, solve};
 pub use traps::{SURE_SHARE, Vigilance};

@@ -159,7 +159,7 @@ pub fn rules(params: &Params) -> Vec<Rule> {
 }
 
 /// Longest time from the opening of a dispute to its end.
-pub(crate) fn dispute_seconds_max(c: &CourtParams) -> u64 {
+pub fn dispute_seconds_max(c: &CourtParams) -> u64 {
     let game = 2 * (u64::from(c.clockBudget) + ROUNDS_MAX * u64::from(c.clockIncrement));
     let draws = 1 + u64::from(c.maxRedraws);
     let referees = draws * (u64::from(c.beaconSlack) + u64::from(c.refereeSeconds) + 1);

@@ -35,7 +35,7 @@ const APPEAL_GAS: u128 = 1_746_021;
 /// Gas of a referee: being drawn and ruling.
 const REFEREE_GAS: u128 = 329_098 + 183_899;
 /// Gas of an auditor: its commitment and its openings.
-const AUDITOR_GAS: u128 = 134_264 + 439_134;
+pub(crate) const AUDITOR_GAS: u128 = 134_264 + 439_134;
 /// What is paid for work exceeds its cost by a quarter, so that the work is worth doing.
 const MARGIN: (u128, u128) = (5, 4);
 
@@ -292,7 +292,8 @@ fn fees(p: &mut Params, a: &Assumptions) {
     p.court.providerGasCost = gas(DEFENCE_GAS).max(1);
     p.court.appealBond = gas(APPEAL_GAS).max(1);
     p.court.freezeRate = a.hour.0.div_ceil(3_600).max(1);
-    p.court.freezeCap = (p.court.freezeRate * frozen).min(a.stake.0 / 10).max(1);
+    // all of the time that a dispute may take: a bond below that would buy a rival's machine for less than it earns
+    p.court.freezeCap = p.court.freezeRate * frozen;
 }
 
 fn fits<T: TryFrom<u128>>(what: &'static str, value: u128) -> Result<T, Unsolvable> {

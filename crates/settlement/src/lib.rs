@@ -44,6 +44,7 @@ pub mod revert;
 pub mod rpc;
 mod shared;
 pub mod transport;
+mod unchecked;
 
 pub use alloy;
 

@@ -5,16 +5,19 @@
 //! - [`campaign`]: many random worlds, and what the guarantees say about all of them.
 //! - [`Report`]: everything that happened, as one object, with the sums that must hold.
 //! - [`operator_gas`]: what an appeal about each operator costs, played on chain.
+//! - [`attacks`]: the attacks that such networks fall to, and what each costs whom.
 //! - [`load`]: how many lives of tasks the embedded chain completes in a second.
 //! - [`timeline`]: a world, told to a person while it happens.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod attacks;
 mod books;
 mod campaign;
 pub mod cast;
 mod chronicle;
 mod error;
 mod facts;
+mod forgetful;
 mod language;
 mod level;
 pub mod load;

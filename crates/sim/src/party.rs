@@ -9,6 +9,7 @@ use gavel_settlement::alloy::signers::local::PrivateKeySigner;
 use gavel_settlement::{Account, Network};
 use gavel_trace::Digest;
 
+use crate::forgetful::Forgetful;
 use crate::{Fault, PartyFacts, ProviderSpec, Scenario, WatcherSpec, Workload};
 
 /// How a seat behaves: enough to build its role again from a key.
@@ -63,6 +64,23 @@ impl Seat {
             role: conduct.build(party),
             conduct,
         }
+    }
+
+    /// Whose it is.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Has no longer what it has read.
+    pub(crate) fn forgets_inputs(&mut self) {
+        self.blobs = self.blobs.apart();
+        self.restart();
+    }
+
+    /// Has only the inputs that it can read or has kept.
+    pub(crate) fn forgets_runs(&mut self) {
+        self.executor = Arc::new(Forgetful(Arc::clone(&self.executor)));
+        self.restart();
     }
 
     /// Drops the role and builds it again from its key.

@@ -8,6 +8,7 @@ use gavel_model::Model;
 use gavel_node::U256;
 use gavel_node::roles::registration;
 use gavel_settlement::account::dev_key;
+use gavel_settlement::bindings::Parameters::Params;
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::{
     Account, DeployOptions, Deployment, DevParams, Endpoint, Network, Sender, SharedChain, deploy,
@@ -104,13 +105,39 @@ impl Stage {
             ..DevParams::default()
         });
         let options = DeployOptions {
-            supply: U256::from(SUPPLY),
             beacon_period,
             ..DeployOptions::default()
         };
+        Stage::deployed(chain, &params, options, model).await
+    }
+
+    /// In memory, under these parameters. `unchecked` ones may be such as the constructor refuses.
+    pub(crate) async fn under(
+        params: &Params,
+        unchecked: bool,
+        model: &Model,
+    ) -> Result<Stage, WorldError> {
+        let options = DeployOptions {
+            unchecked,
+            ..DeployOptions::default()
+        };
+        let chain = SharedChain::in_memory(Genesis::default());
+        Stage::deployed(chain, params, options, model).await
+    }
+
+    async fn deployed(
+        chain: SharedChain,
+        params: &Params,
+        options: DeployOptions,
+        model: &Model,
+    ) -> Result<Stage, WorldError> {
+        let options = DeployOptions {
+            supply: U256::from(SUPPLY),
+            ..options
+        };
         let key = dev_key(DEPLOYER_SEED, 0);
         let sender = Sender::new(key, Endpoint::in_process(chain.clone()));
-        let deployment = deploy(&sender, &params, &options).await?;
+        let deployment = deploy(&sender, params, &options).await?;
         let stage = Stage { chain, deployment };
         let call = registration(model.header(), String::new());
         stage.deployer().send(stage.deployment.market, call).await?;

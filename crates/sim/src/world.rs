@@ -63,6 +63,7 @@ pub struct World {
     restarts: u32,
     errors: Vec<String>,
     evidence: Option<PathBuf>,
+    vanishing: Vec<String>,
 }
 
 impl World {
@@ -76,9 +77,19 @@ impl World {
         stage: Stage,
         blobs: Blobs,
     ) -> Result<World, WorldError> {
+        World::open_over(scenario, workload, stage, &|_| blobs.clone()).await
+    }
+
+    /// [`open`](Self::open), where each party has its own blobs, by its name.
+    pub(crate) async fn open_over(
+        scenario: Scenario,
+        workload: Arc<Workload>,
+        stage: Stage,
+        blobs: &dyn Fn(&str) -> Blobs,
+    ) -> Result<World, WorldError> {
         let network = Network::in_process(stage.chain.clone(), stage.deployment.clone());
         let reader = Reader::new(stage.chain.clone(), stage.deployment.clone());
-        let members = members(&scenario, &workload, &network, &blobs);
+        let members = members(&scenario, &workload, &network, blobs);
         let deployer = stage.deployer();
         for member in &members {
             let call = DevToken::transferCall {
@@ -153,7 +164,19 @@ impl World {
             restarts: 0,
             errors: Vec::new(),
             evidence: None,
+            vanishing: Vec::new(),
         })
+    }
+
+    /// Has the inputs of tasks vanish from the requester's store as soon as there is a result, and the copies of these parties with
+    /// them. All others compute on what they have read themselves.
+    pub(crate) fn vanishing(mut self, ring: &[&str]) -> World {
+        self.vanishing = ring.iter().map(|&name| name.to_owned()).collect();
+        let others = self.seats.iter_mut();
+        others
+            .filter(|seat| !ring.contains(&seat.name()))
+            .for_each(Seat::forgets_runs);
+        self
     }
 
     /// Writes evidence of every dispute that isolates a place to this folder.
@@ -202,6 +225,7 @@ impl World {
                 // what is no longer on the chain is posted again, as its requester would
                 waiting.extend(posted.drain(tasks.min(posted.len())..).rev());
             }
+            self.vanish().await?;
             let now = self.mirror.board().now();
             let mut acted = false;
             while let Some(plan) = waiting.pop_if(|plan| began + plan.posted_after <= now) {
@@ -295,6 +319,22 @@ impl World {
             }
         }
         Ok(true)
+    }
+
+    async fn vanish(&mut self) -> Result<(), WorldError> {
+        let Some(requester) = self.members.first().filter(|_| !self.vanishing.is_empty()) else {
+            return Ok(());
+        };
+        let tasks = self.mirror.board().tasks.values();
+        let committed = tasks.filter(|entry| entry.task.state.is_committed());
+        for entry in committed {
+            let digest = &entry.task.input_digest;
+            requester.party.blobs.remove_inputs(digest).await?;
+            let ring = self.seats.iter_mut();
+            ring.filter(|seat| self.vanishing.iter().any(|name| name == seat.name()))
+                .for_each(Seat::forgets_inputs);
+        }
+        Ok(())
     }
 
     async fn post(&self, plan: crate::TaskPlan) -> Result<(), WorldError> {
@@ -505,7 +545,7 @@ fn members(
     scenario: &Scenario,
     workload: &Workload,
     network: &Network,
-    blobs: &Blobs,
+    blobs: &dyn Fn(&str) -> Blobs,
 ) -> Vec<Member> {
     let seed = format!("gavel arena {}", scenario.seed);
     let chain = network.embedded().cloned();
@@ -531,7 +571,7 @@ fn members(
                 name: name.to_owned(),
                 account,
                 executor,
-                blobs: blobs.clone(),
+                blobs: blobs(name),
             },
             key,
             provider: None,

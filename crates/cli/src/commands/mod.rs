@@ -44,6 +44,7 @@ mod run;
 mod schemas;
 mod setup;
 mod sim;
+mod sim_attacks;
 mod stake;
 mod task;
 mod trap;

@@ -1,4 +1,4 @@
-//! `gavel sim court`
+//! `gavel sim`
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -14,8 +14,10 @@ use crate::output::{BAD, GOOD, Output, count, paint, time};
 const MODEL: &str = "digits-small";
 
 pub(crate) fn run(command: &SimCommand, out: Output) -> Result<Exit, Failure> {
-    let SimCommand::Court { seeds, threads } = command;
-    court(*seeds, (*threads).into(), out)
+    match command {
+        SimCommand::Court { seeds, threads } => court(*seeds, (*threads).into(), out),
+        SimCommand::Attacks { names, page } => super::sim_attacks::run(names, page.as_deref(), out),
+    }
 }
 
 fn court((first, last): (u64, u64), threads: usize, out: Output) -> Result<Exit, Failure> {

@@ -79,6 +79,11 @@ impl Blobs {
         }
     }
 
+    /// The same store as another process sees it, which keeps for itself what it has read.
+    pub fn apart(&self) -> Blobs {
+        Blobs::with(self.store.clone())
+    }
+
     /// Inputs that were [kept](Self::keep).
     pub(crate) fn kept(&self, digest: &Digest) -> Option<Vec<Tensor>> {
         // a panic elsewhere leaves the list whole
@@ -122,6 +127,14 @@ impl Blobs {
     pub async fn put_inputs(&self, digest: &Digest, inputs: &[Tensor]) -> Result<(), NodeError> {
         let shown: Vec<_> = inputs.iter().map(ShownTensor::trimmed).collect();
         self.put(&format!("inputs/{digest}.json"), &shown).await
+    }
+
+    /// Removes a task's inputs from the store, not from the memory of those who have read them.
+    ///
+    /// # Errors
+    /// The store said no.
+    pub async fn remove_inputs(&self, digest: &Digest) -> Result<(), NodeError> {
+        self.store.delete(&format!("inputs/{digest}.json")).await
     }
 
     /// A task's inputs: those that the digest binds, or none.

@@ -75,6 +75,7 @@ pub(super) const TABLE: &[Row] = &[
             "seeds:[count] runs:count honest_slashed:count wrong_settled:count honest_poorer:count conserved:bool unfinished:count broken:count wrong_committed:count faults:{count} failing:[object]",
         ],
     ),
+    ("sim attacks", One, &["attacks:[object] holds:bool"]),
     ("model id", One, &["model_id:digest", "family_id:digest"]),
     (
         "model inspect",
