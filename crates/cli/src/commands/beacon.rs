@@ -29,7 +29,7 @@ pub(super) fn chosen(args: &BeaconArgs) -> Result<BeaconChoice, Failure> {
         Failure::new(e).expected("the 96 bytes of `public_key` in the network's /info, in hex")
     })?;
     Ok(BeaconChoice::Drand {
-        network,
+        network: Box::new(network),
         drift: args.drand_drift,
     })
 }
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_beacon_is_the_development_one_quicknet_or_a_named_network() {
         assert_eq!(choice(&[]), Ok(BeaconChoice::Development));
-        let network = DrandNetwork::quicknet().unwrap();
+        let network = Box::new(DrandNetwork::quicknet().unwrap());
         let quicknet = BeaconChoice::Drand { network, drift: 15 };
         assert_eq!(choice(&["--beacon", "drand"]), Ok(quicknet));
         let key = gavel_settlement::drand::QUICKNET_KEY;
