@@ -82,6 +82,8 @@ contract DrandBeacon is PublishedRounds {
             0x46f0f44add1f60b93f8a0dbddd63b34f238657c2d93aed18b90bddd60a01b6d2
         ];
         // INVARIANT P-B2: Where the precompiles are missing, or say yes to anything, there is no such beacon.
-        if (!Bls12.verify(key, _message(1000), signature) || Bls12.verify(key, _message(1001), signature)) revert SelfTestFailed();
+        if (!Bls12.verify(key, _message(1000), signature) || Bls12.verify(key, _message(1001), signature)) {
+            revert SelfTestFailed();
+        }
     }
 }

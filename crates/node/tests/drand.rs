@@ -121,7 +121,7 @@ impl Role for Patient {
 
 async fn world(signer: &Signer, audit_ppm: u32) -> World {
     let beacon = BeaconChoice::Drand {
-        network: signer.network(),
+        network: Box::new(signer.network()),
         drift: 15,
     };
     let endpoint = Endpoint::in_process(SharedChain::in_memory(Genesis::default()));

@@ -27,7 +27,7 @@ pub enum BeaconChoice {
     /// `DrandBeacon`, verified on chain by the precompiles of EIP-2537.
     Drand {
         /// Who signs, and when.
-        network: DrandNetwork,
+        network: Box<DrandNetwork>,
         /// Seconds by which a block's time may lag behind the network's clock.
         drift: u64,
     },

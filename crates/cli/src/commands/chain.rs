@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{beacon, params};
 use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs};
+use crate::args_beacon::BeaconArg;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, TOKEN, block_on};
 use crate::output::{DIM, GOOD, Output, paint};
@@ -146,6 +147,12 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
         account.send(deployment.token, call).await.at(to)?;
     }
     show_contracts(&deployment, out);
+    if args.beacon.beacon == BeaconArg::Development {
+        out.line(paint(
+            DIM,
+            "draws by the development beacon, whose values whoever makes the blocks can choose; a network that people run takes --beacon drand",
+        ));
+    }
     for to in &args.mint {
         out.line(format!(
             "{to} {} tokens",

@@ -16,8 +16,8 @@ use crate::{Address, B256, NodeError};
 
 use super::records::{digest, header, id, rules};
 use super::{
-    Appeal, Attempt, AuditState, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry,
-    DisputeState, ExecutedStep, FamilyEntry, ModelEntry, Row, SegmentRows, TaskEntry,
+    Appeal, Attempt, Board, ChallengeEntry, CommittedResult, Dispute, DisputeEntry, DisputeState,
+    ExecutedStep, FamilyEntry, ModelEntry, Row, SegmentRows, TaskEntry,
 };
 
 /// First byte of the names of challenges' pots (`Pots.sol`).
@@ -35,6 +35,8 @@ pub(super) struct Touched {
     pub(super) providers: BTreeSet<Address>,
     /// Bonds of challenges were paid out: which ones, only the court knows.
     pub(super) bonds: bool,
+    /// The newest round that was published: a seed that comes late gives its auditor more time.
+    pub(super) newest_round: u64,
 }
 
 impl Touched {
@@ -49,6 +51,7 @@ impl Touched {
         self.appeals.extend(&other.appeals);
         self.providers.extend(&other.providers);
         self.bonds |= other.bonds;
+        self.newest_round = self.newest_round.max(other.newest_round);
     }
 }
 
@@ -73,12 +76,7 @@ pub(super) fn apply(
         }
         ProtocolEvent::Beacon(IBeaconEvents::RoundPublished(e)) => {
             board.beacon.values.insert(e.round, e.value);
-            // a seed that comes late gives its auditor more time
-            let waiting = board.audits.iter().filter(|(_, entry)| {
-                entry.audit.state == AuditState::Committed
-                    && board.beacon.round_after(entry.audit.committed_at) <= e.round
-            });
-            touched.audits.extend(waiting.map(|((task, _), _)| *task));
+            touched.newest_round = touched.newest_round.max(e.round);
             Ok(())
         }
         ProtocolEvent::Parameters(event) => {

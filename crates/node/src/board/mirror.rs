@@ -1,5 +1,7 @@
 //! Keeping a board in step with a chain.
 
+use std::collections::BTreeSet;
+
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::alloy::sol_types::SolCall;
 use gavel_settlement::bindings::{IAppealLevels, IAudits, ICourt, Market, StakeVault};
@@ -327,7 +329,12 @@ async fn records_of(
     let attempts = |id: u64| 0..=board.task(id).map_or(0, |task| task.attempt);
     let audits = touched.audits.iter();
     let audits = audits.flat_map(|&id| attempts(id).map(move |attempt| (id, attempt)));
-    let audits = audits.collect();
+    let seeded = board.audits.iter().filter(|(_, entry)| {
+        entry.audit.state == AuditState::Committed
+            && board.beacon.round_after(entry.audit.committed_at) <= touched.newest_round
+    });
+    let audits: BTreeSet<_> = audits.chain(seeded.map(|(key, _)| *key)).collect();
+    let audits = audits.into_iter().collect();
     let name = |(id, _): &(u64, u8)| format!("the audits of task {id}");
     let call = |(id, attempt): &(u64, u8)| IAudits::auditCall {
         taskId: U256::from(*id),
