@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gavel_node::U256;
 use gavel_settlement::account::load_keystore;
 use gavel_settlement::bindings::DevToken;
-use gavel_settlement::chain::{ChainError, Genesis};
+use gavel_settlement::chain::{ChainError, Genesis, Opening, Options};
 use gavel_settlement::http::Server;
 use gavel_settlement::{DeployOptions, Deployment, Endpoint, Network, Sender, SharedChain, deploy};
 use serde_json::json;
@@ -14,7 +14,7 @@ use super::params;
 use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, TOKEN, block_on};
-use crate::output::{DIM, GOOD, Output, paint};
+use crate::output::{DIM, GOOD, Output, WARN, count, paint, time};
 
 /// Coin of a funded account, in wei: more than any test spends.
 const COIN: u128 = 1_000_000 * TOKEN;
@@ -41,8 +41,15 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
         ..Genesis::default()
     };
     let folder = args.data_dir.display().to_string();
-    let chain = SharedChain::open(&args.data_dir, genesis).at(&folder)?;
+    let options = Options {
+        recent_blocks: args.recent_blocks,
+        snapshot_records: args.snapshot_records,
+        replay_all: args.replay_all,
+    };
+    out.progress("opening the chain");
+    let chain = SharedChain::open_with(&args.data_dir, genesis, options).at(&folder)?;
     chain.lock().share_seconds();
+    let opening = chain.lock().opening().clone();
     let server = Server::bind(chain.clone(), args.port).await.map_err(|e| {
         Failure::new(format!("port {}: {e}", args.port))
             .hint("another one: --port N, or 0 for a free one")
@@ -56,12 +63,22 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
         ("chain", format!("{chain_id}, block {head}")),
         ("endpoint", url.clone()),
         ("database", folder),
+        ("opened", opened(&opening)),
     ]);
+    for reason in &opening.passed_over {
+        out.line(paint(WARN, format!("not used: {reason}")));
+    }
     out.line(paint(DIM, "stops on Ctrl-C; what was answered is on disk"));
     out.next(format!(
         "gavel chain deploy --rpc {url} --key KEYFILE --mint ADDRESS"
     ));
-    out.event(&json!({"event": "listening", "rpc": url, "chain_id": chain_id, "block": head, "database": args.data_dir}));
+    out.event(&json!({
+        "event": "listening", "rpc": url, "chain_id": chain_id, "block": head, "database": args.data_dir,
+        "opened": {
+            "from_snapshot": opening.from_snapshot, "replayed": opening.replayed,
+            "seconds": opening.time.as_secs_f64(), "passed_over": opening.passed_over,
+        },
+    }));
     let clock = tokio::spawn(follow_the_wall(chain, args.block_seconds, args.speed));
     let stopped = network::told_to_stop().at("listening to signals")?;
     let served = tokio::select! {
@@ -72,6 +89,18 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
         },
     };
     served.map(|()| Exit::Done)
+}
+
+fn opened(opening: &Opening) -> String {
+    let from = match opening.from_snapshot {
+        Some(records) => format!("a snapshot of {} records and ", count(records)),
+        None => String::new(),
+    };
+    let replayed = count(opening.replayed);
+    format!(
+        "from {from}{replayed} records of the journal, in {}",
+        time(opening.time)
+    )
 }
 
 /// Seconds of the chain between two blocks that nobody asked for, where a clock runs fast: few blocks a second, and windows
