@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gavel_node::U256;
 use gavel_settlement::account::load_keystore;
 use gavel_settlement::bindings::DevToken;
-use gavel_settlement::chain::{ChainError, Genesis, Opening, Options};
+use gavel_settlement::chain::{ChainError, Genesis, Opening, Options, SnapshotReport};
 use gavel_settlement::http::Server;
 use gavel_settlement::{DeployOptions, Deployment, Endpoint, Network, Sender, SharedChain, deploy};
 use serde_json::json;
@@ -79,6 +79,7 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
             "seconds": opening.time.as_secs_f64(), "passed_over": opening.passed_over,
         },
     }));
+    let telling = tokio::spawn(tell_of_snapshots(chain.clone(), out));
     let clock = tokio::spawn(follow_the_wall(chain, args.block_seconds, args.speed));
     let stopped = network::told_to_stop().at("listening to signals")?;
     let served = tokio::select! {
@@ -88,7 +89,44 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
             Err(error) => Err(Failure::new(error)),
         },
     };
+    telling.abort();
     served.map(|()| Exit::Done)
+}
+
+/// Says when a snapshot was written, and when one could not be.
+async fn tell_of_snapshots(chain: SharedChain, out: Output) {
+    let mut told = SnapshotReport::default();
+    loop {
+        let report = chain.lock().snapshots();
+        let Some(report) = report else { return };
+        if report.written > told.written {
+            let (records, pause) = (count(report.records), time(report.pause));
+            out.line(paint(
+                DIM,
+                format!(
+                    "saved at {records} records: {:.1} MB; no pause was longer than {pause}",
+                    report.bytes as f64 / 1e6
+                ),
+            ));
+            out.event(&json!({
+                "event": "saved", "records": report.records, "bytes": report.bytes,
+                "longest_pause_seconds": report.pause.as_secs_f64(),
+            }));
+        }
+        if let Some(reason) = report
+            .failed
+            .as_ref()
+            .filter(|_| report.failed != told.failed)
+        {
+            out.line(paint(
+                WARN,
+                format!("no snapshot, which opening would be quicker with: {reason}"),
+            ));
+            out.event(&json!({"event": "unsaved", "reason": reason}));
+        }
+        told = report;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 fn opened(opening: &Opening) -> String {

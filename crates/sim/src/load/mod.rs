@@ -7,6 +7,7 @@
 mod client;
 mod latency;
 mod readers;
+mod report;
 mod stream;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +25,6 @@ use gavel_settlement::events::ProtocolEvent;
 use gavel_settlement::http::Server;
 use gavel_settlement::{Network, SharedChain};
 use gavel_trace::Digest;
-use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
@@ -37,6 +37,7 @@ pub use latency::Latencies;
 use latency::Samples;
 use readers::Readers;
 pub use readers::ReadersReport;
+pub use report::{Growth, LoadReport, Rate, Snapshots};
 
 /// Share of results audited, in millionths: the least that the contracts take, so that hardly any life waits for an auditor.
 const AUDIT_PPM: u32 = 10;
@@ -72,95 +73,6 @@ pub struct LoadOptions {
     pub explorer_clients: u32,
     /// How the chain is kept.
     pub chain: Options,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct LoadReport {
-    /// How transactions got to the chain.
-    pub submission: Submission,
-    /// Lives begun and completed.
-    pub lives: u64,
-    /// Results that were drawn for an audit, which are not settled here.
-    pub drawn: u64,
-    /// Seconds from the first post to the last settlement.
-    pub seconds: f64,
-    /// Lives a second.
-    pub lives_per_second: f64,
-    /// Transactions in that time.
-    pub transactions: u64,
-    /// Transactions a second.
-    pub transactions_per_second: f64,
-    /// Tasks that were open all the time.
-    pub open: u32,
-    /// From a call to its receipt on disk, by action.
-    pub latencies: Vec<Latencies>,
-    /// Lives that were completed while nobody looked on, from the first settlement.
-    pub alone: Rate,
-    /// The same with the explorer's clients.
-    pub watched: Option<Rate>,
-    /// What those clients saw.
-    pub readers: Option<ReadersReport>,
-    /// What lives leave in memory, from the first settlement until nobody begins one.
-    pub growth: Growth,
-    /// Snapshots of the chain.
-    pub snapshots: Snapshots,
-    /// Bytes of the history on disk.
-    pub journal_bytes: u64,
-    /// Bytes of old blocks on disk.
-    pub archive_bytes: u64,
-    /// Height and hash of the newest block.
-    pub head: (u64, B256),
-    /// Seconds that it took to open the chain again.
-    pub reopened_seconds: f64,
-    /// Records that were replayed for that, beside a snapshot.
-    pub reopened_records: u64,
-    /// Seconds that it took to open it from its journal alone.
-    pub replayed_seconds: f64,
-    /// Records that were replayed for that.
-    pub replayed_records: u64,
-    /// Transactions whose success was answered.
-    pub answered: u64,
-    /// Whether every life ended, and the chain that was opened again is the one that was closed, with all that was answered in
-    /// the blocks that were named. It was closed in order: what a kill leaves is not seen here.
-    pub nothing_lost: bool,
-}
-
-/// Lives that were completed in a stretch of time.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Rate {
-    /// How many.
-    pub lives: u64,
-    /// Seconds.
-    pub seconds: f64,
-    /// Lives a second.
-    pub lives_per_second: f64,
-    /// Bytes by which this process grew for each, where the system says.
-    pub bytes_per_life: Option<u64>,
-}
-
-/// What of a chain is in memory after so many lives, and what was before.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Growth {
-    /// Lives completed between the two.
-    pub lives: u64,
-    /// In the beginning.
-    pub before: Retained,
-    /// In the end.
-    pub after: Retained,
-}
-
-/// Snapshots that were written under load.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Snapshots {
-    /// How many.
-    pub written: u64,
-    /// Bytes of the last.
-    pub bytes: u64,
-    /// The longest time for which the chain was stopped for one, in milliseconds.
-    pub pause_ms: f64,
-    /// The longest time that one took to write, in seconds.
-    pub writing_seconds: f64,
 }
 
 /// A result that waits for its windows.
@@ -285,7 +197,7 @@ pub async fn load(
         ..
     } = arena;
     let snapshots = chain.lock().snapshots().unwrap_or_default();
-    if let Some(reason) = snapshots.failed {
+    if let Some(reason) = &snapshots.failed {
         return Err(WorldError::View(format!("no snapshot: {reason}")));
     }
     drop((chain, network, stage, client));
@@ -322,12 +234,7 @@ pub async fn load(
         watched,
         readers,
         growth,
-        snapshots: Snapshots {
-            written: snapshots.written,
-            bytes: snapshots.bytes,
-            pause_ms: snapshots.pause.as_secs_f64() * 1000.0,
-            writing_seconds: snapshots.writing.as_secs_f64(),
-        },
+        snapshots: Snapshots::from(&snapshots),
         journal_bytes: bytes("chain.journal")?,
         archive_bytes: bytes("chain.archive")?,
         head,
