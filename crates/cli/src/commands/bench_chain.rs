@@ -108,9 +108,13 @@ fn show(report: &LoadReport, out: Output) {
         (
             "opened again",
             format!(
-                "in {:.2} s from a snapshot and {} records after it: {}, {} transactions that were answered",
+                "in {:.2} s, {} records replayed{}: {}, {} transactions that were answered",
                 report.reopened_seconds,
                 count(report.reopened_records),
+                match report.snapshots.written {
+                    0 => "",
+                    _ => " after a snapshot",
+                },
                 match report.nothing_lost {
                     true => "the same chain, with all",
                     false => "not the same chain, or without some, of",
@@ -142,7 +146,7 @@ fn kept(report: &LoadReport) -> Vec<(&'static str, String)> {
         (
             "from the journal alone",
             format!(
-                "in {:.2} s, {:.1} times as long: {} records, {} MB",
+                "in {:.2} s, {:.1} times as long: {} records replayed, {} MB",
                 report.replayed_seconds,
                 report.replayed_seconds / report.reopened_seconds.max(f64::MIN_POSITIVE),
                 count(report.replayed_records),
