@@ -129,13 +129,15 @@ impl History {
         }
     }
 
-    /// Waits for the archive to have what it was given.
+    /// Waits for the archive to have what it was given, and what that kept it from being given.
     #[cfg(test)]
     pub(super) fn settle(&mut self) {
-        if let Some(writer) = &self.writer {
-            writer.finish();
+        for _ in 0..2 {
+            if let Some(writer) = &self.writer {
+                writer.finish();
+            }
+            self.move_out();
         }
-        self.move_out();
     }
 
     /// Why no more blocks can be archived.
