@@ -116,12 +116,15 @@ pub(super) fn write(folder: &Path, frozen: &Frozen) -> io::Result<u64> {
 
 /// Reads a snapshot, or says why it is none.
 pub(super) fn read(path: &Path) -> Result<Frozen, String> {
-    read_body(path).map_err(|e| e.to_string())
+    read_body(path).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is cut short".to_owned(),
+        _ => error.to_string(),
+    })
 }
 
 fn read_body(path: &Path) -> io::Result<Frozen> {
     let (mut body, expected) = open(path)?;
-    let mut frozen = None;
+    let mut place = None;
     let mut world = World::default();
     let mut recent = Vec::new();
     while body.left > 0 {
@@ -130,12 +133,12 @@ fn read_body(path: &Path) -> io::Result<Frozen> {
         while !items.is_empty() {
             let items = &mut items;
             match kind {
-                PLACE => frozen = Some(item::<Place>(items)?),
+                PLACE => place = Some(item::<Place>(items)?),
                 RECENT => recent.push(Arc::new(recent_block(items)?)),
                 CODES => {
                     let code: Bytes = item(items)?;
                     let hash = keccak256(&code);
-                    let code = Bytecode::new_raw_checked(code).map_err(bad)?;
+                    let code = Bytecode::new_raw_checked(code).map_err(damaged)?;
                     world.add_code(hash, code);
                 }
                 ACCOUNTS => {
@@ -150,12 +153,12 @@ fn read_body(path: &Path) -> io::Result<Frozen> {
                     } = item(items)?;
                     world.set_slot((address, slot), value);
                 }
-                other => return Err(bad(format!("a page of kind {other}"))),
+                other => return Err(damaged(format!("a page of kind {other}"))),
             }
         }
     }
     body.is(expected)?;
-    let place = frozen.ok_or_else(|| bad("it does not say what it stands for"))?;
+    let place = place.ok_or_else(|| bad("it does not say what it stands for"))?;
     if recent.is_empty() {
         return Err(bad("it has no block"));
     }
@@ -229,7 +232,7 @@ impl Frozen {
 }
 
 fn recent_block(items: &mut &[u8]) -> io::Result<Recent> {
-    let (block, receipt) = stored::decode(items).map_err(bad)?;
+    let (block, receipt) = stored::decode(items).map_err(damaged)?;
     Ok(Recent {
         block,
         receipt: receipt.map(Arc::new),
@@ -238,7 +241,11 @@ fn recent_block(items: &mut &[u8]) -> io::Result<Recent> {
 }
 
 fn item<T: Decodable>(items: &mut &[u8]) -> io::Result<T> {
-    T::decode(items).map_err(bad)
+    T::decode(items).map_err(damaged)
+}
+
+fn damaged(error: impl std::fmt::Display) -> io::Error {
+    bad(format!("it is damaged: {error}"))
 }
 
 fn bad(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
