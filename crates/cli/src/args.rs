@@ -376,6 +376,16 @@ pub(crate) struct ChainUpArgs {
     /// Account to give coin in the genesis block; gas is free here, wallets like to see some
     #[arg(long = "fund", value_name = "ADDRESS")]
     pub(crate) fund: Vec<Address>,
+    /// Newest blocks that are kept in memory and could be dropped; older ones are final and read from disk. The same for
+    /// the life of a chain, or more
+    #[arg(long, value_name = "BLOCKS", default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(16..=1_000_000))]
+    pub(crate) recent_blocks: u64,
+    /// Blocks and moves of the clock from one snapshot of the chain to the next, at least
+    #[arg(long, value_name = "RECORDS", default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(16..))]
+    pub(crate) snapshot_records: u64,
+    /// Open the chain from its journal alone, whatever snapshots there are
+    #[arg(long)]
+    pub(crate) replay_all: bool,
 }
 
 #[derive(Debug, Args)]

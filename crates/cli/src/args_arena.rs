@@ -129,6 +129,12 @@ pub(crate) struct BenchChainArgs {
     /// Clients of an explorer that follows the chain, each with a connection to its events; 0 for no explorer
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(crate) explorer_clients: u32,
+    /// Newest blocks that are kept in memory; older ones are read from disk
+    #[arg(long, value_name = "BLOCKS", default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(16..=1_000_000))]
+    pub(crate) recent_blocks: u64,
+    /// Blocks and moves of the clock from one snapshot of the chain to the next, at least
+    #[arg(long, value_name = "RECORDS", default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(16..))]
+    pub(crate) snapshot_records: u64,
 }
 
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {

@@ -10,7 +10,7 @@ use gavel_settlement::account::dev_key;
 use gavel_settlement::alloy::primitives::{Address, Bytes};
 use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::{Endpoint, Sender};
-use process::{chain_up, command, gavel};
+use process::{chain_up, chain_up_with, command, gavel};
 use serde_json::Value;
 
 #[test]
@@ -114,26 +114,34 @@ async fn send_for_ever(sender: Sender, told: Told) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_before_a_kill_is_there_after_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut chain, url, _) = chain_up(dir.path(), "gavel-chain");
-    let (told, mut answers) = tokio::sync::mpsc::unbounded_channel();
-    let mut sending = tokio::task::JoinSet::new();
-    for i in 0..4 {
-        let sender = Sender::new(dev_key("killed", i), Endpoint::http(&url).unwrap());
-        sending.spawn(send_for_ever(sender, told.clone()));
-    }
-    drop(told);
+    // hardly anything stays in memory, and there is always a snapshot under way
+    let numbers = ["--recent-blocks", "16", "--snapshot-records", "16"];
+    let up = || chain_up_with(dir.path(), "gavel-chain", &numbers);
     let mut answered = Vec::new();
-    while answered.len() < 40 {
-        answered.push(answers.recv().await.unwrap());
+    for round in 1..=3 {
+        let (mut chain, url, _) = up();
+        let (told, mut answers) = tokio::sync::mpsc::unbounded_channel();
+        let mut sending = tokio::task::JoinSet::new();
+        for i in 0..4 {
+            let sender = Sender::new(dev_key("killed", i), Endpoint::http(&url).unwrap());
+            sending.spawn(send_for_ever(sender, told.clone()));
+        }
+        drop(told);
+        while answered.len() < 40 * round {
+            answered.push(answers.recv().await.unwrap());
+        }
+        // in the middle of whatever it does for the others
+        chain.0.kill().unwrap();
+        chain.0.wait().unwrap();
+        sending.shutdown().await;
+        while let Some(answer) = answers.recv().await {
+            answered.push(answer);
+        }
     }
-    // in the middle of whatever it does for the others
-    chain.0.kill().unwrap();
-    chain.0.wait().unwrap();
-    sending.shutdown().await;
-    while let Some(answer) = answers.recv().await {
-        answered.push(answer);
-    }
-    let (_again, url, _) = chain_up(dir.path(), "gavel-chain");
+    let names = std::fs::read_dir(dir.path().join("gavel-chain")).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(names.any(|name| name.starts_with("chain.snapshot-")));
+    let (_again, url, _) = up();
     let endpoint = Endpoint::http(&url).unwrap();
     for [transaction, block] in answered {
         let receipt = endpoint

@@ -235,7 +235,9 @@ impl Endpoint {
     /// The node cannot be reached.
     pub async fn block(&self, number: u64) -> Result<Option<Head>, NetworkError> {
         if let Some(chain) = &self.embedded {
-            return Ok(told(chain, |chain| chain.block(number).map(Head::from)).await?);
+            let block = told(chain, |chain| chain.block(number)).await?;
+            let block = block.map_err(TransportErrorKind::custom)?;
+            return Ok(block.as_ref().map(Head::from));
         }
         let block = self.provider.get_block_by_number(number.into()).await?;
         Ok(block.map(|block| Head {
@@ -267,8 +269,8 @@ impl Endpoint {
                 addresses,
                 topics: Vec::new(),
             };
-            let logs = |chain: &mut Chain| chain.logs(&filter).into_iter().cloned().collect();
-            return told(chain, logs).await;
+            let logs = told(chain, |chain| chain.logs(&filter)).await?;
+            return logs.map_err(TransportErrorKind::custom);
         }
         let filter = Filter::new()
             .address(addresses)

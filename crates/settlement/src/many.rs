@@ -1,6 +1,8 @@
 //! Many questions at once. One after the other, each would wait for a node's answer, or for the embedded chain's lock and
 //! its disk.
 
+use std::sync::Arc;
+
 use alloy::consensus::{Transaction as _, TxEnvelope};
 use alloy::eips::eip2718::Decodable2718 as _;
 use alloy::network::TransactionResponse as _;
@@ -11,7 +13,7 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::transports::{TransportError, TransportErrorKind};
 use futures_util::{StreamExt as _, stream};
 
-use crate::chain::{CallOutcome, CallRequest, Chain};
+use crate::chain::{Block, CallOutcome, CallRequest, Chain, ChainError, Receipt};
 use crate::endpoint::{Endpoint, told};
 use crate::rpc::RpcError;
 
@@ -98,22 +100,18 @@ impl Endpoint {
         for some in numbers.chunks(IN_A_ROW) {
             let found = |chain: &mut Chain| -> Vec<_> {
                 some.iter()
-                    .map(|number| {
-                        let block = chain.block(*number)?.clone();
-                        let sent = block.transaction.and_then(|hash| chain.receipt_of(hash));
-                        let sent = sent.map(|r| (r.transaction_hash, r.from, r.raw.clone()));
-                        Some((block, sent))
-                    })
+                    .map(|number| with_receipt(chain, *number))
                     .collect()
             };
             for found in told(chain, found).await? {
-                let Some((block, sent)) = found else {
+                let Some((block, sent)) = found.map_err(TransportErrorKind::custom)? else {
                     blocks.push(None);
                     continue;
                 };
-                let sent = sent.into_iter().map(|(hash, from, raw)| {
+                let sent = sent.into_iter().map(|receipt| {
+                    let (hash, from) = (receipt.transaction_hash, receipt.from);
                     // it was decoded when it was accepted
-                    let envelope = TxEnvelope::decode_2718_exact(&raw);
+                    let envelope = TxEnvelope::decode_2718_exact(&receipt.raw);
                     let envelope = envelope.map_err(TransportErrorKind::custom)?;
                     let input = envelope.input().clone();
                     Ok::<_, TransportError>(Sent { hash, from, input })
@@ -131,7 +129,21 @@ impl Endpoint {
     }
 }
 
-fn call(chain: &mut Chain, to: Address, data: &Bytes) -> Result<Bytes, TransportError> {
+/// A block, and what its transaction did.
+type WithReceipt = (Block, Option<Arc<Receipt>>);
+
+fn with_receipt(chain: &Chain, number: u64) -> Result<Option<WithReceipt>, ChainError> {
+    let Some(block) = chain.block(number)? else {
+        return Ok(None);
+    };
+    let receipt = match block.transaction {
+        Some(hash) => chain.receipt_of(hash)?,
+        None => None,
+    };
+    Ok(Some((block, receipt)))
+}
+
+fn call(chain: &Chain, to: Address, data: &Bytes) -> Result<Bytes, TransportError> {
     let request = CallRequest {
         to: Some(to),
         data: data.clone(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy::primitives::Bytes;
 
-use crate::chain::{Chain, ChainError, Disk, Genesis};
+use crate::chain::{Chain, ChainError, Disk, Genesis, Options};
 
 /// The embedded chain behind a lock. Clones are the same chain; [`fork`](Self::fork) makes another one.
 ///
@@ -36,7 +36,19 @@ impl SharedChain {
     /// # Errors
     /// As [`Chain::open`].
     pub fn open(folder: &Path, genesis: Genesis) -> Result<SharedChain, ChainError> {
-        let mut chain = Chain::open(folder, genesis)?;
+        SharedChain::open_with(folder, genesis, Options::default())
+    }
+
+    /// [`open`](Self::open) with other numbers.
+    ///
+    /// # Errors
+    /// As [`Chain::open_with`].
+    pub fn open_with(
+        folder: &Path,
+        genesis: Genesis,
+        options: Options,
+    ) -> Result<SharedChain, ChainError> {
+        let mut chain = Chain::open_with(folder, genesis, options)?;
         let disk = chain.sync_in_groups()?;
         Ok(SharedChain {
             disk,

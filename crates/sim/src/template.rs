@@ -9,7 +9,7 @@ use gavel_node::U256;
 use gavel_node::roles::registration;
 use gavel_settlement::account::dev_key;
 use gavel_settlement::bindings::Parameters::Params;
-use gavel_settlement::chain::Genesis;
+use gavel_settlement::chain::{Genesis, Options};
 use gavel_settlement::{
     Account, DeployOptions, Deployment, DevParams, Endpoint, Network, Sender, SharedChain, deploy,
     dev_params,
@@ -75,17 +75,18 @@ impl Stage {
         model: &Model,
     ) -> Result<Stage, WorldError> {
         let period = DeployOptions::default().beacon_period;
-        Stage::in_folder_with(folder, rules, model, period).await
+        Stage::in_folder_with(folder, Options::default(), rules, model, period).await
     }
 
-    /// In a folder, with so many seconds between the beacon's rounds.
+    /// In a folder, with so much of the chain in memory and so many seconds between the beacon's rounds.
     pub(crate) async fn in_folder_with(
         folder: &Path,
+        options: Options,
         rules: WorldRules,
         model: &Model,
         beacon_period: u64,
     ) -> Result<Stage, WorldError> {
-        let chain = SharedChain::open(folder, Genesis::default())?;
+        let chain = SharedChain::open_with(folder, Genesis::default(), options)?;
         if chain.lock().head().number > 0 {
             return Err(WorldError::Used(folder.display().to_string()));
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gavel_engine::resident;
+use gavel_settlement::chain::Options;
 use gavel_sim::load::{LoadOptions, LoadReport, Rate, ReadersReport, Submission, load};
 use serde_json::json;
 
@@ -30,6 +31,11 @@ pub(crate) fn run(args: &BenchChainArgs, out: Output) -> Result<Exit, Failure> {
             pairs: args.pairs,
             submission,
             explorer_clients: args.explorer_clients,
+            chain: Options {
+                recent_blocks: args.recent_blocks,
+                snapshot_records: args.snapshot_records,
+                replay_all: false,
+            },
         };
         let told = async { load(&options, |what| out.progress(what)).await };
         let report = block_on(async { told.await.at(folder.display()) })?;
@@ -102,9 +108,13 @@ fn show(report: &LoadReport, out: Output) {
         (
             "opened again",
             format!(
-                "in {:.1} s from {} MB: {}, {} transactions that were answered",
+                "in {:.2} s, {} records replayed{}: {}, {} transactions that were answered",
                 report.reopened_seconds,
-                report.journal_bytes / 1_000_000,
+                count(report.reopened_records),
+                match report.snapshots.written {
+                    0 => "",
+                    _ => " after a snapshot",
+                },
                 match report.nothing_lost {
                     true => "the same chain, with all",
                     false => "not the same chain, or without some, of",
@@ -113,10 +123,68 @@ fn show(report: &LoadReport, out: Output) {
             ),
         ),
     ]);
+    out.facts(&kept(report));
     if let Some(readers) = &report.readers {
         out.facts(&watched(report, readers));
     }
     out.line("");
+}
+
+/// What the chain leaves in memory and on disk.
+fn kept(report: &LoadReport) -> Vec<(&'static str, String)> {
+    let (growth, snapshots) = (&report.growth, &report.snapshots);
+    let lives = growth.lives.max(1) as f64;
+    let (before, after) = (&growth.before, &growth.after);
+    let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / lives / 1024.0;
+    let rss = report
+        .alone
+        .bytes_per_life
+        .map_or_else(String::new, |bytes| {
+            format!("; the process {:.1} KiB", bytes as f64 / 1024.0)
+        });
+    vec![
+        (
+            "from the journal alone",
+            format!(
+                "in {:.2} s, {:.1} times as long: {} records replayed, {} MB",
+                report.replayed_seconds,
+                report.replayed_seconds / report.reopened_seconds.max(f64::MIN_POSITIVE),
+                count(report.replayed_records),
+                report.journal_bytes / 1_000_000
+            ),
+        ),
+        (
+            "snapshots",
+            format!(
+                "{} written, the last of {:.1} MB; the chain stood still for {:.2} ms at most, and went on for the {:.2} s that one took",
+                snapshots.written,
+                snapshots.bytes as f64 / 1e6,
+                snapshots.pause_ms,
+                snapshots.writing_seconds
+            ),
+        ),
+        (
+            "a life adds",
+            format!(
+                "{:.2} KiB of state ({:.1} slots), {:.2} KiB of blocks and receipts, {:.2} KiB to take them back{rss}",
+                each(before.state_bytes, after.state_bytes),
+                after.slots.saturating_sub(before.slots) as f64 / lives,
+                each(before.block_bytes, after.block_bytes),
+                each(before.undo_bytes, after.undo_bytes),
+            ),
+        ),
+        (
+            "in memory",
+            format!(
+                "{} blocks of {}, {:.1} MB with receipts and what takes them back; {:.1} MB of state; older blocks: {:.1} MB on disk",
+                count(after.blocks),
+                count(after.blocks + after.archived),
+                (after.block_bytes + after.undo_bytes) as f64 / 1e6,
+                after.state_bytes as f64 / 1e6,
+                report.archive_bytes as f64 / 1e6
+            ),
+        ),
+    ]
 }
 
 /// What clients of the explorer saw, and what they cost.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gavel_node::U256;
 use gavel_settlement::account::load_keystore;
 use gavel_settlement::bindings::DevToken;
-use gavel_settlement::chain::{ChainError, Genesis};
+use gavel_settlement::chain::{ChainError, Genesis, Opening, Options, SnapshotReport};
 use gavel_settlement::http::Server;
 use gavel_settlement::{DeployOptions, Deployment, Endpoint, Network, Sender, SharedChain, deploy};
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs};
 use crate::args_beacon::BeaconArg;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, TOKEN, block_on};
-use crate::output::{DIM, GOOD, Output, paint};
+use crate::output::{DIM, GOOD, Output, WARN, count, paint, time};
 
 /// Coin of a funded account, in wei: more than any test spends.
 const COIN: u128 = 1_000_000 * TOKEN;
@@ -42,8 +42,15 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
         ..Genesis::default()
     };
     let folder = args.data_dir.display().to_string();
-    let chain = SharedChain::open(&args.data_dir, genesis).at(&folder)?;
+    let options = Options {
+        recent_blocks: args.recent_blocks,
+        snapshot_records: args.snapshot_records,
+        replay_all: args.replay_all,
+    };
+    out.progress("opening the chain");
+    let chain = SharedChain::open_with(&args.data_dir, genesis, options).at(&folder)?;
     chain.lock().share_seconds();
+    let opening = chain.lock().opening().clone();
     let server = Server::bind(chain.clone(), args.port).await.map_err(|e| {
         Failure::new(format!("port {}: {e}", args.port))
             .hint("another one: --port N, or 0 for a free one")
@@ -57,12 +64,23 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
         ("chain", format!("{chain_id}, block {head}")),
         ("endpoint", url.clone()),
         ("database", folder),
+        ("opened", opened(&opening)),
     ]);
+    for reason in &opening.passed_over {
+        out.line(paint(WARN, format!("not used: {reason}")));
+    }
     out.line(paint(DIM, "stops on Ctrl-C; what was answered is on disk"));
     out.next(format!(
         "gavel chain deploy --rpc {url} --key KEYFILE --mint ADDRESS"
     ));
-    out.event(&json!({"event": "listening", "rpc": url, "chain_id": chain_id, "block": head, "database": args.data_dir}));
+    out.event(&json!({
+        "event": "listening", "rpc": url, "chain_id": chain_id, "block": head, "database": args.data_dir,
+        "opened": {
+            "from_snapshot": opening.from_snapshot, "replayed": opening.replayed,
+            "seconds": opening.time.as_secs_f64(), "passed_over": opening.passed_over,
+        },
+    }));
+    let telling = tokio::spawn(tell_of_snapshots(chain.clone(), out));
     let clock = tokio::spawn(follow_the_wall(chain, args.block_seconds, args.speed));
     let stopped = network::told_to_stop().at("listening to signals")?;
     let served = tokio::select! {
@@ -72,7 +90,56 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
             Err(error) => Err(Failure::new(error)),
         },
     };
+    telling.abort();
     served.map(|()| Exit::Done)
+}
+
+/// Says when a snapshot was written, and when one could not be.
+async fn tell_of_snapshots(chain: SharedChain, out: Output) {
+    let mut told = SnapshotReport::default();
+    loop {
+        let report = chain.lock().snapshots();
+        let Some(report) = report else { return };
+        if report.written > told.written {
+            let (records, pause) = (count(report.records), time(report.pause));
+            out.line(paint(
+                DIM,
+                format!(
+                    "saved at {records} records: {:.1} MB; no pause was longer than {pause}",
+                    report.bytes as f64 / 1e6
+                ),
+            ));
+            out.event(&json!({
+                "event": "saved", "records": report.records, "bytes": report.bytes,
+                "longest_pause_seconds": report.pause.as_secs_f64(),
+            }));
+        }
+        if let Some(reason) = report
+            .failed
+            .as_ref()
+            .filter(|_| report.failed != told.failed)
+        {
+            out.line(paint(
+                WARN,
+                format!("no snapshot, which opening would be quicker with: {reason}"),
+            ));
+            out.event(&json!({"event": "unsaved", "reason": reason}));
+        }
+        told = report;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn opened(opening: &Opening) -> String {
+    let from = match opening.from_snapshot {
+        Some(records) => format!("a snapshot of {} records and ", count(records)),
+        None => String::new(),
+    };
+    let replayed = count(opening.replayed);
+    format!(
+        "from {from}{replayed} records of the journal, in {}",
+        time(opening.time)
+    )
 }
 
 /// Seconds of the chain between two blocks that nobody asked for, where a clock runs fast: few blocks a second, and windows

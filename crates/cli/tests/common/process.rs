@@ -45,7 +45,13 @@ pub(crate) fn gavel(dir: &Path, args: &[&str]) -> (Option<i32>, Value, String) {
 
 /// Starts the chain in this database of `dir` and gives its endpoint and block.
 pub(crate) fn chain_up(dir: &Path, database: &str) -> (Running, String, u64) {
+    chain_up_with(dir, database, &[])
+}
+
+/// [`chain_up`] with more arguments.
+pub(crate) fn chain_up_with(dir: &Path, database: &str, more: &[&str]) -> (Running, String, u64) {
     let mut child = command(dir, &["chain", "up", "--port", "0", "--data-dir", database])
+        .args(more)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

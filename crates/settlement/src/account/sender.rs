@@ -215,9 +215,9 @@ impl Sender {
                 other => other.into(),
             })?;
         let receipt = chain
-            .receipt_of(hash)
+            .receipt_of(hash)?
             .ok_or_else(|| SendError::Refused("the chain lost its receipt".into()))?;
-        Ok(Mined::from(receipt))
+        Ok(Mined::from(&*receipt))
     }
 
     pub(super) fn sign(

@@ -4,13 +4,20 @@ use alloy::consensus::transaction::{Recovered, SignerRecoverable as _};
 use alloy::consensus::{Transaction as _, TxEnvelope};
 use alloy::eips::eip2718::Decodable2718 as _;
 use alloy::primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use revm::bytecode::Bytecode;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::context::{Context, TxEnv};
+use revm::database_interface::{DBErrorMarker, DatabaseRef, WrapDatabaseRef};
+use revm::primitives::AddressMap;
 use revm::primitives::hardfork::SpecId;
-use revm::{ExecuteCommitEvm as _, ExecuteEvm as _, MainBuilder as _, MainContext as _};
+use revm::state::{Account, AccountInfo};
+use revm::{ExecuteEvm as _, MainBuilder as _, MainContext as _};
 
+use super::Chain;
+use super::archive::ArchiveError;
+use super::history::History;
 use super::types::{Block, CallOutcome, CallRequest, ChainError, LogEntry, Receipt};
-use super::{Chain, State};
+use super::world::World;
 
 /// Rules of the chain: the transaction gas cap and the calldata floor of a current L1 apply.
 const SPEC: SpecId = SpecId::OSAKA;
@@ -18,11 +25,14 @@ const SPEC: SpecId = SpecId::OSAKA;
 pub(super) const TRANSACTION_GAS_CAP: u64 = 1 << 24;
 const BLOCK_GAS: u64 = 60_000_000;
 
-/// A transaction's block and receipt, already applied to the state.
+/// A transaction's block and receipt, and what is to become of the state.
 pub(super) struct Executed {
     pub(super) block: Block,
     pub(super) receipt: Receipt,
+    pub(super) changes: Changes,
 }
+
+type Changes = AddressMap<Account>;
 
 /// Where and when a transaction runs.
 struct Place {
@@ -59,13 +69,12 @@ impl Chain {
             .map_err(|e| ChainError::Signature(e.to_string()))
     }
 
-    /// Executes a transaction and applies it unless `keep` says otherwise; the block is not yet appended.
+    /// Executes a transaction; nothing of it is applied.
     pub(super) fn execute_transaction(
-        &mut self,
+        &self,
         raw: &Bytes,
         transaction: &Recovered<TxEnvelope>,
         time: u64,
-        keep: Keep,
     ) -> Result<Executed, ChainError> {
         if transaction
             .chain_id()
@@ -92,8 +101,20 @@ impl Chain {
             .build()
             .map_err(|e| ChainError::Refused(format!("{e:?}")))?;
         let place = self.place(time);
-        let result = run(&mut self.state, env, &place, keep)?;
-        Ok(self.receipt(raw, from, transaction.to(), result, time))
+        let (result, changes) = run(self.view(), env, &place, false)?;
+        let (block, receipt) = self.receipt(raw, from, transaction.to(), result, time);
+        Ok(Executed {
+            block,
+            receipt,
+            changes,
+        })
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            world: &self.world,
+            history: &self.history,
+        }
     }
 
     fn receipt(
@@ -103,7 +124,7 @@ impl Chain {
         to: Option<Address>,
         result: ExecutionResult,
         time: u64,
-    ) -> Executed {
+    ) -> (Block, Receipt) {
         let transaction_hash = keccak256(raw);
         let (success, gas_used, created) = (
             result.is_success(),
@@ -135,13 +156,7 @@ impl Chain {
         let logs = logs
             .into_iter()
             .enumerate()
-            .map(|(index, log)| LogEntry {
-                log,
-                block_number: block.number,
-                block_hash: block.hash,
-                transaction_hash,
-                index: index as u64,
-            })
+            .map(|(index, log)| LogEntry::of(&block, transaction_hash, index as u64, log))
             .collect();
         let receipt = Receipt {
             transaction_hash,
@@ -157,14 +172,14 @@ impl Chain {
             halted,
             logs,
         };
-        Executed { block, receipt }
+        (block, receipt)
     }
 
     /// Runs a call on the newest state and forgets what it did.
     ///
     /// # Errors
     /// A request that is no call (gas above the cap, say).
-    pub fn call(&mut self, request: &CallRequest) -> Result<CallOutcome, ChainError> {
+    pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, ChainError> {
         let env = TxEnv::builder()
             .caller(request.from)
             .nonce(self.nonce(request.from))
@@ -183,30 +198,57 @@ impl Chain {
             .map_err(|e| ChainError::Refused(format!("{e:?}")))?;
         // a pending block: time-dependent views see the clock
         let place = self.place(self.next_time());
-        run(&mut self.state, env, &place, Keep::Nothing).map(outcome)
+        run(self.view(), env, &place, true).map(|(result, _)| outcome(result))
     }
 }
 
-/// What of an execution is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// Nothing: a call.
-    Nothing,
-    /// What it did, if it succeeded.
-    Success,
-    /// Whatever it did.
-    Everything,
+/// The newest state, as the EVM reads it.
+struct View<'a> {
+    world: &'a World,
+    history: &'a History,
+}
+
+impl DBErrorMarker for ArchiveError {}
+
+impl DatabaseRef for View<'_> {
+    type Error = ArchiveError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ArchiveError> {
+        let holding = self.world.account(&address);
+        Ok(holding.map(|holding| AccountInfo {
+            balance: holding.balance,
+            nonce: holding.nonce,
+            code_hash: holding.code_hash,
+            code: None,
+            ..AccountInfo::default()
+        }))
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ArchiveError> {
+        Ok(self.world.code(&hash).cloned().unwrap_or_default())
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, ArchiveError> {
+        Ok(self.world.slot(&(address, slot)))
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, ArchiveError> {
+        Ok(self
+            .history
+            .block(number)?
+            .map(|block| block.hash)
+            .unwrap_or_default())
+    }
 }
 
 fn run(
-    state: &mut State,
+    view: View<'_>,
     env: TxEnv,
     place: &Place,
-    keep: Keep,
-) -> Result<ExecutionResult, ChainError> {
-    let is_call = keep == Keep::Nothing;
+    is_call: bool,
+) -> Result<(ExecutionResult, Changes), ChainError> {
     let mut evm = Context::mainnet()
-        .with_db(state)
+        .with_db(WrapDatabaseRef(view))
         .modify_cfg_chained(|cfg| {
             cfg.chain_id = place.chain_id;
             cfg.set_spec_and_mainnet_gas_params(SPEC);
@@ -233,12 +275,10 @@ fn run(
                 next: state,
             }
         }
+        EVMError::Database(error) => ChainError::Archive(error),
         other => ChainError::Refused(other.to_string()),
     })?;
-    if keep == Keep::Everything || (keep == Keep::Success && done.result.is_success()) {
-        evm.commit(done.state);
-    }
-    Ok(done.result)
+    Ok((done.result, done.state))
 }
 
 /// How a call or transaction ended.

@@ -1,37 +1,49 @@
 //! The embedded chain: an EVM in this process with a clock of its own and a durable history.
 //!
-//! Its state is a function of its history ([`Event`]s), so durability is a journal of events, a reorg
-//! is a shorter history, and time travel is an event like any other. Gas is metered and free.
+//! Its state is a function of its history ([`Event`]s), so durability is a journal of events, and time travel is an event like
+//! any other. Snapshots of the whole shorten the replay; newest blocks are in memory with what takes them back, older ones are
+//! final and on disk. Gas is metered and free.
 
+mod archive;
 mod execute;
 mod group;
+mod history;
 mod journal;
+mod keeper;
+mod open;
 mod query;
+mod snapshot;
+mod stored;
 mod types;
+mod world;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
-use alloy::consensus::TxEnvelope;
 use alloy::consensus::transaction::Recovered;
-use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
-use revm::database::{CacheDB, EmptyDB};
-use revm::state::AccountInfo;
+use alloy::consensus::{Transaction as _, TxEnvelope};
+use alloy::primitives::{B256, Bytes, keccak256};
 
+pub use archive::ArchiveError;
 pub use group::Disk;
 pub use journal::JournalError;
+pub use keeper::SnapshotReport;
+pub use open::Opening;
 pub use query::LogFilter;
-pub use types::{Block, CallOutcome, CallRequest, ChainError, Event, Genesis, LogEntry, Receipt};
+pub use types::{
+    Block, CallOutcome, CallRequest, ChainError, Event, Genesis, LogEntry, Options, Receipt,
+    Retained,
+};
 
-use execute::Keep;
+use execute::Executed;
+use history::{History, Recent};
 use journal::Journal;
-
-type State = CacheDB<EmptyDB>;
+use keeper::Keeper;
+use snapshot::{Frozen, Place};
+use world::{Undo, World};
 
 /// Seconds between a block and the next where nothing else moves the clock.
 const BLOCK_SECONDS: u64 = 1;
-/// Most events kept in memory and replayed on opening; a chain that needs more has outgrown one process.
-const MAX_EVENTS: usize = 1 << 22;
 /// The latest time that the clock can be moved to: blocks after it still have times that only grow.
 const LAST_TIME: u64 = u64::MAX >> 1;
 
@@ -39,61 +51,21 @@ const LAST_TIME: u64 = u64::MAX >> 1;
 #[derive(Debug)]
 pub struct Chain {
     genesis: Genesis,
-    state: State,
+    world: World,
+    history: History,
     /// The clock: the next block's time is at least this.
     now: u64,
     /// Least seconds between two blocks.
     block_seconds: u64,
-    blocks: Vec<Block>,
-    receipts: HashMap<B256, Receipt>,
-    events: Vec<Event>,
+    // before the journal, whose lock the folder is guarded by
+    keeper: Option<Keeper>,
     journal: Option<Journal>,
+    opening: Opening,
     /// Set when the journal failed: what is in memory may not be on disk, so nothing more is accepted.
     failed: Option<String>,
 }
 
 impl Chain {
-    /// A chain that lives in memory.
-    pub fn in_memory(genesis: Genesis) -> Chain {
-        let mut state = State::default();
-        for (address, balance) in &genesis.accounts {
-            state.insert_account_info(
-                *address,
-                AccountInfo {
-                    balance: *balance,
-                    ..Default::default()
-                },
-            );
-        }
-        let first = Block::genesis(&genesis);
-        state.cache.block_hashes.insert(U256::ZERO, first.hash);
-        Chain {
-            now: genesis.time,
-            block_seconds: BLOCK_SECONDS,
-            blocks: vec![first],
-            genesis,
-            state,
-            receipts: HashMap::new(),
-            events: Vec::new(),
-            journal: None,
-            failed: None,
-        }
-    }
-
-    /// Opens the chain in `folder`, or starts one there with `genesis`. The folder is locked for this process.
-    ///
-    /// # Errors
-    /// The folder is in use or unreadable, its journal is corrupt before its end, or it holds another chain.
-    pub fn open(folder: &Path, genesis: Genesis) -> Result<Chain, ChainError> {
-        let (journal, stored, events) = Journal::open(folder, &genesis)?;
-        let mut chain = Chain::in_memory(stored);
-        for event in events {
-            chain.replay(event)?;
-        }
-        chain.journal = Some(journal);
-        Ok(chain)
-    }
-
     /// From now on a change returns when it is written, and is on disk when the answer, asked for
     /// [`written`](Self::written), says so.
     ///
@@ -129,8 +101,7 @@ impl Chain {
 
     /// The newest block.
     pub fn head(&self) -> &Block {
-        // the genesis block is never dropped
-        &self.blocks[self.blocks.len() - 1]
+        self.history.head()
     }
 
     /// Executes a signed transaction in a block of its own. When this returns, it is on disk, or will be when
@@ -142,13 +113,15 @@ impl Chain {
     pub fn submit(&mut self, raw: &[u8]) -> Result<B256, ChainError> {
         // what could not be written is not acknowledged the second time either
         self.usable()?;
-        if self.receipts.contains_key(&keccak256(raw)) {
-            // a duplicated request is answered like the first
+        let transaction = self.decode(raw)?;
+        // a duplicated request is answered like the first
+        if transaction.nonce() < self.nonce(transaction.signer())
+            && self.history.receipt(keccak256(raw))?.is_some()
+        {
             return Ok(keccak256(raw));
         }
-        let transaction = self.decode(raw)?;
         let raw = Bytes::copy_from_slice(raw);
-        self.execute_and_seal(&raw, &transaction, Keep::Everything)
+        self.execute_and_seal(&raw, &transaction, false)
     }
 
     /// Like [`submit`](Self::submit) for a transaction whose sender is known, but only if it succeeds: one
@@ -161,20 +134,20 @@ impl Chain {
         raw: &Bytes,
         transaction: &Recovered<TxEnvelope>,
     ) -> Result<B256, ChainError> {
-        self.execute_and_seal(raw, transaction, Keep::Success)
+        self.execute_and_seal(raw, transaction, true)
     }
 
     fn execute_and_seal(
         &mut self,
         raw: &Bytes,
         transaction: &Recovered<TxEnvelope>,
-        keep: Keep,
+        only_success: bool,
     ) -> Result<B256, ChainError> {
         self.usable()?;
         let time = self.next_time();
-        let executed = self.execute_transaction(raw, transaction, time, keep)?;
+        let executed = self.execute_transaction(raw, transaction, time)?;
         let receipt = &executed.receipt;
-        if keep == Keep::Success && !receipt.success {
+        if only_success && !receipt.success {
             return Err(ChainError::WouldFail(match &receipt.halted {
                 Some(reason) => CallOutcome::Halted(reason.clone()),
                 None => CallOutcome::Reverted(receipt.output.clone()),
@@ -186,22 +159,27 @@ impl Chain {
             block_hash: executed.block.hash,
         };
         let hash = receipt.transaction_hash;
-        self.append(executed.block, Some(executed.receipt));
-        self.record(event)?;
+        self.seal(executed);
+        self.record(&event)?;
         Ok(hash)
     }
 
-    /// A chain in memory that goes on from this one's state, history included.
+    fn seal(&mut self, executed: Executed) {
+        let undo = self.world.commit(executed.changes);
+        self.append(executed.block, Some(executed.receipt), undo);
+    }
+
+    /// A chain in memory that goes on from this one's state, history included. Blocks that are final here are final there.
     pub fn fork(&self) -> Chain {
         Chain {
             genesis: self.genesis.clone(),
-            state: self.state.clone(),
+            world: self.world.clone(),
+            history: self.history.fork(),
             now: self.now,
             block_seconds: self.block_seconds,
-            blocks: self.blocks.clone(),
-            receipts: self.receipts.clone(),
-            events: self.events.clone(),
+            keeper: None,
             journal: None,
+            opening: Opening::default(),
             failed: self.failed.clone(),
         }
     }
@@ -209,7 +187,8 @@ impl Chain {
     /// Why the chain accepts no more writes, if so.
     pub fn failure(&self) -> Option<String> {
         let of_journal = || self.journal.as_ref().and_then(Journal::failure);
-        self.failed.clone().or_else(of_journal)
+        let failed = self.failed.clone().or_else(of_journal);
+        failed.or_else(|| self.history.failure())
     }
 
     pub(crate) fn next_time(&self) -> u64 {
@@ -219,22 +198,17 @@ impl Chain {
     fn usable(&self) -> Result<(), ChainError> {
         match self.failure() {
             Some(reason) => Err(ChainError::Failed(reason)),
-            None if self.events.len() >= MAX_EVENTS => Err(ChainError::Full { events: MAX_EVENTS }),
             None => Ok(()),
         }
     }
 
-    fn append(&mut self, block: Block, receipt: Option<Receipt>) {
+    fn append(&mut self, block: Block, receipt: Option<Receipt>, undo: Undo) {
         self.now = self.now.max(block.time);
-        // what the BLOCKHASH instruction sees
-        self.state
-            .cache
-            .block_hashes
-            .insert(U256::from(block.number), block.hash);
-        self.blocks.push(block);
-        if let Some(receipt) = receipt {
-            self.receipts.insert(receipt.transaction_hash, receipt);
-        }
+        self.history.append(Recent {
+            block,
+            receipt: receipt.map(Arc::new),
+            undo,
+        });
     }
 
     /// Moves the clock forward to `time`; an earlier time changes nothing.
@@ -248,7 +222,7 @@ impl Chain {
         }
         if time > self.now {
             self.now = time;
-            self.record(Event::Clock { time })?;
+            self.record(&Event::Clock { time })?;
         }
         Ok(())
     }
@@ -277,99 +251,106 @@ impl Chain {
 
     fn mine_next(&mut self, time: u64) -> Result<(), ChainError> {
         self.mine_at(time);
-        self.record(Event::Mine { time })
+        self.record(&Event::Mine { time })
     }
 
     fn mine_at(&mut self, time: u64) {
         let block = Block::after(self.head(), time, B256::ZERO, 0);
-        self.append(block, None);
+        self.append(block, None, Undo::default());
     }
 
     /// Drops the newest `depth` blocks, as a reorg would; their transactions may be submitted again. The clock stays.
     ///
     /// # Errors
-    /// If there are not that many blocks above the genesis block.
+    /// If there are not that many blocks that are not final.
     pub fn reorg(&mut self, depth: usize) -> Result<Vec<Bytes>, ChainError> {
         self.usable()?;
+        let depth = depth as u64;
         let dropped = self.drop_blocks(depth)?;
-        self.record(Event::Reorg {
-            depth: depth as u64,
-        })?;
+        self.record(&Event::Reorg { depth })?;
         Ok(dropped)
     }
 
-    fn drop_blocks(&mut self, depth: usize) -> Result<Vec<Bytes>, ChainError> {
-        if depth >= self.blocks.len() {
+    fn drop_blocks(&mut self, depth: u64) -> Result<Vec<Bytes>, ChainError> {
+        let droppable = self.history.droppable();
+        if depth > droppable {
             return Err(ChainError::Reorg {
                 depth,
-                blocks: self.blocks.len() - 1,
+                droppable,
+                last_final: self.history.last_final(),
             });
         }
-        let (now, keep) = (self.now, self.blocks.len() - depth);
-        let mut chain = Chain::in_memory(self.genesis.clone());
         let mut dropped = Vec::new();
-        for event in &self.events {
-            match event {
-                Event::Transaction { raw, .. } if chain.blocks.len() >= keep => {
-                    dropped.push(raw.clone())
-                }
-                Event::Mine { .. } if chain.blocks.len() >= keep => {}
-                _ => {
-                    chain.apply(event)?;
-                    chain.events.push(event.clone());
-                }
-            }
+        for _ in 0..depth {
+            let Some(block) = self.history.pop() else {
+                break;
+            };
+            self.world.take_back(&block.undo);
+            dropped.extend(block.receipt.as_ref().map(|receipt| receipt.raw.clone()));
         }
-        *self = Chain {
-            now: now.max(chain.now),
-            block_seconds: self.block_seconds,
-            journal: self.journal.take(),
-            failed: self.failed.take(),
-            ..chain
-        };
+        dropped.reverse();
         Ok(dropped)
     }
 
     /// State to come back to with [`revert_to`](Self::revert_to): the number of blocks.
     pub fn snapshot(&self) -> u64 {
-        self.blocks.len() as u64
+        self.head().number + 1
     }
 
     /// Drops the blocks since a snapshot.
     ///
     /// # Errors
-    /// If the chain is shorter than the snapshot.
+    /// If the chain is shorter than the snapshot, or the blocks since it are more than can be dropped.
     pub fn revert_to(&mut self, snapshot: u64) -> Result<(), ChainError> {
-        let blocks = self.blocks.len() as u64;
-        let depth = blocks.checked_sub(snapshot).ok_or(ChainError::Reorg {
-            depth: 0,
-            blocks: self.blocks.len() - 1,
-        })?;
-        self.reorg(depth as usize).map(|_| ())
+        let depth = self.snapshot().checked_sub(snapshot);
+        // a snapshot that is still to come is none
+        self.reorg(depth.map_or(usize::MAX, |depth| depth as usize))
+            .map(|_| ())
     }
 
-    fn record(&mut self, event: Event) -> Result<(), ChainError> {
-        if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.append(&event)
+    fn record(&mut self, event: &Event) -> Result<(), ChainError> {
+        if let Some(journal) = &mut self.journal {
+            if let Err(error) = journal.append(event) {
+                self.failed = Some(error.to_string());
+                return Err(error.into());
+            }
+            self.save_when_due();
+        }
+        Ok(())
+    }
+
+    /// Begins a snapshot if it is time for one.
+    fn save_when_due(&mut self) {
+        if let (Some(journal), Some(keeper)) = (&self.journal, &mut self.keeper)
+            && keeper.is_due(journal.written(), journal.length())
         {
-            self.failed = Some(error.to_string());
-            return Err(error.into());
+            self.save();
         }
-        // a reorg's effect is already in `events`
-        if !matches!(event, Event::Reorg { .. }) {
-            self.events.push(event);
-        }
-        Ok(())
     }
 
-    fn replay(&mut self, event: Event) -> Result<(), ChainError> {
-        if let Event::Reorg { depth } = event {
-            self.drop_blocks(depth as usize)?;
-            return Ok(());
-        }
-        self.apply(&event)?;
-        self.events.push(event);
-        Ok(())
+    /// Begins a snapshot.
+    fn save(&mut self) {
+        let (Some(journal), Some(keeper)) = (&self.journal, &mut self.keeper) else {
+            return;
+        };
+        let asked = Instant::now();
+        let Ok(file) = journal.file.try_clone() else {
+            // out of descriptors: at the next record
+            return;
+        };
+        let (offset, prefix) = journal.prefix();
+        let frozen = Frozen {
+            place: Place {
+                offset,
+                records: journal.written(),
+                prefix,
+                now: self.now,
+                last_final: self.history.last_final(),
+            },
+            recent: self.history.recent().cloned().collect(),
+            world: self.world.clone(),
+        };
+        keeper.start(frozen, file, asked);
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), ChainError> {
@@ -380,8 +361,7 @@ impl Chain {
                 block_hash,
             } => {
                 let transaction = self.decode(raw)?;
-                let executed =
-                    self.execute_transaction(raw, &transaction, *time, Keep::Everything)?;
+                let executed = self.execute_transaction(raw, &transaction, *time)?;
                 let (number, found) = (executed.block.number, executed.block.hash);
                 if found != *block_hash {
                     return Err(ChainError::Replay {
@@ -390,32 +370,22 @@ impl Chain {
                         found,
                     });
                 }
-                self.append(executed.block, Some(executed.receipt));
+                self.seal(executed);
             }
             Event::Clock { time } => self.now = self.now.max(*time),
             Event::Mine { time } => self.mine_at(*time),
-            Event::Reorg { .. } => {}
+            Event::Reorg { depth } => {
+                let depth = *depth;
+                let dropped = self.drop_blocks(depth).map_err(|error| match error {
+                    ChainError::Reorg { droppable, .. } => {
+                        ChainError::Forgotten { depth, droppable }
+                    }
+                    other => other,
+                });
+                dropped?;
+            }
         }
         Ok(())
-    }
-
-    /// Balance of an account, in wei.
-    pub fn balance(&self, address: Address) -> U256 {
-        self.account(address)
-            .map_or(U256::ZERO, |info| info.balance)
-    }
-
-    /// Next nonce of an account.
-    pub fn nonce(&self, address: Address) -> u64 {
-        self.account(address).map_or(0, |info| info.nonce)
-    }
-
-    fn account(&self, address: Address) -> Option<&AccountInfo> {
-        self.state
-            .cache
-            .accounts
-            .get(&address)
-            .map(|account| &account.info)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Reading the chain.
 
-use alloy::primitives::{Address, B256, Bytes, U256};
-use revm::DatabaseRef as _;
+use std::sync::Arc;
 
-use super::types::{Block, LogEntry, Receipt};
+use alloy::primitives::{Address, B256, Bytes, U256};
+
+use super::types::{Block, LogEntry, Receipt, Retained};
 use super::types::{CallOutcome, CallRequest};
 use super::{Chain, ChainError, execute::TRANSACTION_GAS_CAP};
 
@@ -21,7 +22,7 @@ pub struct LogFilter {
 }
 
 impl LogFilter {
-    fn matches(&self, entry: &LogEntry) -> bool {
+    pub(super) fn matches(&self, entry: &LogEntry) -> bool {
         let topics = entry.log.topics();
         (self.addresses.is_empty() || self.addresses.contains(&entry.log.address))
             && self.topics.iter().enumerate().all(|(i, wanted)| {
@@ -32,55 +33,91 @@ impl LogFilter {
 
 impl Chain {
     /// A block by height.
-    pub fn block(&self, number: u64) -> Option<&Block> {
-        self.blocks.get(usize::try_from(number).ok()?)
+    ///
+    /// # Errors
+    /// It is on disk and cannot be read.
+    pub fn block(&self, number: u64) -> Result<Option<Block>, ChainError> {
+        Ok(self.history.block(number)?)
     }
 
     /// A block by hash.
-    pub fn block_by_hash(&self, hash: B256) -> Option<&Block> {
-        self.blocks.iter().rev().find(|b| b.hash == hash)
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn block_by_hash(&self, hash: B256) -> Result<Option<Block>, ChainError> {
+        Ok(self.history.block_by_hash(hash)?)
     }
 
     /// A transaction's receipt, while its block is in the chain.
-    pub fn receipt_of(&self, transaction: B256) -> Option<&Receipt> {
-        self.receipts.get(&transaction)
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn receipt_of(&self, transaction: B256) -> Result<Option<Arc<Receipt>>, ChainError> {
+        Ok(self.history.receipt(transaction)?)
     }
 
     /// Logs of the blocks still in the chain.
-    pub fn logs(&self, filter: &LogFilter) -> Vec<&LogEntry> {
-        self.blocks
-            .iter()
-            .skip(usize::try_from(filter.from_block).unwrap_or(usize::MAX))
-            .take_while(|block| block.number <= filter.to_block)
-            .filter_map(|b| self.receipts.get(&b.transaction?))
-            .flat_map(|r| r.logs.iter())
-            .filter(|l| filter.matches(l))
-            .collect()
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn logs(&self, filter: &LogFilter) -> Result<Vec<LogEntry>, ChainError> {
+        Ok(self.history.logs(filter)?)
+    }
+
+    /// Balance of an account, in wei.
+    pub fn balance(&self, address: Address) -> U256 {
+        let account = self.world.account(&address);
+        account.map_or(U256::ZERO, |account| account.balance)
+    }
+
+    /// Next nonce of an account.
+    pub fn nonce(&self, address: Address) -> u64 {
+        self.world
+            .account(&address)
+            .map_or(0, |account| account.nonce)
     }
 
     /// Code of an account.
     pub fn code(&self, address: Address) -> Bytes {
-        let info = self.state.basic_ref(address).ok().flatten();
-        let code = info.and_then(|i| {
-            i.code
-                .or_else(|| self.state.code_by_hash_ref(i.code_hash).ok())
-        });
-        code.map(|c| c.original_bytes()).unwrap_or_default()
+        let account = self.world.account(&address);
+        let code = account.and_then(|account| self.world.code(&account.code_hash));
+        code.map(|code| code.original_bytes()).unwrap_or_default()
     }
 
     /// A storage slot of an account.
     pub fn storage(&self, address: Address, slot: U256) -> U256 {
-        self.state.storage_ref(address, slot).unwrap_or_default()
+        self.world.slot(&(address, slot))
+    }
+
+    /// What of the chain is in memory. It takes time in proportion to that.
+    pub fn retained(&self) -> Retained {
+        let [accounts, slots, codes] = self.world.counts().map(|n| n as u64);
+        let mut retained = Retained {
+            accounts,
+            slots,
+            codes,
+            state_bytes: self.world.bytes(),
+            archived: self.history.archived(),
+            ..Retained::default()
+        };
+        for recent in self.history.recent() {
+            let receipt = recent.receipt.as_deref();
+            retained.blocks += 1;
+            retained.receipts += u64::from(receipt.is_some());
+            retained.undo += recent.undo.len() as u64;
+            retained.undo_bytes += recent.undo.bytes() as u64;
+            // with a place in each of two tables
+            let block = size_of::<Block>() + 2 * (size_of::<(B256, u64)>() + 1);
+            retained.block_bytes += (block + receipt.map_or(0, Receipt::bytes)) as u64;
+        }
+        retained
     }
 
     /// Gas limit with which a transaction would succeed, or how it fails.
     ///
     /// # Errors
     /// As [`call`](Chain::call).
-    pub fn estimate(
-        &mut self,
-        request: &CallRequest,
-    ) -> Result<Result<u64, CallOutcome>, ChainError> {
+    pub fn estimate(&self, request: &CallRequest) -> Result<Result<u64, CallOutcome>, ChainError> {
         let call = CallRequest {
             gas: None,
             ..request.clone()

@@ -1,9 +1,10 @@
 //! Blocks, receipts, requests and errors of the embedded chain.
 
 use alloy::primitives::{Address, B256, Bytes, Log, U256, keccak256};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
 use serde::{Deserialize, Serialize};
 
-use super::JournalError;
+use super::{ArchiveError, JournalError};
 
 /// How a chain starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,53 @@ impl Default for Genesis {
             accounts: Vec::new(),
         }
     }
+}
+
+/// What of a chain on disk is in memory, and how often it is saved as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Newest blocks that are in memory with their receipts, and can be dropped by a reorg; older ones are final and are
+    /// read from disk. A history is opened with the number that it was made with, or a larger one.
+    pub recent_blocks: u64,
+    /// Records of the history (blocks, moves of the clock) from one snapshot to the next, at least.
+    pub snapshot_records: u64,
+    /// Replays all of the history on opening, whatever snapshots there are: an audit of them.
+    pub replay_all: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            recent_blocks: 4096,
+            snapshot_records: 16_384,
+            replay_all: false,
+        }
+    }
+}
+
+/// What of a chain is in memory, by kind: how many, and about how many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Retained {
+    /// Blocks.
+    pub blocks: u64,
+    /// Their receipts, with logs and transactions.
+    pub receipts: u64,
+    /// Bytes of blocks and receipts.
+    pub block_bytes: u64,
+    /// Values that take blocks back.
+    pub undo: u64,
+    /// Their bytes.
+    pub undo_bytes: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Storage slots of all accounts.
+    pub slots: u64,
+    /// Contracts' codes.
+    pub codes: u64,
+    /// Bytes of accounts, slots and codes.
+    pub state_bytes: u64,
+    /// Blocks on disk, beyond those in memory.
+    pub archived: u64,
 }
 
 /// What happened to the chain; its history is a list of these.
@@ -56,7 +104,8 @@ pub enum Event {
 }
 
 /// A block: at most one transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 pub struct Block {
     /// Height.
     pub number: u64,
@@ -66,10 +115,10 @@ pub struct Block {
     pub parent: B256,
     /// Seconds since the epoch; never before its parent's.
     pub time: u64,
-    /// Its transaction.
-    pub transaction: Option<B256>,
     /// Gas its transaction used.
     pub gas_used: u64,
+    /// Its transaction.
+    pub transaction: Option<B256>,
 }
 
 impl Block {
@@ -139,6 +188,18 @@ pub struct LogEntry {
     pub index: u64,
 }
 
+impl LogEntry {
+    pub(super) fn of(block: &Block, transaction_hash: B256, index: u64, log: Log) -> LogEntry {
+        LogEntry {
+            log,
+            block_number: block.number,
+            block_hash: block.hash,
+            transaction_hash,
+            index,
+        }
+    }
+}
+
 /// What a transaction did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -166,6 +227,17 @@ pub struct Receipt {
     pub halted: Option<String>,
     /// Logs.
     pub logs: Vec<LogEntry>,
+}
+
+impl Receipt {
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let log = |entry: &LogEntry| {
+            size_of::<LogEntry>() + size_of_val(entry.log.topics()) + entry.log.data.data.len()
+        };
+        let logs: usize = self.logs.iter().map(log).sum();
+        size_of::<Receipt>() + self.raw.len() + self.output.len() + logs
+    }
 }
 
 /// A call that changes nothing.
@@ -223,13 +295,27 @@ pub enum ChainError {
     /// It would fail, and was to be kept only if it succeeds.
     #[error("the transaction would fail: {0:?}")]
     WouldFail(CallOutcome),
-    /// A reorg deeper than the chain.
-    #[error("cannot drop {depth} blocks: the chain has {blocks} above its first")]
+    /// A reorg that would drop what is final.
+    #[error(
+        "cannot drop {depth} blocks: {droppable} can be dropped, blocks up to {last_final} are final"
+    )]
     Reorg {
         /// Asked for.
-        depth: usize,
-        /// There.
-        blocks: usize,
+        depth: u64,
+        /// How many can be dropped.
+        droppable: u64,
+        /// The last block that cannot.
+        last_final: u64,
+    },
+    /// A history with a reorg deeper than what is kept.
+    #[error(
+        "its history drops {depth} blocks where {droppable} can be dropped: open it with as many recent blocks as it was made with"
+    )]
+    Forgotten {
+        /// In the journal.
+        depth: u64,
+        /// How many can be dropped.
+        droppable: u64,
     },
     /// A time that no clock shows.
     #[error("the clock ends at {last}")]
@@ -253,10 +339,7 @@ pub enum ChainError {
     /// An earlier write failed.
     #[error("the chain stopped accepting writes: {0}; restart it to recover what was acknowledged")]
     Failed(String),
-    /// Too long a history for one process.
-    #[error("the embedded chain holds at most {events} events; use an external chain")]
-    Full {
-        /// The limit.
-        events: usize,
-    },
+    /// Blocks that are no longer in memory.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
 }

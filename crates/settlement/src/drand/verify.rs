@@ -10,7 +10,7 @@ use ark_ec::pairing::Pairing as _;
 use ark_ff::field_hashers::DefaultFieldHasher;
 use ark_ff::{BigInteger as _, PrimeField as _, Zero as _};
 use ark_serialize::CanonicalDeserialize as _;
-use sha2::{Digest as _, Sha256};
+use sha2_10::{Digest as _, Sha256};
 
 /// Bytes of a compressed signature.
 pub const SIGNATURE_BYTES: usize = 48;

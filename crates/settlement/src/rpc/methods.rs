@@ -34,7 +34,7 @@ pub fn call(chain: &mut Chain, method: &str, params: &Value) -> Result<Value, Rp
         }
         "eth_getLogs" => {
             let filter = params.filter(chain, 0)?;
-            Ok(chain.logs(&filter).into_iter().map(render::log).collect())
+            Ok(chain.logs(&filter)?.iter().map(render::log).collect())
         }
         "eth_getBalance" | "eth_getTransactionCount" | "eth_getCode" | "eth_getStorageAt" => {
             account(chain, method, &params)
@@ -84,21 +84,21 @@ fn fee_history(chain: &Chain, params: &Params<'_>) -> Result<Value, RpcError> {
 fn get_block(chain: &Chain, params: &Params<'_>) -> Result<Value, RpcError> {
     let full = matches!(params.0.get(1), Some(Value::Bool(true)));
     match params.block(chain, 0)? {
-        Some(block) => render::block(chain, block, full),
+        Some(block) => render::block(chain, &block, full),
         None => Ok(Value::Null),
     }
 }
 
 fn get_transaction(chain: &Chain, method: &str, params: &Params<'_>) -> Result<Value, RpcError> {
     let hash: B256 = params.required(0)?;
-    let Some(receipt) = chain.receipt_of(hash) else {
+    let Some(receipt) = chain.receipt_of(hash)? else {
         return Ok(Value::Null);
     };
     if method == "eth_getTransactionReceipt" {
-        return Ok(render::receipt(receipt));
+        return Ok(render::receipt(&receipt));
     }
-    match chain.block(receipt.block_number) {
-        Some(block) => render::transaction(block, receipt),
+    match chain.block(receipt.block_number)? {
+        Some(block) => render::transaction(&block, &receipt),
         None => Ok(Value::Null),
     }
 }
@@ -118,7 +118,7 @@ fn account(chain: &Chain, method: &str, params: &Params<'_>) -> Result<Value, Rp
     })
 }
 
-fn execute(chain: &mut Chain, method: &str, params: &Params<'_>) -> Result<Value, RpcError> {
+fn execute(chain: &Chain, method: &str, params: &Params<'_>) -> Result<Value, RpcError> {
     let request = params.call(0)?;
     params.newest_state(chain, 1)?;
     if method == "eth_estimateGas" {

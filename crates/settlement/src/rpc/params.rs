@@ -44,11 +44,7 @@ impl Params<'_> {
     }
 
     /// The block that parameter `i` names.
-    pub(super) fn block<'c>(
-        &self,
-        chain: &'c Chain,
-        i: usize,
-    ) -> Result<Option<&'c Block>, RpcError> {
+    pub(super) fn block(&self, chain: &Chain, i: usize) -> Result<Option<Block>, RpcError> {
         block(chain, self.at(i))
     }
 
@@ -85,14 +81,14 @@ impl Params<'_> {
                 Value::String(text) if text.starts_with("0x") => {
                     parse::<U64>(&Value::String(text.clone()), name).map(|n| n.to())
                 }
-                tag => Ok(block(chain, tag)?.unwrap_or_else(|| chain.head()).number),
+                tag => Ok(block(chain, tag)?.map_or(chain.head().number, |block| block.number)),
             }
         };
         let (from_block, to_block) = match filter.get("blockHash") {
             None | Some(Value::Null) => (end("fromBlock")?, end("toBlock")?),
             Some(hash) => {
                 let block = chain
-                    .block_by_hash(parse(hash, "blockHash")?)
+                    .block_by_hash(parse(hash, "blockHash")?)?
                     .ok_or_else(|| RpcError::server("unknown block"))?;
                 (block.number, block.number)
             }
@@ -137,17 +133,17 @@ fn number(value: &Value, what: &str) -> Result<u64, RpcError> {
 
 /// The block that a number, tag, or EIP-1898 object names. Blocks of the embedded chain are final unless
 /// somebody scripts a reorg, so all tags but `earliest` are the head.
-fn block<'c>(chain: &'c Chain, value: &Value) -> Result<Option<&'c Block>, RpcError> {
+fn block(chain: &Chain, value: &Value) -> Result<Option<Block>, RpcError> {
     match value {
-        Value::Null => Ok(Some(chain.head())),
+        Value::Null => Ok(Some(chain.head().clone())),
         Value::String(tag) => match tag.as_str() {
-            "latest" | "pending" | "safe" | "finalized" => Ok(Some(chain.head())),
-            "earliest" => Ok(chain.block(0)),
-            number if number.len() <= 18 => Ok(chain.block(parse::<U64>(value, "block")?.to())),
-            _ => Ok(chain.block_by_hash(parse(value, "block")?)),
+            "latest" | "pending" | "safe" | "finalized" => Ok(Some(chain.head().clone())),
+            "earliest" => Ok(chain.block(0)?),
+            number if number.len() <= 18 => Ok(chain.block(parse::<U64>(value, "block")?.to())?),
+            _ => Ok(chain.block_by_hash(parse(value, "block")?)?),
         },
         Value::Object(object) => match (object.get("blockHash"), object.get("blockNumber")) {
-            (Some(hash), _) => Ok(chain.block_by_hash(parse(hash, "blockHash")?)),
+            (Some(hash), _) => Ok(chain.block_by_hash(parse(hash, "blockHash")?)?),
             (None, Some(inner @ Value::String(_))) => block(chain, inner),
             _ => Err(RpcError::params("block: neither number nor hash")),
         },

@@ -18,12 +18,15 @@ pub(super) fn hex(number: u64) -> Value {
 /// A block; `full` shows its transaction instead of its hash. Fields of a consensus that the embedded chain
 /// does not have are zero.
 pub(super) fn block(chain: &Chain, block: &Block, full: bool) -> Result<Value, RpcError> {
-    let receipt = block.transaction.and_then(|hash| chain.receipt_of(hash));
-    let transactions = match receipt {
+    let receipt = match block.transaction {
+        Some(hash) => chain.receipt_of(hash)?,
+        None => None,
+    };
+    let transactions = match &receipt {
         Some(receipt) if full => vec![transaction(block, receipt)?],
         _ => block.transaction.iter().map(|hash| json!(hash)).collect(),
     };
-    let bloom = receipt.map_or(Bloom::ZERO, bloom);
+    let bloom = receipt.as_deref().map_or(Bloom::ZERO, bloom);
     Ok(json!({
         "number": hex(block.number), "hash": block.hash, "parentHash": block.parent,
         "timestamp": hex(block.time), "gasUsed": hex(block.gas_used), "gasLimit": hex(BLOCK_GAS_LIMIT),

@@ -7,6 +7,7 @@
 mod client;
 mod latency;
 mod readers;
+mod report;
 mod stream;
 
 use std::path::{Path, PathBuf};
@@ -19,12 +20,11 @@ use gavel_node::{B256, Executor as _, U256};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::alloy::sol_types::SolCall as _;
 use gavel_settlement::bindings::{DevBeacon, DevToken, IAudits, Market, StakeVault};
-use gavel_settlement::chain::{ChainError, JournalError};
+use gavel_settlement::chain::{ChainError, JournalError, Options, Retained};
 use gavel_settlement::events::ProtocolEvent;
 use gavel_settlement::http::Server;
 use gavel_settlement::{Network, SharedChain};
 use gavel_trace::Digest;
-use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
@@ -37,6 +37,7 @@ pub use latency::Latencies;
 use latency::Samples;
 use readers::Readers;
 pub use readers::ReadersReport;
+pub use report::{Growth, LoadReport, Rate, Snapshots};
 
 /// Share of results audited, in millionths: the least that the contracts take, so that hardly any life waits for an auditor.
 const AUDIT_PPM: u32 = 10;
@@ -70,59 +71,8 @@ pub struct LoadOptions {
     pub submission: Submission,
     /// Clients of an explorer that follows the chain, over sockets.
     pub explorer_clients: u32,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct LoadReport {
-    /// How transactions got to the chain.
-    pub submission: Submission,
-    /// Lives begun and completed.
-    pub lives: u64,
-    /// Results that were drawn for an audit, which are not settled here.
-    pub drawn: u64,
-    /// Seconds from the first post to the last settlement.
-    pub seconds: f64,
-    /// Lives a second.
-    pub lives_per_second: f64,
-    /// Transactions in that time.
-    pub transactions: u64,
-    /// Transactions a second.
-    pub transactions_per_second: f64,
-    /// Tasks that were open all the time.
-    pub open: u32,
-    /// From a call to its receipt on disk, by action.
-    pub latencies: Vec<Latencies>,
-    /// Lives that were completed while nobody looked on, from the first settlement.
-    pub alone: Rate,
-    /// The same with the explorer's clients.
-    pub watched: Option<Rate>,
-    /// What those clients saw.
-    pub readers: Option<ReadersReport>,
-    /// Bytes of the history on disk.
-    pub journal_bytes: u64,
-    /// Height and hash of the newest block.
-    pub head: (u64, B256),
-    /// Seconds that it took to open the chain again.
-    pub reopened_seconds: f64,
-    /// Transactions whose success was answered.
-    pub answered: u64,
-    /// Whether every life ended, and the chain that was opened again is the one that was closed, with all that was answered in
-    /// the blocks that were named. It was closed in order: what a kill leaves is not seen here.
-    pub nothing_lost: bool,
-}
-
-/// Lives that were completed in a stretch of time.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Rate {
-    /// How many.
-    pub lives: u64,
-    /// Seconds.
-    pub seconds: f64,
-    /// Lives a second.
-    pub lives_per_second: f64,
-    /// Bytes by which this process grew for each, where the system says.
-    pub bytes_per_life: Option<u64>,
+    /// How the chain is kept.
+    pub chain: Options,
 }
 
 /// A result that waits for its windows.
@@ -202,6 +152,7 @@ pub async fn load(
         let keeper = client("load keeper", i);
         end.spawn(settle(Arc::clone(&arena), keeper, receiver));
     }
+    let before = arena.first_life().await;
     let alone = arena.count_lives(options.duration, &mut progress).await;
     let (mut readers, mut watched) = (None, None);
     if options.explorer_clients > 0 {
@@ -211,6 +162,7 @@ pub async fn load(
         readers = Some(attached);
         watched = Some(arena.count_lives(options.duration, &mut progress).await);
     }
+    let growth = arena.grown(before);
     arena.stop.store(true, Ordering::Relaxed);
     while let Some(ended) = begin.join_next().await {
         ended.map_err(|e| WorldError::View(e.to_string()))??;
@@ -244,17 +196,30 @@ pub async fn load(
         network,
         ..
     } = arena;
+    let snapshots = chain.lock().snapshots().unwrap_or_default();
+    if let Some(reason) = &snapshots.failed {
+        return Err(WorldError::View(format!("no snapshot: {reason}")));
+    }
     drop((chain, network, stage, client));
     progress("opening the chain again".to_owned());
-    let opening = Instant::now();
-    let again = open_again(&options.folder).await?;
-    let reopened_seconds = opening.elapsed().as_secs_f64();
+    let again = open_again(&options.folder, options.chain).await?;
+    let opening = again.lock().opening().clone();
     let answered = answered
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    let is_there = holds(&again, &answered);
+    let is_there = holds(&again, &answered)? && head == self::head(&again);
+    drop(again);
+    progress("opening the chain from its journal alone".to_owned());
+    let alone_from = Options {
+        replay_all: true,
+        ..options.chain
+    };
+    let again = open_again(&options.folder, alone_from).await?;
+    let replaying = again.lock().opening().clone();
+    let is_there = is_there && head == self::head(&again);
     let (lives, drawn) = (settled.into_inner(), drawn.into_inner());
     let transactions = head.0 - first;
+    let bytes = |file| std::fs::metadata(options.folder.join(file)).map(|found| found.len());
     Ok(LoadReport {
         submission: options.submission,
         lives,
@@ -268,19 +233,25 @@ pub async fn load(
         alone,
         watched,
         readers,
-        journal_bytes: std::fs::metadata(options.folder.join("chain.journal"))?.len(),
+        growth,
+        snapshots: Snapshots::from(&snapshots),
+        journal_bytes: bytes("chain.journal")?,
+        archive_bytes: bytes("chain.archive")?,
         head,
-        reopened_seconds,
+        reopened_seconds: opening.time.as_secs_f64(),
+        reopened_records: opening.replayed,
+        replayed_seconds: replaying.time.as_secs_f64(),
+        replayed_records: replaying.replayed,
         answered: answered.len() as u64,
-        nothing_lost: is_there && head == self::head(&again) && lives + drawn == begun.into_inner(),
+        nothing_lost: is_there && lives + drawn == begun.into_inner(),
     })
 }
 
 /// Opens the chain as soon as the connections that were served have let go of it.
-async fn open_again(folder: &Path) -> Result<SharedChain, WorldError> {
+async fn open_again(folder: &Path, options: Options) -> Result<SharedChain, WorldError> {
     let mut tries = 0;
     loop {
-        match SharedChain::open(folder, Default::default()) {
+        match SharedChain::open_with(folder, Default::default(), options) {
             Err(ChainError::Journal(JournalError::Locked(_))) if tries < 1000 => {
                 tries += 1;
                 tokio::time::sleep(TICK).await;
@@ -291,12 +262,15 @@ async fn open_again(folder: &Path) -> Result<SharedChain, WorldError> {
 }
 
 /// Whether these transactions are in these blocks.
-fn holds(chain: &SharedChain, answered: &[(B256, B256)]) -> bool {
+fn holds(chain: &SharedChain, answered: &[(B256, B256)]) -> Result<bool, ChainError> {
     let chain = chain.lock();
-    answered.iter().all(|(transaction, block)| {
-        let receipt = chain.receipt_of(*transaction);
-        receipt.is_some_and(|receipt| receipt.success && receipt.block_hash == *block)
-    })
+    for (transaction, block) in answered {
+        let receipt = chain.receipt_of(*transaction)?;
+        if !receipt.is_some_and(|receipt| receipt.success && receipt.block_hash == *block) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn head(chain: &SharedChain) -> (u64, B256) {
@@ -310,7 +284,7 @@ async fn stage(options: &LoadOptions, workload: &Workload) -> Result<Stage, Worl
         probation_tasks: 0,
     };
     let model = workload.model();
-    Stage::in_folder_with(&options.folder, rules, model, BEACON_PERIOD).await
+    Stage::in_folder_with(&options.folder, options.chain, rules, model, BEACON_PERIOD).await
 }
 
 fn post(workload: &Workload) -> Result<Market::TaskSpec, WorldError> {
@@ -388,14 +362,27 @@ async fn post_many(
 }
 
 impl Arena {
-    /// How many lives are completed in this time, from the first one on.
-    async fn count_lives(&self, time: Duration, progress: &mut impl FnMut(String)) -> Rate {
-        let settled = || self.settled.load(Ordering::Relaxed);
+    /// What is in memory when the windows of the first life have passed.
+    async fn first_life(&self) -> (u64, Retained) {
         let waiting = Instant::now();
-        // the windows of the first one have to pass
+        let settled = || self.settled.load(Ordering::Relaxed);
         while settled() == 0 && waiting.elapsed() < FIRST {
             tokio::time::sleep(TICK).await;
         }
+        (settled(), self.chain.lock().retained())
+    }
+
+    fn grown(&self, (lives, before): (u64, Retained)) -> Growth {
+        Growth {
+            lives: self.settled.load(Ordering::Relaxed) - lives,
+            before,
+            after: self.chain.lock().retained(),
+        }
+    }
+
+    /// How many lives are completed in this time.
+    async fn count_lives(&self, time: Duration, progress: &mut impl FnMut(String)) -> Rate {
+        let settled = || self.settled.load(Ordering::Relaxed);
         let (start, first, memory) = (Instant::now(), settled(), resident::now_bytes());
         let mut last = first;
         while start.elapsed() < time {
@@ -552,6 +539,14 @@ async fn settle(
 mod tests {
     use super::*;
 
+    fn small() -> Options {
+        Options {
+            recent_blocks: 64,
+            snapshot_records: 64,
+            replay_all: false,
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn every_life_that_began_ends_and_is_on_disk() {
         for submission in [Submission::Direct, Submission::Rpc] {
@@ -564,6 +559,7 @@ mod tests {
                     pairs: 2,
                     submission,
                     explorer_clients: 0,
+                    chain: small(),
                 },
                 |_| {},
             )
@@ -573,19 +569,28 @@ mod tests {
             assert!(report.lives > 0, "{report:?}");
             // five for each life, and the tasks that stay open
             assert!(report.answered >= 5 * report.lives + 5, "{report:?}");
-            let again = SharedChain::open(&home.path().join("chain"), Default::default());
-            let again = again.unwrap();
+            let folder = home.path().join("chain");
+            let again = SharedChain::open_with(&folder, Default::default(), small()).unwrap();
             let (newest, block) = {
                 let chain = again.lock();
                 let mut blocks = (0..=chain.head().number)
                     .rev()
-                    .filter_map(|n| chain.block(n));
+                    .filter_map(|n| chain.block(n).unwrap());
                 blocks.find_map(|b| Some((b.transaction?, b.hash))).unwrap()
             };
-            assert!(holds(&again, &[(newest, block)]));
-            assert!(!holds(&again, &[(newest, block), (newest, B256::ZERO)]));
+            assert!(holds(&again, &[(newest, block)]).unwrap());
+            assert!(!holds(&again, &[(newest, block), (newest, B256::ZERO)]).unwrap());
             again.reorg(9).unwrap();
-            assert!(!holds(&again, &[(newest, block)]));
+            assert!(!holds(&again, &[(newest, block)]).unwrap());
+            // blocks leave memory as lives go by, and opening takes the snapshot and little more
+            let kept = report.growth.after;
+            assert!(kept.blocks <= 64 + 17 * 4 + 1, "{kept:?}");
+            assert!(kept.archived > 0, "{kept:?}");
+            assert!(report.snapshots.written > 0, "{report:?}");
+            assert!(
+                report.reopened_records < report.replayed_records,
+                "{report:?}"
+            );
             let actions: Vec<_> = report.latencies.iter().map(|l| l.action).collect();
             assert_eq!(actions, ["claim", "commit", "decide", "post", "settle"]);
         }
@@ -601,6 +606,7 @@ mod tests {
             pairs: 4,
             submission: Submission::Direct,
             explorer_clients: 50,
+            chain: Options::default(),
         };
         let report = load(&options, |_| {}).await.unwrap();
         assert!(report.nothing_lost, "{report:?}");

@@ -194,7 +194,11 @@ pub(super) const TABLE: &[Row] = &[
     (
         "chain up",
         Lines,
-        &["event:=listening rpc:text chain_id:count block:count database:text?"],
+        &[
+            "event:=listening rpc:text chain_id:count block:count database:text? opened:object",
+            "event:=saved records:count bytes:count longest_pause_seconds:number",
+            "event:=unsaved reason:text",
+        ],
     ),
     (
         "chain deploy",

@@ -1,35 +1,11 @@
 //! What was acknowledged is there after a crash; what is not whole is not.
 
 use std::fs;
-use std::path::PathBuf;
 
+use super::home::Home;
 use super::*;
 use crate::chain::JournalError;
 use crate::chain::journal::MAX_BODY;
-
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Home {
-        Home(tempfile::tempdir().unwrap())
-    }
-
-    fn open(&self) -> Result<Chain, ChainError> {
-        Chain::open(self.0.path(), genesis())
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.0.path().join("chain.journal")
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        fs::read(self.journal()).unwrap()
-    }
-
-    fn put(&self, bytes: &[u8]) {
-        fs::write(self.journal(), bytes).unwrap();
-    }
-}
 
 /// Where the records of a journal start, and its end.
 fn offsets(bytes: &[u8]) -> Vec<usize> {
@@ -46,14 +22,10 @@ fn offsets(bytes: &[u8]) -> Vec<usize> {
 
 #[test]
 fn a_chain_that_is_opened_again_is_what_it_was_and_goes_on() {
-    let home = Home::new();
-    let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    let before = seen(&chain);
+    let (home, before) = Home::lived();
     assert_eq!(before.count, U256::from(2));
     assert_eq!(before.logs.len(), 2);
     assert_eq!(before.balances, [993, 7].map(U256::from));
-    drop(chain);
     for round in 0..3 {
         let mut chain = home.open().unwrap();
         assert_eq!(chain.storage(recorder(), U256::ZERO), U256::from(2 + round));
@@ -112,10 +84,8 @@ fn a_second_opener_is_refused_until_the_first_is_gone() {
 
 #[test]
 fn an_append_that_is_cut_anywhere_is_dropped_and_can_be_made_again() {
-    let home = Home::new();
+    let (home, before) = Home::lived();
     let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    let before = seen(&chain);
     chain.submit(&pay(5, 1)).unwrap();
     let after = seen(&chain);
     drop(chain);
@@ -135,11 +105,7 @@ fn an_append_that_is_cut_anywhere_is_dropped_and_can_be_made_again() {
 
 #[test]
 fn a_tail_of_zeros_is_an_append_whose_bytes_never_came() {
-    let home = Home::new();
-    let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    let before = seen(&chain);
-    drop(chain);
+    let (home, before) = Home::lived();
     let whole = home.bytes();
     for zeros in [1, 7, 8, 9, 16, 4096] {
         home.put(&[&whole[..], &vec![0; zeros]].concat());
@@ -162,10 +128,7 @@ fn a_start_that_is_cut_anywhere_starts_again() {
 
 #[test]
 fn one_wrong_byte_before_the_last_record_is_refused_with_its_record_and_nothing_is_cut() {
-    let home = Home::new();
-    let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    drop(chain);
+    let (home, _) = Home::lived();
     let whole = home.bytes();
     let offsets = offsets(&whole);
     let last = offsets.len() - 2;
@@ -205,7 +168,7 @@ fn a_file_of_something_else_is_refused_and_left_alone() {
 fn a_history_that_does_not_give_the_blocks_it_names_is_refused() {
     let home = Home::new();
     drop(home.open().unwrap());
-    let (mut journal, _, _) = Journal::open(home.0.path(), &genesis()).unwrap();
+    let mut journal = home.replayed().0;
     let event = Event::Transaction {
         time: genesis().time + 1,
         raw: create(0),
@@ -221,10 +184,8 @@ fn a_history_that_does_not_give_the_blocks_it_names_is_refused() {
 
 #[test]
 fn what_could_not_be_written_is_never_acknowledged() {
-    let home = Home::new();
+    let (home, before) = Home::lived();
     let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    let before = seen(&chain);
     chain.stop_writing(home.0.path());
     let raw = pay(5, 1);
     assert!(matches!(chain.submit(&raw), Err(ChainError::Journal(_))));
@@ -253,10 +214,8 @@ fn saying(bytes: &[u8], offsets: &[usize], at: usize, synced: u64) -> Vec<u8> {
 
 #[test]
 fn of_a_group_that_was_not_acknowledged_any_part_may_be_missing_and_it_is_cut_off() {
-    let home = Home::new();
+    let (home, before) = Home::lived();
     let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    let before = seen(&chain);
     let group = home.bytes().len();
     for nonce in 5..8 {
         chain.submit(&pay(nonce, 1)).unwrap();
@@ -316,8 +275,7 @@ async fn a_chain_that_syncs_in_groups_holds_what_it_says() {
 
 #[test]
 fn a_history_is_opened_when_what_a_killed_process_wrote_is_on_disk() {
-    let home = Home::new();
-    lived(&mut home.open().unwrap());
+    let (home, _) = Home::lived();
     let whole = home.bytes();
     // what is cut off is cut off on disk as well
     home.put(&[&whole[..], &[0; 9]].concat());
@@ -326,23 +284,24 @@ fn a_history_is_opened_when_what_a_killed_process_wrote_is_on_disk() {
         length.set(file.metadata()?.len());
         file.sync_data()
     };
-    let (journal, ..) = Journal::open_with(home.0.path(), &genesis(), sync).unwrap();
+    let (mut journal, _) = Journal::open(home.0.path(), &genesis()).unwrap();
+    journal.replay_with(|_| Ok(()), sync).unwrap();
     assert_eq!(length.get(), whole.len() as u64);
     drop(journal);
     let full = |_: &fs::File| Err(std::io::Error::other("full"));
-    let error = Journal::open_with(home.0.path(), &genesis(), full).unwrap_err();
-    assert!(matches!(error, JournalError::Io { .. }), "{error}");
+    let (mut journal, _) = Journal::open(home.0.path(), &genesis()).unwrap();
+    let error = journal.replay_with(|_| Ok(()), full).unwrap_err();
+    assert!(
+        matches!(error, ChainError::Journal(JournalError::Io { .. })),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_record_that_is_too_long_is_not_written_and_is_none() {
-    let home = Home::new();
-    let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    let before = seen(&chain);
-    drop(chain);
+    let (home, before) = Home::lived();
     let whole = home.bytes();
-    let (mut journal, _, events) = Journal::open(home.0.path(), &genesis()).unwrap();
+    let (mut journal, records) = home.replayed();
     let event = Event::Transaction {
         time: 0,
         raw: vec![0; MAX_BODY / 2].into(),
@@ -355,7 +314,7 @@ fn a_record_that_is_too_long_is_not_written_and_is_none() {
     drop(journal);
     assert_eq!(home.bytes(), whole);
     // its checksum is right all the same
-    let mut body = (events.len() as u64).to_le_bytes().to_vec();
+    let mut body = records.to_le_bytes().to_vec();
     body.resize(MAX_BODY + 1, b' ');
     let header = [body.len() as u32, crc32fast::hash(&body)].map(u32::to_le_bytes);
     home.put(
@@ -365,25 +324,4 @@ fn a_record_that_is_too_long_is_not_written_and_is_none() {
     );
     assert_eq!(seen(&home.open().unwrap()), before);
     assert_eq!(home.bytes(), whole);
-}
-
-#[test]
-fn a_transaction_s_bytes_are_kept_once() {
-    let home = Home::new();
-    let mut chain = home.open().unwrap();
-    lived(&mut chain);
-    let shared = |chain: &Chain| {
-        let kept = chain.events.iter().filter_map(|event| match event {
-            Event::Transaction { raw, .. } => Some(raw),
-            _ => None,
-        });
-        kept.filter(|raw| {
-            let receipt = chain.receipt_of(keccak256(raw)).unwrap();
-            receipt.raw.as_ptr() == raw.as_ptr()
-        })
-        .count()
-    };
-    assert_eq!(shared(&chain), 5);
-    drop(chain);
-    assert_eq!(shared(&home.open().unwrap()), 5);
 }

@@ -2,12 +2,17 @@
 
 mod clock;
 mod durability;
+mod home;
+mod random;
 mod refusals;
 mod reorg;
+mod snapshots;
+
+use std::path::Path;
 
 use alloy::consensus::{SignableTransaction as _, TxEip1559};
 use alloy::eips::eip2718::Encodable2718 as _;
-use alloy::primitives::{TxKind, hex};
+use alloy::primitives::{Address, TxKind, U256, hex};
 use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 
@@ -40,6 +45,9 @@ struct Seen {
     balances: Vec<U256>,
     code: Bytes,
     count: U256,
+    last_final: u64,
+    /// Every account, slot and code.
+    state: B256,
 }
 
 impl Chain {
@@ -47,6 +55,19 @@ impl Chain {
     pub(crate) fn stop_writing(&mut self, folder: &Path) {
         let file = std::fs::File::open(folder.join("chain.journal")).unwrap();
         self.journal.as_mut().unwrap().file = file;
+    }
+
+    /// Writes a snapshot and waits for it.
+    fn saved(&mut self) {
+        self.save();
+        let keeper = self.keeper.as_mut().unwrap();
+        keeper.finish();
+        assert_eq!(keeper.report().failed, None);
+    }
+
+    /// Waits until all that is final is on disk, and lets go of it.
+    fn settled(&mut self) {
+        self.history.settle();
     }
 }
 
@@ -107,6 +128,15 @@ pub(crate) fn fail(nonce: u64) -> Bytes {
     sealed(unsigned(nonce, TxKind::Call(recorder()), [0]))
 }
 
+pub(crate) fn receipt(chain: &Chain, transaction: B256) -> Receipt {
+    let receipt = chain.receipt_of(transaction).unwrap().unwrap();
+    Arc::unwrap_or_clone(receipt)
+}
+
+fn block(chain: &Chain, number: u64) -> Block {
+    chain.block(number).unwrap().unwrap()
+}
+
 fn everything() -> LogFilter {
     LogFilter {
         to_block: u64::MAX,
@@ -115,21 +145,33 @@ fn everything() -> LogFilter {
 }
 
 fn seen(chain: &Chain) -> Seen {
-    let hashes = chain.blocks.iter().filter_map(|b| b.transaction);
+    let numbers = 0..=chain.head().number;
+    let blocks: Vec<_> = numbers.map(|n| chain.block(n).unwrap().unwrap()).collect();
+    let hashes = blocks.iter().filter_map(|b| b.transaction);
     Seen {
         now: chain.now(),
-        blocks: chain.blocks.clone(),
-        receipts: hashes
-            .map(|h| chain.receipt_of(h).unwrap().clone())
-            .collect(),
-        logs: chain.logs(&everything()).into_iter().cloned().collect(),
+        receipts: hashes.map(|hash| receipt(chain, hash)).collect(),
+        blocks,
+        logs: chain.logs(&everything()).unwrap(),
         nonce: chain.nonce(key().address()),
         balances: [key().address(), friend()]
             .map(|a| chain.balance(a))
             .to_vec(),
         code: chain.code(recorder()),
         count: chain.storage(recorder(), U256::ZERO),
+        last_final: chain.history.last_final(),
+        state: state(&chain.world),
     }
+}
+
+/// A digest of all that a state holds.
+fn state(world: &World) -> B256 {
+    let accounts = world.accounts().map(|item| format!("{item:?}"));
+    let slots = world.slots().map(|item| format!("{item:?}"));
+    let codes = world.codes().map(|code| code.to_string());
+    let mut items: Vec<String> = accounts.chain(slots).chain(codes).collect();
+    items.sort_unstable();
+    keccak256(items.concat())
 }
 
 /// A creation, calls, a payment, a transaction that reverts, an empty block, and a clock that moved.
@@ -138,7 +180,7 @@ pub(crate) fn lived(chain: &mut Chain) {
     chain.submit(&record(1, 0)).unwrap();
     chain.submit(&pay(2, 7)).unwrap();
     let reverted = chain.submit(&fail(3)).unwrap();
-    assert!(!chain.receipt_of(reverted).unwrap().success);
+    assert!(!receipt(chain, reverted).success);
     chain.advance_to(chain.now() + 500).unwrap();
     chain.mine().unwrap();
     chain.submit(&record(4, 1)).unwrap();

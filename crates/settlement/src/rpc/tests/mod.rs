@@ -51,7 +51,7 @@ fn what_never_changes_is_told() {
 #[test]
 fn blocks_are_found_by_every_name() {
     let chain = &mut chain();
-    let second = chain.block(2).unwrap().clone();
+    let second = chain.block(2).unwrap().unwrap();
     let names = [
         json!("0x2"),
         json!("2"),
@@ -138,7 +138,7 @@ fn transactions_and_receipts_are_found_by_hash() {
 #[test]
 fn logs_are_filtered() {
     let chain = &mut chain();
-    let second = chain.block(2).unwrap().hash;
+    let second = chain.block(2).unwrap().unwrap().hash;
     let blocks = |chain: &mut Chain, filter: Value| -> Vec<String> {
         let logs = ask(chain, "eth_getLogs", json!([filter])).unwrap();
         let numbers = logs.as_array().unwrap().iter();
@@ -258,7 +258,7 @@ fn calls_return_revert_or_are_no_calls() {
         output
             .as_str()
             .unwrap()
-            .contains(&bytes_hex::encode(chain.block(1).unwrap().hash))
+            .contains(&bytes_hex::encode(chain.block(1).unwrap().unwrap().hash))
     );
     let gas = ask(chain, "eth_estimateGas", json!([good])).unwrap();
     assert!(gas.as_str().unwrap().starts_with("0x"));

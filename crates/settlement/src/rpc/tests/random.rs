@@ -135,9 +135,10 @@ proptest! {
         for request in &requests {
             well_formed(&handled(&mut chain, request.to_string().as_bytes()));
         }
-        for pair in (1..=chain.head().number).filter_map(|n| Some((chain.block(n - 1)?, chain.block(n)?))) {
-            prop_assert!(pair.0.time < pair.1.time);
-            prop_assert_eq!(pair.0.hash, pair.1.parent);
+        for number in 1..=chain.head().number {
+            let [before, after] = [number - 1, number].map(|n| chain.block(n).unwrap().unwrap());
+            prop_assert!(before.time < after.time);
+            prop_assert_eq!(before.hash, after.parent);
         }
         prop_assert!(chain.now() >= chain.head().time);
         let nonce = chain.nonce(key().address());
