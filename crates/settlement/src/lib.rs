@@ -43,6 +43,7 @@ pub mod revert;
 pub mod rpc;
 mod shared;
 pub mod transport;
+mod wallet;
 
 pub use alloy;
 
@@ -56,3 +57,4 @@ pub use many::{FullBlock, Sent};
 pub use network::{Head, Network, NetworkError};
 pub use quorum::{Answer, Disagreement, Question, Witness};
 pub use shared::SharedChain;
+pub use wallet::{WalletVerdict, wallet_says};
