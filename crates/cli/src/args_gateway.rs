@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use gavel_settlement::alloy::primitives::{Address, U256};
 
+use crate::args::KeyArgs;
 use crate::args_node::{LoopArgs, PartyArgs};
 
 #[derive(Debug, Subcommand)]
@@ -14,6 +16,11 @@ pub(crate) enum GatewayCommand {
         after_help = "base_url http://127.0.0.1:4280/v1, and a key of `gavel gateway key new`"
     )]
     Run(Box<GatewayServeArgs>),
+    /// Sign a request in place of a key, and print the headers that say so; asks nobody
+    #[command(
+        after_help = "gavel gateway sign URL --gateway ADDRESS --key ann.json --body ask.json | curl -H @- --data-binary @ask.json URL"
+    )]
+    Sign(Box<GatewaySignArgs>),
     /// Keys of the gateway's clients
     #[command(subcommand)]
     Key(GatewayKeyCommand),
@@ -38,7 +45,7 @@ pub(crate) struct GatewayServeArgs {
     /// Serve whoever asks, without a key; on loopback alone
     #[arg(long)]
     pub(crate) no_auth: bool,
-    /// Which key asked for which task
+    /// Which key asked for which task; beside it, with .nonces behind its name, is what signed requests were taken
     #[arg(long, value_name = "FILE", default_value = "gavel-gateway.journal")]
     pub(crate) journal: PathBuf,
     /// Price at which an auction starts, in tokens
@@ -62,8 +69,56 @@ pub(crate) struct GatewayServeArgs {
     /// Requests that may wait for others of their keys
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) queue: u16,
+    /// How far away the deadline of a signed request may be
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) horizon: u64,
     #[command(flatten)]
     pub(crate) run: LoopArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewaySignArgs {
+    /// Where the request goes: path and query are signed as they stand here
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Account that the gateway posts tasks with: the requester of `gavel gateway run`, or see GET /v1/gateway
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) gateway: Address,
+    /// Deployment file of the gateway's network
+    #[arg(
+        long,
+        env = "GAVEL_DEPLOYMENT",
+        value_name = "FILE",
+        default_value = "gavel-deployment.json"
+    )]
+    pub(crate) deployment: PathBuf,
+    /// The request's body, which is sent byte for byte; - is standard input [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+    /// The request's method [default: POST with a body, GET without]
+    #[arg(long, value_parser = method)]
+    pub(crate) method: Option<String>,
+    /// Seconds in which it may be sent; a gateway allows so many (`--horizon`)
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) valid_for: u64,
+    /// A number that the account has not used yet, decimal or 0x and hexadecimal [default: a random one]
+    #[arg(long, value_name = "N")]
+    pub(crate) nonce: Option<U256>,
+    /// The account that asks, where that is a contract and the key its owner's [default: the key's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) account: Option<Address>,
+    /// Print a curl command in place of the headers
+    #[arg(long)]
+    pub(crate) curl: bool,
+}
+
+fn method(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic());
+    match is_word {
+        true => Ok(text.to_ascii_uppercase()),
+        false => Err("expected a method of HTTP: GET, POST".to_owned()),
+    }
 }
 
 /// The file of API keys.
@@ -81,11 +136,14 @@ pub(crate) struct ApiKeysArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayKeyCommand {
-    /// Make a key; it is shown once and kept nowhere
+    /// Make a key, which is shown once and kept nowhere; or let an account sign requests in place of one
     New {
         /// Whose it is
         #[arg(long)]
         name: String,
+        /// Make no key: this account, of a key or a contract, signs its requests
+        #[arg(long, value_name = "ADDRESS")]
+        account: Option<Address>,
         /// The most that its tasks may cost together, in tokens [default: no bound]
         #[arg(long, value_name = "TOKENS")]
         budget: Option<u64>,
@@ -98,9 +156,9 @@ pub(crate) enum GatewayKeyCommand {
         #[command(flatten)]
         keys: ApiKeysArgs,
     },
-    /// Names and bounds of the keys
+    /// Names, accounts and bounds of the keys
     List(ApiKeysArgs),
-    /// Take a key out of force; a gateway that runs obeys at once
+    /// Take a key or an account out of force; a gateway that runs obeys at once
     Revoke {
         /// Whose it is
         name: String,

@@ -135,6 +135,9 @@ fn commands_without_a_network_print_what_their_schemas_say() {
     held.done("key export", &["ann.json", "--yes"]);
     held.done("gateway key new", &["--name", "ann", "--budget", "5"]);
     held.done("gateway key new", &["--name", "bob"]);
+    let account = held.done("key address", &["ann.json"])["address"].clone();
+    let account = account.as_str().unwrap();
+    held.done("gateway key new", &["--name", "cyd", "--account", account]);
     held.done("gateway key list", &[]);
     held.done("gateway key revoke", &["ann"]);
     held.done("demo", &[]);
@@ -186,6 +189,11 @@ fn commands_on_a_network_print_what_their_schemas_say() {
         );
     }
     held.done("account show", &[&ann]);
+    let url = "http://127.0.0.1:4280/v1/models";
+    held.done(
+        "gateway sign",
+        &[url, "--gateway", &rosa, "--key", "ann.json"],
+    );
     held.done("account withdraw", &["--key", "ann.json"]);
     held.done("provider list", &[]);
     let picture = root().join("models/images/digit-7-a.png");

@@ -2,15 +2,17 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use alloy_primitives::Address;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 
 use crate::ApiError;
-use crate::keys::{KeyFile, KeyFileError};
+use crate::keys::{ApiKey, KeyFile, KeyFileError};
 use crate::limits::Caller;
+use crate::nonces::Nonces;
 
 /// Name of whoever asks where no key is wanted.
 const ANYBODY: &str = "anybody";
@@ -23,7 +25,7 @@ pub enum Access {
         /// Requests at once.
         max_concurrent: u32,
     },
-    /// Whoever has a key of a file, which is read again when it changes.
+    /// Whoever has a key of a file, which is read again when it changes, or signs for an account that is there.
     Keys(KeyRing),
 }
 
@@ -32,6 +34,7 @@ pub enum Access {
 pub struct KeyRing {
     path: PathBuf,
     read: RwLock<(Option<SystemTime>, KeyFile)>,
+    nonces: Arc<Nonces>,
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
@@ -41,14 +44,15 @@ fn changed(path: &Path) -> Option<SystemTime> {
 }
 
 impl Access {
-    /// The keys in a file.
+    /// The keys in a file, and what its accounts have signed.
     ///
     /// # Errors
     /// See [`KeyFileError`].
-    pub fn keys(path: &Path) -> Result<Access, KeyFileError> {
+    pub fn keys(path: &Path, nonces: Nonces) -> Result<Access, KeyFileError> {
         Ok(Access::Keys(KeyRing {
             path: path.to_owned(),
             read: RwLock::new((changed(path), KeyFile::load(path)?)),
+            nonces: Arc::new(nonces),
         }))
     }
 
@@ -76,7 +80,9 @@ impl Access {
             Access::Keys(ring) => ring,
         };
         let missing = || {
-            ApiError::key("You didn't provide an API key. Send it as `Authorization: Bearer KEY`")
+            ApiError::key(
+                "You didn't provide an API key. Send it as `Authorization: Bearer KEY`, or sign the request",
+            )
         };
         let header = headers.get(AUTHORIZATION).ok_or_else(missing)?;
         let secret = header.to_str().ok().and_then(|text| text.split_once(' '));
@@ -107,6 +113,20 @@ fn is_of_this_machine(headers: &HeaderMap) -> bool {
 
 impl KeyRing {
     fn find(&self, secret: &str) -> Option<Caller> {
+        self.caller(|file| file.find(secret))
+    }
+
+    /// Who signs with an account.
+    pub(crate) fn caller_of(&self, account: &Address) -> Option<Caller> {
+        self.caller(|file| file.of_account(account))
+    }
+
+    /// What was signed and taken.
+    pub(crate) fn nonces(&self) -> &Arc<Nonces> {
+        &self.nonces
+    }
+
+    fn caller(&self, find: impl FnOnce(&KeyFile) -> Option<&ApiKey>) -> Option<Caller> {
         let now = changed(&self.path);
         // a panic elsewhere leaves the file that was read whole
         let is_old = self.read.read().unwrap_or_else(PoisonError::into_inner).0 != now;
@@ -118,7 +138,7 @@ impl KeyRing {
             }
         }
         let read = self.read.read().unwrap_or_else(PoisonError::into_inner);
-        read.1.find(secret).map(|key| Caller {
+        find(&read.1).map(|key| Caller {
             name: key.name.clone(),
             budget: key.budget(),
             requests_per_minute: key.requests_per_minute,

@@ -82,6 +82,12 @@ impl ApiError {
         )
     }
 
+    /// 401 of a signed request.
+    pub fn signature(code: &'static str, message: impl ToString) -> ApiError {
+        let status = StatusCode::UNAUTHORIZED;
+        ApiError::new(status, "authentication_error", code, message)
+    }
+
     /// 404 of a model.
     pub fn model(name: &str, known: &str) -> ApiError {
         ApiError {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use axum::http::HeaderMap;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::desk::{Desk, now};
@@ -13,6 +14,7 @@ use crate::keys::hash;
 use crate::limits::{Caller, Limits};
 use crate::network::Network;
 use crate::served::Served;
+use crate::signed::WALLETS_AT_ONCE;
 use crate::{ApiError, Fields};
 
 /// Longest `Idempotency-Key`.
@@ -33,6 +35,8 @@ pub struct Options {
     pub keep_alive: Duration,
     /// Requests that may wait for others of their keys, all keys together.
     pub queue: usize,
+    /// How far away the deadline of a signed request may be: so long is its nonce remembered.
+    pub horizon: Duration,
 }
 
 impl Default for Options {
@@ -43,6 +47,7 @@ impl Default for Options {
             wait: Duration::from_secs(600),
             keep_alive: Duration::from_secs(10),
             queue: 64,
+            horizon: Duration::from_secs(300),
         }
     }
 }
@@ -56,6 +61,8 @@ pub struct Gateway {
     pub(crate) limits: Limits,
     pub(crate) options: Options,
     pub(crate) started: u64,
+    /// Places for questions to contract wallets.
+    pub(crate) wallets: Semaphore,
 }
 
 impl Gateway {
@@ -75,6 +82,7 @@ impl Gateway {
             limits: Limits::new(options.queue, options.wait),
             options,
             started: now(),
+            wallets: Semaphore::new(WALLETS_AT_ONCE),
         }
     }
 

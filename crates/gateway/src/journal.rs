@@ -96,7 +96,7 @@ enum Line {
 }
 
 /// What the lines are written to.
-trait Medium: Write + std::fmt::Debug + Send {
+pub(crate) trait Medium: Write + std::fmt::Debug + Send {
     /// What was written is on disk.
     fn sync(&self) -> io::Result<()>;
 
@@ -116,7 +116,7 @@ impl Medium for File {
 
 /// A file of whole lines.
 #[derive(Debug)]
-struct Lines {
+pub(crate) struct Lines {
     medium: Box<dyn Medium>,
     /// Bytes of whole lines.
     whole: u64,
@@ -125,7 +125,30 @@ struct Lines {
 }
 
 impl Lines {
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Hands the lines of a file to `apply`, drops the part of one at its end, and goes on behind them.
+    pub(crate) fn read(
+        file: File,
+        mut apply: impl FnMut(&[u8], u64) -> io::Result<()>,
+    ) -> io::Result<Lines> {
+        let (mut whole, mut reader) = (0, BufReader::new(&file));
+        loop {
+            let mut line = Vec::new();
+            let read = reader.read_until(b'\n', &mut line)?;
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            apply(&line, whole)?;
+            whole += read as u64;
+        }
+        file.set_len(whole)?;
+        Ok(Lines {
+            medium: Box::new(file),
+            whole,
+            is_torn: false,
+        })
+    }
+
+    pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.is_torn {
             return Err(io::Error::other(
                 "it ends in a part of a line, which could not be taken back",
@@ -175,25 +198,13 @@ impl Journal {
         let file = options.open(path)?;
         file.try_lock().map_err(io::Error::other)?;
         let mut journal = Journal::memory();
-        let (mut whole, mut reader) = (0, BufReader::new(&file));
-        loop {
-            let mut line = Vec::new();
-            let read = reader.read_until(b'\n', &mut line)?;
-            if line.last() != Some(&b'\n') {
-                break;
-            }
-            let fact = serde_json::from_slice(&line)?;
+        let lines = Lines::read(file, |line, at| {
+            let fact = serde_json::from_slice(line)?;
             journal.apply(fact).ok_or_else(|| {
-                io::Error::other(format!("a line about an unknown ticket at byte {whole}"))
-            })?;
-            whole += read as u64;
-        }
-        file.set_len(whole)?;
-        journal.lines = Some(Lines {
-            medium: Box::new(file),
-            whole,
-            is_torn: false,
-        });
+                io::Error::other(format!("a line about an unknown ticket at byte {at}"))
+            })
+        })?;
+        journal.lines = Some(lines);
         Ok(journal)
     }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ pub const KEYS_FORMAT: u32 = 1;
 /// What a key begins with, so that scanners of leaked secrets know it.
 const PREFIX: &str = "gvk-";
 const MAX_KEYS: usize = 10_000;
+const TWICE: &str = "its account has an entry";
 
 /// What a key may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +23,12 @@ const MAX_KEYS: usize = 10_000;
 pub struct ApiKey {
     /// Name, unique in the file.
     pub name: String,
-    /// SHA-256 of the key, in hex. A key has 256 random bits: nothing slower is needed.
-    pub sha256: String,
+    /// SHA-256 of the key, in hex. A key has 256 random bits: nothing slower is needed. Absent where an account is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The account that signs requests in place of a key: of a key or a contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Address>,
     /// The most that its tasks may cost together, in units of the asset; no bound where absent.
     pub budget: Option<String>,
     /// Requests a minute.
@@ -102,9 +107,17 @@ impl KeyFile {
         };
         for (i, key) in file.keys.iter().enumerate() {
             let is_hash =
-                key.sha256.len() == 64 && key.sha256.bytes().all(|b| b.is_ascii_hexdigit());
-            if !is_hash {
-                return Err(wrong(key, "sha256 is not 64 hexadecimal digits"));
+                |hash: &String| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+            match (&key.sha256, &key.account) {
+                (Some(hash), None) if !is_hash(hash) => {
+                    return Err(wrong(key, "sha256 is not 64 hexadecimal digits"));
+                }
+                (Some(_), None) => {}
+                (None, Some(account)) if is_there(&file.keys[..i], account) => {
+                    return Err(wrong(key, TWICE));
+                }
+                (None, Some(_)) => {}
+                _ => return Err(wrong(key, "expected either sha256 or account")),
             }
             if key.budget.is_some() && key.budget().is_none() {
                 return Err(wrong(
@@ -146,6 +159,34 @@ impl KeyFile {
     /// # Errors
     /// The name is there already, or was.
     pub fn add(&mut self, key: ApiKey) -> Result<String, KeyFileError> {
+        let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(B256::random()));
+        self.push(ApiKey {
+            sha256: Some(hash(&secret)),
+            account: None,
+            ..key
+        })?;
+        Ok(secret)
+    }
+
+    /// Lets an account sign requests.
+    ///
+    /// # Errors
+    /// The name is there already, or was; or the account is.
+    pub fn add_account(&mut self, key: ApiKey, account: Address) -> Result<(), KeyFileError> {
+        if is_there(&self.keys, &account) {
+            return Err(KeyFileError::Key {
+                name: key.name,
+                reason: TWICE,
+            });
+        }
+        self.push(ApiKey {
+            sha256: None,
+            account: Some(account),
+            ..key
+        })
+    }
+
+    fn push(&mut self, key: ApiKey) -> Result<(), KeyFileError> {
         if self.keys.iter().any(|other| other.name == key.name) {
             return Err(KeyFileError::Key {
                 name: key.name,
@@ -158,12 +199,8 @@ impl KeyFile {
                 reason: "a key of this name was revoked, and its tasks are of that name; take another",
             });
         }
-        let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(B256::random()));
-        self.keys.push(ApiKey {
-            sha256: hash(&secret),
-            ..key
-        });
-        Ok(secret)
+        self.keys.push(key);
+        Ok(())
     }
 
     /// Removes a key for good; whether there was one.
@@ -182,7 +219,9 @@ impl KeyFile {
         let hash = hash(secret);
         let (mut found, mut place) = (Choice::from(0), 0u64);
         for (i, key) in (0u64..).zip(&self.keys) {
-            let lower = key.sha256.to_ascii_lowercase();
+            let Some(lower) = key.sha256.as_ref().map(|hash| hash.to_ascii_lowercase()) else {
+                continue;
+            };
             let same = lower.as_bytes().ct_eq(hash.as_bytes());
             place.conditional_assign(&i, same);
             found |= same;
@@ -190,6 +229,17 @@ impl KeyFile {
         let place = usize::try_from(place).ok()?;
         bool::from(found).then(|| self.keys.get(place)).flatten()
     }
+
+    /// The entry of an account.
+    pub fn of_account(&self, account: &Address) -> Option<&ApiKey> {
+        self.keys
+            .iter()
+            .find(|key| key.account.as_ref() == Some(account))
+    }
+}
+
+fn is_there(keys: &[ApiKey], account: &Address) -> bool {
+    keys.iter().any(|key| key.account.as_ref() == Some(account))
 }
 
 /// SHA-256 in hex.
@@ -207,7 +257,8 @@ mod tests {
     fn key(name: &str) -> ApiKey {
         ApiKey {
             name: name.to_owned(),
-            sha256: String::new(),
+            sha256: None,
+            account: None,
             budget: Some("5".to_owned()),
             requests_per_minute: 60,
             max_concurrent: 2,
@@ -244,7 +295,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
         let mut broken = KeyFile::default();
-        broken.keys.push(key("short hash"));
+        broken.keys.push(ApiKey {
+            sha256: Some("00".to_owned()),
+            ..key("short hash")
+        });
+        let mut neither = KeyFile::default();
+        neither.keys.push(key("neither"));
+        let mut both = KeyFile::default();
+        both.add(key("both")).unwrap();
+        both.keys[0].account = Some(Address::ZERO);
+        let mut shared = KeyFile::default();
+        shared.add_account(key("a"), Address::ZERO).unwrap();
+        shared.add_account(key("b"), Address::ZERO).unwrap_err();
+        shared
+            .add_account(key("b"), Address::repeat_byte(1))
+            .unwrap();
+        shared.keys[1].account = Some(Address::ZERO);
         let mut twice = KeyFile::default();
         twice.add(key("a")).unwrap();
         twice.keys.push(twice.keys[0].clone());
@@ -255,7 +321,7 @@ mod tests {
                 ..key("a")
             })
             .unwrap();
-        for file in [broken, twice, price] {
+        for file in [broken, neither, both, shared, twice, price] {
             file.save(&path).unwrap();
             assert!(matches!(
                 KeyFile::load(&path),

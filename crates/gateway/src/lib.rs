@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod network;
 mod node_network;
+mod nonces;
 mod openapi;
 
 pub mod ops;
@@ -24,6 +25,7 @@ mod render;
 mod routes;
 mod served;
 mod server;
+mod signed;
 
 pub use access::Access;
 pub use desk::{Desk, Done, Job, Placed, Request};
@@ -33,9 +35,14 @@ pub use gateway::{Gateway, Options};
 pub use journal::{Endpoint, Journal, Ticket};
 pub use keys::{ApiKey, KEYS_FORMAT, KeyFile, KeyFileError};
 pub use limits::{Caller, Limits, Running};
-pub use network::{Answer, Network, NetworkError, Prices, TaskView, Wanted};
+pub use network::{Answer, Identity, Network, NetworkError, Prices, TaskView, Wanted};
 pub use node_network::{Auction, NodeNetwork};
+pub use nonces::Nonces;
 pub use openapi::document;
 pub use routes::{Class, Route, router, routes};
 pub use served::{Bound, Encoder, Kind, Language, Served, ServedError, embedding};
 pub use server::{Bounds, serve};
+pub use signed::{
+    ACCOUNT_HEADER, BODY_DIGEST_HEADER, DEADLINE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, Signed,
+    body_digest,
+};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gavel_model::Model;
 use gavel_node::board::TaskState;
-use gavel_node::{Address, Outputs, ReceiptFile, SignedReceipt};
+use gavel_node::{Address, B256, Outputs, ReceiptFile, SignedReceipt};
 use gavel_numerics::Tensor;
+use gavel_settlement::WalletVerdict;
 use gavel_trace::Digest;
 use tokio::sync::watch;
 
@@ -95,6 +96,28 @@ pub trait Network: Send + Sync + 'static {
 
     /// What is offered for a task.
     fn prices(&self) -> Prices;
+
+    /// What signed requests are for.
+    fn identity(&self) -> Identity;
+
+    /// What a contract says of a signature of a hash (ERC-1271).
+    async fn wallet_says(
+        &self,
+        wallet: Address,
+        hash: B256,
+        signature: &[u8],
+    ) -> Result<WalletVerdict, NetworkError>;
+}
+
+/// Which gateway of which network: what a signed request binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// EVM chain id.
+    pub chain_id: u64,
+    /// Address of the market.
+    pub market: Address,
+    /// The account that posts tasks.
+    pub gateway: Address,
 }
 
 /// What is offered for a task, in units of the asset.

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use gavel_model::Model;
 use gavel_model::family::Family;
 use gavel_node::roles::{self, Order, OrderError, outputs_of, receipt_of};
-use gavel_node::{Board, NodeError, Party, ReceiptFile};
-use gavel_settlement::SendError;
+use gavel_node::{Address, B256, Board, NodeError, Party, ReceiptFile};
+use gavel_settlement::{SendError, WalletVerdict, wallet_says};
 use gavel_trace::Digest;
 use tokio::sync::watch;
 
-use crate::network::{Answer, Network, NetworkError, Prices, TaskView, Wanted};
+use crate::network::{Answer, Identity, Network, NetworkError, Prices, TaskView, Wanted};
 
 /// Looks at the chain while a binding is introduced: its header and its place, which others may be about to send too.
 const INTRODUCTIONS: u32 = 5;
@@ -202,5 +202,25 @@ impl Network for NodeNetwork {
                 .newest_rules()
                 .map_or(0, |rules| rules.market.audit_levy),
         }
+    }
+
+    fn identity(&self) -> Identity {
+        let contracts = self.party.contracts();
+        Identity {
+            chain_id: contracts.chain_id,
+            market: contracts.market,
+            gateway: self.party.address(),
+        }
+    }
+
+    async fn wallet_says(
+        &self,
+        wallet: Address,
+        hash: B256,
+        signature: &[u8],
+    ) -> Result<WalletVerdict, NetworkError> {
+        let endpoint = self.party.account.network().endpoint();
+        let said = wallet_says(endpoint, wallet, hash, signature.to_vec().into()).await;
+        said.map_err(unreachable)
     }
 }

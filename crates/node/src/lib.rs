@@ -50,7 +50,8 @@ pub use executor::{
 };
 pub use faults::Fault;
 pub use gavel_verifier::{
-    Outputs, RECEIPT_FORMAT, ReceiptError, ReceiptFile, ShownTensor, SignedReceipt,
+    ClientRequest, Outputs, RECEIPT_FORMAT, ReceiptError, ReceiptFile, ShownTensor, SignatureError,
+    SignedReceipt, recover,
 };
 pub use isolate::{Isolation, RandomIsolation, isolate_fault, isolate_random};
 pub use knowledge::RunKnowledge;

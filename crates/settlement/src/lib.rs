@@ -45,6 +45,7 @@ pub mod rpc;
 mod shared;
 pub mod transport;
 mod unchecked;
+mod wallet;
 
 pub use alloy;
 
@@ -58,3 +59,4 @@ pub use many::{FullBlock, Sent};
 pub use network::{Head, Network, NetworkError};
 pub use quorum::{Answer, Disagreement, Question, Witness};
 pub use shared::SharedChain;
+pub use wallet::{WalletVerdict, wallet_says};

@@ -30,6 +30,16 @@ impl Struct {
         self.right(&number.to_be_bytes())
     }
 
+    /// Adds a text of any length, by its hash.
+    pub(crate) fn text(self, text: &str) -> Struct {
+        self.word(&keccak(text.as_bytes()))
+    }
+
+    /// Adds an address.
+    pub(crate) fn address(self, address: &[u8; 20]) -> Struct {
+        self.right(address)
+    }
+
     fn right(mut self, bytes: &[u8]) -> Struct {
         self.0
             .extend(std::iter::repeat_n(0, 32 - bytes.len().min(32)));
@@ -44,7 +54,7 @@ pub(crate) fn domain(chain_id: u64, contract: &[u8; 20]) -> Struct {
         .word(&keccak(b"Gavel"))
         .word(&keccak(b"1"))
         .number(chain_id)
-        .right(contract)
+        .address(contract)
 }
 
 /// What a wallet signs.
@@ -53,17 +63,46 @@ pub(crate) fn signing_hash(domain: &Struct, message: &Struct) -> [u8; 32] {
     keccak(&parts.concat())
 }
 
+/// Why bytes are no key's signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// Not 65 bytes.
+    #[error("it has {0} bytes, that of a key has 65: r, s and v")]
+    Length(usize),
+    /// The last byte says which of two points is meant.
+    #[error("its last byte is {0}, expected 27 or 28, or 0 or 1")]
+    Parity(u8),
+    /// The other form of a signature that anybody can make of one.
+    #[error("its s is in the upper half of the group's order, expected the lower")]
+    HighS,
+    /// No point of the curve.
+    #[error("its r and s are those of no key")]
+    NoKey,
+}
+
 /// The address whose key made a signature of 65 bytes.
-pub(crate) fn signer(hash: &[u8; 32], signature: &[u8]) -> Option<[u8; 20]> {
-    let (v, rest) = signature.split_last()?;
+///
+/// # Errors
+/// No key did.
+pub fn recover(hash: &[u8; 32], signature: &[u8]) -> Result<[u8; 20], SignatureError> {
+    let Some((v, rest)) = signature.split_last().filter(|(_, rest)| rest.len() == 64) else {
+        return Err(SignatureError::Length(signature.len()));
+    };
     let odd = match v {
         0 | 27 => false,
         1 | 28 => true,
-        _ => return None,
+        _ => return Err(SignatureError::Parity(*v)),
     };
-    let signature = Signature::from_slice(rest).ok()?;
+    let signature = Signature::from_slice(rest).map_err(|_| SignatureError::NoKey)?;
+    if signature.normalize_s().is_some() {
+        return Err(SignatureError::HighS);
+    }
     let recovery = RecoveryId::new(odd, false);
-    let key = VerifyingKey::recover_from_prehash(hash, &signature, recovery).ok()?;
+    let key = VerifyingKey::recover_from_prehash(hash, &signature, recovery)
+        .map_err(|_| SignatureError::NoKey)?;
     let point = key.to_encoded_point(false);
-    keccak(point.as_bytes().get(1..)?).last_chunk().copied()
+    let address = point.as_bytes().get(1..).map(keccak);
+    let address = address.and_then(|hash| hash.last_chunk().copied());
+    address.ok_or(SignatureError::NoKey)
 }

@@ -109,7 +109,7 @@ impl SignedReceipt {
 
     /// The address that signed it; `None` where the signature is none.
     pub fn signer(&self) -> Option<[u8; 20]> {
-        eip712::signer(&self.signing_hash()?, &self.signature.0)
+        eip712::recover(&self.signing_hash()?, &self.signature.0).ok()
     }
 
     /// Whether the provider that it names has signed it.

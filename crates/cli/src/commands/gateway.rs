@@ -1,12 +1,12 @@
-//! `gavel gateway run`, `gavel gateway key new|list|revoke`
+//! `gavel gateway run`, `gavel gateway key new|list|revoke`; `gavel gateway sign` is in `gateway_sign`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gavel_gateway::{
     Access, ApiKey, Auction, Bounds, Desk, Gateway, Journal, KeyFile, KeyFileError, Network,
-    NodeNetwork, Options, Served, router, serve,
+    NodeNetwork, Nonces, Options, Served, router, serve,
 };
 use gavel_node::roles::Requester;
 use gavel_node::{Executor, Mirror, Party, Role};
@@ -15,7 +15,7 @@ use gavel_text::{Tokenizer, TokenizerConfig};
 use serde_json::json;
 
 use super::operators::{self, Operators};
-use super::party;
+use super::{gateway_sign, party};
 use crate::args_gateway::{ApiKeysArgs, GatewayCommand, GatewayKeyCommand, GatewayServeArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files::{self, Servable};
@@ -31,6 +31,7 @@ const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 pub(crate) fn run(command: GatewayCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         GatewayCommand::Run(args) => block_on(serve_all(*args, out)),
+        GatewayCommand::Sign(args) => gateway_sign::run(&args, out),
         GatewayCommand::Key(command) => key(command, out),
     }
 }
@@ -43,7 +44,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
                 .expected("a price that rises"),
         );
     }
-    let access = access(&args)?;
+    check_access(&args)?;
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
     let mut mirror = party::mirror(&network).await?;
@@ -96,10 +97,20 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         false => Desk::in_doubt(Arc::clone(&shared), journal),
     };
     let desk = desk.at(args.journal.display())?;
+    // the journal's lock keeps other processes from the nonces too
+    let access = match args.no_auth {
+        true => Access::Anybody { max_concurrent: 64 },
+        false => {
+            let path = nonces_of(&args.journal);
+            let nonces = Nonces::open(&path).at(path.display())?;
+            Access::keys(&args.keys.file, nonces).map_err(|e| no_keys(&args.keys.file, &e))?
+        }
+    };
     let options = Options {
         max_body: args.max_body as usize,
         wait: Duration::from_secs(args.wait),
         queue: args.queue.into(),
+        horizon: Duration::from_secs(args.horizon),
         ..Options::default()
     };
     let names: Vec<String> = models.iter().map(|m: &Served| m.name.clone()).collect();
@@ -171,10 +182,11 @@ async fn are_mined(me: &Party) -> bool {
     true
 }
 
-fn access(args: &GatewayServeArgs) -> Result<Access, Failure> {
+/// Whether it is clear who may ask, before anything is opened.
+fn check_access(args: &GatewayServeArgs) -> Result<(), Failure> {
     if args.no_auth {
         return match args.listen.ip().is_loopback() {
-            true => Ok(Access::Anybody { max_concurrent: 64 }),
+            true => Ok(()),
             false => Err(Failure::usage(format!(
                 "--no-auth on {}: whoever reaches it would spend your tokens",
                 args.listen
@@ -184,11 +196,20 @@ fn access(args: &GatewayServeArgs) -> Result<Access, Failure> {
         };
     }
     let path = &args.keys.file;
-    Access::keys(path).map_err(|e| {
-        Failure::new(format!("{}: {e}", path.display()))
-            .expected("a file of API keys, or --no-auth on loopback")
-            .hint("gavel gateway key new --name NAME")
-    })
+    KeyFile::load(path).map(drop).map_err(|e| no_keys(path, &e))
+}
+
+fn no_keys(path: &Path, error: &KeyFileError) -> Failure {
+    Failure::new(format!("{}: {error}", path.display()))
+        .expected("a file of API keys, or --no-auth on loopback")
+        .hint("gavel gateway key new --name NAME")
+}
+
+/// Where the nonces of signed requests are.
+fn nonces_of(journal: &Path) -> PathBuf {
+    let mut name = journal.as_os_str().to_owned();
+    name.push(".nonces");
+    name.into()
 }
 
 /// What clients call a model: the last part of a path, without its ending and its domain.
@@ -228,6 +249,7 @@ fn key(command: GatewayKeyCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         GatewayKeyCommand::New {
             name,
+            account,
             budget,
             rate,
             concurrency,
@@ -237,12 +259,24 @@ fn key(command: GatewayKeyCommand, out: Output) -> Result<Exit, Failure> {
             let budget = budget.map(|tokens| (u128::from(tokens) * TOKEN).to_string());
             let key = ApiKey {
                 name: name.clone(),
-                sha256: String::new(),
+                sha256: None,
+                account: None,
                 budget,
                 requests_per_minute: rate,
                 max_concurrent: concurrency,
             };
             let path = keys.file.display();
+            if let Some(account) = account {
+                file.add_account(key, account).at(path.to_string())?;
+                file.save(&keys.file).at(path.to_string())?;
+                out.facts(&[
+                    ("account", account.to_string()),
+                    ("written", path.to_string()),
+                ]);
+                out.next("gavel gateway sign --help".to_owned());
+                out.json(&json!({"name": name, "account": account, "file": keys.file}))?;
+                return Ok(Exit::Done);
+            }
             let secret = file.add(key).at(path.to_string())?;
             file.save(&keys.file).at(path.to_string())?;
             out.facts(&[("key", secret.clone()), ("written", path.to_string())]);
@@ -258,18 +292,19 @@ fn key(command: GatewayKeyCommand, out: Output) -> Result<Exit, Failure> {
             let rows = file.keys.iter().map(|key| {
                 vec![
                     key.name.clone(),
+                    key.account.map_or("a key".to_owned(), |a| a.to_string()),
                     budget(key),
                     key.requests_per_minute.to_string(),
                     key.max_concurrent.to_string(),
                 ]
             });
             out.table(
-                &["key", "budget", "a minute", "at once"],
+                &["name", "known by", "budget", "a minute", "at once"],
                 rows.collect(),
-                &[1, 2, 3],
+                &[2, 3, 4],
             );
             let objects: Vec<_> = file.keys.iter().map(|key| json!({
-                "name": key.name, "budget": key.budget, "requests_per_minute": key.requests_per_minute,
+                "name": key.name, "account": key.account, "budget": key.budget, "requests_per_minute": key.requests_per_minute,
                 "max_concurrent": key.max_concurrent,
             })).collect();
             out.json(&json!({"keys": objects}))?;

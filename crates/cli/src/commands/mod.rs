@@ -27,6 +27,7 @@ mod economics_sim;
 mod explorer;
 mod fleet;
 mod gateway;
+mod gateway_sign;
 mod generate;
 mod generate_image;
 mod key;

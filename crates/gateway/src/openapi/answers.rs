@@ -150,6 +150,17 @@ fn models() -> Vec<(&'static str, Value)> {
             "Document",
             json!({"type": "object", "required": ["openapi", "info", "paths"], "description": "OpenAPI 3.1"}),
         ),
+        (
+            "GatewayIdentity",
+            object(json!({
+                "object": {"const": "gateway"},
+                "chain_id": count("EVM chain id"),
+                "market": address("The market: the contract of the domain"),
+                "gateway": address("The account that this gateway posts tasks with"),
+                "now": count("The gateway's clock, in seconds since the epoch"),
+                "horizon_seconds": count("How far away a deadline may be"),
+            })),
+        ),
         ("ModelList", list("Model", json!({}))),
         (
             "Model",

@@ -15,7 +15,7 @@ const REFUSALS: [Refusal; 13] = [
     Refusal {
         status: 400,
         name: "BadRequest",
-        meaning: "The request cannot be honoured as it is; `param` names the field",
+        meaning: "The request cannot be honoured as it is; `param` names the field or the header",
         codes: &[
             "invalid_value",
             "missing_required_parameter",
@@ -26,13 +26,23 @@ const REFUSALS: [Refusal; 13] = [
             "invalid_json",
             "invalid_idempotency_key",
             "incomplete_body",
+            "invalid_header",
+            "ambiguous_credentials",
         ],
     },
     Refusal {
         status: 401,
         name: "Unauthorized",
-        meaning: "No key, or one that is not known",
-        codes: &["invalid_api_key"],
+        meaning: "No key, or one that is not known; or a signature that does not hold for this request here and now: the message says what was expected. A request that was signed is sent again with another nonce",
+        codes: &[
+            "invalid_api_key",
+            "unknown_account",
+            "request_expired",
+            "deadline_too_far",
+            "nonce_used",
+            "invalid_signature",
+            "body_digest_mismatch",
+        ],
     },
     Refusal {
         status: 403,
@@ -90,7 +100,7 @@ const REFUSALS: [Refusal; 13] = [
     Refusal {
         status: 500,
         name: "InternalError",
-        meaning: "Something broke in the gateway, or its journal cannot be written",
+        meaning: "Something broke in the gateway, or its journal or its nonces cannot be written",
         codes: &["internal_error"],
     },
     Refusal {

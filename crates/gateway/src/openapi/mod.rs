@@ -10,6 +10,7 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::routes::{Class, Route, routes};
+use crate::signed::SIGNATURE_HEADER;
 
 /// What a route does, takes and answers.
 pub(crate) struct Operation {
@@ -103,7 +104,8 @@ impl Operation {
             json!({"description": meaning, "headers": headers, "content": content}),
         );
         let of_class: &[u16] = match class {
-            Class::Key => &[401, 403, 500],
+            // a signed request is read whole before anybody knows whose it is
+            Class::Key => &[400, 401, 403, 408, 413, 429, 500, 503],
             Class::Public => &[],
         };
         for status in of_class.iter().chain(self.refusals) {
@@ -117,7 +119,7 @@ impl Operation {
             "summary": self.summary,
             "responses": responses,
             "security": match class {
-                Class::Key => json!([{"key": []}, {}]),
+                Class::Key => json!([{"key": []}, {"signature": []}, {}]),
                 Class::Public => json!([]),
             },
         });
@@ -188,6 +190,12 @@ pub fn document() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "A key of `gavel gateway key new`. A gateway that runs with `--no-auth` wants none, and serves programs of its own machine alone.",
+                },
+                "signature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": SIGNATURE_HEADER,
+                    "description": "In place of a key, the signature of an account that the gateway knows: EIP-712, domain (`Gavel`, `1`, chain, market), type `Request(bytes32 bodyDigest,string route,address gateway,uint64 deadline,uint256 nonce)`. `route` is the method, a space, path and query as they are sent; `GET /v1/gateway` has chain, market and gateway. Four more headers come with it: `gavel-account`, `gavel-body-digest` (SHA-256 of the body, of nothing where there is none; 0x and 64 digits), `gavel-deadline` (seconds since the epoch), `gavel-nonce` (decimal, or 0x and hex). An account that is a contract is asked by ERC-1271. Each nonce of an account is taken once. `gavel gateway sign` makes the headers.",
                 },
             },
             "headers": errors::headers(),

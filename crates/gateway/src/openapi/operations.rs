@@ -51,6 +51,12 @@ pub(crate) fn document() -> Operation {
     Operation::new("getDocument", "gateway", "This document", "Document")
 }
 
+pub(crate) fn identity() -> Operation {
+    let summary = "What a signed request is for: this gateway, its network and its clock";
+    Operation::new("getGateway", "gateway", summary, "GatewayIdentity")
+        .says("Taken from the gateway itself it binds a signature to whoever answers here. A client that was told the account beforehand compares.")
+}
+
 pub(crate) fn models() -> Operation {
     let summary = "The models of this gateway";
     Operation::new("listModels", "models", summary, "ModelList")

@@ -3,6 +3,7 @@
 mod chat;
 mod completions;
 mod embeddings;
+mod identity;
 mod images;
 mod models;
 mod sampling;
@@ -31,6 +32,7 @@ pub(crate) use completions::DEFAULT_TOKENS;
 pub(crate) use sampling::{MAX_CHOICES, MAX_STOPS, MOST_PENALTY, MOST_TOKENS};
 pub(crate) use tasks::MOST_LISTED;
 
+use crate::access::Access;
 use crate::desk::{Done, Job, Placed};
 use crate::error::TASK_HEADER;
 use crate::gateway::{Asked, Gateway};
@@ -38,12 +40,13 @@ use crate::journal::Endpoint;
 use crate::limits::Caller;
 use crate::openapi::{self, Operation, operations};
 use crate::served::Served;
+use crate::signed::{self, Signed};
 use crate::{ApiError, desk, render};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Whoever has a key.
+    /// Whoever has a key, or signs for an account that is known.
     Key,
     /// Anybody.
     Public,
@@ -99,6 +102,12 @@ pub fn routes() -> Vec<Route> {
             "/openapi.json",
             openapi::serve,
             does::document,
+        )),
+        public(route(
+            get.clone(),
+            "/v1/gateway",
+            identity::show,
+            does::identity,
         )),
         route(get.clone(), "/v1/models", models::list, does::models),
         route(get.clone(), "/v1/models/{id}", models::one, does::model),
@@ -183,17 +192,31 @@ struct Guard {
     classes: Arc<BTreeMap<&'static str, Class>>,
 }
 
-/// What is not known to be public wants a key.
+/// What is not known to be public wants a key or a signature.
 async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
     let class = path.and_then(|path| guard.classes.get(path.as_str()));
     if class != Some(&Class::Public) {
-        match guard.gateway.access.caller(request.headers()) {
-            Ok(caller) => request.extensions_mut().insert(caller),
+        match identified(&guard.gateway, request).await {
+            Ok((caller, known)) => {
+                request = known;
+                request.extensions_mut().insert(caller);
+            }
             Err(refused) => return refused.into_response(),
-        };
+        }
     }
     next.run(request).await
+}
+
+/// Who asks, by a signature or a key, and the request for the next to read.
+async fn identified(gateway: &Gateway, request: Request) -> Result<(Caller, Request), ApiError> {
+    if let Access::Keys(ring) = &gateway.access
+        && let Some(said) = Signed::read(request.headers())?
+    {
+        return signed::admit(gateway, ring, said, request).await;
+    }
+    let caller = gateway.access.caller(request.headers())?;
+    Ok((caller, request))
 }
 
 async fn unknown(request: Request) -> ApiError {
@@ -221,7 +244,7 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// A request's body within the bounds of size and time.
-async fn body(gateway: &Gateway, body: Body) -> Result<Bytes, ApiError> {
+pub(crate) async fn body(gateway: &Gateway, body: Body) -> Result<Bytes, ApiError> {
     let options = &gateway.options;
     let read = to_bytes(body, options.max_body);
     match tokio::time::timeout(options.body_time, read).await {

@@ -5,6 +5,7 @@ pub(crate) mod openapi;
 mod schema;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use gavel_gateway::{
-    Access, Answer, ApiKey, Desk, Gateway, Journal, KeyFile, Network, NetworkError, Options,
-    Prices, Served, TaskView, Wanted, router,
+    Access, Answer, ApiKey, Desk, Gateway, Identity, Journal, KeyFile, Network, NetworkError,
+    Nonces, Options, Prices, Served, TaskView, Wanted, router,
 };
 use gavel_model::diffusion::Diffusion;
 use gavel_model::gguf::Gguf;
@@ -21,10 +22,12 @@ use gavel_model::llama::{ImportOptions, from_gguf, roles::TOKENS, tokens_of};
 use gavel_model::{Hashing, Model, shipped};
 use gavel_node::board::TaskState;
 use gavel_node::{
-    Address, LanguageText, Models, Outputs, RECEIPT_FORMAT, ReceiptFile, SignedReceipt,
+    Address, B256, LanguageText, Models, Outputs, RECEIPT_FORMAT, ReceiptFile, SignedReceipt,
     input_digest,
 };
 use gavel_numerics::Tensor;
+use gavel_settlement::WalletVerdict;
+use gavel_settlement::account::dev_key;
 use gavel_text::Special;
 use gavel_trace::{Digest, HexBytes};
 use serde_json::{Value, json};
@@ -35,6 +38,16 @@ use tower::ServiceExt as _;
 pub(crate) const WORDS: &str = " there was a queen\u{2019}s cat. It ran.";
 /// Tokens of the model's context.
 pub(crate) const CONTEXT: u32 = 96;
+/// The gateway as its clients sign it.
+pub(crate) const IDENTITY: Identity = Identity {
+    chain_id: 31337,
+    market: Address::repeat_byte(0x11),
+    gateway: Address::repeat_byte(0x22),
+};
+/// An account that is a contract.
+pub(crate) const WALLET: Address = Address::repeat_byte(0x33);
+/// What it signs with.
+pub(crate) const WALLET_SIGNATURE: &[u8] = b"a proof of its own";
 pub(crate) const PRICES: Prices = Prices {
     min: 1,
     max: 10,
@@ -71,6 +84,8 @@ pub(crate) struct Fake {
     /// Posts that go well before the fate is theirs.
     first: Mutex<usize>,
     lost: Mutex<Vec<Wanted>>,
+    /// Whether contracts cannot be asked.
+    pub(crate) is_cut_off: AtomicBool,
     head: watch::Sender<u64>,
 }
 
@@ -85,6 +100,7 @@ impl Fake {
             fate: Mutex::new(Fate::Committed),
             first: Mutex::default(),
             lost: Mutex::default(),
+            is_cut_off: AtomicBool::new(false),
             head: watch::Sender::new(1),
         })
     }
@@ -286,9 +302,30 @@ impl Network for Fake {
     fn prices(&self) -> Prices {
         PRICES
     }
+
+    fn identity(&self) -> Identity {
+        IDENTITY
+    }
+
+    async fn wallet_says(
+        &self,
+        wallet: Address,
+        _: B256,
+        signature: &[u8],
+    ) -> Result<WalletVerdict, NetworkError> {
+        if self.is_cut_off.load(Ordering::SeqCst) {
+            return Err(NetworkError::Unreachable("no chain".to_owned()));
+        }
+        Ok(match wallet == WALLET {
+            true if signature == WALLET_SIGNATURE => WalletVerdict::Accepted,
+            true => WalletVerdict::Refused,
+            false => WalletVerdict::NoWallet,
+        })
+    }
 }
 
-/// A gateway in a folder, with the keys "ann" (a budget of 100), "bob" and "slow" (two requests a minute).
+/// A gateway in a folder, with the keys "ann" (a budget of 100), "bob" and "slow" (two requests a minute), and the accounts
+/// "dora" (a budget of 100), "wallet" (a contract) and "rare" (one request a minute).
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) fake: Arc<Fake>,
@@ -300,6 +337,8 @@ pub(crate) fn options() -> Options {
     Options {
         wait: Duration::from_secs(60),
         max_body: 64 << 10,
+        // deadlines outlast a slow machine
+        horizon: Duration::from_secs(3600),
         ..Options::default()
     }
 }
@@ -310,7 +349,8 @@ impl World {
         let mut file = KeyFile::default();
         let key = |(name, budget, rate): (&str, Option<&str>, u32)| ApiKey {
             name: name.to_owned(),
-            sha256: String::new(),
+            sha256: None,
+            account: None,
             budget: budget.map(str::to_owned),
             requests_per_minute: rate,
             max_concurrent: 8,
@@ -324,6 +364,15 @@ impl World {
             .into_iter()
             .map(|of| file.add(key(of)).unwrap())
             .collect();
+        let accounts = [
+            ("dora", Some("100"), 1000, dev_key("dora", 0).address()),
+            ("wallet", None, 1000, WALLET),
+            ("rare", None, 1, dev_key("rare", 0).address()),
+        ];
+        for (name, budget, rate, account) in accounts {
+            file.add_account(key((name, budget, rate)), account)
+                .unwrap();
+        }
         file.save(&folder.path().join("keys.json")).unwrap();
         let fake = Fake::new();
         let router = start(folder.path(), &fake, options);
@@ -394,7 +443,8 @@ fn start(folder: &Path, fake: &Arc<Fake>, options: Options) -> axum::Router {
     let network: Arc<dyn Network> = Arc::clone(fake) as Arc<dyn Network>;
     let journal = Journal::open(&folder.join("journal")).unwrap();
     let desk = Arc::new(Desk::new(Arc::clone(&network), journal).unwrap());
-    let access = Access::keys(&folder.join("keys.json")).unwrap();
+    let nonces = Nonces::open(&folder.join("nonces")).unwrap();
+    let access = Access::keys(&folder.join("keys.json"), nonces).unwrap();
     router(Arc::new(Gateway::new(
         network,
         desk,

@@ -45,7 +45,7 @@ pub(super) const SHARED: &[(&str, &str)] = &[
     ),
     (
         "ApiKey",
-        "name:text budget:amount? requests_per_minute:count max_concurrent:count",
+        "name:text account:address? budget:amount? requests_per_minute:count max_concurrent:count",
     ),
     ("KeyFile", "address:text file:text"),
     ("Output", "name:text dtype:text shape:[count] digest:digest"),
@@ -359,7 +359,21 @@ pub(super) const TABLE: &[Row] = &[
             UNREACHABLE,
         ],
     ),
-    ("gateway key new", One, &["name:text key:text file:text"]),
+    (
+        "gateway sign",
+        One,
+        &[
+            "account:address gateway:address chain_id:count market:address route:text body_digest:digest deadline:count nonce:text digest:digest signature:text headers:{text} curl:text",
+        ],
+    ),
+    (
+        "gateway key new",
+        One,
+        &[
+            "name:text key:text file:text",
+            "name:text account:address file:text",
+        ],
+    ),
     ("gateway key list", One, &["keys:[#ApiKey]"]),
     ("gateway key revoke", One, &["revoked:text"]),
     (
