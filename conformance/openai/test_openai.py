@@ -104,7 +104,9 @@ def net(tmp_path_factory):
             net.run("model", "register", model, "--key", "deployer.json")
             models += ["--model", model]
         for name in ["ann", "bob"]:
-            key = ["--key", f"{name}.json", "--poll", "100", "--concurrency", "8", "--ops", "127.0.0.1:0"]
+            # a result keeps collateral locked until its windows have passed: with less stake the tests would wait for that
+            key = ["--key", f"{name}.json", "--poll", "100", "--concurrency", "64", "--ops", "127.0.0.1:0"]
+            key += ["--stake", "9000"]
             net.provider_ops = net.start("serving", "provider", "run", *models, *key)["ops"]
         net.key = net.run("gateway", "key", "new", "--name", "tests", "--rate", "6000")["key"]
         net.poor = net.run("gateway", "key", "new", "--name", "poor", "--budget", "1")["key"]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::path::Path;
 
 use gavel_trace::Digest;
@@ -95,12 +95,19 @@ enum Line {
     Refused { ticket: usize },
 }
 
-/// What the lines are written to.
-pub(crate) trait Medium: Write + std::fmt::Debug + Send {
-    /// What was written is on disk.
+/// What the lines are kept in: a file, or what stands for one. It is read once, from its beginning, and then written to
+/// its end.
+pub trait Medium: Read + Write + std::fmt::Debug + Send {
+    /// What was written is on disk when this returns.
+    ///
+    /// # Errors
+    /// The file system said no.
     fn sync(&self) -> io::Result<()>;
 
     /// Drops what is behind so many bytes.
+    ///
+    /// # Errors
+    /// The file system said no.
     fn cut(&self, bytes: u64) -> io::Result<()>;
 }
 
@@ -125,12 +132,12 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Hands the lines of a file to `apply`, drops the part of one at its end, and goes on behind them.
+    /// Hands the lines of a medium to `apply`, drops the part of one at its end, and goes on behind them.
     pub(crate) fn read(
-        file: File,
+        mut medium: Box<dyn Medium>,
         mut apply: impl FnMut(&[u8], u64) -> io::Result<()>,
     ) -> io::Result<Lines> {
-        let (mut whole, mut reader) = (0, BufReader::new(&file));
+        let (mut whole, mut reader) = (0, BufReader::new(&mut medium));
         loop {
             let mut line = Vec::new();
             let read = reader.read_until(b'\n', &mut line)?;
@@ -140,9 +147,11 @@ impl Lines {
             apply(&line, whole)?;
             whole += read as u64;
         }
-        file.set_len(whole)?;
+        medium.cut(whole)?;
+        // a line that an ended process has written and not synced is about to be relied on
+        medium.sync()?;
         Ok(Lines {
-            medium: Box::new(file),
+            medium,
             whole,
             is_torn: false,
         })
@@ -197,8 +206,21 @@ impl Journal {
         options.read(true).append(true).create(true);
         let file = options.open(path)?;
         file.try_lock().map_err(io::Error::other)?;
+        // a new file is in its folder for good
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        Journal::on(Box::new(file))
+    }
+
+    /// What a medium holds, to be gone on with. See [`Journal::open`].
+    ///
+    /// # Errors
+    /// The medium cannot be read or written, or a line in the middle cannot be read.
+    pub fn on(medium: Box<dyn Medium>) -> io::Result<Journal> {
         let mut journal = Journal::memory();
-        let lines = Lines::read(file, |line, at| {
+        let lines = Lines::read(medium, |line, at| {
             let fact = serde_json::from_slice(line)?;
             journal.apply(fact).ok_or_else(|| {
                 io::Error::other(format!("a line about an unknown ticket at byte {at}"))
@@ -364,6 +386,12 @@ mod tests {
         is_stuck: bool,
     }
 
+    impl Read for Full {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            self.file.read(bytes)
+        }
+    }
+
     impl Write for Full {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             match self.is_full.load(Ordering::SeqCst) {
@@ -384,7 +412,7 @@ mod tests {
         }
 
         fn cut(&self, bytes: u64) -> io::Result<()> {
-            match self.is_stuck {
+            match self.is_stuck && self.is_full.load(Ordering::SeqCst) {
                 true => Err(io::Error::other("stuck")),
                 false => self.file.set_len(bytes),
             }
@@ -397,18 +425,14 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("journal");
             let mut options = OpenOptions::new();
-            let file = options.append(true).create(true).open(&path).unwrap();
+            options.read(true).append(true).create(true);
             let is_full = Arc::new(AtomicBool::new(false));
-            let mut journal = Journal::memory();
-            journal.lines = Some(Lines {
-                medium: Box::new(Full {
-                    file,
-                    is_full: Arc::clone(&is_full),
-                    is_stuck,
-                }),
-                whole: 0,
-                is_torn: false,
-            });
+            let medium = Full {
+                file: options.open(&path).unwrap(),
+                is_full: Arc::clone(&is_full),
+                is_stuck,
+            };
+            let mut journal = Journal::on(Box::new(medium)).unwrap();
             let first = journal.add(ticket("a")).unwrap();
             is_full.store(true, Ordering::SeqCst);
             journal.add(ticket("b")).unwrap_err();
@@ -420,5 +444,57 @@ mod tests {
             assert_eq!(journal.tickets().len(), 1);
             assert_eq!(journal.of_task(7).is_some(), !is_stuck);
         }
+    }
+
+    /// What a machine has in its cache, and how much of it is on disk.
+    #[derive(Clone, Debug, Default)]
+    struct Cached(Arc<std::sync::Mutex<(Vec<u8>, usize)>>, usize);
+
+    impl Read for Cached {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let read = (&self.0.lock().unwrap().0[self.1..]).read(bytes)?;
+            self.1 += read;
+            Ok(read)
+        }
+    }
+
+    impl Write for Cached {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().0.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Medium for Cached {
+        fn sync(&self) -> io::Result<()> {
+            let mut cached = self.0.lock().unwrap();
+            cached.1 = cached.0.len();
+            Ok(())
+        }
+
+        fn cut(&self, bytes: u64) -> io::Result<()> {
+            self.0.lock().unwrap().0.truncate(bytes as usize);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_killed_process_has_not_synced_is_on_disk_before_the_next_relies_on_it() {
+        let cached = Cached::default();
+        let mut journal = Journal::on(Box::new(cached.clone())).unwrap();
+        journal.add(ticket("a")).unwrap();
+        // killed between the write of the last line and its sync
+        cached.0.lock().unwrap().1 = 0;
+        let journal = Journal::on(Box::new(cached.clone())).unwrap();
+        assert_eq!(journal.tickets().len(), 1);
+        // and then the power is cut
+        let mut kept = cached.0.lock().unwrap().clone();
+        kept.0.truncate(kept.1);
+        let after = Cached(Arc::new(std::sync::Mutex::new(kept)), 0);
+        let journal = Journal::on(Box::new(after)).unwrap();
+        assert_eq!(journal.tickets().len(), 1);
     }
 }

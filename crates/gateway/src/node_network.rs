@@ -7,6 +7,7 @@ use gavel_model::Model;
 use gavel_model::family::Family;
 use gavel_node::roles::{self, Order, OrderError, outputs_of, receipt_of};
 use gavel_node::{Address, B256, Board, NodeError, Party, ReceiptFile};
+use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::{SendError, WalletVerdict, wallet_says};
 use gavel_trace::Digest;
 use tokio::sync::watch;
@@ -88,6 +89,27 @@ impl NodeNetwork {
         }
         Err(refused())
     }
+}
+
+/// Whether it is known what has become of all that an earlier process has sent with this key: it is sent again where the
+/// chain does not have it, and is in blocks.
+pub async fn is_settled(party: &Party) -> bool {
+    let sender = party.account.sender();
+    if sender.tend().await.is_err() {
+        return false;
+    }
+    let provider = party.account.network().provider();
+    for record in sender.under_way() {
+        let mut is_mined = false;
+        for signed in &record.signed {
+            let receipt = provider.get_transaction_receipt(signed.hash).await;
+            is_mined |= matches!(receipt, Ok(Some(_)));
+        }
+        if !is_mined {
+            return false;
+        }
+    }
+    true
 }
 
 fn unreachable(error: impl std::fmt::Display) -> NetworkError {

@@ -80,7 +80,7 @@ impl Nonces {
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).open(path)?;
         let (mut book, mut count) = (Book::default(), 0);
-        let lines = Lines::read(file, |line, at| {
+        let lines = Lines::read(Box::new(file), |line, at| {
             match serde_json::from_slice(line) {
                 Ok(Line::Taken(entry)) => book.insert(entry),
                 Ok(Line::Forgotten { until }) => book.forgotten = book.forgotten.max(until),
@@ -212,7 +212,7 @@ impl Book {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
             File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
         }
-        let lines = Lines::read(file, |_, _| Ok(()))?;
+        let lines = Lines::read(Box::new(file), |_, _| Ok(()))?;
         self.file = Some((path, lines, 1 + self.by_deadline.len()));
         Ok(())
     }

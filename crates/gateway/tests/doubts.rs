@@ -3,12 +3,15 @@
 
 mod common;
 
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use common::{Fate, PRICES, World, options, question};
-use gavel_gateway::{Caller, Desk, Journal, Network};
+use common::{Fate, PRICES, World, options, question, start_with};
+use gavel_gateway::{Caller, Desk, Journal, Medium, Network};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -164,4 +167,66 @@ async fn a_task_that_is_another_ticket_s_is_posted_again() {
     world.fake.become_of_new(Fate::Resumed);
     assert_eq!(ask(0).await.ok()["gavel"]["task_id"], 2);
     assert_eq!(world.fake.posted(), 2);
+}
+
+/// A disk that takes no line about a task that was posted.
+#[derive(Debug)]
+struct Forgetful {
+    file: File,
+    forgets: Arc<AtomicBool>,
+}
+
+impl Read for Forgetful {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.file.read(bytes)
+    }
+}
+
+impl Write for Forgetful {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let forgets = self.forgets.load(Ordering::SeqCst) && bytes.starts_with(b"{\"posted\"");
+        match forgets {
+            true => Err(io::Error::other("full")),
+            false => self.file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Medium for Forgetful {
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_written_down_is_found_again_and_not_posted_once_more() {
+    let mut world = World::new(options());
+    world.router = axum::Router::new();
+    let forgets = Arc::new(AtomicBool::new(true));
+    let medium = Forgetful {
+        file: tempfile::tempfile().unwrap(),
+        forgets: Arc::clone(&forgets),
+    };
+    let journal = Journal::on(Box::new(medium)).unwrap();
+    world.router = start_with(journal, world.folder.path(), &world.fake, options());
+    let ask = || {
+        let request = world
+            .request(0, "POST", CHAT)
+            .header("idempotency-key", "a");
+        world.send(request.body(Body::from(question().to_string())).unwrap())
+    };
+    let said = ask().await;
+    assert_eq!(said.error().1, "internal_error");
+    assert_eq!(said.headers["x-gavel-task-id"], "1");
+    forgets.store(false, Ordering::SeqCst);
+    assert_eq!(ask().await.ok()["gavel"]["task_id"], 1);
+    assert_eq!(world.fake.posted(), 1);
 }

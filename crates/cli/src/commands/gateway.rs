@@ -10,7 +10,6 @@ use gavel_gateway::{
 };
 use gavel_node::roles::Requester;
 use gavel_node::{Executor, Mirror, Party, Role};
-use gavel_settlement::alloy::providers::Provider as _;
 use gavel_text::{Tokenizer, TokenizerConfig};
 use serde_json::json;
 
@@ -83,7 +82,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         exec_seconds: args.exec,
     };
     let families = families.into_iter().flatten().collect();
-    let shows_all = is_settled(&me, &mut mirror, out).await?;
+    let shows_all = settled(&me, &mut mirror, out).await?;
     let behind = Arc::new(NodeNetwork::new(
         me.clone(),
         auction,
@@ -149,11 +148,11 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
 
 /// Whether it is known what has become of all that an earlier process has sent with this key, after some patience. The
 /// mirror has seen what has.
-async fn is_settled(me: &Party, mirror: &mut Mirror, out: Output) -> Result<bool, Failure> {
+async fn settled(me: &Party, mirror: &mut Mirror, out: Output) -> Result<bool, Failure> {
     let until = Instant::now() + SETTLING;
     let mut is_told = false;
     loop {
-        let is_known = me.account.sender().tend().await.is_ok() && are_mined(me).await;
+        let is_known = gavel_gateway::is_settled(me).await;
         if is_known || Instant::now() >= until {
             mirror.refresh().await.at("reading the chain")?;
             return Ok(is_known);
@@ -164,22 +163,6 @@ async fn is_settled(me: &Party, mirror: &mut Mirror, out: Output) -> Result<bool
         }
         tokio::time::sleep(SETTLING_PAUSE).await;
     }
-}
-
-/// Whether all that is under way is in blocks.
-async fn are_mined(me: &Party) -> bool {
-    let provider = me.account.network().provider();
-    for record in me.account.sender().under_way() {
-        let mut is_mined = false;
-        for signed in &record.signed {
-            let receipt = provider.get_transaction_receipt(signed.hash).await;
-            is_mined |= matches!(receipt, Ok(Some(_)));
-        }
-        if !is_mined {
-            return false;
-        }
-    }
-    true
 }
 
 /// Whether it is clear who may ask, before anything is opened.

@@ -440,8 +440,18 @@ impl World {
 }
 
 fn start(folder: &Path, fake: &Arc<Fake>, options: Options) -> axum::Router {
-    let network: Arc<dyn Network> = Arc::clone(fake) as Arc<dyn Network>;
     let journal = Journal::open(&folder.join("journal")).unwrap();
+    start_with(journal, folder, fake, options)
+}
+
+/// A gateway that remembers in this journal.
+pub(crate) fn start_with(
+    journal: Journal,
+    folder: &Path,
+    fake: &Arc<Fake>,
+    options: Options,
+) -> axum::Router {
+    let network: Arc<dyn Network> = Arc::clone(fake) as Arc<dyn Network>;
     let desk = Arc::new(Desk::new(Arc::clone(&network), journal).unwrap());
     let nonces = Nonces::open(&folder.join("nonces")).unwrap();
     let access = Access::keys(&folder.join("keys.json"), nonces).unwrap();

@@ -92,6 +92,17 @@ impl World {
     ) -> World {
         let (_, _, png) = shipped::PICTURES[0];
         let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
+        World::serving(endpoint, model, inputs, audit_ppm, windows).await
+    }
+
+    /// With a model of any kind, asked for this.
+    pub(crate) async fn serving(
+        endpoint: Endpoint,
+        model: Model,
+        inputs: Vec<Tensor>,
+        audit_ppm: u32,
+        windows: Windows,
+    ) -> World {
         let register = roles::registration(model.header(), "shipped".to_owned());
         let mut models = Models::new();
         let model = models.add(model);

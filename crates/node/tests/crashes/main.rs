@@ -13,29 +13,35 @@
 //! it drops the runtime with whatever runs on it; another one is made from the files as a new process would be, and looks for a
 //! double of itself first.
 //!
+//! So are lives of disputes that are appealed to the end ([`appeals`]), from the ruling on.
+//!
 //! Started again at once, everybody's acts are the same to the second, so the chain has to end with the same hash, and what
 //! everybody has is the same to the unit. Started again late, when others have acted and time has passed, there has to be the same verdict, nobody
 //! honest may have lost anything, and no coin may be made or lost.
 #![allow(clippy::unwrap_used)]
 
+mod appeals;
 #[path = "../common/mod.rs"]
 mod common;
 mod meter;
 mod process;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::network::{STAKE, World, stake, state};
 use gavel_model::{Model, preprocess, shipped};
 use gavel_node::board::TaskState;
+use gavel_node::faults::OneUlp;
 use gavel_node::roles::Order;
 use gavel_node::{Address, B256, Board, EngineExecutor, Executor, Mirror, Models};
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::dev_params::UNIT;
 use gavel_settlement::{Deployment, Endpoint, Network, SharedChain, Windows};
-use meter::{End, Meter};
-use process::{Ground, Part, Process, Seat};
+use meter::{Cut, End, Meter};
+use object_store::memory::InMemory;
+use process::{Ground, Part, Process, Seat, Story};
 use tokio::runtime::{Builder, Runtime};
 
 /// Everybody, in the order of their turns.
@@ -58,12 +64,18 @@ const STEP_MOST: u64 = 30;
 /// Rounds for which whoever comes back late is away.
 const AWAY: u32 = 3;
 
-/// The network before anything happens.
+/// The network before anything happens, or at the moment from which on processes end.
 struct Start {
+    story: Story,
+    ulp: Option<OneUlp>,
     chain: SharedChain,
     deployment: Deployment,
     model: Model,
     order: Order,
+    yard: InMemory,
+    /// Files of the processes.
+    files: tempfile::TempDir,
+    posted: Option<u64>,
 }
 
 /// What somebody has: wallet, credit, stake.
@@ -77,19 +89,33 @@ struct Ended {
     /// Tokens in the vault, and in all.
     vault: u128,
     supply: u128,
+    disputes: usize,
     /// What each party did that outlives it.
     operations: Vec<Vec<meter::Operation>>,
 }
 
+impl Ended {
+    /// Wallets and the vault.
+    fn held(&self) -> u128 {
+        self.purses.iter().map(|purse| purse.0).sum::<u128>() + self.vault
+    }
+}
+
 impl Start {
-    fn new() -> Start {
+    fn new(story: Story) -> Start {
         let eyes = runtime();
-        let model = shipped::load("digits-small").unwrap();
+        let model = match story {
+            Story::Ruled => shipped::load("digits-small").unwrap(),
+            _ => shipped::load("digits").unwrap(),
+        };
         let endpoint = Endpoint::in_process(SharedChain::in_memory(Genesis::default()));
         let mut world = eyes.block_on(World::on(
             endpoint,
             model.clone(),
-            1_000_000,
+            match story {
+                Story::Ruled => 1_000_000,
+                _ => 100_000,
+            },
             Windows::Normal,
         ));
         for seat in SEATS {
@@ -101,10 +127,12 @@ impl Start {
             });
         }
         let (_, _, png) = shipped::PICTURES[0];
+        let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
+        let ulp = (story != Story::Ruled).then(|| appeals::falsified(&model, &inputs));
         let order = Order {
             model: model.model_id(),
             family: None,
-            inputs: vec![preprocess::png_to_input(&model, png).unwrap()],
+            inputs,
             seed: 7,
             min_price: UNIT,
             max_price: 10 * UNIT,
@@ -112,6 +140,11 @@ impl Start {
             exec_seconds: None,
         };
         Start {
+            story,
+            ulp,
+            yard: InMemory::new(),
+            files: folder(),
+            posted: None,
             chain: world.network.embedded().unwrap().clone(),
             deployment: world.network.deployment().clone(),
             model,
@@ -120,14 +153,18 @@ impl Start {
     }
 
     fn ground(&self) -> Ground {
+        let folder = folder();
+        copy(self.files.path(), folder.path());
         Ground {
+            story: self.story,
+            ulp: self.ulp,
             chain: self.chain.fork(),
             deployment: self.deployment.clone(),
-            yard: Arc::default(),
-            folder: folder(),
+            yard: Arc::new(self.yard.fork()),
+            folder,
             model: self.model.clone(),
             order: self.order.clone(),
-            posted: Arc::default(),
+            posted: Arc::new(Mutex::new(self.posted)),
         }
     }
 
@@ -145,6 +182,20 @@ impl Start {
 fn folder() -> tempfile::TempDir {
     let memory = tempfile::tempdir_in("/dev/shm");
     memory.or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// The files of processes that do not run.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }
 
 fn runtime() -> Runtime {
@@ -223,7 +274,11 @@ impl Life {
 
     fn is_over(&mut self) -> bool {
         let posted = *self.ground.posted.lock().unwrap();
+        let is_appealed = self.ground.story != Story::Ruled;
         let board = self.board();
+        if is_appealed {
+            return !board.disputes.is_empty() && board.open_disputes().next().is_none();
+        }
         posted.is_some_and(|task| state(board, task) == TaskState::Settled)
             && board.open_disputes().next().is_none()
     }
@@ -243,6 +298,10 @@ impl Life {
     }
 
     fn play(&mut self) {
+        self.play_until(Life::is_over);
+    }
+
+    fn play_until(&mut self, is_over: impl Fn(&mut Life) -> bool) {
         let mut step = 3;
         for _ in 0..2_000 {
             let mut acted = false;
@@ -251,7 +310,7 @@ impl Life {
                     acted |= self.turn(party, role);
                 }
             }
-            if self.is_over() {
+            if is_over(self) {
                 return;
             }
             step = if acted { 3 } else { (step + 3).min(STEP_MOST) };
@@ -263,6 +322,12 @@ impl Life {
             "it never came to its end; the last failure: {}",
             self.failed
         );
+    }
+
+    /// Everybody stops; what they leave.
+    fn leaves(mut self) -> Ground {
+        self.processes.iter_mut().for_each(Process::stops);
+        self.ground
     }
 
     /// What is true of every end, and the rest of it.
@@ -279,7 +344,10 @@ impl Life {
         let (purses, vault, supply) = {
             let board = self.eyes.block_on(self.mirror.refresh()).unwrap();
             assert_eq!(board.tasks.len(), 1, "it was posted once");
-            assert_eq!(board.tasks[&task].task.trace_root, *honest_root);
+            if self.ground.story == Story::Ruled {
+                assert_eq!(board.tasks[&task].task.trace_root, *honest_root);
+            }
+            let overturned = appeals::judge(board, self.ground.story);
             let balance = |who| {
                 let token = network.token();
                 let balance = self
@@ -298,6 +366,9 @@ impl Life {
                     false => 0,
                 };
                 match seat.part {
+                    _ if overturned == Some(*who) => {
+                        assert!(board.is_tombstoned(who) && staked < STAKE);
+                    }
                     Part::Cheat => assert!(board.is_tombstoned(who) && staked < STAKE),
                     Part::Server(_) => assert_eq!(staked, STAKE, "{}", seat.name),
                     _ => {}
@@ -311,6 +382,7 @@ impl Life {
             let supply = u128::try_from(supply.unwrap()).unwrap();
             (purses, balance(vault_at), supply)
         };
+        let disputes = self.board().disputes.len();
         let head = self.ground.chain.lock().head().hash;
         let mut operations = Vec::new();
         for process in self.processes {
@@ -335,6 +407,7 @@ impl Life {
             purses,
             vault,
             supply,
+            disputes,
             operations,
         }
     }
@@ -346,15 +419,9 @@ fn points(life: &Ended) -> Vec<(usize, End)> {
     for (party, done) in life.operations.iter().enumerate() {
         for (operation, this) in done.iter().enumerate() {
             let is_first = operation == 0 || done[operation - 1].turn != this.turn;
-            let ends = |takes_effect| {
-                let end = End {
-                    operation,
-                    takes_effect,
-                };
-                (party, end)
-            };
-            points.extend(is_first.then_some(ends(false)));
-            points.push(ends(true));
+            let ends = |cut| (party, End { operation, cut });
+            points.extend(is_first.then_some(ends(Cut::Before)));
+            points.push(ends(Cut::After));
         }
     }
     points
@@ -375,10 +442,10 @@ fn every_point(start: &Start, base: &Ended, late: bool, judge: impl Fn(&Ended) +
             if let Err(why) = lived {
                 let why = why.downcast_ref::<String>().cloned();
                 let at = base.operations[*party].get(end.operation);
-                let when = if end.takes_effect { "after" } else { "before" };
                 failed.lock().unwrap().push(format!(
-                    "{} ended {when} operation {}, which {}: {}",
+                    "{} ended {:?} operation {}, which {}: {}",
                     SEATS[*party].name,
+                    end.cut,
                     end.operation,
                     at.map_or("", |operation| &operation.what),
                     why.unwrap_or_default(),
@@ -405,7 +472,7 @@ fn undisturbed(start: &Start) -> Ended {
 
 #[test]
 fn a_process_that_ends_anywhere_and_starts_again_leaves_the_same_chain() {
-    let start = Start::new();
+    let start = Start::new(Story::Ruled);
     let base = undisturbed(&start);
     // everybody does something that can be cut short
     assert!(base.operations.iter().all(|done| done.len() > 2));
@@ -418,11 +485,10 @@ fn a_process_that_ends_anywhere_and_starts_again_leaves_the_same_chain() {
 
 #[test]
 fn nor_does_anybody_honest_lose_where_it_starts_again_late() {
-    let start = Start::new();
+    let start = Start::new(Story::Ruled);
     let base = undisturbed(&start);
-    let held = |ended: &Ended| ended.purses.iter().map(|purse| purse.0).sum::<u128>() + ended.vault;
     every_point(&start, &base, true, |ended| {
         assert_eq!(ended.supply, base.supply);
-        assert_eq!(held(ended), held(&base));
+        assert_eq!(ended.held(), base.held());
     });
 }

@@ -1,4 +1,5 @@
 //! Everything that a process does and that outlives it, counted; and its end at any of it.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,12 +23,24 @@ use object_store::{
 };
 use tokio::sync::Notify;
 
-/// The operation that a process dies at, and whether it still takes effect.
+/// The operation that a process dies at, and how much of it still takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) operation: usize,
-    pub(crate) takes_effect: bool,
+    pub(crate) cut: Cut,
 }
+
+/// Where an operation is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Before,
+    /// Of what is made of bytes: a part of them is there.
+    Within,
+    After,
+}
+
+/// What a process unwinds with where it dies and does not wait.
+pub(crate) struct Died;
 
 /// An operation that a process did: in whose turn, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +57,7 @@ pub(crate) struct Meter {
 }
 
 #[derive(Debug, Default)]
-struct Told {
+pub(crate) struct Told {
     turn: u64,
     operations: Vec<Operation>,
     end: Option<End>,
@@ -58,7 +71,8 @@ struct Told {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Done,
-    DoneAndDead,
+    /// It is the last, as far as it takes effect.
+    Last(Cut),
     Dead,
 }
 
@@ -111,21 +125,18 @@ impl Meter {
             .end
             .filter(|end| end.operation == told.operations.len());
         told.is_dead = end.is_some();
-        if end.is_some_and(|end| !end.takes_effect) {
+        if end.is_some_and(|end| end.cut == Cut::Before) {
             self.died.notify_one();
             return Step::Dead;
         }
         let turn = told.turn;
         told.operations.push(Operation { turn, what });
         note(&mut told);
-        match end {
-            None => Step::Done,
-            Some(_) => Step::DoneAndDead,
-        }
+        end.map_or(Step::Done, |end| Step::Last(end.cut))
     }
 
     /// Does one thing that outlives the process and notes it, unless the process has ended.
-    async fn once<T>(
+    pub(crate) async fn once<T>(
         &self,
         what: String,
         note: impl FnOnce(&mut Told),
@@ -133,7 +144,7 @@ impl Meter {
     ) -> T {
         match self.step(what, note) {
             Step::Done => act.await,
-            Step::DoneAndDead => {
+            Step::Last(_) => {
                 act.await;
                 self.died.notify_one();
                 std::future::pending().await
@@ -142,12 +153,37 @@ impl Meter {
         }
     }
 
+    /// [`Meter::once`] of what does not wait: it is told how much of it takes effect, and whoever dies unwinds.
+    pub(crate) fn at_once<T>(&self, what: &str, act: impl FnOnce(Cut) -> T) -> T {
+        match self.step(what.to_owned(), |_| {}) {
+            Step::Done => act(Cut::After),
+            Step::Last(cut) => {
+                act(cut);
+                self.died.notify_one();
+                std::panic::resume_unwind(Box::new(Died))
+            }
+            Step::Dead => std::panic::resume_unwind(Box::new(Died)),
+        }
+    }
+
+    /// Whether it ended, and no other began.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.told().is_dead
+    }
+
     /// What comes of it while the process lives.
     pub(crate) async fn alive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            () = self.died.notified() => None,
+            () = self.death() => None,
             done = work => Some(done),
+        }
+    }
+
+    async fn death(&self) {
+        // a word about an earlier process may still be there
+        while !self.is_dead() {
+            self.died.notified().await;
         }
     }
 }

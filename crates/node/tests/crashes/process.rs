@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use gavel_model::Model;
-use gavel_node::faults::FaultyExecutor;
+use gavel_node::faults::{FaultyExecutor, OneUlp};
 use gavel_node::protection::doppelganger::{self, Verdict};
 use gavel_node::protection::{self, StoredIntents};
 use gavel_node::roles::{
@@ -47,8 +47,22 @@ pub(crate) struct Seat {
     pub(crate) part: Part,
 }
 
+/// What becomes of the dispute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Story {
+    /// The referee's ruling stands, and the task is run again and settled.
+    Ruled,
+    /// The referee lies for the cheat, and is overturned on appeal, by the one step that the contract executes.
+    Overturned,
+    /// The cheat appeals a true ruling, down to that step, which confirms it.
+    Confirmed,
+}
+
 /// What is there whoever lives.
 pub(crate) struct Ground {
+    pub(crate) story: Story,
+    /// What the cheat's machine gets wrong, where it is not drawn.
+    pub(crate) ulp: Option<OneUlp>,
     pub(crate) chain: SharedChain,
     pub(crate) deployment: Deployment,
     pub(crate) yard: Arc<InMemory>,
@@ -130,6 +144,11 @@ impl Process {
         lives.is_some()
     }
 
+    /// As a process that is told to stop.
+    pub(crate) fn stops(&mut self) {
+        self.life = None;
+    }
+
     /// Nothing of it is left but its files.
     fn ends(&mut self) {
         self.life = None;
@@ -178,7 +197,10 @@ async fn begin(
     let class = models.add(ground.model.clone());
     let honest = Arc::new(EngineExecutor::new(common::engine(), models).unwrap());
     let executor: Arc<dyn Executor> = match seat.part {
-        Part::Cheat => Arc::new(FaultyExecutor::new(honest, &[Fault::OneUlp], 3)),
+        Part::Cheat => Arc::new(match ground.ulp {
+            Some(ulp) => FaultyExecutor::one_ulp_at(honest, ulp),
+            None => FaultyExecutor::new(honest, &[Fault::OneUlp], 3),
+        }),
         _ => honest,
     };
     let party = Party {
@@ -193,9 +215,9 @@ async fn begin(
     };
     match seat.part {
         Part::Cheat => {
-            // so that the verdict is the referee's
             let policy = ProviderPolicy {
-                appeals: false,
+                // else the verdict is the referee's
+                appeals: ground.story == Story::Confirmed,
                 ..ProviderPolicy::honest(UNIT, vec![class])
             };
             vec![Box::new(Provider::new(party, policy))]
@@ -205,7 +227,7 @@ async fn begin(
             vec![
                 Box::new(Provider::new(party.clone(), policy)),
                 Box::new(Auditor::new(party.clone())),
-                Box::new(Referee::new(party)),
+                Box::new(Referee::new(party).lying(ground.story == Story::Overturned)),
             ]
         }
         Part::Watcher => vec![Box::new(Watcher::new(party))],

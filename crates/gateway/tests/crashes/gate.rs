@@ -1,0 +1,373 @@
+//! A gateway's process: a runtime of its own with all that runs on it, made from its files, ended in no order.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use gavel_gateway::{
+    Access, Auction, Desk, Gateway, Journal, Medium, Network, NodeNetwork, Options, Served,
+    is_settled, router,
+};
+use gavel_node::protection::doppelganger::{self, Verdict};
+use gavel_node::protection::{self, StoredIntents};
+use gavel_node::roles::Requester;
+use gavel_node::{Address, Blobs, Board, Executor, Mirror, Party, Protection, Role};
+use gavel_settlement::account::dev_key;
+use gavel_settlement::alloy::rpc::client::RpcClient;
+use gavel_settlement::dev_params::UNIT;
+use gavel_settlement::transport::InProcess;
+use gavel_settlement::{Account, Endpoint, SendPolicy};
+use gavel_state::{Sqlite, Store};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+use crate::life::Ground;
+use crate::meter::{Cut, Died, Line, Meter, Shelf, Yard};
+use crate::network::SEED;
+
+/// Longer than any life, in the gateway's own time.
+const EVER: Duration = Duration::from_secs(1 << 30);
+const OPTIONS: Options = Options {
+    max_body: 64 << 10,
+    body_time: EVER,
+    wait: EVER,
+    keep_alive: EVER,
+    queue: 64,
+};
+const AUCTION: Auction = Auction {
+    min_price: UNIT,
+    max_price: 10 * UNIT,
+    ramp_seconds: 100,
+    exec_seconds: None,
+};
+
+/// A file, where writing and syncing count.
+#[derive(Debug)]
+struct Disk {
+    meter: Arc<Meter>,
+    file: File,
+}
+
+impl Read for Disk {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.file.read(bytes)
+    }
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let file = &mut self.file;
+        self.meter.at_once("writes a line", |cut| match cut {
+            Cut::Within => file.write(&bytes[..bytes.len() / 2]),
+            _ => file.write(bytes),
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Medium for Disk {
+    fn sync(&self) -> io::Result<()> {
+        self.meter
+            .at_once("syncs the journal", |_| self.file.sync_data())
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.meter
+            .at_once("cuts the journal", |_| self.file.set_len(bytes))
+    }
+}
+
+/// Something that a client asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) path: &'static str,
+    pub(crate) idempotency: &'static str,
+    pub(crate) body: String,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+}
+
+struct Running {
+    runtime: Runtime,
+    network: Arc<NodeNetwork>,
+    requester: Requester,
+    router: axum::Router,
+    asked: Option<JoinHandle<Said>>,
+}
+
+/// The gateway with a client that waits for one answer at a time, and asks again where it gets none.
+pub(crate) struct Gate {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) address: Address,
+    pub(crate) secret: String,
+    /// What the client waits for.
+    pub(crate) asks: Option<Ask>,
+    life: Option<Running>,
+}
+
+/// What a turn came to.
+pub(crate) enum Turn {
+    Died,
+    /// Whether it acted, and what the client was told.
+    Done(bool, Option<Said>),
+}
+
+impl Gate {
+    pub(crate) fn new(meter: Arc<Meter>, key: u32, secret: String) -> Gate {
+        Gate {
+            meter,
+            address: dev_key(SEED, key).address(),
+            secret,
+            asks: None,
+            life: None,
+        }
+    }
+
+    /// Starts it where it does not run. False: it died meanwhile.
+    fn starts(&mut self, ground: &Ground, mirror: &mut Mirror, eyes: &Runtime) -> bool {
+        if self.life.is_some() {
+            return true;
+        }
+        // its clock stands still but where it waits
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().unwrap();
+        let board = eyes.block_on(mirror.refresh()).unwrap();
+        let began = self.lives(&runtime, begin(ground, board, &self.meter));
+        // what an earlier process has sent is in the chain now
+        let board = eyes.block_on(mirror.refresh()).unwrap();
+        let opened = began.and_then(|party| {
+            let meter = &self.meter;
+            let open = async { open(ground, board, party, meter) };
+            self.lives(&runtime, open)
+        });
+        let Some((network, requester, router)) = opened else {
+            self.ends();
+            return false;
+        };
+        self.life = Some(Running {
+            runtime,
+            network,
+            requester,
+            router,
+            asked: None,
+        });
+        true
+    }
+
+    /// What comes of it while the process lives.
+    fn lives<T>(&self, runtime: &Runtime, work: impl Future<Output = T>) -> Option<T> {
+        let alive = AssertUnwindSafe(|| runtime.block_on(self.meter.alive(work)));
+        let done = match catch_unwind(alive) {
+            Ok(done) => done,
+            Err(died) if died.is::<Died>() => None,
+            Err(panic) => resume_unwind(panic),
+        };
+        // what was at work beside it may have died in the same moment
+        done.filter(|_| !self.meter.is_dead())
+    }
+
+    /// It looks at the chain and does all that can be done now. `before`: its transactions when its turn began; where
+    /// there are more, its role has acted.
+    pub(crate) fn turn(
+        &mut self,
+        ground: &Ground,
+        mirror: &mut Mirror,
+        eyes: &Runtime,
+        before: u64,
+    ) -> Turn {
+        if !self.starts(ground, mirror, eyes) {
+            return Turn::Died;
+        }
+        let Some(mut life) = self.life.take() else {
+            return Turn::Died;
+        };
+        if let (None, Some(ask)) = (&life.asked, &self.asks) {
+            let asked = answered(
+                life.router.clone(),
+                self.secret.clone(),
+                ask.clone(),
+                Arc::clone(&self.meter),
+            );
+            life.asked = Some(life.runtime.spawn(asked));
+        }
+        let board = eyes.block_on(mirror.refresh()).unwrap();
+        let has_acted = ground.nonce(self.address) > before;
+        let Running {
+            runtime,
+            network,
+            requester,
+            ..
+        } = &mut life;
+        let work = async {
+            network.see(board);
+            if !has_acted {
+                let _ = requester.tick(board).await.unwrap();
+            }
+            // the clock moves once nothing is left to do
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        if self.lives(runtime, work).is_none() {
+            drop(life);
+            self.ends();
+            return Turn::Died;
+        }
+        let mut said = None;
+        if life.asked.as_ref().is_some_and(JoinHandle::is_finished) {
+            let asked = life.asked.take().unwrap();
+            said = Some(life.runtime.block_on(asked).unwrap());
+            self.asks = None;
+        }
+        self.life = Some(life);
+        let acted = said.is_some() || ground.nonce(self.address) > before;
+        Turn::Done(acted, said)
+    }
+
+    /// Time passes, in which what it does beside its roles goes on. False: it died.
+    pub(crate) fn rests(&mut self, seconds: u64) -> bool {
+        let Some(life) = &self.life else {
+            return true;
+        };
+        let pause = async { tokio::time::sleep(Duration::from_secs(seconds)).await };
+        let rested = self.lives(&life.runtime, pause);
+        if rested.is_none() {
+            self.ends();
+        }
+        rested.is_some()
+    }
+
+    /// Nothing of it is left but its files.
+    fn ends(&mut self) {
+        self.life = None;
+        self.meter.revive();
+    }
+
+    /// As [`Gate::ends`], on purpose.
+    pub(crate) fn stops(&mut self) {
+        self.life = None;
+    }
+}
+
+/// An answer that a client has got.
+async fn answered(router: axum::Router, secret: String, ask: Ask, meter: Arc<Meter>) -> Said {
+    let request = Request::builder()
+        .method("POST")
+        .uri(ask.path)
+        .header(header::AUTHORIZATION, format!("Bearer {secret}"))
+        .header("idempotency-key", ask.idempotency);
+    let request = request.body(Body::from(ask.body)).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let said = Said {
+        status,
+        text: String::from_utf8(body.to_vec()).unwrap(),
+    };
+    meter
+        .once("answers".to_owned(), |_| {}, async { said })
+        .await
+}
+
+/// What the process does before it listens: as `gavel gateway run`.
+async fn begin(ground: &Ground, board: &Board, meter: &Arc<Meter>) -> Party {
+    let line = Line {
+        meter: Arc::clone(meter),
+        inner: InProcess::new(ground.chain.clone()),
+    };
+    // as over HTTP
+    let policy = SendPolicy {
+        confirmations: gavel_settlement::REORG_DEPTH,
+        ..SendPolicy::default()
+    };
+    let endpoint = Endpoint::over(RpcClient::new(line, true)).with_policy(policy);
+    let network = gavel_settlement::Network::new(endpoint, ground.deployment.clone());
+    let account = Account::new(dev_key(SEED, crate::life::GATE), network);
+    let identity = protection::identity(&account);
+    let file = ground.folder.path().join("state.db");
+    let store: Arc<dyn Store> = Arc::new(Shelf {
+        meter: Arc::clone(meter),
+        inner: Sqlite::open(&file, identity).unwrap(),
+    });
+    let rows = protection::statements(&*store).await.unwrap();
+    let verdict = doppelganger::look(board, &account.address(), &rows);
+    assert!(!matches!(verdict, Verdict::Foreign(_)), "{verdict:?}");
+    doppelganger::started(&*store).await.unwrap();
+    let guarded = Protection::open(Arc::clone(&store)).await.unwrap();
+    let party = Party {
+        name: "gate".to_owned(),
+        account: account.with_log(Arc::new(StoredIntents::new(store))),
+        executor: Arc::clone(&ground.honest) as Arc<dyn Executor>,
+        blobs: Blobs::over(Arc::new(Yard {
+            meter: Arc::clone(meter),
+            inner: Arc::clone(&ground.yard),
+        })),
+        protection: Arc::new(guarded),
+    };
+    assert!(is_settled(&party).await);
+    party
+}
+
+fn open(
+    ground: &Ground,
+    board: &Board,
+    party: Party,
+    meter: &Arc<Meter>,
+) -> (Arc<NodeNetwork>, Requester, axum::Router) {
+    let requester = Requester::new(party.clone());
+    let behind = Arc::new(NodeNetwork::new(party, AUCTION, Vec::new(), board));
+    let network: Arc<dyn Network> = Arc::clone(&behind) as Arc<dyn Network>;
+    let folder = ground.folder.path();
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    let file = options.open(folder.join("journal")).unwrap();
+    file.try_lock().unwrap();
+    let disk = Disk {
+        meter: Arc::clone(meter),
+        file,
+    };
+    let journal = Journal::on(Box::new(disk)).unwrap();
+    let desk = Arc::new(Desk::new(Arc::clone(&network), journal).unwrap());
+    let access = Access::keys(&folder.join("keys.json")).unwrap();
+    let served = Served::model("llm@96", Arc::clone(&ground.model), None).unwrap();
+    let gateway = Gateway::new(network, desk, vec![served], access, OPTIONS);
+    (behind, requester, router(Arc::new(gateway)))
+}
+
+/// What a key has spent, by the files alone.
+pub(crate) fn spent(ground: &Ground, board: &Board, folder: &Path, key: &str) -> u128 {
+    let network =
+        gavel_settlement::Network::in_process(ground.chain.clone(), ground.deployment.clone());
+    let account = Account::new(dev_key(SEED, crate::life::GATE), network);
+    let party = ground.party(
+        "gate",
+        account,
+        Arc::clone(&ground.honest) as Arc<dyn Executor>,
+    );
+    let network: Arc<dyn Network> = Arc::new(NodeNetwork::new(party, AUCTION, Vec::new(), board));
+    let journal = Journal::open(&folder.join("journal")).unwrap();
+    let mut told: Vec<u64> = Vec::new();
+    for ticket in journal.tickets() {
+        assert!(
+            ticket.refused || ticket.task.is_some(),
+            "nothing is known of a ticket: {ticket:?}"
+        );
+        told.extend(ticket.task.filter(|_| !ticket.refused));
+    }
+    told.sort_unstable();
+    let posted: Vec<u64> = board.tasks.keys().copied().collect();
+    assert_eq!(told, posted, "each task has one ticket");
+    Desk::new(network, journal).unwrap().spent(key)
+}
