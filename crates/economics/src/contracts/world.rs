@@ -259,9 +259,9 @@ impl World {
             ChainError::WouldFail(CallOutcome::Reverted(data)) => refused(&data),
             other => WorldError::Chain(other),
         })?;
-        let logs = chain.receipt_of(hash).map_or(&[][..], |r| &r.logs);
+        let receipt = chain.receipt_of(hash)?;
+        let logs = receipt.iter().flat_map(|receipt| &receipt.logs);
         let events = logs
-            .iter()
             .map(|l| ProtocolEvent::decode(&self.deployment, l.log.address, &l.log.data));
         let events = events.collect();
         drop(chain);

@@ -40,11 +40,16 @@ pub(super) struct Played {
 
 impl Played {
     /// Every transaction of its chain, as it was sent.
-    pub(super) fn said(&self) -> Vec<Bytes> {
+    pub(super) fn said(&self) -> Result<Vec<Bytes>, WorldError> {
         let chain = self.stage.chain.lock();
-        let blocks = (0..=chain.head().number).filter_map(|number| chain.block(number));
-        let receipts = blocks.filter_map(|block| chain.receipt_of(block.transaction?));
-        receipts.map(|receipt| receipt.raw.clone()).collect()
+        let mut said = Vec::new();
+        for number in 0..=chain.head().number {
+            let Some(hash) = chain.block(number)?.and_then(|block| block.transaction) else {
+                continue;
+            };
+            said.extend(chain.receipt_of(hash)?.map(|receipt| receipt.raw.clone()));
+        }
+        Ok(said)
     }
 }
 

@@ -275,7 +275,7 @@ pub(super) fn prompt_privacy(arena: &Arena) -> Result<Found, AttackError> {
     let params = cheap_bond(arena);
     let weak = cleared(arena, &params, &scenario)?;
     let quiet = arena.play(&arena.after_probation(), &arena.world(&[], &[]))?;
-    let (undisputed, disputed) = (shown(arena, &quiet), shown(arena, &played));
+    let (undisputed, disputed) = (shown(arena, &quiet)?, shown(arena, &played)?);
     if undisputed > 0 {
         return Err(unexpected(
             &quiet.report,
@@ -366,11 +366,11 @@ fn slashed(report: &Report) -> Amount {
 }
 
 /// Windows of 32 bytes of the task's input, none of them all alike, that stand in the world's transactions.
-fn shown(arena: &Arena, played: &Played) -> usize {
+fn shown(arena: &Arena, played: &Played) -> Result<usize, AttackError> {
     let Some(input) = arena.digits().inputs.first() else {
-        return 0;
+        return Ok(0);
     };
-    let said = played.said();
+    let said = played.said()?;
     let windows = input.tensors.iter().flat_map(|t| {
         let bytes = gavel_node::ShownTensor::of(t).bytes.0;
         let all: Vec<Vec<u8>> = bytes.chunks_exact(32).map(<[u8]>::to_vec).collect();
@@ -378,7 +378,7 @@ fn shown(arena: &Arena, played: &Played) -> usize {
     });
     let telling = |window: &Vec<u8>| window.iter().any(|b| Some(b) != window.first());
     let found = |window: &Vec<u8>| said.iter().any(|raw| raw.windows(32).any(|w| w == window));
-    windows.filter(telling).filter(found).count()
+    Ok(windows.filter(telling).filter(found).count())
 }
 
 fn expect(
