@@ -66,7 +66,7 @@ contract AppealGasTest is AppealSystemFixture {
         _step(_scanStep(run, _game().firstBatch));
         _spent("step_integers", 300_000);
         theCourt.finalize(ID);
-        _spent("finalize_guilty", 560_000);
+        _spent("finalize_guilty", 650_000);
         assertDispute(ID, DisputeState.Upheld);
         vm.snapshotValue("appeal", "whole", total);
     }
@@ -98,7 +98,7 @@ contract AppealGasTest is AppealSystemFixture {
         _spent("timeout_end", 35_000);
         assertEq(uint256(levels.outcome(at, ID)), uint256(AppealOutcome.Cleared));
         theCourt.finalize(ID);
-        _spent("finalize_overturned", 350_000);
+        _spent("finalize_overturned", 440_000);
     }
 
     function test_gas_earlierOverturned() public {
@@ -109,7 +109,7 @@ contract AppealGasTest is AppealSystemFixture {
         _openTensor();
         _timeout();
         theCourt.finalize(ID);
-        _spent("finalize_earlier_overturned", 310_000);
+        _spent("finalize_earlier_overturned", 400_000);
         _rules(true);
         _appeals(alice);
         _spent("appeal_again", 180_000);

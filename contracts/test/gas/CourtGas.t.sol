@@ -41,7 +41,7 @@ contract CourtGasTest is CourtFixture {
         _game();
         _ruling();
         _finalize(id);
-        _spent("finalize_guilty", 540_000);
+        _spent("finalize_guilty", 630_000);
         assertDispute(id, DisputeState.Upheld);
     }
 
@@ -118,7 +118,7 @@ contract CourtGasTest is CourtFixture {
         vm.revertToState(before);
         vm.warp(block.timestamp + 2 hours);
         theCourt.claimTimeout(id);
-        _spent("claim_timeout_provider", 480_000);
+        _spent("claim_timeout_provider", 570_000);
     }
 
     function test_gas_referee() public {

@@ -214,7 +214,7 @@ contract SystemHandler is SystemPlayers {
         for (uint256 k = 0; k < providers.length; k++) {
             address p = providers[(seed % providers.length + k) % providers.length];
             uint64 dueAt = vault.correlationOf(p).dueAt;
-            if (dueAt == 0) continue;
+            if (dueAt == 0 || (block.timestamp < dueAt && seed % 4 != 0)) continue; // a long wait, so a rare one
             if (block.timestamp < dueAt) _pass(dueAt - block.timestamp);
             _reverseAllOf(p);
             uint128 before = vault.totalStake(p);

@@ -194,7 +194,7 @@ contract SystemInvariantsTest is Test {
 
     function test_scriptedHistory_meetsEverything() public {
         vm.pauseGasMetering();
-        for (uint256 i = 0; i < 20 * actions.length; i++) {
+        for (uint256 i = 0; i < 30 * actions.length; i++) {
             uint256 seed = uint256(keccak256(abi.encode("script", i)));
             (bool done, bytes memory why) =
                 address(handler).call(abi.encodeWithSelector(actions[seed % actions.length], seed >> 8));

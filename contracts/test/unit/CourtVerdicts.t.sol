@@ -11,7 +11,7 @@ import {StakeVault} from "../../src/stake/StakeVault.sol";
 import {StakeLedger} from "../../src/stake/StakeLedger.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {CourtParams} from "../../src/interfaces/IParameters.sol";
-import {Dispute, DisputeState, Provider, Side, Task, TaskState} from "../../src/interfaces/Types.sol";
+import {Correlation, Dispute, DisputeState, Provider, Side, Task, TaskState} from "../../src/interfaces/Types.sol";
 import {Pots} from "../../src/lib/Pots.sol";
 
 /// @notice P-V1 to P-V5: who pays whom, to the wei.
@@ -92,7 +92,8 @@ contract CourtVerdictsTest is CourtFixture {
         (, uint256 id,) = _ruled(wrong, right);
         _finalize(id);
         uint128 free = vault.provider(alice).free;
-        uint128 owed = vault.correlationOf(alice).penalty;
+        Correlation memory attack = vault.correlationOf(alice);
+        uint256 owed = uint256(free) * attack.multiplier * attack.slashedStake / attack.totalStake;
         vm.prank(alice);
         uint256 entry = vault.requestUnbond(free);
         vm.warp(block.timestamp + parameters.stake().unbondingSeconds);

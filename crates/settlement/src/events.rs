@@ -14,6 +14,7 @@ use crate::deployment::Deployment;
 /// An event, by the contract that emitted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // parameters are set once in a long while
 pub enum ProtocolEvent {
     /// Of the market.
     Market(MarketEvents),
