@@ -261,8 +261,8 @@ impl World {
         })?;
         let receipt = chain.receipt_of(hash)?;
         let logs = receipt.iter().flat_map(|receipt| &receipt.logs);
-        let events = logs
-            .map(|l| ProtocolEvent::decode(&self.deployment, l.log.address, &l.log.data));
+        let events =
+            logs.map(|l| ProtocolEvent::decode(&self.deployment, l.log.address, &l.log.data));
         let events = events.collect();
         drop(chain);
         self.nonces.insert(from, nonce + 1);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use gavel_gateway::{
-    Access, Auction, Desk, Gateway, Journal, Medium, Network, NodeNetwork, Options, Served,
+    Access, Auction, Desk, Gateway, Journal, Medium, Network, NodeNetwork, Nonces, Options, Served,
     is_settled, router,
 };
 use gavel_node::protection::doppelganger::{self, Verdict};
@@ -39,6 +39,7 @@ const OPTIONS: Options = Options {
     wait: EVER,
     keep_alive: EVER,
     queue: 64,
+    horizon: Duration::from_secs(300),
 };
 const AUCTION: Auction = Auction {
     min_price: UNIT,
@@ -340,7 +341,7 @@ fn open(
     };
     let journal = Journal::on(Box::new(disk)).unwrap();
     let desk = Arc::new(Desk::new(Arc::clone(&network), journal).unwrap());
-    let access = Access::keys(&folder.join("keys.json")).unwrap();
+    let access = Access::keys(&folder.join("keys.json"), Nonces::memory()).unwrap();
     let served = Served::model("llm@96", Arc::clone(&ground.model), None).unwrap();
     let gateway = Gateway::new(network, desk, vec![served], access, OPTIONS);
     (behind, requester, router(Arc::new(gateway)))

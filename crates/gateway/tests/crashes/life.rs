@@ -15,7 +15,9 @@ use gavel_settlement::account::dev_key;
 use gavel_settlement::bindings::Market;
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::dev_params::UNIT;
-use gavel_settlement::{Account, Deployment, Endpoint, Network, SharedChain, Windows};
+use gavel_settlement::{
+    Account, BeaconChoice, Deployment, Endpoint, Network, SharedChain, Windows,
+};
 use object_store::memory::InMemory;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
@@ -202,7 +204,14 @@ impl Start {
     pub(crate) fn new() -> Start {
         let eyes = runtime();
         let endpoint = Endpoint::in_process(SharedChain::in_memory(Genesis::default()));
-        let world = World::serving(endpoint, language(), Vec::new(), 250_000, Windows::Fast);
+        let world = World::serving(
+            BeaconChoice::Development,
+            endpoint,
+            language(),
+            Vec::new(),
+            250_000,
+            Windows::Fast,
+        );
         let mut world = eyes.block_on(world);
         for (name, key) in NAMES.into_iter().zip(1..) {
             eyes.block_on(async {
@@ -278,7 +287,8 @@ impl Life {
         let mut keys = KeyFile::default();
         let key = ApiKey {
             name: KEY.to_owned(),
-            sha256: String::new(),
+            sha256: None,
+            account: None,
             budget: Some(kind.budget().to_string()),
             requests_per_minute: 1_000_000,
             max_concurrent: 8,

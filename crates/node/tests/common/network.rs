@@ -92,11 +92,12 @@ impl World {
     ) -> World {
         let (_, _, png) = shipped::PICTURES[0];
         let inputs = vec![preprocess::png_to_input(&model, png).unwrap()];
-        World::serving(endpoint, model, inputs, audit_ppm, windows).await
+        World::serving(beacon, endpoint, model, inputs, audit_ppm, windows).await
     }
 
     /// With a model of any kind, asked for this.
     pub(crate) async fn serving(
+        beacon: BeaconChoice,
         endpoint: Endpoint,
         model: Model,
         inputs: Vec<Tensor>,
