@@ -54,6 +54,7 @@ class Finished:
 
     output: str
     peak_rss_bytes: int
+    cpu_seconds: float
     other_load: float
 
 
@@ -75,8 +76,9 @@ def run(command: list[str | pathlib.Path]) -> Finished:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"exit {process.returncode} of {' '.join(map(str, command))}\n{output}")
-    others = _busy_seconds() - busy - usage.ru_utime - usage.ru_stime
-    return Finished(output, usage.ru_maxrss * 1024, max(0.0, others / (time.monotonic() - wall)))
+    used = usage.ru_utime + usage.ru_stime
+    others = _busy_seconds() - busy - used
+    return Finished(output, usage.ru_maxrss * 1024, used, max(0.0, others / (time.monotonic() - wall)))
 
 
 def run_llama(python: pathlib.Path, task: dict[str, Any]) -> tuple[dict[str, Any], Finished]:

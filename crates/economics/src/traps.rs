@@ -87,6 +87,7 @@ mod tests {
             audit_rate_ppm: 250_000,
             probation_tasks: 3,
             windows: Windows::Fast,
+            record_tasks: 0,
         });
         let v = Vigilance::of(&params);
         let least = v.least_share();
