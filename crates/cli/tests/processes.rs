@@ -323,7 +323,7 @@ fn what_a_network_cannot_accept_is_refused_in_words_and_costs_nothing() {
         &serve("edited.onnx", "1000"),
         &["edited.onnx", "not in the registry", "changed"],
     );
-    refused(&serve("digits-small", "0"), &["StakeBelowMinimum", "103"]);
+    refused(&serve("digits-small", "0"), &["StakeBelowMinimum", "104"]);
     refused(&serve("digits-small", "1000000000"), &["cannot register"]);
     refused(&serve("nowhere.onnx", "1000"), &["no such file"]);
     let png = root().join("models/images/digit-3-b.png");

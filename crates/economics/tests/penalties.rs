@@ -383,7 +383,7 @@ async fn contract_and_function_audit_at_the_same_rates() {
         let arguments = (place, place, params.clone()).abi_encode_params();
         let code = [&bytecode("Parameters").unwrap()[..], &arguments].concat();
         let parameters = created(code.into()).await;
-        let system = (parameters, place, vault, place, place, place, place);
+        let system = (parameters, place, vault, place, place, place, place, place);
         let code = [
             &bytecode("Audits").unwrap()[..],
             &system.abi_encode_params(),

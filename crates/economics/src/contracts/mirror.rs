@@ -421,7 +421,9 @@ impl Mirror {
     }
 
     fn publish_for_opening(&mut self, task: TaskId) -> Result<(), WorldError> {
-        let attempt = self.ledger.task(task).map_or(0, |t| t.attempt);
+        let Some(attempt) = self.ledger.task(task).map(|t| t.attempt) else {
+            return Ok(());
+        };
         let call = IAudits::auditCall {
             taskId: U256::from(task),
             attempt,
