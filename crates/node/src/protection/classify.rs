@@ -136,6 +136,7 @@ impl Contract {
                 "withdrawUnbonded",
                 "withdrawCredit",
                 "unjail",
+                "penaliseCorrelated",
             ],
             Contract::Pool => &["join", "leave", "refresh", "registerFamily", "showBinding"],
             Contract::Beacon => &["publish"],

@@ -24,7 +24,7 @@ pub fn page(arena: &Arena, reports: &[AttackReport]) -> String {
          A wrong result of the dearest task, of {} tokens, is taken to be worth {} to who makes it, whether or not it stands; an hour of a machine {}, a \
          million of gas {}. That makes audits of {:.2} % of the results, a stake of {}. **ring** is what the attackers have won or lost together, **others** everybody else, both \
          in tokens and on average over the cases, beside what they would have had without the attack. Where a number is weakened, the last column has what \
-         the constructor of the parameters says to it; elsewhere it is a mechanism that was switched off. `gavel sim attacks NAME` shows every coin, `--json` every unit.\n\n",
+         the constructor of the parameters says to it; elsewhere it is a mechanism that was switched off. `gavel sim attacks griefing` shows every coin of one, `--json` every unit.\n\n",
         exact(assumed.price.0),
         exact(assumed.gain.0),
         exact(assumed.hour.0),
