@@ -80,7 +80,7 @@ async fn nonce(network: &Network) -> u64 {
 /// Sends the same call until it is done, as is promised to be safe; counts the times that its fate was unknown.
 async fn insist(account: &Account, value: u64, doubts: &AtomicUsize) -> TxReceipt {
     let token = account.network().deployment().token;
-    for _ in 0..1_000_000 {
+    for _ in 0..10_000 {
         match account.send(token, pays(value)).await {
             Ok(receipt) => return receipt,
             Err(error) if error.is_permanent() => panic!("{error}"),

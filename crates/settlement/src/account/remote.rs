@@ -109,7 +109,7 @@ fn still_in_doubt(hash: B256, error: SendError) -> SendError {
     }
 }
 
-/// Waits for a receipt; now and then reminds the node, and raises the price. `None` where the nonce went to another
+/// Waits for a receipt; now and then, and at last, reminds the node, and raises the price. `None` where the nonce went to another
 /// transaction.
 async fn wait(claim: &Claim<'_>) -> Result<Option<Mined>, SendError> {
     let (sender, nonce) = (claim.sender, claim.nonce);
@@ -130,7 +130,10 @@ async fn wait(claim: &Claim<'_>) -> Result<Option<Mined>, SendError> {
             }
             return mined.map(Some);
         }
-        if tries % REMIND_EVERY == REMIND_EVERY - 1 && !remind(claim).await? {
+        // also before it is given up: whoever calls again resumes this transaction, which may have lost its nonce
+        let is_due =
+            tries % REMIND_EVERY == REMIND_EVERY - 1 || tries + 1 == patience.receipt_tries;
+        if is_due && !remind(claim).await? {
             return Ok(None);
         }
         raise(claim).await?;
