@@ -190,7 +190,7 @@ contract Audits is IAudits {
             auditor: r.auditor,
             draws: r.draws,
             drawnAt: r.drawnAt,
-            deadline: _deadline(r, market.rulesOf(taskId)),
+            deadline: r.state == AuditState.Committed ? _deadline(r, market.rulesOf(taskId)) : r.deadline,
             saltedRoot: r.saltedRoot,
             rootCommitment: r.rootCommitment,
             leafIndex: r.leafIndex,

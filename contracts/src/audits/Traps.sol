@@ -149,7 +149,8 @@ contract Traps is ITraps {
         // INVARIANT P-K5: A friend of the sealer who is heard first, and ends the attempt, takes no honest finder's share.
         if (
             ownTraceRoot == trap.traceRoot
-                || (!_challenged(taskId, attempt, trap, ownTraceRoot, salt) && !_audited(taskId, attempt, trap, ownTraceRoot, salt))
+                || (!_challenged(taskId, attempt, trap, ownTraceRoot, salt)
+                    && !_audited(taskId, attempt, trap, ownTraceRoot, salt))
         ) revert NotFinder(taskId, attempt, msg.sender);
         _enter(taskId, attempt, trap, msg.sender);
     }
@@ -256,7 +257,11 @@ contract Traps is ITraps {
     }
 
     /// @dev The caller's commitment in court, which outlives the attempt and its bond, opens to this root.
-    function _challenged(uint256 taskId, uint8 attempt, Trap storage trap, bytes32 root, bytes32 salt) private view returns (bool) {
+    function _challenged(uint256 taskId, uint8 attempt, Trap storage trap, bytes32 root, bytes32 salt)
+        private
+        view
+        returns (bool)
+    {
         (bytes32 commitment,,, uint64 committedAt) = court.challengeOf(taskId, attempt, msg.sender);
         bytes32 found = keccak256(abi.encode(block.chainid, address(court), msg.sender, taskId, attempt, root, salt));
         return _before(trap, committedAt) && found == commitment;
@@ -287,8 +292,9 @@ contract Traps is ITraps {
 
     /// @dev Requester and provider are both in it: no stranger's task is spoilt, and no cheat on a stranger's task excused.
     function _commitment(TrapOpening calldata o, address provider, bytes32 leaf) private view returns (bytes32) {
-        return keccak256(
-            abi.encode(bytes32("Gavel trap"), block.chainid, address(this), o.sealer, msg.sender, provider, leaf, o.nonce)
-        );
+        return
+            keccak256(
+                abi.encode(bytes32("Gavel trap"), block.chainid, address(this), o.sealer, msg.sender, provider, leaf, o.nonce)
+            );
     }
 }

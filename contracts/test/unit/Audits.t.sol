@@ -153,6 +153,12 @@ contract AuditsTest is AuditFixture {
         assertState(taskId, TaskState.Settled);
     }
 
+    function test_audit_ofATaskThatIsNotThere_isEmpty() public view {
+        Audit memory a = auditor_.audit(77, 0);
+        assertEq(uint256(a.state), uint256(AuditState.None));
+        assertEq(uint256(a.deadline), 0);
+    }
+
     function test_audit_pending_blocksSettlement() public {
         (uint256 taskId,) = _drawn();
         vm.warp(market.settleableAt(taskId));

@@ -39,9 +39,8 @@ abstract contract TrapFixture is CourtFixture {
 
     function _commitmentOf(address requester_, address provider, bytes32 nonce) internal view returns (bytes32) {
         bytes32 leaf = TraceHash.trapLeaf(TRAP_SALT);
-        return keccak256(
-            abi.encode(bytes32("Gavel trap"), block.chainid, address(traps), sealer, requester_, provider, leaf, nonce)
-        );
+        return
+            keccak256(abi.encode(bytes32("Gavel trap"), block.chainid, address(traps), sealer, requester_, provider, leaf, nonce));
     }
 
     function _seal(bytes32 commitment) internal {

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/net.rs"]
+mod net;
 #[path = "common/proxy.rs"]
 mod proxy;
 #[path = "common/telling.rs"]
 mod telling;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use common::{root, text};
 use gavel_model::npy::write_npy;
@@ -29,29 +31,11 @@ struct Net<'a> {
 
 impl Net<'_> {
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
-        command
-            .args(args)
-            .arg("--json")
-            .current_dir(self.dir)
-            .env("GAVEL_PASSWORD", "correct horse")
-            .env("XDG_STATE_HOME", self.dir.join("state"))
-            .env_remove("GAVEL_STATE")
-            .env("GAVEL_RPC", &self.url)
-            .env_remove("GAVEL_DEPLOYMENT")
-            .env_remove("GAVEL_BLOBS")
-            .stdin(Stdio::null());
-        command
+        net::command(self.dir, &self.url, &[args, &["--json"]].concat())
     }
 
     fn run(&self, args: &[&str]) -> Value {
-        let output = self.command(args).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{args:?}: {}",
-            text(&output.stderr)
-        );
-        serde_json::from_slice(&output.stdout).unwrap()
+        net::answer(self.command(args))
     }
 
     fn key(&self, name: &str) -> String {

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/net.rs"]
+mod net;
 #[path = "common/telling.rs"]
 mod telling;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use common::text;
 use serde_json::{Value, json};
@@ -26,19 +28,7 @@ struct Net<'a> {
 
 impl Net<'_> {
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
-        command
-            .args(args)
-            .current_dir(self.dir)
-            .env("GAVEL_PASSWORD", "correct horse")
-            .env("XDG_STATE_HOME", self.dir.join("state"))
-            .env("GAVEL_RPC", &self.rpc)
-            .env_remove("GAVEL_STATE")
-            .env_remove("GAVEL_DEPLOYMENT")
-            .env_remove("GAVEL_BLOBS")
-            .env_remove("GAVEL_API_KEYS")
-            .stdin(Stdio::null());
-        command
+        net::command(self.dir, &self.rpc, args)
     }
 
     fn json(&self, args: &[&str]) -> Command {
@@ -46,10 +36,7 @@ impl Net<'_> {
     }
 
     fn run(&self, args: &[&str]) -> Value {
-        let output = self.json(args).output().unwrap();
-        let error = text(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {error}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        net::answer(self.json(args))
     }
 
     fn key(&self, name: &str) -> String {

@@ -421,9 +421,7 @@ impl Mirror {
     }
 
     fn publish_for_opening(&mut self, task: TaskId) -> Result<(), WorldError> {
-        let Some(attempt) = self.ledger.task(task).map(|t| t.attempt) else {
-            return Ok(());
-        };
+        let attempt = self.ledger.task(task).map_or(0, |t| t.attempt);
         let call = IAudits::auditCall {
             taskId: U256::from(task),
             attempt,
