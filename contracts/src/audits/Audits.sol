@@ -28,6 +28,7 @@ contract Audits is IAudits {
     error DeadlinePassed(uint256 taskId, uint64 deadline);
     error DeadlineNotPassed(uint256 taskId, uint64 deadline);
     error StepsOutOfRange(uint32 steps, uint32 least, uint32 most);
+    error OtherDraw(uint256 taskId, uint8 attempt, uint64 leafIndex);
     error CommitmentMismatch(bytes32 found, bytes32 wanted);
     error AuditNotOver(uint256 taskId, uint8 attempt, AuditState state);
     error NotOnDuty(uint256 taskId, uint8 attempt, AuditState state);
@@ -138,9 +139,11 @@ contract Audits is IAudits {
 
     // ---- auditor
 
-    function commitAudit(uint256 taskId, bytes32 saltedRoot, bytes32 rootCommitment) external {
+    function commitAudit(uint256 taskId, uint8 attempt, uint64 leafIndex, bytes32 saltedRoot, bytes32 rootCommitment) external {
         Result memory t = _result(taskId);
         Record storage r = _due(t, AuditState.Drawn);
+        // INVARIANT P-A2: A commitment answers its own draw: one that a reorg took out and that comes back later opens for no other.
+        if (attempt != t.attempt || leafIndex != r.leafIndex) revert OtherDraw(taskId, t.attempt, r.leafIndex);
         uint64 seedTime = beacon.timeOf(beacon.roundAfter(uint64(block.timestamp)));
         r.state = AuditState.Committed;
         r.committedAt = uint64(block.timestamp);

@@ -12,6 +12,7 @@ abstract contract Challenges is CourtStorage {
     error NothingToChallenge(uint256 taskId, TaskState state);
     error OwnTask(uint256 taskId, address caller);
     error AlreadyCommitted(uint256 taskId, uint8 attempt, address challenger);
+    error OtherAttempt(uint256 taskId, uint8 attempt);
     error CommitWindowClosed(uint256 taskId, uint256 closedAt);
     error RevealWindowNotOpen(uint256 taskId, uint256 opensAt);
     error RevealWindowClosed(uint256 taskId, uint256 closedAt);
@@ -22,8 +23,10 @@ abstract contract Challenges is CourtStorage {
     error StillRevealable(uint256 taskId, uint256 until);
     error NotAudits(address caller);
 
-    function commitChallenge(uint256 taskId, bytes32 commitment) external {
-        (uint8 attempt, address provider, uint64 committedAt) = _result(taskId);
+    function commitChallenge(uint256 taskId, uint8 attempt, bytes32 commitment) external {
+        (uint8 current, address provider, uint64 committedAt) = _result(taskId);
+        // INVARIANT P-C1: It opens for its own attempt only; one that a reorg took out and that comes back later costs no bond.
+        if (attempt != current) revert OtherAttempt(taskId, current);
         uint16 rules = _market.rulesOf(taskId);
         uint256 closedAt = uint256(committedAt) + _parameters.marketAt(rules).challengeWindow;
         // INVARIANT P-C1: Challenges are committed inside the challenge window.

@@ -20,7 +20,7 @@ contract Court is Dissection, CourtViews {
 
     // ---- challenge
 
-    function commitChallenge(uint256, bytes32) external {
+    function commitChallenge(uint256, uint8, bytes32) external {
         _proceed();
     }
 

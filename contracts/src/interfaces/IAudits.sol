@@ -57,7 +57,8 @@ interface IAudits {
 
     /// @notice Decide, and draw when selected. Anyone, once the round is out.
     function decide(uint256 taskId) external;
-    function commitAudit(uint256 taskId, bytes32 saltedRoot, bytes32 rootCommitment) external; // auditor
+    /// @notice By the auditor. `attempt` and `leafIndex` are those of the draw that it answers.
+    function commitAudit(uint256 taskId, uint8 attempt, uint64 leafIndex, bytes32 saltedRoot, bytes32 rootCommitment) external;
     /// @notice After the chunk seed: open the drawn chunk under the salted root and under the auditor's own level-1 root, which
     /// is the provider's when they match. Own trace root = H(0x03 || ownSteps || ownLevel1Root). The opening is not looked at
     /// when the auditor's own run ended before the drawn leaf (leafIndex >= ownSteps * C): such a run matches nothing.

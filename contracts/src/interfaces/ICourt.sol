@@ -39,7 +39,7 @@ interface ICourt {
     event VerdictPaid(uint256 indexed disputeId, address indexed to, uint128 amount, bytes32 what);
 
     // ---- challenge: commitment = keccak256(abi.encode(chainid, court, challenger, taskId, attempt, ownTraceRoot, salt))
-    function commitChallenge(uint256 taskId, bytes32 commitment) external;
+    function commitChallenge(uint256 taskId, uint8 attempt, bytes32 commitment) external;
     function revealChallenge(uint256 taskId, bytes32 ownTraceRoot, bytes32 salt) external returns (uint256 disputeId);
     /// @notice Bond of a commitment that was overtaken (task retracted, reversed or requeued) back to its owner; a commitment never revealed is forfeited.
     function reclaimChallenge(uint256 taskId, uint8 attempt, address challenger) external;

@@ -160,7 +160,7 @@ contract AuditOpeningsTest is AuditFixture {
         bytes32 salted = TraceTree.root(AuditTrace.digests(honest, a.leafIndex), AuditTrace.LIVE_HEIGHT);
         bytes32 commitment = _commitment(a, _root(honest));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, salted, commitment);
+        auditor_.commitAudit(taskId, a.attempt, a.leafIndex, salted, commitment);
         // afterwards it may even get hold of the drawn chunk
         ChunkOpening memory o = _seeded(4, 9);
         o.saltedLiveProof = o.liveProof;
@@ -184,7 +184,7 @@ contract AuditOpeningsTest is AuditFixture {
         bytes32 salted = TraceTree.root(roots, AuditTrace.LIVE_HEIGHT);
         bytes32 commitment = _commitment(a, _root(honest));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, salted, commitment);
+        auditor_.commitAudit(taskId, a.attempt, a.leafIndex, salted, commitment);
         ChunkOpening memory o = _seeded(4, 9);
         o.saltedChunkProof = o.chunkProof;
         o.saltedLiveProof = TraceTree.open(roots, AuditTrace.LIVE_HEIGHT, o.slot);
@@ -203,7 +203,7 @@ contract AuditOpeningsTest is AuditFixture {
         assertTrue(second.auditor != first.auditor);
         bytes32 commitment = _commitment(second, _root(honest));
         vm.prank(second.auditor);
-        auditor_.commitAudit(taskId, shown, commitment);
+        auditor_.commitAudit(taskId, 0, second.leafIndex, shown, commitment);
         _refused(_seeded(4, 9), ChunkOpenings.NotInSaltedTree.selector);
     }
 
@@ -213,7 +213,7 @@ contract AuditOpeningsTest is AuditFixture {
         bytes32 other = AuditTrace.saltedRoot(honest, a.leafIndex, a.auditor, taskId + 1);
         bytes32 commitment = _commitment(a, _root(honest));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, other, commitment);
+        auditor_.commitAudit(taskId, 0, a.leafIndex, other, commitment);
         _refused(_seeded(4, 9), ChunkOpenings.NotInSaltedTree.selector);
         // not even with the proofs of that other tree
         (, uint256 x, uint256 y) = auditor_.chunkSeed(taskId);

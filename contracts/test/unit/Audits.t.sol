@@ -146,7 +146,7 @@ contract AuditsTest is AuditFixture {
         }
         vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.NotDrawn, AuditState.Drawn));
         vm.prank(bob);
-        auditor_.commitAudit(taskId, 0, 0);
+        auditor_.commitAudit(taskId, 0, 0, 0, 0);
         vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.NotDrawn, AuditState.Drawn));
         auditor_.auditTimeout(taskId);
         _settle(taskId);
@@ -237,14 +237,14 @@ contract AuditsTest is AuditFixture {
         address other = a.auditor == bob ? carol : bob;
         vm.expectRevert(abi.encodeWithSelector(Audits.NotAuditor.selector, taskId, other, a.auditor));
         vm.prank(other);
-        auditor_.commitAudit(taskId, bytes32(uint256(1)), bytes32(uint256(2)));
+        auditor_.commitAudit(taskId, 0, 0, bytes32(uint256(1)), bytes32(uint256(2)));
     }
 
     function test_commitAudit_beforeDraw_reverts() public {
         uint256 taskId = _served(alice, honest);
         vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.None, AuditState.Drawn));
         vm.prank(bob);
-        auditor_.commitAudit(taskId, 0, 0);
+        auditor_.commitAudit(taskId, 0, 0, 0, 0);
     }
 
     function test_commitAudit_deadlineIsInclusive() public {
@@ -252,7 +252,7 @@ contract AuditsTest is AuditFixture {
         vm.warp(a.deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(Audits.DeadlinePassed.selector, taskId, a.deadline));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, 0, 0);
+        auditor_.commitAudit(taskId, 0, 0, 0, 0);
         vm.warp(a.deadline);
         vm.expectRevert(abi.encodeWithSelector(Audits.DeadlineNotPassed.selector, taskId, a.deadline));
         auditor_.auditTimeout(taskId);
@@ -260,12 +260,26 @@ contract AuditsTest is AuditFixture {
         assertAudit(taskId, AuditState.Committed);
     }
 
+    /// A transaction that a reorg took out may come back behind the end of its attempt, or when another leaf was drawn.
+    function test_commitAudit_answersItsOwnDraw() public {
+        (uint256 taskId, Audit memory a) = _drawn();
+        bytes memory refusal = abi.encodeWithSelector(Audits.OtherDraw.selector, taskId, a.attempt, a.leafIndex);
+        vm.startPrank(a.auditor);
+        vm.expectRevert(refusal);
+        auditor_.commitAudit(taskId, a.attempt + 1, a.leafIndex, 0, 0);
+        vm.expectRevert(refusal);
+        auditor_.commitAudit(taskId, a.attempt, a.leafIndex + 1, 0, 0);
+        auditor_.commitAudit(taskId, a.attempt, a.leafIndex, 0, 0);
+        vm.stopPrank();
+        assertTrue(_audit(taskId).state == AuditState.Committed);
+    }
+
     function test_commitAudit_twice_reverts() public {
         (uint256 taskId, Audit memory a) = _drawn();
         _commitAudit(taskId, honest);
         vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Committed, AuditState.Drawn));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, 0, 0);
+        auditor_.commitAudit(taskId, 0, 0, 0, 0);
     }
 
     function test_chunkSeed_comesAfterTheCommitment() public {
@@ -395,7 +409,7 @@ contract AuditsTest is AuditFixture {
         uint256 id = vm.snapshotState();
         bytes32 commitment = _commitment(a, _root(honest));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, salted, commitment);
+        auditor_.commitAudit(taskId, a.attempt, a.leafIndex, salted, commitment);
         _publishChunkSeed(taskId);
         ChunkOpening memory nothing;
         bytes32 level1 = _level1(honest);
@@ -416,7 +430,7 @@ contract AuditsTest is AuditFixture {
             bytes32 root = sha256(abi.encodePacked(bytes1(0x03), steps, level1));
             bytes32 commitment = _commitment(a, root);
             vm.prank(a.auditor);
-            auditor_.commitAudit(taskId, 0, commitment);
+            auditor_.commitAudit(taskId, 0, a.leafIndex, 0, commitment);
             _publishChunkSeed(taskId);
             vm.expectRevert(abi.encodeWithSelector(Audits.StepsOutOfRange.selector, steps, 1, 4));
             vm.prank(a.auditor);
@@ -442,7 +456,7 @@ contract AuditsTest is AuditFixture {
         assertEq(second.draws, 2);
         vm.expectRevert(abi.encodeWithSelector(Audits.NotAuditor.selector, taskId, first.auditor, second.auditor));
         vm.prank(first.auditor);
-        auditor_.commitAudit(taskId, 0, 0);
+        auditor_.commitAudit(taskId, 0, 0, 0, 0);
         _finish(taskId, honest);
         assertAudit(taskId, AuditState.Matched);
     }
@@ -487,7 +501,7 @@ contract AuditsTest is AuditFixture {
         Audit memory second = auditor_.audit(taskId, 0);
         assertTrue(second.state == AuditState.Drawn && second.auditor != a.auditor, "somebody else");
         vm.prank(second.auditor);
-        auditor_.commitAudit(taskId, bytes32(uint256(1)), bytes32(uint256(1)));
+        auditor_.commitAudit(taskId, 0, second.leafIndex, bytes32(uint256(1)), bytes32(uint256(1)));
         vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Committed, AuditState.Drawn));
         vm.prank(second.auditor);
         auditor_.inputUnavailable(taskId);
@@ -594,7 +608,7 @@ contract AuditsTest is AuditFixture {
         // the old auditor has no say about the new attempt
         vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.None, AuditState.Drawn));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, 0, 0);
+        auditor_.commitAudit(taskId, 0, 0, 0, 0);
         Audit memory next = _decide(taskId);
         assertEq(next.attempt, 1);
         assertTrue(next.auditor != bob && next.auditor != address(0));

@@ -143,7 +143,7 @@ contract CourtAuditDisputesTest is CourtFixture {
         assertDispute(id, DisputeState.Upheld);
         vm.expectPartialRevert(Audits.NoResult.selector);
         vm.prank(auditor);
-        theAudits.commitAudit(taskId, 0, 0);
+        theAudits.commitAudit(taskId, 0, 0, 0, 0);
         theAudits.releaseAuditor(taskId, 0);
         assertEq(vault.dutiesOf(auditor), 0, "nobody owes anything about a result that is gone");
         assertEq(vault.totalStake(auditor), 1_000 * UNIT);

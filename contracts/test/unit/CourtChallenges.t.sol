@@ -27,7 +27,7 @@ contract CourtChallengesTest is CourtFixture {
     }
 
     function _commitCall() private pure returns (bytes memory) {
-        return abi.encodeCall(ICourt.commitChallenge, (1, keccak256("a commitment")));
+        return abi.encodeCall(ICourt.commitChallenge, (1, 0, keccak256("a commitment")));
     }
 
     function _revealCall() private view returns (bytes memory) {
@@ -81,11 +81,11 @@ contract CourtChallengesTest is CourtFixture {
     function test_commit_withoutAResult_reverts() public {
         bytes4 nothing = Challenges.NothingToChallenge.selector;
         uint256 other = _post();
-        bytes memory call = abi.encodeCall(ICourt.commitChallenge, (other, keccak256("a commitment")));
+        bytes memory call = abi.encodeCall(ICourt.commitChallenge, (other, 0, keccak256("a commitment")));
         _refused(watcher, call, abi.encodeWithSelector(nothing, other, TaskState.Open));
         _claim(other, alice);
         _refused(watcher, call, abi.encodeWithSelector(nothing, other, TaskState.Claimed));
-        _refused(watcher, abi.encodeCall(ICourt.commitChallenge, (99, 0)), abi.encodeWithSelector(nothing, 99, TaskState.None));
+        _refused(watcher, abi.encodeCall(ICourt.commitChallenge, (99, 0, 0)), abi.encodeWithSelector(nothing, 99, TaskState.None));
         _decideNoAudit(taskId);
         _settle(taskId);
         _refused(watcher, _commitCall(), abi.encodeWithSelector(nothing, taskId, TaskState.Settled));
@@ -211,7 +211,7 @@ contract CourtChallengesTest is CourtFixture {
         _commitChallenge(taskId, watcher, ownRoot);
         bytes32 copied = _commitment(taskId, watcher, ownRoot);
         vm.prank(bob);
-        theCourt.commitChallenge(taskId, copied);
+        theCourt.commitChallenge(taskId, 0, copied);
         _toReveal(taskId);
         _reveal(taskId, watcher, ownRoot);
         bytes32 bobs = _commitment(taskId, bob, ownRoot);
@@ -240,15 +240,21 @@ contract CourtChallengesTest is CourtFixture {
         _reveal(taskId, watcher, ownRoot);
     }
 
+    /// One that a reorg took out and that comes back behind the end of its attempt costs nothing.
+    function test_commit_ofAnotherAttempt_reverts() public {
+        bytes memory call = abi.encodeCall(ICourt.commitChallenge, (taskId, 1, keccak256("a commitment")));
+        _refused(watcher, call, abi.encodeWithSelector(Challenges.OtherAttempt.selector, taskId, 0));
+    }
+
     /// A commitment to another task, or to another attempt at this one, opens nothing here.
     function test_reveal_commitmentToAnotherPlace_reverts() public {
         uint256 other = _committedRun(alice, _wrong());
         bytes32 elsewhere = _commitment(other, watcher, ownRoot);
         vm.prank(watcher);
-        theCourt.commitChallenge(taskId, elsewhere);
+        theCourt.commitChallenge(taskId, 0, elsewhere);
         bytes32 later = keccak256(abi.encode(block.chainid, address(court), bob, taskId, uint8(1), ownRoot, SALT));
         vm.prank(bob);
-        theCourt.commitChallenge(taskId, later);
+        theCourt.commitChallenge(taskId, 0, later);
         _toReveal(other);
         _refused(watcher, _revealCall(), Challenges.CommitmentMismatch.selector);
         _refused(bob, _revealCall(), Challenges.CommitmentMismatch.selector);
@@ -378,7 +384,7 @@ contract CourtChallengesTest is CourtFixture {
         ICourt code = ICourt(theCourt.proceedings());
         vm.expectRevert(abi.encodeWithSelector(MarketVerdicts.NotCourt.selector, address(code)));
         vm.prank(watcher);
-        code.commitChallenge(taskId, keccak256("a commitment"));
+        code.commitChallenge(taskId, 0, keccak256("a commitment"));
         _challenge(taskId, watcher, _right(2));
         vm.expectPartialRevert(bytes4(keccak256("WrongDisputeState(uint256,uint8,uint8)")));
         code.drawReferee(1);

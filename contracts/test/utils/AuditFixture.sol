@@ -192,7 +192,7 @@ abstract contract AuditFixture is MarketFixture {
         bytes32 salted = AuditTrace.saltedRoot(run, a.leafIndex, a.auditor, taskId);
         bytes32 commitment = _commitment(a, _root(run));
         vm.prank(a.auditor);
-        auditor_.commitAudit(taskId, salted, commitment);
+        auditor_.commitAudit(taskId, a.attempt, a.leafIndex, salted, commitment);
     }
 
     function _publishChunkSeed(uint256 taskId) internal {

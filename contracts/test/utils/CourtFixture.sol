@@ -113,8 +113,9 @@ abstract contract CourtFixture is MarketFixture {
 
     function _commitChallenge(uint256 taskId, address challenger, bytes32 ownRoot) internal {
         bytes32 commitment = _commitment(taskId, challenger, ownRoot);
+        uint8 attempt = market.task(taskId).attempt;
         vm.prank(challenger);
-        theCourt.commitChallenge(taskId, commitment);
+        theCourt.commitChallenge(taskId, attempt, commitment);
     }
 
     function _toReveal(uint256 taskId) internal {
@@ -265,7 +266,7 @@ abstract contract CourtFixture is MarketFixture {
         bytes32 commitment = keccak256(abi.encode(a.auditor, taskId, a.attempt, root, SALT));
         bytes32 salted = GameTrace.saltedRoot(shape, a.leafIndex, a.auditor, taskId);
         vm.prank(a.auditor);
-        theAudits.commitAudit(taskId, salted, commitment);
+        theAudits.commitAudit(taskId, a.attempt, a.leafIndex, salted, commitment);
     }
 
     function _openAudit(uint256 taskId, Run memory own) internal {

@@ -132,7 +132,7 @@ abstract contract TrapFixture is CourtFixture {
         bytes32 commitment = keccak256(abi.encode(a.auditor, taskId, a.attempt, root, SALT));
         bytes32 salted = GameTrace.saltedRoot(shape, a.leafIndex, a.auditor, taskId);
         vm.prank(a.auditor);
-        theAudits.commitAudit(taskId, salted, commitment);
+        theAudits.commitAudit(taskId, a.attempt, a.leafIndex, salted, commitment);
     }
 
     function _openCopied(uint256 taskId) internal {

@@ -115,6 +115,7 @@ pub async fn descend(leaves: u32, wrong: u32) -> Result<LevelGas, WorldError> {
     );
     let challenge = ICourt::commitChallengeCall {
         taskId: task,
+        attempt: 0,
         commitment: keccak256(bound.abi_encode()),
     };
     challenger.send(at.court, challenge).await?;

@@ -214,10 +214,11 @@ impl Mirror {
                 let from = self.world.address(auditor);
                 let attempt = self.ledger.task(task).map_or(0, |t| t.attempt);
                 let root = forms::trace_root(answer);
-                let attempt = U256::from(attempt);
-                let bound = (from, task_id(task), attempt, root, B256::ZERO);
+                let bound = (from, task_id(task), U256::from(attempt), root, B256::ZERO);
                 let call = IAudits::commitAuditCall {
                     taskId: task_id(task),
+                    attempt,
+                    leafIndex: 0,
                     saltedRoot: B256::ZERO,
                     rootCommitment: keccak256(bound.abi_encode_params()),
                 };
@@ -257,6 +258,7 @@ impl Mirror {
                 );
                 let call = ICourt::commitChallengeCall {
                     taskId: task_id(task),
+                    attempt,
                     commitment: keccak256(bound.abi_encode_params()),
                 };
                 self.world.call(from, court, &call)?

@@ -61,6 +61,8 @@ impl Auditor {
         };
         let call = IAudits::commitAuditCall {
             taskId: U256::from(task),
+            attempt,
+            leafIndex: audit.leaf_index,
             saltedRoot: salted.0.into(),
             rootCommitment: root_commitment(self.party.address(), task, attempt, own_root, salt),
         };

@@ -187,6 +187,7 @@ impl Watcher {
         let salt = self.salt(id, task.attempt)?;
         let call = ICourt::commitChallengeCall {
             taskId: U256::from(id),
+            attempt: task.attempt,
             commitment: self.commitment(board, id, task.attempt, &root, salt),
         };
         let what = format!("commits a challenge of task {id}");

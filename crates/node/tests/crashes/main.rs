@@ -470,12 +470,22 @@ fn undisturbed(start: &Start) -> Ended {
     life.ended(&start.honest_root())
 }
 
+/// A life in which everybody does something that can be cut short: who is drawn for what follows from the blocks.
+fn ruled() -> (Start, Ended) {
+    let mut start = Start::new(Story::Ruled);
+    for seed in 0..64 {
+        start.order.seed = seed;
+        let base = undisturbed(&start);
+        if base.operations.iter().all(|done| done.len() > 2) {
+            return (start, base);
+        }
+    }
+    panic!("somebody has nothing to do, whoever is drawn");
+}
+
 #[test]
 fn a_process_that_ends_anywhere_and_starts_again_leaves_the_same_chain() {
-    let start = Start::new(Story::Ruled);
-    let base = undisturbed(&start);
-    // everybody does something that can be cut short
-    assert!(base.operations.iter().all(|done| done.len() > 2));
+    let (start, base) = ruled();
     every_point(&start, &base, false, |ended| {
         assert_eq!(ended.purses, base.purses);
         assert_eq!((ended.vault, ended.supply), (base.vault, base.supply));
@@ -485,8 +495,7 @@ fn a_process_that_ends_anywhere_and_starts_again_leaves_the_same_chain() {
 
 #[test]
 fn nor_does_anybody_honest_lose_where_it_starts_again_late() {
-    let start = Start::new(Story::Ruled);
-    let base = undisturbed(&start);
+    let (start, base) = ruled();
     every_point(&start, &base, true, |ended| {
         assert_eq!(ended.supply, base.supply);
         assert_eq!(ended.held(), base.held());
