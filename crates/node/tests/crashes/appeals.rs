@@ -31,10 +31,10 @@ pub(crate) fn falsified(model: &Model, inputs: &[Tensor]) -> OneUlp {
         .unwrap()
 }
 
-/// What is true of a dispute at its end; the referee that was overturned, if one was.
-pub(crate) fn judge(board: &Board, story: Story) -> Option<Address> {
+/// What is true of disputes at their end; the referees that were overturned.
+pub(crate) fn judge(board: &Board, story: Story) -> Vec<Address> {
     if story == Story::Ruled {
-        return None;
+        return Vec::new();
     }
     let is_upheld = |entry: &DisputeEntry| entry.dispute.state == DisputeState::Upheld;
     let (upheld, void): (Vec<_>, Vec<_>) = board.disputes.values().partition(|e| is_upheld(e));
@@ -42,12 +42,17 @@ pub(crate) fn judge(board: &Board, story: Story) -> Option<Address> {
     let mut void = void.into_iter();
     assert!(void.all(|entry| entry.dispute.state == DisputeState::Void));
     // where everybody takes longer, an audit may find the same and overtake the appeal
-    let entry = board.disputes.get(&1).filter(|entry| is_upheld(entry))?;
-    let dispute = &entry.dispute;
-    assert_eq!(dispute.ruled_guilty, story == Story::Confirmed);
-    // by arithmetic, not because somebody was late
-    assert!(entry.appeal.decided.is_some());
-    (story == Story::Overturned).then_some(dispute.referee)
+    if let Some(entry) = board.disputes.get(&1).filter(|entry| is_upheld(entry)) {
+        assert_eq!(entry.dispute.ruled_guilty, story == Story::Confirmed);
+        // by arithmetic, not because somebody was late
+        assert!(entry.appeal.decided.is_some());
+    }
+    // all of them lie in that story: whoever ruled for a cheat that is convicted, or is out for it though another dispute
+    // convicted the cheat first
+    let ruled = board.disputes.values().map(|entry| &entry.dispute);
+    let lied = ruled.filter(|d| story == Story::Overturned && d.ruled_at > 0 && !d.ruled_guilty);
+    let out = lied.filter(|d| d.state == DisputeState::Upheld || board.is_tombstoned(&d.referee));
+    out.map(|dispute| dispute.referee).collect()
 }
 
 /// The network at the moment at which the referee has ruled, with nobody running.

@@ -366,7 +366,7 @@ impl Life {
                     false => 0,
                 };
                 match seat.part {
-                    _ if overturned == Some(*who) => {
+                    _ if overturned.contains(who) => {
                         assert!(board.is_tombstoned(who) && staked < STAKE);
                     }
                     Part::Cheat => assert!(board.is_tombstoned(who) && staked < STAKE),
