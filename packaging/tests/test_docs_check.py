@@ -5,6 +5,7 @@ import unittest
 from support import ROOT, gavel
 
 import command_lines
+import shown_outputs
 
 
 def whole(*words: str, environment: frozenset[str] = frozenset()) -> command_lines.CommandLine:
@@ -31,6 +32,29 @@ class Reading(unittest.TestCase):
 
     def test_cargo_run(self) -> None:
         self.assertEqual(self.read("```\ncargo run --release -- demo --seed 6\n```\n"), [("demo", "--seed", "6")])
+
+
+class Shown(unittest.TestCase):
+    LINES = ["0:01  Ada wins", "0:02  Ada delivers", "0:02  Ben waits", "0:03  Ben settles"]
+
+    def test_lines_may_be_left_out_and_not_be_others(self) -> None:
+        self.assertIsNone(shown_outputs.not_printed(["0:01  Ada wins", "0:03  Ben settles"], self.LINES))
+        self.assertEqual(shown_outputs.not_printed(["0:01  Ada wins", "0:02  Cleo delivers"], self.LINES), "0:02  Cleo delivers")
+
+    def test_order_counts(self) -> None:
+        self.assertEqual(shown_outputs.not_printed(["0:02  Ben waits", "0:02  Ada delivers"], self.LINES), "0:02  Ada delivers")
+
+    def test_what_is_written_anew_is_printed(self) -> None:
+        anew = shown_outputs.likest(["0:01  Cleo wins", "", "0:04  Ben settles"], ["", *self.LINES])
+        self.assertEqual(anew, ["0:01  Ada wins", "", "0:03  Ben settles"])
+
+    @unittest.skipUnless(gavel(), "no built gavel")
+    def test_a_page_is_held_against_the_binary(self) -> None:
+        page = "<!-- shown: --version -->\n```\n{}\n```\n"
+        right = shown_outputs.printed(gavel(), "--version")[0]
+        self.assertEqual(shown_outputs.problems(gavel(), page.format(right), "page.md"), [])
+        self.assertEqual(len(shown_outputs.problems(gavel(), page.format("gavel 99"), "page.md")), 1)
+        self.assertEqual(len(shown_outputs.problems(gavel(), page.format(right).replace("--version", "levitate"), "page.md")), 1)
 
 
 @unittest.skipUnless(gavel(), "no built gavel")
