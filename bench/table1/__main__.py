@@ -5,7 +5,7 @@ through them, through onnxruntime and through Gavel, and writes the table into d
     (cd contracts && npm ci)                    # for the gas of EZKL's verifier
     cargo build --release && python3 bench/table1
 
-Takes half an hour and up to 11 GB of memory on two cores; networks that may need more than is free are left out and named.
+Takes six minutes and 5 GB of memory on two cores, and what pip needs to install torch before the first; networks that may need more than is free are left out and named.
 """
 
 import argparse

@@ -36,12 +36,12 @@ def perceptron(sizes: list[int]) -> onnx.ModelProto:
 
 
 def lenet() -> onnx.ModelProto:
-    """LeNet-5 on 28 x 28 with Relu and average pools."""
+    """LeNet-5 on 28 x 28 with Relu and average pools. EZKL knows no default of `strides`."""
     writer = Writer("lenet", 1)
     x = writer.input("x", [1, 1, 28, 28])
     for channels, before, pads in ((6, 1, 2), (16, 6, 0)):
         weight = writer.weight(channels, before, 5, 5, fan_in=25 * before, gain=1.4)
-        x = writer.add("Conv", x, weight, writer.bias(channels), kernel_shape=[5, 5], pads=[pads] * 4)
+        x = writer.add("Conv", x, weight, writer.bias(channels), kernel_shape=[5, 5], pads=[pads] * 4, strides=[1, 1])
         x = writer.add("AveragePool", writer.add("Relu", x), kernel_shape=[2, 2], strides=[2, 2])
     return finish(writer, dense(writer, writer.add("Flatten", x), [400, 120, 84, 10]), [1, 10])
 
