@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// Whether cheating pays under a network's numbers, and numbers under which it does not
     #[command(subcommand)]
     Economics(crate::args_economics::EconomicsCommand),
+    /// Where draws come from, and taking part in it
+    #[command(subcommand)]
+    Beacon(crate::args_beacon::BeaconCommand),
     /// Serve models for pay, and audit and judge others
     #[command(subcommand)]
     Provider(ProviderCommand),

@@ -8,6 +8,7 @@
 
 mod arena;
 mod audits;
+mod beacon;
 mod challenges;
 mod computation;
 mod ledger;
@@ -166,9 +167,9 @@ attacks! {
         "the seed is part of the input that the task binds"
         computation::seed_grinding;
     BeaconLastRevealer "beacon_last_revealer" "bias by the beacon's last revealer"
-        "A cheat who publishes the beacon's round chooses the block, and with it whether its result is audited."
-        "a round has one value that nobody chooses, and anyone may publish it"
-        audits::beacon_last_revealer;
+        "A cheat's friend takes part in the beacon of secrets and reveals last. It knows the value before: where an honest auditor is drawn for the cheat's result, it keeps its secret back."
+        "a missing secret spoils the round: all that it was to decide about is audited, by auditors that the next round draws, and the bond is burned"
+        beacon::last_revealer;
     ToleranceHiding "tolerance_hiding" "hiding in the tolerance"
         "A result that is off by the last bit of one number."
         "bits are compared, and no distance"
