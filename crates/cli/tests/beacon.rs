@@ -119,7 +119,10 @@ fn every_beacon_is_deployed_shown_and_refused_with_numbers_that_let_it_down() {
         let args = [&deploy(&["--beacon"])[..], &[name, "--deployment", &file]].concat();
         let deployed = net.run(&args);
         assert_eq!(deployed["beacon"]["scheme"], scheme, "{deployed}");
-        assert_eq!(deployed["beacon"]["secrets"]["period"], numbers, "{deployed}");
+        assert_eq!(
+            deployed["beacon"]["secrets"]["period"], numbers,
+            "{deployed}"
+        );
         let shown = net.run(&["beacon", "show", "--deployment", &file]);
         assert_eq!(shown["scheme"], scheme, "{shown}");
         assert_eq!(shown["beacon"], deployed["deployment"]["beacon"], "{shown}");
@@ -129,7 +132,14 @@ fn every_beacon_is_deployed_shown_and_refused_with_numbers_that_let_it_down() {
         }
         assert_eq!(shown["slack"].is_u64(), name == "fallback", "{shown}");
         if numbers.is_null() {
-            let join = ["beacon", "join", "--key", "deployer.json", "--deployment", &file];
+            let join = [
+                "beacon",
+                "join",
+                "--key",
+                "deployer.json",
+                "--deployment",
+                &file,
+            ];
             let (_, told) = net.fails(&join);
             assert!(told.contains("not made of secrets"), "{told}");
         }
@@ -141,7 +151,10 @@ fn patient_rules(net: &Net<'_>) {
     let written = net.run(&["chain", "params", "--probation", "0"]);
     let mut rules = written["parameters"].clone();
     rules["court"]["beacon_slack"] = 240.into();
-    for (section, number) in [("stake", "unbonding_seconds"), ("stake", "correlation_window_seconds")] {
+    for (section, number) in [
+        ("stake", "unbonding_seconds"),
+        ("stake", "correlation_window_seconds"),
+    ] {
         let seconds = rules[section][number].as_u64().unwrap();
         rules[section][number] = (seconds + 10_000).into();
     }
@@ -161,8 +174,18 @@ fn participants_draw_an_audit_though_one_is_killed_and_have_their_bonds_back() {
     deploy.extend(["--commit-reveal-quorum", "2"]);
     deploy.extend(addresses.iter().flat_map(|a| ["--mint", a.as_str()]));
     let deployed = net.run(&deploy);
-    let bond: u128 = deployed["beacon"]["secrets"]["bond"].as_str().unwrap().parse().unwrap();
-    net.run(&["model", "register", "digits-small", "--key", "deployer.json"]);
+    let bond: u128 = deployed["beacon"]["secrets"]["bond"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    net.run(&[
+        "model",
+        "register",
+        "digits-small",
+        "--key",
+        "deployer.json",
+    ]);
 
     // money moves only where that was said
     let asked = net.fails(&["beacon", "join", "--key", "ann.json"]);
@@ -216,7 +239,8 @@ fn participants_draw_an_audit_though_one_is_killed_and_have_their_bonds_back() {
     assert_eq!(ended["bond_back"], false);
     assert!(ann.child.wait().unwrap().success());
     assert_eq!(standing(&addresses[0])["joined"], true);
-    let left = Running::start(net.command(&["beacon", "leave", "--poll", "50", "--key", "ann.json"]));
+    let left =
+        Running::start(net.command(&["beacon", "leave", "--poll", "50", "--key", "ann.json"]));
     left.acts("takes its bond");
     assert_eq!(left.event("ended")["bond_back"], true);
     assert_eq!(net.wallet(&addresses[0]), before);

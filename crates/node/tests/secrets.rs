@@ -215,6 +215,7 @@ async fn who_withholds_loses_its_bond_and_everything_due_is_audited() {
     let tasks = [world.post(&requester).await, world.post(&requester).await];
     let mut roles: Vec<Box<dyn Role>> = vec![
         Box::new(world.provider(&served, UNIT)),
+        Box::new(world.provider(&other, UNIT)),
         Box::new(Auditor::new(served.clone())),
         Box::new(Auditor::new(other.clone())),
         world.keeper().await,
@@ -249,7 +250,7 @@ async fn who_withholds_loses_its_bond_and_everything_due_is_audited() {
     for party in [&served, &other] {
         assert_eq!(stake(&board, &party.address()), STAKE);
     }
-    let mut honest = roles.split_off(5);
+    let mut honest = roles.split_off(6);
     end(&mut world, &parties, &mut honest, &ending).await;
     // its bond stays where it is, for ever
     let leave = CommitRevealBeacon::leaveCall {};

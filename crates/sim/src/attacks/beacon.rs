@@ -73,7 +73,11 @@ fn withheld(arena: &Arena, cases: &[std::sync::Arc<Played>; 2], bond: u128) -> O
     let honest = arena.seen(arena.assumed().colluding_bps);
     let bond = || ours(LAST, "bond of the beacon, burned", -(bond as i128));
     let mut spared = of_world(arena, escaped, &["Mallory"]);
-    spared.extend(of_world(arena, caught, &["Mallory"]).into_iter().map(undone));
+    spared.extend(
+        of_world(arena, caught, &["Mallory"])
+            .into_iter()
+            .map(undone),
+    );
     spared.push(bond());
     Outcome::of(vec![
         ("a friend is drawn", honest.not(), spared),
@@ -146,20 +150,36 @@ impl Rounds {
         let begins = stage.chain.now();
         let numbers = (choice.bond, choice.quorum, begins, choice.period);
         let arguments = (token, numbers.0, numbers.1, numbers.2, numbers.3).abi_encode_params();
-        let code = bytecode("CommitRevealBeacon").map_err(|e| unexpected("an artifact", e.to_string()))?;
-        let made = deployer.sender().create([&code[..], &arguments].concat().into());
+        let code =
+            bytecode("CommitRevealBeacon").map_err(|e| unexpected("an artifact", e.to_string()))?;
+        let made = deployer
+            .sender()
+            .create([&code[..], &arguments].concat().into());
         let made = made.await.map_err(WorldError::from)?.created;
-        let beacon = made.ok_or_else(|| unexpected("a beacon", "nothing was created".to_owned()))?;
+        let beacon =
+            made.ok_or_else(|| unexpected("a beacon", "nothing was created".to_owned()))?;
         let network = Network::in_process(stage.chain.clone(), stage.deployment.clone());
         let mut people = Vec::new();
         for i in 0..=HONEST {
             let account = Account::new(dev_key("revealers", i as u32), network.clone());
             let value = U256::from(choice.bond);
             let to = account.address();
-            deployer.send(token, DevToken::transferCall { to, value }).await.map_err(WorldError::from)?;
-            let approve = DevToken::approveCall { spender: beacon, value };
-            account.send(token, approve).await.map_err(WorldError::from)?;
-            account.send(beacon, CommitRevealBeacon::joinCall {}).await.map_err(WorldError::from)?;
+            deployer
+                .send(token, DevToken::transferCall { to, value })
+                .await
+                .map_err(WorldError::from)?;
+            let approve = DevToken::approveCall {
+                spender: beacon,
+                value,
+            };
+            account
+                .send(token, approve)
+                .await
+                .map_err(WorldError::from)?;
+            account
+                .send(beacon, CommitRevealBeacon::joinCall {})
+                .await
+                .map_err(WorldError::from)?;
             people.push(account);
         }
         Ok(Rounds {
@@ -195,9 +215,8 @@ impl Rounds {
     /// P-B3: the value of everybody's secrets.
     fn value(&self, round: u64) -> B256 {
         let people = self.people.iter().enumerate();
-        let hashes = people.map(|(i, who)| {
-            keccak256((who.address(), Rounds::secret(i, round)).abi_encode())
-        });
+        let hashes = people
+            .map(|(i, who)| keccak256((who.address(), Rounds::secret(i, round)).abi_encode()));
         let mix = hashes.fold(B256::ZERO, |mix, hash| mix ^ hash);
         let chain = U256::from(self.stage.deployment.chain_id);
         let whole = keccak256((chain, self.beacon, U256::from(round), mix).abi_encode());
@@ -216,7 +235,9 @@ impl Rounds {
                 secret: Rounds::secret(i, round),
             })?;
             let call = CommitRevealBeacon::commitCall { round, commitment };
-            who.send(self.beacon, call).await.map_err(WorldError::from)?;
+            who.send(self.beacon, call)
+                .await
+                .map_err(WorldError::from)?;
         }
         Ok(round)
     }
@@ -224,7 +245,10 @@ impl Rounds {
     async fn reveal(&self, who: usize, round: u64) -> Result<(), AttackError> {
         let secret = Rounds::secret(who, round);
         let call = CommitRevealBeacon::revealCall { secret };
-        self.people[who].send(self.beacon, call).await.map_err(WorldError::from)?;
+        self.people[who]
+            .send(self.beacon, call)
+            .await
+            .map_err(WorldError::from)?;
         Ok(())
     }
 
@@ -242,7 +266,10 @@ impl Rounds {
 
     fn wait_for(&self, round: u64) -> Result<(), AttackError> {
         let time = self.ask(CommitRevealBeacon::timeOfCall { round })?;
-        self.stage.chain.advance_to(time).map_err(WorldError::from)?;
+        self.stage
+            .chain
+            .advance_to(time)
+            .map_err(WorldError::from)?;
         Ok(())
     }
 
@@ -258,9 +285,7 @@ impl Rounds {
         let left = self.leave(who).await;
         let again = CommitRevealBeacon::commitCall { round, commitment };
         let again = self.people[who].send(self.beacon, again).await.map(drop);
-        let refused = |sent: &Result<(), SendError>| {
-            matches!(sent, Err(SendError::Reverted { error, .. }) if error.starts_with("WithheldSecret"))
-        };
+        let refused = |sent: &Result<(), SendError>| matches!(sent, Err(SendError::Reverted { error, .. }) if error.starts_with("WithheldSecret"));
         Ok(refused(&left) && refused(&again))
     }
 
