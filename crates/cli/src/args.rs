@@ -357,7 +357,7 @@ pub(crate) enum ChainCommand {
     /// Run the embedded chain over HTTP JSON-RPC on loopback, durable in a directory
     Up(ChainUpArgs),
     /// Deploy the contracts through an RPC URL and write the deployment file
-    Deploy(ChainDeployArgs),
+    Deploy(Box<ChainDeployArgs>),
     /// Write the protocol's parameters as a file to edit, or check one
     Params(ParamsArgs),
 }

@@ -63,15 +63,12 @@ pub enum NodeError {
         address: crate::Address,
     },
     /// Whoever takes part puts up a bond, which is not there.
-    #[error(
-        "the bond of the beacon is {} tokens, the wallet has {}",
-        gavel_settlement::amount::exact(*bond), gavel_settlement::amount::exact(*found)
-    )]
+    #[error("the bond of the beacon is {bond} tokens, the wallet has {found}")]
     BeaconBond {
-        /// The bond.
-        bond: u128,
+        /// The bond, in tokens.
+        bond: String,
         /// In the wallet.
-        found: u128,
+        found: String,
     },
     /// Too little time to reveal in.
     #[error(

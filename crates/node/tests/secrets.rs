@@ -300,6 +300,75 @@ async fn nobody_takes_part_without_the_bond_in_too_short_rounds_or_where_there_a
     assert!(matches!(told, Err(NodeError::NoSecrets { .. })));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_outlives_its_database_and_is_committed_to_no_more_once_it_may_be_known() {
+    let start = start().await;
+    let network = Network::in_process(start.chain.clone(), start.deployment.clone());
+    let mut mirror = Mirror::new(network.clone());
+    let (executor, ..) = common::shipped("digits-small", 0);
+    let party = |key: u32| {
+        let account = Account::new(dev_key(SEED, key), network.clone());
+        Party {
+            name: format!("party {key}"),
+            protection: Protection::for_account(&account),
+            account,
+            executor: Arc::clone(&executor) as _,
+            blobs: Blobs::memory(),
+        }
+    };
+    let rounds = mirror.refresh().await.unwrap().beacon.secrets.unwrap();
+    // a reorg has undone a commitment whose secret was shown: others could choose theirs by it
+    let burnt = party(MORTAL);
+    let key = format!("{:020}", start.awaited);
+    let row = format!(r#"{{"secret":"{:#x}","shown":true}}"#, B256::repeat_byte(7));
+    let store = Arc::clone(burnt.protection.store());
+    store.insert(Table::Secrets, &key, &row).await.unwrap();
+    let mut burnt = Participant::new(burnt);
+    let mut other = Participant::new(party(OTHER));
+    let who = [burnt.address(), other.address()];
+    let committed = async |who: Address| {
+        let found = standing(&network, &rounds, who, 2).await.unwrap();
+        (found.round, found.revealed)
+    };
+    let open = |now: u64| rounds.round_after(now);
+    while open(start.chain.now()) == start.awaited {
+        let mut acted = false;
+        for role in [&mut burnt, &mut other] {
+            let board = mirror.refresh().await.unwrap();
+            acted |= role.tick(board).await.unwrap().is_some();
+        }
+        if !acted {
+            start.chain.advance_to(start.chain.now() + 20).unwrap();
+        }
+    }
+    assert_eq!(committed(who[0]).await, (0, false));
+    assert_eq!(committed(who[1]).await, (start.awaited, false));
+    // nobody else took part, so the next round draws; after it every database is lost
+    let next = start.awaited + 1;
+    while open(start.chain.now()) == next {
+        for role in [&mut burnt, &mut other] {
+            let board = mirror.refresh().await.unwrap();
+            role.tick(board).await.unwrap();
+        }
+        start.chain.advance_to(start.chain.now() + 20).unwrap();
+    }
+    for who in who {
+        assert_eq!(committed(who).await, (next, false));
+    }
+    for key in [MORTAL, OTHER] {
+        let mut again = Participant::new(party(key));
+        let board = mirror.refresh().await.unwrap();
+        let act = again.tick(board).await.unwrap().unwrap();
+        assert_eq!(
+            act.what,
+            format!("reveals its secret of round {next} of the beacon")
+        );
+    }
+    let board = mirror.refresh().await.unwrap();
+    assert!(board.beacon.values.contains_key(&next));
+    assert!(board.beacon_value(start.awaited).is_some());
+}
+
 /// The network at a moment at which somebody waits for a round, and whoever takes part.
 struct Start {
     chain: SharedChain,
@@ -556,4 +625,5 @@ fn a_participant_survives_its_end_at_every_operation() {
             }
         }
     }
+    println!("ended at {} operations", undisturbed.len());
 }

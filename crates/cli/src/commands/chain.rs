@@ -22,7 +22,7 @@ const COIN: u128 = 1_000_000 * TOKEN;
 pub(crate) fn run(command: ChainCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         ChainCommand::Up(args) => block_on(up(args, out)),
-        ChainCommand::Deploy(args) => block_on(deploy_all(args, out)),
+        ChainCommand::Deploy(args) => block_on(deploy_all(*args, out)),
         ChainCommand::Params(args) => params::run(&args, out),
     }
 }

@@ -15,9 +15,8 @@ use gavel_settlement::drand::{BeaconSource, DrandNetwork};
 use gavel_trace::Digest;
 
 use super::feed::Feed;
-use crate::board::unread;
 use crate::board::{
-    AuditState, BeaconScheme, Dispute, DisputeEntry, DisputeState, Rules, TaskState,
+    AuditState, BeaconScheme, Dispute, DisputeEntry, DisputeState, Rules, TaskState, unread,
 };
 use crate::{Act, Address, B256, Board, NodeError, Party, Role};
 

@@ -12,7 +12,7 @@ use gavel_settlement::Network;
 use gavel_settlement::alloy::primitives::{U256, keccak256};
 use gavel_settlement::alloy::providers::Provider as _;
 use gavel_settlement::alloy::sol_types::SolValue as _;
-use gavel_settlement::amount::tokens;
+use gavel_settlement::amount::{exact, tokens};
 use gavel_settlement::bindings::{CommitRevealBeacon, DevToken};
 use gavel_state::{Change, Table};
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,10 @@ impl Standing {
             return Step::Join;
         }
         let open = rounds.round_after(now);
+        // a commitment that comes late is refused, and paid for
+        if rounds.time_of(open).saturating_sub(now) <= rounds.period / 8 {
+            return Step::Wait;
+        }
         let opened = rounds.time_of(open.saturating_sub(1));
         // what is under way is likely to come to a value: a commitment in case it does not comes in the second half
         let is_late = now >= opened.saturating_add(rounds.period / 2);
@@ -198,7 +202,7 @@ impl Participant {
         let failed = |e| unread("the wallet", e);
         let wallet = token.balanceOf(me).call().await.map_err(failed)?;
         if wallet < U256::from(rounds.bond) {
-            let (bond, found) = (rounds.bond, wallet.saturating_to());
+            let (bond, found) = (exact(rounds.bond), exact(wallet.saturating_to()));
             return Err(NodeError::BeaconBond { bond, found });
         }
         let allowed = token.allowance(me, at).call().await.map_err(failed)?;
@@ -487,6 +491,9 @@ mod tests {
             "they are to come"
         );
         assert_eq!(step(joined(), &[8], NOW), Step::Commit(8));
+        let left = |seconds| ROUNDS.time_of(8) - seconds;
+        assert_eq!(step(joined(), &[8], left(13)), Step::Commit(8));
+        assert_eq!(step(joined(), &[8], left(12)), Step::Wait, "too late");
         // a spoiled round draws by the next that is not
         assert_eq!(step(joined(), &[3], NOW), Step::Commit(8));
         let under_way = Standing {
