@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use gavel_gateway::ops::Ops;
 use gavel_node::board::{Board, SecretRounds};
 use gavel_node::roles::{self, Participant, Step};
-use gavel_node::{Address, Blobs, NodeError, Role};
+use gavel_node::{Address, Blobs, Mirror, NodeError, Role, Runner, RunnerEvent};
 use gavel_settlement::Network;
 use gavel_settlement::bindings::CommitRevealBeacon;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::operators::{self, Operators};
 use super::party::{self, tokens};
 use crate::args::NetworkArgs;
 use crate::args_beacon::{BeaconCommand, BeaconRoleArgs};
+use crate::args_node::LoopArgs;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, block_on};
 use crate::output::{DIM, GOOD, Output, paint};
@@ -35,6 +39,25 @@ pub(super) fn rounds(board: &Board) -> Result<SecretRounds, Failure> {
         ))
         .expected("a network that was deployed with --beacon commit-reveal or --beacon fallback")
     })
+}
+
+/// Takes part in a loop of its own: other roles run models, which may take longer than a round.
+pub(super) fn beside(
+    participant: Participant,
+    mirror: Mirror,
+    run: LoopArgs,
+    watched: Option<Arc<Ops>>,
+    out: Output,
+) -> JoinHandle<()> {
+    let pause = Duration::from_millis(run.poll);
+    let mut runner = Runner::new(mirror, vec![Box::new(participant)], pause);
+    let tell = move |event: RunnerEvent<'_>| {
+        if let Some(watched) = &watched {
+            operators::note(watched, &event);
+        }
+        party::tell(&event, out);
+    };
+    tokio::spawn(async move { runner.run(std::future::pending(), |_| false, tell).await })
 }
 
 async fn take_part(args: BeaconRoleArgs, leave: bool, out: Output) -> Result<Exit, Failure> {

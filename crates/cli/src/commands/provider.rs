@@ -156,13 +156,22 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         Box::new(Referee::new(me.clone()).lying(has(Fault::LyingReferee))),
     ];
     let mut bond_is_back = Arc::new(AtomicBool::new(true));
+    let mut beside = None;
     if args.secrets.join_beacon {
         let participant = Participant::new(me.clone())
             .with_least_reveal(args.secrets.least.least_reveal)
             .ending(Arc::clone(&draining))
             .leaving();
         bond_is_back = participant.is_free();
-        all.push(Box::new(participant));
+        let mirror = party::mirror(&network).await?;
+        let watched = operators.as_ref().map(Operators::watched);
+        beside = Some(beacon_role::beside(
+            participant,
+            mirror,
+            args.run,
+            watched,
+            out,
+        ));
     }
     if !args.no_keeper {
         all.push(Box::new(Keeper::new(me).with_source(relays)));
@@ -194,6 +203,9 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         }
     };
     operators::run_roles(stop, mirror, all, args.run, over, operators.as_ref(), out).await;
+    if let Some(beside) = beside {
+        beside.abort();
+    }
     if let Some(operators) = operators {
         operators.close().await?;
     }

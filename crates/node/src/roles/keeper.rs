@@ -102,7 +102,12 @@ impl Keeper {
             round,
             signature: found.point,
         };
-        self.party.act(board, beacon, call, what).await
+        let last = match board.beacon.scheme {
+            BeaconScheme::Fallback => Some(board.beacon.time_of(round) + board.beacon.slack),
+            _ => None,
+        };
+        let party = self.party.until(last);
+        party.act(board, beacon, call, what).await
     }
 
     /// Once the beacon behind it has a value.
