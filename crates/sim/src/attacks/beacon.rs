@@ -1,13 +1,16 @@
-//! The last revealer of a beacon that is made of secrets, against the contract.
+//! The last revealer of a beacon that is made of secrets, against the contracts.
+
+use std::sync::Arc;
 
 use gavel_economics::{beacon_bond_min, suited};
-use gavel_node::{Address, B256, U256};
+use gavel_node::board::AuditState;
+use gavel_node::roles::{self, JoinOptions, Order, Provider, ProviderPolicy};
+use gavel_node::{Address, B256, Blobs, Board, Mirror, Party, Protection, Role as _, U256};
 use gavel_settlement::account::dev_key;
 use gavel_settlement::alloy::primitives::keccak256;
 use gavel_settlement::alloy::sol_types::{SolCall, SolValue as _};
-use gavel_settlement::artifacts::bytecode;
-use gavel_settlement::bindings::{CommitRevealBeacon, DevBeacon, DevToken};
-use gavel_settlement::{Account, CommitRevealChoice, Network, SendError};
+use gavel_settlement::bindings::{CommitRevealBeacon, DevBeacon, DevToken, IAudits};
+use gavel_settlement::{Account, BeaconChoice, CommitRevealChoice, Network, SendError};
 
 use super::arena::{Arena, Played};
 use super::audits::alone;
@@ -15,7 +18,7 @@ use super::ledger::{Entry, Outcome, Side, of_world, ours, told};
 use super::{AttackError, Found, Weakened};
 use crate::reader::{Reader, units};
 use crate::world::runtime;
-use crate::{Amount, Change, Stage, WorldError};
+use crate::{Amount, Change, Stage};
 
 /// The cheat's friend, who reveals last.
 const LAST: &str = "Mordred";
@@ -38,7 +41,7 @@ pub(super) fn last_revealer(arena: &Arena) -> Result<Found, AttackError> {
         ..numbers
     };
     for choice in [least, small] {
-        runtime()?.block_on(Rounds::play(stage, choice))?;
+        runtime()?.block_on(Rounds::play(arena, choice))?;
     }
     let (draws, twice) = redrawn(stage)?;
     if draws < 2 || twice {
@@ -54,8 +57,8 @@ pub(super) fn last_revealer(arena: &Arena) -> Result<Found, AttackError> {
             withheld(arena, &cases, small.bond),
         ),
         evidence: vec![
-            "the last of four to reveal knew the value before; without its secret the round was spoiled, the next \
-             one drew by another value, and its bond and place were lost"
+            "the last of four to reveal knew the value before; without its secret the round was spoiled, and the result \
+             audited by another value; its bond and place were lost"
                 .into(),
             format!("the least bond is {} tokens", told(Amount(least.bond))),
             format!(
@@ -68,7 +71,7 @@ pub(super) fn last_revealer(arena: &Arena) -> Result<Found, AttackError> {
 
 /// What withholding brings beyond revealing, to a ring one of whose results an honest auditor was drawn for: the next draw is
 /// an audit for certain, and by a friend with the colluding share.
-fn withheld(arena: &Arena, cases: &[std::sync::Arc<Played>; 2], bond: u128) -> Outcome {
+fn withheld(arena: &Arena, cases: &[Arc<Played>; 2], bond: u128) -> Outcome {
     let [caught, escaped] = cases;
     let honest = arena.seen(arena.assumed().colluding_bps);
     let bond = || ours(LAST, "bond of the beacon, burned", -(bond as i128));
@@ -97,24 +100,36 @@ fn undone(entry: Entry) -> Entry {
     }
 }
 
+async fn send<C: SolCall>(who: &Account, to: Address, call: C) -> Result<(), AttackError> {
+    who.send(to, call).await?;
+    Ok(())
+}
+
 fn unexpected(what: &'static str, found: String) -> AttackError {
     let seed = 0;
     AttackError::Unexpected { seed, what, found }
 }
 
-/// A beacon of secrets on a chain of its own, with honest participants and the last revealer.
+/// A network that draws by secrets, with a result whose round somebody waits for, honest participants and the last revealer.
 struct Rounds {
     stage: Stage,
     reader: Reader,
     beacon: Address,
     people: Vec<Account>,
+    task: u64,
 }
 
 impl Rounds {
-    /// Plays the attack: the value is known before, and without the last secret it is gone, with the bond.
-    async fn play(stage: &Stage, choice: CommitRevealChoice) -> Result<(), AttackError> {
-        let rounds = Rounds::open(stage, choice).await?;
-        let round = rounds.commit(HONEST + 1).await?;
+    /// Plays the attack: the value is known before; without the last secret it is gone, and with it the bond; and the result is
+    /// audited, whatever is drawn instead.
+    async fn play(arena: &Arena, choice: CommitRevealChoice) -> Result<(), AttackError> {
+        let rounds = Rounds::open(arena, choice).await?;
+        let board = rounds.board().await?;
+        let round = board.audit_round(rounds.task);
+        let round =
+            round.ok_or_else(|| unexpected("a round", "a result without one".to_owned()))?;
+        rounds.wait_for(round - 1)?;
+        rounds.commit(HONEST + 1, round).await?;
         rounds.wait_for(round)?;
         rounds.reveal_honestly(round).await?;
         // what whoever is left can compute from what is on the chain and its own secret
@@ -123,70 +138,106 @@ impl Rounds {
         other.reveal(HONEST, round).await?;
         let value = other.valued(round)?;
         rounds.wait_for(round + 1)?;
-        let next = rounds.commit(HONEST).await?;
+        rounds.commit(HONEST, round + 2).await?;
         let is_spoiled = rounds.ask(CommitRevealBeacon::spoiledCall { round })?;
         let is_out = rounds.is_refused(HONEST).await?;
-        rounds.wait_for(next)?;
-        rounds.reveal_honestly(next).await?;
+        rounds.wait_for(round + 2)?;
+        rounds.reveal_honestly(round + 2).await?;
         let drawn = rounds.valued(round)?;
+        let is_audited = rounds.is_audited().await?;
         for who in 0..HONEST {
-            rounds.leave(who).await.map_err(WorldError::from)?;
+            rounds.leave(who).await?;
         }
         let burned = rounds.bonds()?;
-        let seen = (value == foreseen, is_spoiled, is_out, drawn != foreseen);
-        if seen != (true, true, true, true) || burned != choice.bond {
+        let seen = [
+            value == foreseen,
+            drawn != foreseen,
+            is_spoiled,
+            is_out,
+            is_audited,
+        ];
+        if seen != [true; 5] || burned != choice.bond {
             return Err(unexpected(
-                "a value that is foreseen, and gone with its last secret and the bond",
+                "a value that is foreseen, gone with its last secret and the bond, and an audit all the same",
                 format!("{seen:?}, {burned} burned of a bond of {}", choice.bond),
             ));
         }
         Ok(())
     }
 
-    async fn open(stage: &Stage, choice: CommitRevealChoice) -> Result<Rounds, AttackError> {
-        let stage = stage.fork();
-        let deployer = stage.deployer();
-        let token = stage.deployment.token;
-        let begins = stage.chain.now();
-        let numbers = (choice.bond, choice.quorum, begins, choice.period);
-        let arguments = (token, numbers.0, numbers.1, numbers.2, numbers.3).abi_encode_params();
-        let code =
-            bytecode("CommitRevealBeacon").map_err(|e| unexpected("an artifact", e.to_string()))?;
-        let made = deployer
-            .sender()
-            .create([&code[..], &arguments].concat().into());
-        let made = made.await.map_err(WorldError::from)?.created;
-        let beacon =
-            made.ok_or_else(|| unexpected("a beacon", "nothing was created".to_owned()))?;
+    async fn open(arena: &Arena, choice: CommitRevealChoice) -> Result<Rounds, AttackError> {
+        let params = arena.after_probation();
+        let workload = arena.digits();
+        let beacon = BeaconChoice::CommitReveal(choice);
+        let stage = Stage::drawn_by(beacon, &params, workload.model()).await?;
         let network = Network::in_process(stage.chain.clone(), stage.deployment.clone());
-        let mut people = Vec::new();
-        for i in 0..=HONEST {
-            let account = Account::new(dev_key("revealers", i as u32), network.clone());
+        let (token, beacon) = (stage.deployment.token, stage.deployment.beacon);
+        let deployer = stage.deployer();
+        let account = |i: usize| Account::new(dev_key("revealers", i as u32), network.clone());
+        let people: Vec<Account> = (0..=HONEST).map(account).collect();
+        for who in &people {
             let value = U256::from(choice.bond);
+            let to = who.address();
+            send(&deployer, token, DevToken::transferCall { to, value }).await?;
+            let spender = beacon;
+            send(who, token, DevToken::approveCall { spender, value }).await?;
+            send(who, beacon, CommitRevealBeacon::joinCall {}).await?;
+        }
+        let blobs = Blobs::memory();
+        let mut parties = Vec::new();
+        for (i, name) in ["Rosa", "Mallory", "Ada"].into_iter().enumerate() {
+            let account = account(HONEST + 1 + i);
+            let value = U256::from(2 * params.stake.minStake);
             let to = account.address();
-            deployer
-                .send(token, DevToken::transferCall { to, value })
-                .await
-                .map_err(WorldError::from)?;
-            let approve = DevToken::approveCall {
-                spender: beacon,
-                value,
-            };
-            account
-                .send(token, approve)
-                .await
-                .map_err(WorldError::from)?;
-            account
-                .send(beacon, CommitRevealBeacon::joinCall {})
-                .await
-                .map_err(WorldError::from)?;
-            people.push(account);
+            send(&deployer, token, DevToken::transferCall { to, value }).await?;
+            account.approve_vault().await?;
+            parties.push(Party {
+                name: name.to_owned(),
+                protection: Protection::for_account(&account),
+                account,
+                executor: Arc::clone(workload.honest()) as _,
+                blobs: blobs.clone(),
+            });
+        }
+        let mut mirror = Mirror::new(network.clone());
+        let options = JoinOptions {
+            stake: params.stake.minStake,
+            concurrency: 1,
+            classes: vec![workload.model().model_id()],
+        };
+        for provider in &parties[1..] {
+            while roles::join(provider, mirror.refresh().await?, &options)
+                .await?
+                .is_some()
+            {}
+        }
+        let order = Order {
+            model: workload.model().model_id(),
+            family: None,
+            inputs: workload
+                .inputs
+                .first()
+                .map(|i| i.tensors.clone())
+                .unwrap_or_default(),
+            seed: 1,
+            min_price: params.market.maxTaskPrice / 2,
+            max_price: params.market.maxTaskPrice,
+            ramp_seconds: 300,
+            exec_seconds: None,
+        };
+        let (task, _) = roles::post(&parties[0], mirror.refresh().await?, &order).await?;
+        let policy = ProviderPolicy::honest(1, options.classes);
+        let mut cheat = Provider::new(parties[1].clone(), policy);
+        // it claims, and commits
+        for _ in 0..2 {
+            cheat.tick(mirror.refresh().await?).await?;
         }
         Ok(Rounds {
             reader: Reader::new(stage.chain.clone(), stage.deployment.clone()),
             stage,
             beacon,
             people,
+            task,
         })
     }
 
@@ -200,8 +251,25 @@ impl Rounds {
             reader: Reader::new(stage.chain.clone(), stage.deployment.clone()),
             beacon: self.beacon,
             people: people.collect(),
+            task: self.task,
             stage,
         }
+    }
+
+    async fn board(&self) -> Result<Board, AttackError> {
+        let network = Network::in_process(self.stage.chain.clone(), self.stage.deployment.clone());
+        Ok(Mirror::new(network).refresh().await?.clone())
+    }
+
+    /// Has the beacon decide about the result; whether an auditor was drawn.
+    async fn is_audited(&self) -> Result<bool, AttackError> {
+        let decide = IAudits::decideCall {
+            taskId: U256::from(self.task),
+        };
+        send(&self.people[0], self.stage.deployment.audits, decide).await?;
+        let board = self.board().await?;
+        let audit = board.audits.get(&(self.task, 0));
+        Ok(audit.is_some_and(|entry| entry.audit.state == AuditState::Drawn))
     }
 
     fn ask<C: SolCall>(&self, call: C) -> Result<C::Return, AttackError> {
@@ -224,10 +292,8 @@ impl Rounds {
         B256::from(low)
     }
 
-    /// The first so many commit to the round that is open.
-    async fn commit(&self, count: usize) -> Result<u64, AttackError> {
-        let time = self.stage.chain.now();
-        let round = self.ask(CommitRevealBeacon::roundAfterCall { time })?;
+    /// The first so many commit to a round.
+    async fn commit(&self, count: usize, round: u64) -> Result<(), AttackError> {
         for (i, who) in self.people.iter().enumerate().take(count) {
             let commitment = self.ask(CommitRevealBeacon::commitmentOfCall {
                 round,
@@ -235,21 +301,15 @@ impl Rounds {
                 secret: Rounds::secret(i, round),
             })?;
             let call = CommitRevealBeacon::commitCall { round, commitment };
-            who.send(self.beacon, call)
-                .await
-                .map_err(WorldError::from)?;
+            send(who, self.beacon, call).await?;
         }
-        Ok(round)
+        Ok(())
     }
 
     async fn reveal(&self, who: usize, round: u64) -> Result<(), AttackError> {
         let secret = Rounds::secret(who, round);
         let call = CommitRevealBeacon::revealCall { secret };
-        self.people[who]
-            .send(self.beacon, call)
-            .await
-            .map_err(WorldError::from)?;
-        Ok(())
+        send(&self.people[who], self.beacon, call).await
     }
 
     async fn reveal_honestly(&self, round: u64) -> Result<(), AttackError> {
@@ -266,10 +326,7 @@ impl Rounds {
 
     fn wait_for(&self, round: u64) -> Result<(), AttackError> {
         let time = self.ask(CommitRevealBeacon::timeOfCall { round })?;
-        self.stage
-            .chain
-            .advance_to(time)
-            .map_err(WorldError::from)?;
+        self.stage.chain.advance_to(time)?;
         Ok(())
     }
 
@@ -307,12 +364,9 @@ fn redrawn(stage: &Stage) -> Result<(usize, bool), AttackError> {
         let beacon = stage.deployment.beacon;
         let time = stage.chain.now();
         let round = reader.ask(beacon, DevBeacon::roundAfterCall { time })?;
-        stage
-            .chain
-            .advance_to(time + 60)
-            .map_err(WorldError::from)?;
+        stage.chain.advance_to(time + 60)?;
         for _ in 0..wait {
-            stage.chain.mine().map_err(WorldError::from)?;
+            stage.chain.mine()?;
         }
         let publisher = stage.deployer();
         let publish = || publisher.send(beacon, DevBeacon::publishCall { round });

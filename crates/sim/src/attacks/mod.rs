@@ -20,8 +20,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use gavel_economics::Unsolvable;
-use gavel_node::ExecutorError;
+use gavel_node::roles::OrderError;
+use gavel_node::{ExecutorError, NodeError};
+use gavel_settlement::SendError;
 use gavel_settlement::bindings::Parameters::Params;
+use gavel_settlement::chain::ChainError;
 use gavel_settlement::params::ParamsError;
 use serde::{Serialize, Serializer};
 
@@ -68,7 +71,7 @@ macro_rules! boxed {
         }
     )*};
 }
-boxed!(WorldError => World, ExecutorError => World, std::io::Error => World, Unsolvable => Unsolvable, ParamsError => Params);
+boxed!(WorldError => World, ExecutorError => World, NodeError => World, OrderError => World, SendError => World, ChainError => World, std::io::Error => World, Unsolvable => Unsolvable, ParamsError => Params);
 
 macro_rules! attacks {
     ($($name:ident $text:literal $row:literal $played:literal $stopped:literal $play:path;)*) => {
