@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// Whether cheating pays under a network's numbers, and numbers under which it does not
     #[command(subcommand)]
     Economics(crate::args_economics::EconomicsCommand),
+    /// Where draws come from, and taking part in it
+    #[command(subcommand)]
+    Beacon(crate::args_beacon::BeaconCommand),
     /// Serve models for pay, and audit and judge others
     #[command(subcommand)]
     Provider(ProviderCommand),
@@ -354,7 +357,7 @@ pub(crate) enum ChainCommand {
     /// Run the embedded chain over HTTP JSON-RPC on loopback, durable in a directory
     Up(ChainUpArgs),
     /// Deploy the contracts through an RPC URL and write the deployment file
-    Deploy(ChainDeployArgs),
+    Deploy(Box<ChainDeployArgs>),
     /// Write the protocol's parameters as a file to edit, or check one
     Params(ParamsArgs),
 }

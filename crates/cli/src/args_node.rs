@@ -114,6 +114,8 @@ pub(crate) struct ProviderRunArgs {
     pub(crate) no_keeper: bool,
     #[command(flatten)]
     pub(crate) relays: crate::args_beacon::RelayArgs,
+    #[command(flatten)]
+    pub(crate) secrets: crate::args_beacon::JoinBeaconArgs,
     /// Claim again after a failure of this provider's own: what tripped its circuit breaker is repaired
     #[arg(long)]
     pub(crate) reset_breaker: bool,

@@ -127,6 +127,7 @@ impl Exit {
             NodeError::Network(error) => Exit::of_network(error),
             NodeError::Read { .. } => Exit::Unreachable,
             NodeError::InputUnavailable { .. } => Exit::NotFound,
+            NodeError::BeaconBond { .. } => Exit::Funds,
             _ => Exit::Failed,
         }
     }

@@ -8,6 +8,7 @@
 pub mod agents;
 mod assumptions;
 pub mod attacks;
+mod beacon;
 pub mod contracts;
 pub mod ledger;
 pub mod market;
@@ -19,6 +20,7 @@ mod solve;
 mod traps;
 
 pub use assumptions::{Assumptions, WindowsChoice};
+pub use beacon::{BeaconFlaw, beacon_bond_min, check_beacon, suited};
 pub use rules::{Bound, Rule, broken, dispute_seconds_max, rules};
 pub use solve::{Decided, Solution, Unsolvable, solve};
 pub use traps::{SURE_SHARE, Vigilance};

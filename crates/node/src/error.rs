@@ -56,6 +56,38 @@ pub enum NodeError {
         /// Why.
         reason: String,
     },
+    /// Nobody takes part in this beacon: its values are not made of secrets.
+    #[error("the beacon at {address} is not made of secrets, so that nobody takes part in it")]
+    NoSecrets {
+        /// The beacon.
+        address: crate::Address,
+    },
+    /// Whoever takes part puts up a bond, which is not there.
+    #[error("the bond of the beacon is {bond} tokens, the wallet has {found}")]
+    BeaconBond {
+        /// The bond, in tokens.
+        bond: String,
+        /// In the wallet.
+        found: String,
+    },
+    /// Too little time to reveal in.
+    #[error(
+        "a round of the beacon is {period} s, and a secret that is not revealed within it costs the bond: this role takes part with {least} s and more"
+    )]
+    ShortRounds {
+        /// Seconds of a round.
+        period: u64,
+        /// Seconds that this role asks for.
+        least: u64,
+    },
+    /// A secret was withheld.
+    #[error(
+        "this key did not reveal its secret of round {round} of the beacon in time: its bond is lost, and it takes part no more"
+    )]
+    SecretWithheld {
+        /// The round.
+        round: u64,
+    },
     /// The key did not sign.
     #[error("the key did not sign: {0}")]
     Sign(String),

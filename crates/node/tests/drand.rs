@@ -16,19 +16,20 @@ use ark_serialize::CanonicalSerialize as _;
 use async_trait::async_trait;
 use sha2_for_ark::{Digest as _, Sha256};
 
-use common::network::{STAKE, World, stake, state};
+use common::network::{STAKE, World, purse, stake, state};
 use gavel_model::shipped;
 use gavel_node::board::{AuditState, BeaconScheme, DisputeState, TaskState};
 use gavel_node::faults::{Fault, FaultyExecutor};
 use gavel_node::roles::{
-    Auditor, Chore, Keeper, Provider, ProviderPolicy, Referee, Requester, chores,
+    Auditor, Chore, Keeper, Participant, Provider, ProviderPolicy, Referee, Requester, chores,
+    standing,
 };
 use gavel_node::{Act, Address, B256, Board, NodeError, Role};
-use gavel_settlement::bindings::DrandBeacon;
+use gavel_settlement::bindings::{CommitRevealBeacon, DrandBeacon, FallbackBeacon};
 use gavel_settlement::chain::Genesis;
 use gavel_settlement::dev_params::{UNIT, Windows};
 use gavel_settlement::drand::{BeaconSource, DrandNetwork, DrandRound, SourceError};
-use gavel_settlement::{BeaconChoice, Endpoint, SendError, SharedChain};
+use gavel_settlement::{BeaconChoice, CommitRevealChoice, Endpoint, SendError, SharedChain};
 
 const DST: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 const PERIOD: u64 = 3;
@@ -272,4 +273,112 @@ async fn nobody_publishes_what_the_network_has_not_signed() {
     assert!(said.contains("AlreadyPublished"), "{said}");
     let board = world.board().await;
     assert_eq!(all_signed(&signer, board), 1);
+}
+
+/// A keeper whose source has nothing, and who goes on with the rest.
+struct Deaf(Keeper);
+
+#[async_trait]
+impl Role for Deaf {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn address(&self) -> Address {
+        self.0.address()
+    }
+
+    async fn tick(&mut self, board: &Board) -> Result<Option<Act>, NodeError> {
+        match self.0.tick(board).await {
+            Err(NodeError::Beacon { .. }) => Ok(None),
+            other => other,
+        }
+    }
+}
+
+const SLACK: u64 = 90;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_draw_where_drand_is_silent_and_nowhere_else() {
+    let signer = Signer::new(0xfa11_bac0);
+    let beacon = BeaconChoice::Fallback {
+        network: Box::new(signer.network()),
+        drift: 15,
+        slack: SLACK,
+        other: CommitRevealChoice {
+            period: 200,
+            quorum: 2,
+            bond: 50 * UNIT,
+        },
+    };
+    let endpoint = Endpoint::in_process(SharedChain::in_memory(Genesis::default()));
+    let model = shipped::load("digits-small").unwrap();
+    let mut world = World::drawn_by(beacon, endpoint, model, 1_000_000, Windows::Fast).await;
+    let (served, other) = (world.staked("served").await, world.staked("other").await);
+    let requester = world.party("requester").await;
+    let keeper = world.party("keeper").await;
+    let mut parties = Vec::new();
+    let mut participants: Vec<Box<dyn Role>> = Vec::new();
+    for name in ["one", "two"] {
+        let party = world.party(name).await;
+        participants.push(Box::new(Participant::new(party.clone())));
+        parties.push(party);
+    }
+    let source = Arc::new(signer);
+    let mut roles: Vec<Box<dyn Role>> = vec![
+        Box::new(Patient(Keeper::new(keeper.clone()).with_source(source))),
+        Box::new(world.provider(&served, UNIT)),
+        Box::new(Auditor::new(other.clone())),
+    ];
+    roles.append(&mut participants);
+    let first = world.post(&requester).await;
+    world
+        .until(&mut roles, |b| state(b, first) == TaskState::Settled)
+        .await;
+    let board = world.board().await.clone();
+    assert_eq!(board.beacon.scheme, BeaconScheme::Fallback);
+    assert_eq!(board.beacon.slack, SLACK);
+    // one for the audit, one for its chunk; nobody had to commit to anything
+    assert!(all_signed(&signer, &board) >= 2);
+    let rounds = board.beacon.secrets.unwrap();
+    for party in &parties {
+        let open = rounds.round_after(board.now());
+        let found = standing(&world.network, &rounds, party.address(), open).await;
+        let found = found.unwrap();
+        assert_eq!((found.joined, found.round), (true, 0));
+    }
+    let known: Vec<u64> = board.beacon.values.keys().copied().collect();
+
+    // drand falls silent
+    roles[0] = Box::new(Deaf(Keeper::new(keeper).with_source(Arc::new(Outage))));
+    let second = world.post(&requester).await;
+    world
+        .until(&mut roles, |b| state(b, second) == TaskState::Settled)
+        .await;
+    let board = world.board().await.clone();
+    assert_eq!(board.audits[&(second, 0)].audit.state, AuditState::Matched);
+    let new = board.beacon.values.iter();
+    let new: Vec<_> = new.filter(|(round, _)| !known.contains(round)).collect();
+    assert!(new.len() >= 2, "{new:?}");
+    let secrets = CommitRevealBeacon::new(rounds.address, world.network.provider());
+    let whole = FallbackBeacon::new(board.contracts.beacon, world.network.provider());
+    for (round, value) in new {
+        let fallback = board.beacon.fallback_of(*round).unwrap();
+        assert_ne!(*value, signer.value(*round), "round {round}");
+        let drawn = secrets.valueOf(fallback).call().await.unwrap();
+        assert_eq!(*value, drawn, "round {round}");
+        // what decided began after drand's last second
+        assert!(rounds.time_of(fallback) > board.beacon.time_of(*round) + SLACK);
+        let at = whole.publishedAt(*round).call().await.unwrap();
+        assert!(at >= rounds.time_of(fallback));
+        assert!(!whole.spoiled(*round).call().await.unwrap());
+    }
+    for party in &parties {
+        assert_eq!(
+            purse(&world, party).await,
+            10_000 * UNIT - 50 * UNIT,
+            "its bond alone"
+        );
+    }
+    assert_eq!(stake(&board, &served.address()), STAKE);
 }

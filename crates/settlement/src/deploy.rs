@@ -31,6 +31,30 @@ pub enum BeaconChoice {
         /// Seconds by which a block's time may lag behind the network's clock.
         drift: u64,
     },
+    /// `CommitRevealBeacon`: secrets of those who put up a bond. Round 1 is when it is deployed.
+    CommitReveal(CommitRevealChoice),
+    /// `FallbackBeacon`: drand, and a commit-reveal beacon of its own for the rounds that drand does not have in time.
+    Fallback {
+        /// Who signs, and when.
+        network: Box<DrandNetwork>,
+        /// Seconds by which a block's time may lag behind the network's clock.
+        drift: u64,
+        /// Seconds after a round's time in which drand's value counts.
+        slack: u64,
+        /// What comes after them.
+        other: CommitRevealChoice,
+    },
+}
+
+/// The numbers of a commit-reveal beacon, fixed for its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitRevealChoice {
+    /// Seconds of a round: so long before its time one commits, so long after it one reveals.
+    pub period: u64,
+    /// Commitments below which a round comes to nothing.
+    pub quorum: u32,
+    /// What withholding a secret costs, in units of the asset.
+    pub bond: u128,
 }
 
 /// What a deployment may choose beside the parameters.
@@ -156,6 +180,18 @@ pub async fn deploy(
             let arguments = (network.words(), times.0, times.1, times.2).abi_encode_params();
             create(deployer, "DrandBeacon", arguments).await?
         }
+        BeaconChoice::CommitReveal(choice) => commit_reveal(deployer, token, choice).await?,
+        BeaconChoice::Fallback {
+            network,
+            drift,
+            slack,
+            other,
+        } => {
+            let other = commit_reveal(deployer, token, other).await?;
+            let times = (network.genesis, network.period, *drift);
+            let arguments = (network.words(), times.0, times.1, times.2, other, *slack);
+            create(deployer, "FallbackBeacon", arguments.abi_encode_params()).await?
+        }
     };
 
     let nonce = nonce(deployer).await?;
@@ -197,6 +233,18 @@ pub async fn deploy(
         demands,
         traps,
     })
+}
+
+/// A commit-reveal beacon whose first round is now.
+async fn commit_reveal(
+    deployer: &Sender,
+    token: Address,
+    choice: &CommitRevealChoice,
+) -> Result<Address, DeployError> {
+    let genesis = deployer.endpoint().head().await?.time;
+    let numbers = (choice.bond, choice.quorum, genesis, choice.period);
+    let arguments = (token, numbers.0, numbers.1, numbers.2, numbers.3).abi_encode_params();
+    create(deployer, "CommitRevealBeacon", arguments).await
 }
 
 async fn nonce(deployer: &Sender) -> Result<u64, DeployError> {

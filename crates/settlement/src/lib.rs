@@ -50,7 +50,7 @@ mod wallet;
 pub use alloy;
 
 pub use account::{Account, SendError, SendPolicy, Sender, TxReceipt};
-pub use deploy::{BeaconChoice, DeployOptions, deploy};
+pub use deploy::{BeaconChoice, CommitRevealChoice, DeployOptions, deploy};
 pub use deployment::Deployment;
 pub use dev_params::{DevParams, Windows, dev_params};
 pub use endpoint::{Endpoint, Patience, REORG_DEPTH};

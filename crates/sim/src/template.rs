@@ -11,8 +11,8 @@ use gavel_settlement::account::dev_key;
 use gavel_settlement::bindings::Parameters::Params;
 use gavel_settlement::chain::{Genesis, Options};
 use gavel_settlement::{
-    Account, DeployOptions, Deployment, DevParams, Endpoint, Network, Sender, SharedChain, deploy,
-    dev_params,
+    Account, BeaconChoice, DeployOptions, Deployment, DevParams, Endpoint, Network, Sender,
+    SharedChain, deploy, dev_params,
 };
 
 use crate::{Scenario, TOKEN, WorldError};
@@ -120,6 +120,20 @@ impl Stage {
     ) -> Result<Stage, WorldError> {
         let options = DeployOptions {
             unchecked,
+            ..DeployOptions::default()
+        };
+        let chain = SharedChain::in_memory(Genesis::default());
+        Stage::deployed(chain, params, options, model).await
+    }
+
+    /// In memory, under these parameters, with another beacon.
+    pub(crate) async fn drawn_by(
+        beacon: BeaconChoice,
+        params: &Params,
+        model: &Model,
+    ) -> Result<Stage, WorldError> {
+        let options = DeployOptions {
+            beacon,
             ..DeployOptions::default()
         };
         let chain = SharedChain::in_memory(Genesis::default());

@@ -17,6 +17,8 @@ pub enum Table {
     Intents,
     /// Standing of the node: its circuit breaker.
     Node,
+    /// Secrets that were committed to and are still to be shown.
+    Secrets,
 }
 
 impl Table {
@@ -27,6 +29,7 @@ impl Table {
             Table::Watermarks => "watermarks",
             Table::Intents => "intents",
             Table::Node => "node",
+            Table::Secrets => "secrets",
         }
     }
 }

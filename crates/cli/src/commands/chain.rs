@@ -12,7 +12,6 @@ use serde_json::json;
 
 use super::{beacon, params};
 use crate::args::{ChainCommand, ChainDeployArgs, ChainUpArgs};
-use crate::args_beacon::BeaconArg;
 use crate::failure::{Context as _, Exit, Failure};
 use crate::network::{self, TOKEN, block_on};
 use crate::output::{DIM, GOOD, Output, WARN, count, paint, time};
@@ -23,7 +22,7 @@ const COIN: u128 = 1_000_000 * TOKEN;
 pub(crate) fn run(command: ChainCommand, out: Output) -> Result<Exit, Failure> {
     match command {
         ChainCommand::Up(args) => block_on(up(args, out)),
-        ChainCommand::Deploy(args) => block_on(deploy_all(args, out)),
+        ChainCommand::Deploy(args) => block_on(deploy_all(*args, out)),
         ChainCommand::Params(args) => params::run(&args, out),
     }
 }
@@ -182,8 +181,8 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
             .expected("a new file")
             .hint("name another one with --deployment, or remove it if its chain is gone"));
     }
-    let choice = beacon::chosen(&args.beacon)?;
     let rules = params::of_rules(&args.rules).await?;
+    let choice = beacon::chosen(&args.beacon, &rules.params())?;
     let password = network::password(&args.key.password)?;
     let signer = load_keystore(&args.key.key, &password)
         .map_err(|e| network::key_failure(&args.key.key, e))?;
@@ -193,7 +192,7 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
         "deploying token, timelock, parameters, beacon, vault, pool, market, court, audits",
     );
     let options = DeployOptions {
-        beacon: choice,
+        beacon: choice.clone(),
         beacon_period: rules.beacon_period,
         timelock_delay: rules.timelock_delay,
         ..DeployOptions::default()
@@ -214,12 +213,7 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
         account.send(deployment.token, call).await.at(to)?;
     }
     show_contracts(&deployment, out);
-    if args.beacon.beacon == BeaconArg::Development {
-        out.line(paint(
-            DIM,
-            "draws by the development beacon, whose values whoever makes the blocks can choose; a network that people run takes --beacon drand",
-        ));
-    }
+    beacon::told(&choice, out);
     for to in &args.mint {
         out.line(format!(
             "{to} {} tokens",
@@ -229,7 +223,10 @@ async fn deploy_all(args: ChainDeployArgs, out: Output) -> Result<Exit, Failure>
     out.line("");
     out.facts(&[("written", file.display().to_string())]);
     out.next("gavel model register MODEL --key KEYFILE");
-    out.json(&json!({"deployment": deployment, "file": file, "minted": args.mint, "tokens_each": args.amount}))?;
+    out.json(&json!({
+        "deployment": deployment, "file": file, "minted": args.mint, "tokens_each": args.amount,
+        "beacon": beacon::numbers(&choice),
+    }))?;
     Ok(Exit::Done)
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use gavel_economics::{Assumptions, Rule, Solution, Unsolvable, Vigilance, broken, rules, solve};
+use gavel_economics::{
+    Assumptions, Rule, Solution, Unsolvable, Vigilance, beacon_bond_min, broken, rules, solve,
+};
 use gavel_settlement::DeployOptions;
 use gavel_settlement::alloy::primitives::Address;
 use gavel_settlement::params::{ParamsFile, refusal};
@@ -43,6 +45,7 @@ fn solve_for(args: &SolveArgs, out: Output) -> Result<Exit, Failure> {
         "decided": solution.decided,
         "rate_one_fault_ppm": solution.rate_one_fault as u64,
         "rate_exposure_ppm": solution.rate_exposure as u64,
+        "beacon_bond": beacon_bond_min(&solution.params).to_string(),
         "parameters": file,
         "rules": listed(&solution.rules),
     }))?;
@@ -104,6 +107,13 @@ fn shown(assumed: &Assumptions, solution: &Solution, out: Output) {
         ),
         ("bond", format!("{} at most", tokens(bond))),
         ("appeal bond", tokens(p.court.appealBond)),
+        (
+            "beacon bond",
+            format!(
+                "{} at least, where draws are made of secrets",
+                tokens(beacon_bond_min(p))
+            ),
+        ),
         (
             "fees",
             format!(

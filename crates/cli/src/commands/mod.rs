@@ -2,6 +2,7 @@
 
 mod account;
 mod beacon;
+mod beacon_role;
 mod bench_chain;
 mod bench_gas;
 mod bench_isolate;
@@ -94,6 +95,7 @@ pub(crate) fn run(command: Command, out: Output) -> Result<Exit, Failure> {
         Command::Sim(command) => sim::run(&command, out),
         Command::Key(command) => key::run(&command, out),
         Command::Chain(command) => chain::run(command, out),
+        Command::Beacon(command) => beacon_role::run(command, out),
         Command::Provider(command) => provider::run(command, out),
         Command::Task(command) => task::run(command, out),
         Command::Challenge(command) => challenge::run(command, out),

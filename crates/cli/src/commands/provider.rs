@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gavel_node::faults::{Fault, FaultyExecutor};
 use gavel_node::fleet::FleetExecutor;
 use gavel_node::protection;
-use gavel_node::roles::{self, Auditor, JoinOptions, Keeper, Provider, ProviderPolicy, Referee};
+use gavel_node::roles::{
+    self, Auditor, JoinOptions, Keeper, Participant, Provider, ProviderPolicy, Referee,
+};
 use gavel_node::{Board, Executor, Mirror, Party, Role};
 use serde_json::json;
 
 use super::fleet::{self, Leading};
 use super::operators::{self, Operators};
 use super::worker::Secrets;
-use super::{beacon, calibrate, party, setup, stake};
+use super::{beacon, beacon_role, calibrate, party, setup, stake};
 use crate::args::NetworkArgs;
 use crate::args_node::{ProviderCommand, ProviderRunArgs};
 use crate::failure::{Context as _, Exit, Failure};
@@ -65,6 +67,9 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         }
     };
     let relays = beacon::source(&args.relays)?;
+    if args.secrets.join_beacon {
+        beacon_role::rounds(mirror.board())?;
+    }
     let blobs = party::blobs(&args.party.blobs.blobs)?;
     let state = &args.party.state;
     let mut leading = match args.fleet.fleet {
@@ -150,6 +155,24 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         Box::new(Auditor::new(me.clone()).lazy(has(Fault::LazyAuditor))),
         Box::new(Referee::new(me.clone()).lying(has(Fault::LyingReferee))),
     ];
+    let mut bond_is_back = Arc::new(AtomicBool::new(true));
+    let mut beside = None;
+    if args.secrets.join_beacon {
+        let participant = Participant::new(me.clone())
+            .with_least_reveal(args.secrets.least.least_reveal)
+            .ending(Arc::clone(&draining))
+            .leaving();
+        bond_is_back = participant.is_free();
+        let mirror = party::mirror(&network).await?;
+        let watched = operators.as_ref().map(Operators::watched);
+        beside = Some(beacon_role::beside(
+            participant,
+            mirror,
+            args.run,
+            watched,
+            out,
+        ));
+    }
     if !args.no_keeper {
         all.push(Box::new(Keeper::new(me).with_source(relays)));
     }
@@ -164,7 +187,8 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
     };
     let ended = AtomicBool::new(false);
     let over = |board: &Board| {
-        let over = draining.load(Ordering::Relaxed) && free(board);
+        let over =
+            draining.load(Ordering::Relaxed) && bond_is_back.load(Ordering::Relaxed) && free(board);
         ended.store(over, Ordering::Relaxed);
         over
     };
@@ -179,6 +203,9 @@ async fn serve(args: ProviderRunArgs, drain: bool, out: Output) -> Result<Exit, 
         }
     };
     operators::run_roles(stop, mirror, all, args.run, over, operators.as_ref(), out).await;
+    if let Some(beside) = beside {
+        beside.abort();
+    }
     if let Some(operators) = operators {
         operators.close().await?;
     }

@@ -483,6 +483,11 @@ impl View<'_> {
                 "text": format!("{draws} The contract at {:#x} says that values come of secrets which participants commit to and reveal. Whoever withholds one loses its bond and its place, and the results that the round was to decide about are audited for certain.", d.beacon),
                 "ok": null,
             }),
+            (_, BeaconScheme::Fallback) => json!({
+                "title": "Nobody chooses the beacon's values",
+                "text": format!("{draws} The contract at {:#x} says that it verifies drand, and that a round which nobody publishes within {} s takes the value of secrets which participants commit to afterwards and reveal. Time alone decides between the two.", d.beacon, self.board().beacon.slack),
+                "ok": null,
+            }),
             _ => json!({
                 "title": "Draws are as fair as the beacon",
                 "text": format!("{draws} How the beacon at {:#x} comes by its values is not said by the chain: whoever can choose them chooses who is drawn.", d.beacon),

@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::alloy::sol_types::SolCall;
-use gavel_settlement::bindings::{IAppealLevels, IAudits, ICourt, Market, StakeVault};
+use gavel_settlement::bindings::{
+    CommitRevealBeacon, FallbackBeacon, IAppealLevels, IAudits, IBeacon, ICourt, Market, StakeVault,
+};
 use gavel_settlement::{Network, NetworkError};
 
 use crate::{Address, B256, NodeError};
 
 use super::history::{Touched, apply};
 use super::records;
-use super::{AuditEntry, AuditState, BeaconScheme, Board, ChallengeKey, Contracts, Head};
+use super::{
+    AuditEntry, AuditState, BeaconScheme, Board, ChallengeKey, Contracts, Head, SecretRounds,
+};
 
 /// Blocks asked for in one request: what public nodes accept.
 const BLOCKS_AT_ONCE: u64 = 2_000;
@@ -246,13 +250,44 @@ async fn read_beacon(network: &Network, board: &mut Board) -> Result<(), NodeErr
     let beacon = network.beacon();
     let failed = |e| unread("the beacon", e);
     board.beacon.genesis = beacon.genesis().call().await.map_err(failed)?;
-    board.beacon.period = beacon.period().call().await.map_err(failed)?;
     board.beacon.drift = beacon.drift().call().await.map_err(failed)?;
-    board.beacon.scheme = BeaconScheme::of(&beacon.scheme().call().await.map_err(failed)?);
+    let scheme = BeaconScheme::of(&beacon.scheme().call().await.map_err(failed)?);
+    let at = match scheme {
+        BeaconScheme::CommitReveal => Some(*beacon.address()),
+        BeaconScheme::Fallback => {
+            let whole = FallbackBeacon::new(*beacon.address(), network.provider());
+            board.beacon.slack = whole.slack().call().await.map_err(failed)?;
+            let other = whole.other().call().await.map_err(failed)?;
+            let behind = IBeacon::new(other, network.provider());
+            let name = behind.scheme().call().await.map_err(failed)?;
+            let other_scheme = BeaconScheme::of(&name);
+            (other_scheme == BeaconScheme::CommitReveal).then_some(other)
+        }
+        _ => None,
+    };
+    board.beacon.secrets = match at {
+        Some(address) => Some(secret_rounds(network, address).await?),
+        None => None,
+    };
+    board.beacon.scheme = scheme;
+    // last: with it the beacon has been read
+    board.beacon.period = beacon.period().call().await.map_err(failed)?;
     Ok(())
 }
 
-pub(super) fn unread(what: impl Into<String>, error: impl std::fmt::Display) -> NodeError {
+async fn secret_rounds(network: &Network, address: Address) -> Result<SecretRounds, NodeError> {
+    let contract = CommitRevealBeacon::new(address, network.provider());
+    let failed = |e| unread("the commit-reveal beacon", e);
+    Ok(SecretRounds {
+        address,
+        genesis: contract.genesis().call().await.map_err(failed)?,
+        period: contract.period().call().await.map_err(failed)?,
+        quorum: contract.quorum().call().await.map_err(failed)?,
+        bond: contract.bond().call().await.map_err(failed)?,
+    })
+}
+
+pub(crate) fn unread(what: impl Into<String>, error: impl std::fmt::Display) -> NodeError {
     NodeError::Read {
         what: what.into(),
         reason: error.to_string(),

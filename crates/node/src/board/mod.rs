@@ -23,7 +23,7 @@ use gavel_trace::Digest;
 use crate::{Address, B256};
 
 pub use appeal::{Appeal, AppealGame, ExecutedStep, ShownOutput};
-pub use beacon::{Beacon, BeaconScheme};
+pub use beacon::{Beacon, BeaconScheme, SecretRounds};
 pub use demands::DemandEntry;
 pub use entries::{
     Attempt, AuditEntry, ChallengeEntry, CommittedResult, DisputeEntry, Row, SegmentRows, TaskEntry,
@@ -35,6 +35,7 @@ pub use facts::{
 #[cfg(test)]
 pub(crate) use history::opened as blank_dispute;
 pub use mirror::Mirror;
+pub(crate) use mirror::unread;
 pub use rules::{AuditRules, CourtRules, MarketRules, Rules, StakeRules};
 pub use traps::{SealEntry, TrapEntry};
 

@@ -11,7 +11,7 @@ use gavel_trace::{Digest, TraceCommitment};
 
 use super::statement::{Kind, Statement, Subject, dispute_case, task_case};
 use crate::Board;
-use crate::board::{Dispute, DisputeEntry, Task};
+use crate::board::{BeaconScheme, Dispute, DisputeEntry, Task};
 
 /// A contract that parties call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,24 @@ pub(crate) enum Contract {
     Vault,
     Pool,
     Beacon,
+    /// drand with another beacon behind it.
+    FallbackBeacon,
+    /// The beacon itself or the one behind it, where its values are made of secrets.
+    SecretBeacon,
     Token,
     Parameters,
     Timelock,
 }
 
 impl Contract {
-    fn at(contracts: &Deployment, address: Address) -> Option<Contract> {
+    fn at(board: &Board, contracts: &Deployment, address: Address) -> Option<Contract> {
+        let beacon = &board.beacon;
+        if beacon.secrets.is_some_and(|s| s.address == address) {
+            return Some(Contract::SecretBeacon);
+        }
+        if beacon.scheme == BeaconScheme::Fallback && contracts.beacon == address {
+            return Some(Contract::FallbackBeacon);
+        }
         let all = [
             (contracts.market, Contract::Market),
             (contracts.court, Contract::Court),
@@ -140,6 +151,9 @@ impl Contract {
             ],
             Contract::Pool => &["join", "leave", "refresh", "registerFamily", "showBinding"],
             Contract::Beacon => &["publish"],
+            Contract::FallbackBeacon => &["publish", "fallBack"],
+            // the contract takes one commitment to a round, and the one secret of it is in the database before
+            Contract::SecretBeacon => &["join", "leave", "commit", "reveal"],
             Contract::Token => &["approve", "permit", "transfer", "transferFrom"],
             Contract::Parameters | Contract::Timelock => &[],
         }
@@ -160,6 +174,12 @@ impl Contract {
             Contract::Pool => b::ProviderPool::ProviderPoolCalls::name_by_selector(selector),
             Contract::Beacon => b::DevBeacon::DevBeaconCalls::name_by_selector(selector)
                 .or_else(|| b::DrandBeacon::DrandBeaconCalls::name_by_selector(selector)),
+            Contract::FallbackBeacon => {
+                b::FallbackBeacon::FallbackBeaconCalls::name_by_selector(selector)
+            }
+            Contract::SecretBeacon => {
+                b::CommitRevealBeacon::CommitRevealBeaconCalls::name_by_selector(selector)
+            }
             Contract::Token => b::DevToken::DevTokenCalls::name_by_selector(selector),
             Contract::Parameters | Contract::Timelock => None,
         }
@@ -213,7 +233,7 @@ pub fn statement_of(
         to,
         selector: alloy_primitives::hex::encode_prefixed(call.get(..4).unwrap_or(call)),
     };
-    let contract = Contract::at(contracts, to).ok_or_else(unknown)?;
+    let contract = Contract::at(board, contracts, to).ok_or_else(unknown)?;
     let selector = *call.first_chunk::<4>().ok_or_else(unknown)?;
     let function = contract.name_of(selector).ok_or_else(unknown)?;
     if contract.free().contains(&function) {

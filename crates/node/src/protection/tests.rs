@@ -86,6 +86,8 @@ fn every_function_of_the_contracts_is_classified_once() {
         ("ProviderPool", Contract::Pool),
         ("DevBeacon", Contract::Beacon),
         ("DrandBeacon", Contract::Beacon),
+        ("FallbackBeacon", Contract::FallbackBeacon),
+        ("CommitRevealBeacon", Contract::SecretBeacon),
         ("DevToken", Contract::Token),
     ];
     for (name, contract) in all {

@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use gavel_dispute::Side;
 use gavel_settlement::alloy::primitives::U256;
 use gavel_settlement::bindings::{
-    AppealOutcome, DevBeacon, DrandBeacon, IAppealLevels, IAudits, ICourt, ITraps, Market,
-    ProviderPool, StakeVault,
+    AppealOutcome, DevBeacon, DrandBeacon, FallbackBeacon, IAppealLevels, IAudits, IBeacon, ICourt,
+    ITraps, Market, ProviderPool, StakeVault,
 };
 use gavel_settlement::drand::{BeaconSource, DrandNetwork};
 use gavel_trace::Digest;
 
 use super::feed::Feed;
 use crate::board::{
-    AuditState, BeaconScheme, Dispute, DisputeEntry, DisputeState, Rules, TaskState,
+    AuditState, BeaconScheme, Dispute, DisputeEntry, DisputeState, Rules, TaskState, unread,
 };
 use crate::{Act, Address, B256, Board, NodeError, Party, Role};
 
@@ -32,6 +32,8 @@ pub struct Keeper {
 pub enum Chore {
     /// Publish a round of the beacon.
     Publish(u64),
+    /// Have a round that nobody published in time take the value of the beacon behind it.
+    FallBack(u64),
     /// Decide about an audit.
     Decide(u64),
     /// An auditor missed its deadline.
@@ -89,7 +91,7 @@ impl Keeper {
     async fn publish(&mut self, board: &Board, round: u64) -> Result<Option<Act>, NodeError> {
         let what = format!("publishes round {round} of the beacon");
         let beacon = board.contracts.beacon;
-        if board.beacon.scheme != BeaconScheme::Drand {
+        if board.beacon.scheme == BeaconScheme::Development {
             let call = DevBeacon::publishCall { round };
             return self.party.act(board, beacon, call, what).await;
         }
@@ -100,7 +102,32 @@ impl Keeper {
             round,
             signature: found.point,
         };
-        self.party.act(board, beacon, call, what).await
+        let last = match board.beacon.scheme {
+            BeaconScheme::Fallback => Some(board.beacon.time_of(round) + board.beacon.slack),
+            _ => None,
+        };
+        let party = self.party.until(last);
+        party.act(board, beacon, call, what).await
+    }
+
+    /// Once the beacon behind it has a value.
+    async fn fall_back(&self, board: &Board, round: u64) -> Result<Option<Act>, NodeError> {
+        let (Some(other), Some(secrets)) = (
+            board.beacon.fallback_of(round),
+            board.beacon.secrets.as_ref(),
+        ) else {
+            return Ok(None);
+        };
+        let provider = self.party.account.network().provider();
+        let contract = IBeacon::new(secrets.address, provider);
+        let value = contract.valueOf(other).call().await;
+        let value = value.map_err(|e| unread("the beacon behind drand", e))?;
+        if value.is_zero() {
+            return Ok(None);
+        }
+        let what = format!("has round {round} of the beacon take the value of secrets");
+        let call = FallbackBeacon::fallBackCall { round };
+        (self.party.act(board, board.contracts.beacon, call, what)).await
     }
 
     /// Where drand's rounds come from; the network is the one that the contract verifies.
@@ -125,13 +152,15 @@ impl Keeper {
     }
 
     async fn do_chore(&mut self, board: &Board, chore: &Chore) -> Result<Option<Act>, NodeError> {
-        if let Chore::Publish(round) = chore {
-            return self.publish(board, *round).await;
+        match chore {
+            Chore::Publish(round) => return self.publish(board, *round).await,
+            Chore::FallBack(round) => return self.fall_back(board, *round).await,
+            _ => {}
         }
         let (party, at) = (&self.party, &board.contracts);
         let id = |id: &u64| U256::from(*id);
         match chore {
-            Chore::Publish(_) => Ok(None),
+            Chore::Publish(_) | Chore::FallBack(_) => Ok(None),
             Chore::Decide(task) => {
                 let what = format!("has the beacon decide about an audit of task {task}");
                 let call = IAudits::decideCall { taskId: id(task) };
@@ -293,8 +322,8 @@ pub fn chores(board: &Board) -> Vec<Chore> {
     chores
 }
 
-/// Rounds of the beacon that somebody waits for.
-fn rounds(board: &Board, chores: &mut Vec<Chore>) {
+/// Rounds of the beacon that somebody waits for, whether or not they are due.
+pub(crate) fn awaited(board: &Board) -> Vec<u64> {
     let undecided = board.tasks.iter().filter(|(_, entry)| {
         let task = &entry.task;
         task.state.is_committed() && !task.audit_pending && !task.audit_closed
@@ -311,10 +340,18 @@ fn rounds(board: &Board, chores: &mut Vec<Chore>) {
     let mut wanted: Vec<u64> = decisions.chain(openings).chain(draws).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let due = wanted
-        .into_iter()
-        .filter(|round| board.beacon.is_due(*round, board.now()));
-    chores.extend(due.map(Chore::Publish));
+    wanted
+}
+
+fn rounds(board: &Board, chores: &mut Vec<Chore>) {
+    let (beacon, now) = (&board.beacon, board.now());
+    for round in awaited(board) {
+        if beacon.is_due(round, now) {
+            chores.push(Chore::Publish(round));
+        } else if beacon.falls_back(round, now) {
+            chores.push(Chore::FallBack(round));
+        }
+    }
 }
 
 fn disputes(board: &Board, chores: &mut Vec<Chore>) {

@@ -70,6 +70,16 @@ alloy::sol!(
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]
+    CommitRevealBeacon,
+    "../../contracts/artifacts/CommitRevealBeacon.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    FallbackBeacon,
+    "../../contracts/artifacts/FallbackBeacon.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
     IBeacon,
     "../../contracts/artifacts/IBeacon.json"
 );

@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use gavel_economics::attacks::ClosedForm;
 use gavel_node::{Executor as _, Fault};
-use gavel_settlement::bindings::DevBeacon;
 use gavel_settlement::bindings::Parameters::Params;
 use gavel_trace::{AuditSalt, CHUNK_BYTES};
 
 use super::arena::{Arena, Played};
 use super::ledger::{Chance, Entry, Outcome, of_world, ours};
 use super::{AttackError, Found, Weakened};
-use crate::reader::Reader;
-use crate::world::runtime;
-use crate::{Report, WorldError};
+use crate::Report;
 
 const LAZY: &str = "Lazar";
 /// The cheat's friend among the auditors.
@@ -171,7 +168,7 @@ pub(super) fn audit_collusion(arena: &Arena) -> Result<Found, AttackError> {
 }
 
 /// A lie told alone: what it brings where an audit convicts it, and where it settles.
-fn alone(arena: &Arena) -> Result<[Arc<Played>; 2], AttackError> {
+pub(super) fn alone(arena: &Arena) -> Result<[Arc<Played>; 2], AttackError> {
     let scenario = arena.world(&[arena.cheat("Mallory", Fault::Weight)], &[]);
     let by_audit = |r: &Report| {
         let mut disputes = r.disputes.iter();
@@ -218,62 +215,4 @@ pub(super) fn unwatched_cheat(arena: &Arena) -> Result<Found, AttackError> {
             bound * 100.0
         )],
     })
-}
-
-pub(super) fn beacon_last_revealer(arena: &Arena) -> Result<Found, AttackError> {
-    let cases = alone(arena)?;
-    let audited = Chance::of_ppm(arena.solved().audit.ratePpm);
-    let (draws, twice) = redrawn(&cases[1])?;
-    if draws < 2 || twice {
-        return Err(AttackError::Unexpected {
-            seed: 0,
-            what: "a development beacon whose publisher chooses the block, once",
-            found: format!("{draws} values, published twice: {twice}"),
-        });
-    }
-    Ok(Found {
-        at: drawn(arena, &cases, audited),
-        weakened: Weakened::mechanism(
-            "the development beacon, whose publisher chooses its block: the better of two values",
-            drawn(arena, &cases, audited.and(audited)),
-        ),
-        evidence: vec![
-            format!(
-                "one round of the development beacon had {draws} values in {draws} blocks that \
-                 it might have been published in"
-            ),
-            "a round that is published cannot be published again".into(),
-        ],
-    })
-}
-
-/// How many values one round has by the block that publishes it, and whether it can be published twice.
-fn redrawn(played: &Played) -> Result<(usize, bool), AttackError> {
-    let mut values = std::collections::BTreeSet::new();
-    let mut twice = false;
-    for wait in 0..3 {
-        let stage = played.stage.fork();
-        let reader = Reader::new(stage.chain.clone(), stage.deployment.clone());
-        let beacon = stage.deployment.beacon;
-        let time = stage.chain.now();
-        let round = reader.ask(beacon, DevBeacon::roundAfterCall { time })?;
-        stage
-            .chain
-            .advance_to(time + 60)
-            .map_err(WorldError::from)?;
-        for _ in 0..wait {
-            stage.chain.mine().map_err(WorldError::from)?;
-        }
-        let publisher = stage.deployer();
-        let publish = || publisher.send(beacon, DevBeacon::publishCall { round });
-        let (first, again) = runtime()?.block_on(async {
-            let first = publish().await.is_ok();
-            (first, publish().await.is_ok())
-        });
-        twice |= again;
-        if first {
-            values.insert(reader.ask(beacon, DevBeacon::valueOfCall(round))?);
-        }
-    }
-    Ok((values.len(), twice))
 }

@@ -8,6 +8,7 @@
 
 mod arena;
 mod audits;
+mod beacon;
 mod challenges;
 mod computation;
 mod ledger;
@@ -19,8 +20,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use gavel_economics::Unsolvable;
-use gavel_node::ExecutorError;
+use gavel_node::roles::OrderError;
+use gavel_node::{ExecutorError, NodeError};
+use gavel_settlement::SendError;
 use gavel_settlement::bindings::Parameters::Params;
+use gavel_settlement::chain::ChainError;
 use gavel_settlement::params::ParamsError;
 use serde::{Serialize, Serializer};
 
@@ -67,7 +71,7 @@ macro_rules! boxed {
         }
     )*};
 }
-boxed!(WorldError => World, ExecutorError => World, std::io::Error => World, Unsolvable => Unsolvable, ParamsError => Params);
+boxed!(WorldError => World, ExecutorError => World, NodeError => World, OrderError => World, SendError => World, ChainError => World, std::io::Error => World, Unsolvable => Unsolvable, ParamsError => Params);
 
 macro_rules! attacks {
     ($($name:ident $text:literal $row:literal $played:literal $stopped:literal $play:path;)*) => {
@@ -166,9 +170,9 @@ attacks! {
         "the seed is part of the input that the task binds"
         computation::seed_grinding;
     BeaconLastRevealer "beacon_last_revealer" "bias by the beacon's last revealer"
-        "A cheat who publishes the beacon's round chooses the block, and with it whether its result is audited."
-        "a round has one value that nobody chooses, and anyone may publish it"
-        audits::beacon_last_revealer;
+        "A cheat's friend takes part in the beacon of secrets and reveals last. It knows the value before: where an honest auditor is drawn for the cheat's result, it keeps its secret back."
+        "a missing secret spoils the round: all that it was to decide about is audited, by auditors that the next round draws, and the bond is burned"
+        beacon::last_revealer;
     ToleranceHiding "tolerance_hiding" "hiding in the tolerance"
         "A result that is off by the last bit of one number."
         "bits are compared, and no distance"

@@ -203,14 +203,14 @@ pub(super) const TABLE: &[Row] = &[
     (
         "chain deploy",
         One,
-        &["deployment:object file:text minted:[address] tokens_each:count"],
+        &["deployment:object file:text minted:[address] tokens_each:count beacon:object"],
     ),
     ("chain params", One, &["parameters:object"]),
     (
         "economics solve",
         One,
         &[
-            "assumptions:object decided:[object] rate_one_fault_ppm:count rate_exposure_ppm:count parameters:object rules:[object]",
+            "assumptions:object decided:[object] rate_one_fault_ppm:count rate_exposure_ppm:count beacon_bond:amount parameters:object rules:[object]",
         ],
     ),
     (
@@ -235,6 +235,36 @@ pub(super) const TABLE: &[Row] = &[
         "economics explain",
         One,
         &["kept:bool broken:object? rules:[object] trap_share:number"],
+    ),
+    (
+        "beacon join",
+        Lines,
+        &[
+            "event:=joining participant:address beacon:address bond:amount period:count quorum:count ops:text?",
+            "event:=ending participant:address",
+            "event:=ended participant:address bond_back:bool",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    (
+        "beacon leave",
+        Lines,
+        &[
+            "event:=ending participant:address",
+            "event:=ended participant:address bond_back:bool",
+            ACTED,
+            FAILED,
+            UNREACHABLE,
+        ],
+    ),
+    (
+        "beacon show",
+        One,
+        &[
+            "beacon:address scheme:text genesis:count period:count drift:count next_round:count next_at:count newest:object? slack:count? secrets:object? participant:object?",
+        ],
     ),
     (
         "provider init",
