@@ -19,6 +19,6 @@ mod solve;
 mod traps;
 
 pub use assumptions::{Assumptions, WindowsChoice};
-pub use rules::{Bound, Rule, broken, dispute_seconds_max, rules};
+pub use rules::{Bound, Rule, bond, broken, dispute_seconds_max, rules};
 pub use solve::{Decided, Solution, Unsolvable, solve};
 pub use traps::{SURE_SHARE, Vigilance};
