@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {FamilyTree} from "../utils/FamilyTree.sol";
 import {MarketFixture} from "../utils/MarketFixture.sol";
+import {MarketGhosts} from "./MarketGhosts.sol";
 import {MarketHandler} from "./MarketHandler.sol";
 import {Provider, TaskState} from "../../src/interfaces/Types.sol";
 import {Pots} from "../../src/lib/Pots.sol";
@@ -21,7 +22,7 @@ contract MarketInvariantsTest is MarketFixture {
         address[] memory first = new address[](3);
         (first[0], first[1], first[2]) = (alice, bob, carol);
         handler = new MarketHandler(
-            MarketHandler.Wiring({
+            MarketGhosts.Wiring({
                 token: token,
                 parameters: parameters,
                 vault: vault,
@@ -77,7 +78,7 @@ contract MarketInvariantsTest is MarketFixture {
             uint256 locked;
             uint256 live;
             for (uint256 id = 1; id <= handler.tasks(); id++) {
-                MarketHandler.Ghost memory g = handler.ghost(id);
+                MarketGhosts.Ghost memory g = handler.ghost(id);
                 if (g.provider != key) continue;
                 if (g.state != TaskState.Claimed && g.state != TaskState.Committed && g.state != TaskState.Disputed) continue;
                 locked += g.collateral;

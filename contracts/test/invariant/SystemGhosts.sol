@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {CourtFixture} from "../utils/CourtFixture.sol";
+import {TrapGhosts} from "./TrapGhosts.sol";
 import {Vm} from "../utils/Vm.sol";
 import {ICourt} from "../../src/interfaces/ICourt.sol";
 import {IMarket} from "../../src/interfaces/IMarket.sol";
@@ -11,7 +11,7 @@ import {Pots} from "../../src/lib/Pots.sol";
 
 /// @notice A second bookkeeping of the whole system, kept from the events of every single call, and the assertions that must
 /// hold at that call (I3, I4, I5, I8). Nothing here knows what the players meant to do.
-abstract contract SystemGhosts is CourtFixture {
+abstract contract SystemGhosts is TrapGhosts {
     struct Seen {
         TaskState state;
         uint8 attempt;
@@ -35,8 +35,6 @@ abstract contract SystemGhosts is CourtFixture {
     uint256 public verdictIn;
     uint256 public verdictOut;
     uint256 public slashes;
-    /// @dev How often something happened.
-    mapping(bytes32 => uint256) public happened;
 
     function _watch() internal {
         vm.recordLogs();
@@ -57,6 +55,9 @@ abstract contract SystemGhosts is CourtFixture {
             if (logs[i].emitter == address(vault)) _vaultLog(logs[i]);
             else if (logs[i].emitter == address(market)) _marketLog(logs[i]);
             else if (logs[i].emitter == address(theCourt)) _courtLog(logs[i], logs);
+            else if (logs[i].emitter == address(theAudits)) _auditLog(logs[i]);
+            else if (logs[i].emitter == address(traps)) _trapLog(logs[i]);
+            _moneyLog(logs[i], logs);
         }
         _observeTasks();
         _observeDisputes();
@@ -189,13 +190,17 @@ abstract contract SystemGhosts is CourtFixture {
         if (topic == ICourt.ChallengeCommitted.selector) {
             uint256 taskId = uint256(log.topics[1]);
             (, uint8 attempt,,,) = market.standing(taskId);
-            challengePots.push(Pots.challenge(taskId, attempt, _address(log.topics[2])));
+            address challenger = _address(log.topics[2]);
+            challengePots.push(Pots.challenge(taskId, attempt, challenger));
+            _challengedAt[taskId][attempt][challenger] = block.timestamp;
         } else if (topic == ICourt.ChallengeForfeited.selector) {
             happened["forfeited"]++;
         } else if (topic == ICourt.DisputeOpened.selector) {
             uint256 id = uint256(log.topics[1]);
             openDisputes.push(id);
             disputeOpenedAt[id] = uint64(block.timestamp);
+            Dispute memory d = theCourt.dispute(id);
+            _heard[d.taskId][d.attempt][d.challenger] = true;
         } else if (topic == ICourt.EarlierDivergence.selector) {
             happened["earlier"]++;
         } else if (topic == ICourt.RefereeMissed.selector) {
@@ -263,9 +268,5 @@ abstract contract SystemGhosts is CourtFixture {
         if (from == DisputeState.Isolated) return to == DisputeState.Refereed;
         if (from == DisputeState.Refereed) return to == DisputeState.Ruled || to == DisputeState.Isolated;
         return from == DisputeState.Ruled && (to == DisputeState.Upheld || to == DisputeState.Cleared);
-    }
-
-    function _address(bytes32 topic) private pure returns (address) {
-        return address(uint160(uint256(topic)));
     }
 }

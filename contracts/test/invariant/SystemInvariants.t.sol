@@ -7,11 +7,12 @@ import {Court} from "../../src/court/Court.sol";
 import {Market} from "../../src/market/Market.sol";
 import {StakeVault} from "../../src/stake/StakeVault.sol";
 import {DevToken} from "../../src/token/DevToken.sol";
+import {AuditParams} from "../../src/interfaces/IParameters.sol";
 import {Dispute, DisputeState, Provider, TaskState} from "../../src/interfaces/Types.sol";
 import {Pots} from "../../src/lib/Pots.sol";
 
-/// @notice The ten invariants over random histories of market, court and audits together, with honest players and liars in
-/// every role. I3, I4, I5, I8 and I9 are also asserted inside the handler at every single call, where they could break.
+/// @notice The invariants over random histories of market, court, audits and traps together, with honest players and liars in
+/// every role. I3, I4, I5, I8, I9 and I11 are also asserted inside the handler at every single call, where they could break.
 /// forge-config: default.invariant.runs = 1
 /// forge-config: default.invariant.depth = 128
 /// forge-config: default.invariant.shrink-run-limit = 64
@@ -40,7 +41,7 @@ contract SystemInvariantsTest is Test {
     }
 
     function _actions() private {
-        string[25] memory all = [
+        string[34] memory all = [
             "post",
             "cancel",
             "claim",
@@ -64,6 +65,15 @@ contract SystemInvariantsTest is Test {
             "finalize",
             "audit",
             "auditTimeout",
+            "setTrap",
+            "answerTrap",
+            "revealTrap",
+            "claimTrap",
+            "closeTrap",
+            "collectTrap",
+            "penaliseAuditor",
+            "unsealTrap",
+            "excuse",
             "sweep",
             "wait"
         ];
@@ -72,7 +82,7 @@ contract SystemInvariantsTest is Test {
         }
     }
 
-    // ---- the ten
+    // ---- the eleven
 
     function invariant_I1_everyCoinIsInOneBucket() public view {
         uint256 active;
@@ -94,9 +104,12 @@ contract SystemInvariantsTest is Test {
             sum += whole;
             sum += uint256(vault.credit(key)) + vault.credit(p.owner) + vault.credit(p.payout);
         }
-        address[3] memory others = handler.others();
-        for (uint256 i = 0; i < 3; i++) {
+        address[4] memory others = handler.others();
+        for (uint256 i = 0; i < others.length; i++) {
             sum += vault.credit(others[i]);
+        }
+        for (uint256 i = 0; i < handler.trapPotCount(); i++) {
+            sum += vault.pot(handler.trapPots(i));
         }
         assertEq(token.balanceOf(address(vault)), sum, "I1: every coin is in one bucket");
         assertEq(vault.totalActiveStake(), active, "I1: the stake of all who were never convicted");
@@ -190,6 +203,27 @@ contract SystemInvariantsTest is Test {
         assertGe(handler.totalWorked() * 5, total * 2, "I10: two calls in five");
     }
 
+    /// What was put up for a trap is what was paid, burned and is left of it, and the pool pays a fee for each audit and nothing else.
+    function invariant_I11_trapsAndAuditsPayOutWhatCameIn() public view {
+        for (uint256 i = 0; i < handler.trapPotCount(); i++) {
+            bytes32 pot = handler.trapPots(i);
+            assertGe(handler.trapIn(pot), handler.trapOut(pot), "I11: more than was put in");
+            assertEq(vault.pot(pot), handler.trapIn(pot) - handler.trapOut(pot), "I11: what is left of a deposit");
+        }
+        assertEq(vault.pot(Pots.AUDIT_POOL), handler.ghostPool(), "I11: the audit pool");
+        (AuditParams memory rules, uint256 opened) = (handler.auditRules(), handler.auditsOpened());
+        assertLe(handler.feesPaid(), opened * rules.fee, "I11: a fee for each audit");
+        uint256 lent;
+        for (uint256 i = 0; i < handler.openDisputeCount(); i++) {
+            uint256 id = handler.openDisputeAt(i);
+            if (handler.byAudit(id)) lent += court.dispute(id).bond;
+        }
+        assertEq(handler.bondsLent(), lent, "I11: bonds that are out");
+        // whoever sets traps wins nothing but its half of penalties
+        (uint256 began, uint256 has) = handler.sealersWealth();
+        assertLe(has, began + handler.trapIncome(handler.others()[3]), "I11: the sealer");
+    }
+
     // ---- no vacuity: a long history that is the same every time, and meets everything
 
     function test_scriptedHistory_meetsEverything() public {
@@ -209,7 +243,7 @@ contract SystemInvariantsTest is Test {
         for (uint256 i = 0; i < names.length; i++) {
             assertGe(handler.worked(bytes32(bytes(names[i]))), 1, string.concat("never worked: ", names[i]));
         }
-        string[19] memory events = [
+        string[30] memory events = [
             "upheld",
             "cleared",
             "void",
@@ -228,7 +262,18 @@ contract SystemInvariantsTest is Test {
             "reversed",
             "requeued",
             "settled",
-            "withdrawn"
+            "withdrawn",
+            "sealed",
+            "unsealed",
+            "shown",
+            "passed",
+            "found",
+            "heard late",
+            "trap void",
+            "unfound",
+            "found by one",
+            "found by several",
+            "collected"
         ];
         for (uint256 i = 0; i < events.length; i++) {
             assertGe(handler.happened(bytes32(bytes(events[i]))), 1, string.concat("never happened: ", events[i]));
@@ -247,5 +292,6 @@ contract SystemInvariantsTest is Test {
         invariant_I8_verdictsPayOutWhatCameIn();
         invariant_I9_theRetryLaneIsAQueue();
         invariant_I10_callsDoTheirWork();
+        invariant_I11_trapsAndAuditsPayOutWhatCameIn();
     }
 }

@@ -5,8 +5,11 @@ import {SystemGhosts} from "./SystemGhosts.sol";
 import {GameTrace, Run, Shape} from "../utils/GameTrace.sol";
 import {TraceTree} from "../utils/TraceTree.sol";
 import {Audit, AuditState} from "../../src/interfaces/IAudits.sol";
+import {TrapOpening} from "../../src/interfaces/ITraps.sol";
 import {CourtParams, MarketParams} from "../../src/interfaces/IParameters.sol";
 import {Dispute, DisputeState, ModelHeader, SegmentOpening, Side, TaskState} from "../../src/interfaces/Types.sol";
+import {Pots} from "../../src/lib/Pots.sol";
+import {TraceHash} from "../../src/lib/TraceHash.sol";
 
 /// @notice Honest players, who do what they owe in time, and liars, who do it or not; and a clock that passes only after the
 /// honest have done what would be late otherwise, while keepers make every call open to anyone as soon as it can be made.
@@ -19,7 +22,22 @@ abstract contract SystemPlayers is SystemGhosts {
         Run own;
     }
 
+    /// @dev A trap that the honest sealer stands for.
+    struct Set {
+        uint256 taskId;
+        uint8 attempt;
+        address provider;
+        bytes32 nonce;
+        bool used; // shown, or its deposit is back
+    }
+
+    uint128 internal constant JACKPOT = 64e18;
+
     address internal griefer;
+    address internal sealer;
+    uint256 internal sealerBegan;
+    Set[] internal sets;
+    mapping(uint256 => mapping(uint8 => uint256)) internal setOf; // task -> attempt -> place in `sets`, from 1
     address[] public providers;
     mapping(address => bool) public honest;
     mapping(address => uint256) internal keyOf;
@@ -41,6 +59,8 @@ abstract contract SystemPlayers is SystemGhosts {
         m = parameters.marketAt(1);
         griefer = _funded("griefer");
         watcherBegan = token.balanceOf(watcher);
+        sealer = _funded("sealer");
+        sealerBegan = token.balanceOf(sealer);
         _join(alice);
         providers.push(alice);
         providers.push(bob);
@@ -53,6 +73,7 @@ abstract contract SystemPlayers is SystemGhosts {
         (, keyOf[carol]) = makeKey("carol");
         (, keyOf[makeAddr("dora")]) = makeKey("dora");
         skip(1);
+        ghostPool = vault.pot(Pots.AUDIT_POOL);
     }
 
     function _shape() internal pure override returns (Shape memory s) {
@@ -104,6 +125,55 @@ abstract contract SystemPlayers is SystemGhosts {
         runOf[taskId][attempt] = r;
         _commitRun(taskId, provider, r);
         _after();
+    }
+
+    // ---- traps
+
+    /// @dev Right, but for one leaf that is none; not the last one, which says "stop".
+    function _trapRun(uint256 seed) internal returns (Run memory r) {
+        r.steps = 2;
+        r.salt = GameTrace.TRAP + ++_salts;
+        r.leaf = uint64(seed % 7);
+    }
+
+    function _trapCommitment(address by, address provider, Run memory r, bytes32 nonce) internal view returns (bytes32) {
+        bytes32 leaf = TraceHash.trapLeaf(bytes32(r.salt));
+        return keccak256(abi.encode(bytes32("Gavel trap"), block.chainid, address(traps), by, requester, provider, leaf, nonce));
+    }
+
+    function _trapOpening(address by, Run memory r, bytes32 nonce) internal view returns (TrapOpening memory o) {
+        o.sealer = by;
+        o.salt = bytes32(r.salt);
+        o.nonce = nonce;
+        o.leafIndex = r.leaf;
+        o.proof = TraceTree.open(GameTrace.level1(r, shape), shape.traceHeight, r.leaf);
+    }
+
+    /// @dev The honest requester shows what was set, as soon as somebody has found it.
+    function _showSet(uint256 taskId, uint8 attempt) internal {
+        Set storage s = sets[setOf[taskId][attempt] - 1];
+        s.used = true;
+        TrapOpening memory o = _trapOpening(sealer, runOf[taskId][attempt], s.nonce);
+        vm.prank(requester);
+        traps.reveal(taskId, o);
+        _after();
+    }
+
+    /// @dev Set, not shown, and not taken back.
+    function _isHidden(uint256 taskId, uint8 attempt) internal view returns (bool) {
+        uint256 place = setOf[taskId][attempt];
+        return place != 0 && !sets[place - 1].used;
+    }
+
+    /// @dev The dispute has come to the leaf that is wrong on purpose.
+    function _isTrapLeaf(Dispute memory d) internal view returns (bool) {
+        Run memory theirs = runOf[d.taskId][d.attempt];
+        return GameTrace.isTrap(theirs) && d.leafIndex == theirs.leaf;
+    }
+
+    /// @dev A dispute that the trap's word ends.
+    function _isVoid(Dispute memory d) internal view returns (bool) {
+        return d.draws == 0 && books[d.taskId][d.attempt].shownAt != 0;
     }
 
     // ---- challengers
@@ -237,7 +307,10 @@ abstract contract SystemPlayers is SystemGhosts {
 
     function _auditCommit(uint256 taskId, uint256 seed) internal {
         Audit memory a = _auditOf(taskId);
+        Run memory theirs = runOf[taskId][a.attempt];
         Run memory own = honest[a.auditor] || seed % 2 == 0 ? _right(2) : _wrongRun(seed);
+        // who runs nothing shows what the provider of a trap hands over; the leaf that is none cannot be opened
+        if (!honest[a.auditor] && GameTrace.isTrap(theirs) && theirs.leaf != a.leafIndex) own = theirs;
         auditRun[taskId][a.attempt] = own;
         _commitAudit(taskId, own);
         _after();
@@ -322,7 +395,11 @@ abstract contract SystemPlayers is SystemGhosts {
         for (uint256 moves = 0; moves < MAX_MOVES; moves++) {
             Dispute memory d = theCourt.dispute(id);
             if (d.state >= DisputeState.Upheld) return type(uint256).max;
-            if (!_stands(d)) return block.timestamp;
+            if (!_stands(d) || _isVoid(d)) return block.timestamp;
+            if (d.draws == 0 && _isHidden(d.taskId, d.attempt)) {
+                _showSet(d.taskId, d.attempt);
+                return block.timestamp;
+            }
             if (d.state == DisputeState.Isolated) {
                 uint256 at = beacon.timeOf(beacon.roundAfter(d.isolatedAt));
                 return at > block.timestamp ? at : block.timestamp;
@@ -349,7 +426,7 @@ abstract contract SystemPlayers is SystemGhosts {
     /// @dev The call that anybody may make now.
     function _crank(uint256 id) internal {
         Dispute memory d = theCourt.dispute(id);
-        if (!_stands(d)) {
+        if (!_stands(d) || _isVoid(d)) {
             theCourt.closeMoot(id);
             happened["moot"]++;
         } else if (_inGame(d.state)) {

@@ -5,6 +5,7 @@ import {StopLeaf} from "./StopLeaf.sol";
 import {TraceTree} from "./TraceTree.sol";
 import {ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {SegmentOpening} from "../../src/interfaces/Types.sol";
+import {TraceHash} from "../../src/lib/TraceHash.sol";
 
 /// @notice Segments of a test's model: how many operators and live slots each has.
 struct Shape {
@@ -15,10 +16,11 @@ struct Shape {
     uint32[] lives;
 }
 
-/// @notice A run of that model. With a salt it goes wrong at one place and stays wrong from there on.
+/// @notice A run of that model. With a salt it goes wrong at one place and stays wrong from there on; with a trap's salt one leaf
+/// is wrong on purpose, and everything else right.
 struct Run {
     uint32 steps;
-    uint256 salt; // 0: right everywhere
+    uint256 salt; // 0: right everywhere; from `TRAP` on: a trap
     uint64 leaf; // where it goes wrong ...
     bool live; // ... in an operator of the segment, or when a live slot is copied
     uint32 index;
@@ -27,8 +29,19 @@ struct Run {
 /// @notice Both levels of the trace of a run. A digest says its place, and the salt from the wrong place on. Live tensors
 /// have a shape and no element, so that an auditor can open them without bytes.
 library GameTrace {
+    uint256 internal constant TRAP = 1 << 255;
+
+    function isTrap(Run memory r) internal pure returns (bool) {
+        return r.salt >= TRAP;
+    }
+
+    /// @dev Wrong from some place on.
+    function _errs(Run memory r) private pure returns (bool) {
+        return r.salt != 0 && !isTrap(r);
+    }
+
     function op(Run memory r, uint256 leaf, uint256 i) internal pure returns (bytes32) {
-        bool wrong = r.salt != 0 && (leaf > r.leaf || (leaf == r.leaf && !r.live && i >= r.index));
+        bool wrong = _errs(r) && (leaf > r.leaf || (leaf == r.leaf && !r.live && i >= r.index));
         return keccak256(abi.encode("op", leaf, i, wrong ? r.salt : 0));
     }
 
@@ -38,7 +51,7 @@ library GameTrace {
 
     /// @notice SHA-256, f32, two dimensions, the second of them zero.
     function liveHeader(Run memory r, uint256 leaf, uint256 j) internal pure returns (bytes memory) {
-        bool wrong = r.salt != 0 && (leaf > r.leaf || (leaf == r.leaf && (!r.live || j >= r.index)));
+        bool wrong = _errs(r) && (leaf > r.leaf || (leaf == r.leaf && (!r.live || j >= r.index)));
         uint64 place = uint64(uint256(keccak256(abi.encode("live", leaf, j, wrong ? r.salt : 0))));
         return abi.encodePacked(uint8(1), uint8(1), uint8(2), place, uint64(0));
     }
@@ -71,7 +84,8 @@ library GameTrace {
     function level1(Run memory r, Shape memory s) internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[](uint256(r.steps) * s.ops.length);
         for (uint256 l = 0; l < leaves.length; l++) {
-            leaves[l] = TraceTree.root(lives(r, s, l), s.liveHeight);
+            bool sprung = isTrap(r) && l == r.leaf;
+            leaves[l] = sprung ? TraceHash.trapLeaf(bytes32(r.salt)) : TraceTree.root(lives(r, s, l), s.liveHeight);
         }
     }
 

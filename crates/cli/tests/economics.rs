@@ -114,6 +114,7 @@ fn a_simulated_market_ends_where_the_closed_form_says() {
     assert_eq!(last(&points[10]), 0.0);
     // few lies are caught in so small a market: chance moves the edge by two percent
     assert!(told["off"].as_f64().unwrap().abs() < 0.06, "{told}");
+    assert!(told["traps_off"].as_f64().unwrap().abs() < 0.03, "{told}");
     let text = std::fs::read_to_string(csv).unwrap();
     assert_eq!(text.lines().count(), 12);
     assert!(text.starts_with("rate_ppm,of_closed_form,cheating_share,"));

@@ -110,11 +110,9 @@ fn to_bps(share: f64) -> u16 {
     (share * 1e4).round().clamp(0.0, 1e4) as u16
 }
 
-/// What a challenge costs its maker if it fails: `bond` of the contracts.
+/// What a challenge costs its maker if it fails.
 fn bond(p: &Params) -> f64 {
-    let c = &p.court;
-    let idle = c.freezeRate as f64 * dispute_seconds_max(c) as f64;
-    c.providerGasCost as f64 + c.refereeFee as f64 + idle.min(c.freezeCap as f64)
+    crate::rules::bond(&p.court) as f64
 }
 
 /// What the longest dispute costs the provider that is cleared in the end: gas, the referee, and its machine's idle hours.

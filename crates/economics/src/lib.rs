@@ -21,6 +21,6 @@ mod traps;
 
 pub use assumptions::{Assumptions, WindowsChoice};
 pub use beacon::{BeaconFlaw, beacon_bond_min, check_beacon, suited};
-pub use rules::{Bound, Rule, broken, dispute_seconds_max, rules};
+pub use rules::{Bound, Rule, bond, broken, dispute_seconds_max, rules};
 pub use solve::{Decided, Solution, Unsolvable, solve};
 pub use traps::{SURE_SHARE, Vigilance};

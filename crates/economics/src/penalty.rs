@@ -65,6 +65,12 @@ pub fn audit_rate(rules: &AuditParams, settled: u64) -> u64 {
     u64::from(rules.freshRatePpm) - (fall * record).div_ceil(all)
 }
 
+/// Audits at another floor: who is new is never audited less.
+pub fn set_floor(rules: &mut AuditParams, rate_ppm: u32) {
+    rules.ratePpm = rate_ppm;
+    rules.freshRatePpm = rules.freshRatePpm.max(rate_ppm);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

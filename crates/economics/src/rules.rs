@@ -168,6 +168,13 @@ pub fn dispute_seconds_max(c: &CourtParams) -> u64 {
     game + referees + appeals + 1
 }
 
+/// Bond of a challenge. P-C2.
+pub fn bond(c: &CourtParams) -> u128 {
+    let idle = c.freezeRate.saturating_mul(dispute_seconds_max(c).into());
+    let work = c.providerGasCost.saturating_add(c.refereeFee);
+    work.saturating_add(idle.min(c.freezeCap))
+}
+
 /// Two games of the appeal levels in which both sides run their clocks down.
 fn osp_seconds_min(c: &CourtParams) -> u64 {
     4 * (u64::from(c.clockBudget) + APPEAL_ROUNDS_MAX * u64::from(c.clockIncrement))

@@ -2,7 +2,7 @@
 
 use gavel_settlement::bindings::Parameters::Params;
 
-use crate::rules::dispute_seconds_max;
+use crate::rules::bond;
 
 /// Share of a jackpot that an auditor can count on, whatever friends the sealer has among the finders.
 pub const SURE_SHARE: f64 = 0.25;
@@ -21,18 +21,25 @@ pub struct Vigilance {
 impl Vigilance {
     /// Under these parameters, with the least deposit; a check costs what an audit is paid.
     pub fn of(params: &Params) -> Vigilance {
-        let c = &params.court;
-        let idle = c
-            .freezeRate
-            .saturating_mul(dispute_seconds_max(c).into())
-            .min(c.freezeCap);
-        let bond = c.providerGasCost.saturating_add(c.refereeFee);
-        let bond = bond.saturating_add(idle) as f64;
+        let bond = bond(&params.court) as f64;
         Vigilance {
             jackpot: bond,
             penalty: bond,
             check: params.audit.fee as f64,
         }
+    }
+
+    /// The jackpot at what a finder gets of it where the sealer has so many friends among the finders.
+    pub fn with_friends(self, friends: u32) -> Vigilance {
+        Vigilance {
+            jackpot: self.jackpot / 2f64.powi(friends.min(1_000) as i32),
+            ..self
+        }
+    }
+
+    /// Least share of traps among audited results at which checking pays with the jackpot as it stands.
+    pub fn edge(&self) -> f64 {
+        self.check / (self.jackpot + self.penalty)
     }
 
     /// Least share of traps among audited results at which checking pays more than saying "matched":

@@ -2,10 +2,13 @@
 //! beyond its bound.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 
+use common::Ranges;
 use gavel_economics::attacks::ClosedForm;
-use gavel_economics::{Assumptions, WindowsChoice, broken, solve};
+use gavel_economics::{Assumptions, broken, solve};
 use gavel_settlement::amount::TOKEN;
 use gavel_settlement::params::Tokens;
 use proptest::prelude::*;
@@ -18,43 +21,20 @@ const CASES: u32 = 3_000;
 const ROUNDING: f64 = 1e-3;
 
 fn assumptions() -> impl Strategy<Value = Assumptions> {
-    let money = (1u128..1_000, 1u128..2_000, 1u128..3_000, 1u128..100_000);
-    let shares = (
-        0u16..=5_000,
-        2_000u16..=10_000,
-        0u16..7_000,
-        5_000u16..=10_000,
-        1_000u16..=10_000,
-    );
-    let rest = (1u32..32, any::<bool>(), 0u128..3_000, 0u32..6);
-    (money, shares, rest).prop_map(
-        |(
-            (price, cost, gain, stake),
-            (floor, detection, colluding, burn, slash),
-            (exposure, fast, hour, probation),
-        )| {
-            Assumptions {
-                price: Tokens(price * TOKEN / 7),
-                price_floor_bps: floor,
-                cost: Tokens(cost * TOKEN / 1_000),
-                gain: Tokens(gain * TOKEN / 100),
-                stake: Tokens(stake * TOKEN / 3),
-                exposure,
-                detection_bps: detection,
-                colluding_bps: colluding,
-                burn_bps: burn,
-                safety_slash_bps: slash,
-                audit_rate_most_ppm: 1_000_000,
-                probation_tasks: probation,
-                hour: Tokens(hour * TOKEN / 1_000),
-                windows: match fast {
-                    true => WindowsChoice::Fast,
-                    false => WindowsChoice::Normal,
-                },
-                ..Assumptions::default()
-            }
-        },
-    )
+    let ranges = Ranges {
+        stake: 1..100_000,
+        floor: 0..=5_000,
+        detection: 2_000..=10_000,
+        colluding: 0..7_000,
+        slash: 1_000..=10_000,
+        exposure: 1..32,
+    };
+    let rest = (0u128..3_000, 0u32..6);
+    (common::assumptions(ranges), rest).prop_map(|(world, (hour, probation_tasks))| Assumptions {
+        hour: Tokens(hour * TOKEN / 1_000),
+        probation_tasks,
+        ..world
+    })
 }
 
 #[test]

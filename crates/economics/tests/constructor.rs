@@ -2,11 +2,13 @@
 //! taken by both.
 #![allow(clippy::unwrap_used)]
 
-use gavel_economics::{Assumptions, Unsolvable, broken, solve};
+mod common;
+
+use common::Ranges;
+use gavel_economics::{Unsolvable, broken, solve};
 use gavel_settlement::alloy::primitives::Address;
-use gavel_settlement::amount::TOKEN;
 use gavel_settlement::bindings::Parameters::Params;
-use gavel_settlement::params::{ParamsError, Tokens, check};
+use gavel_settlement::params::{ParamsError, check};
 use gavel_settlement::{DevParams, Windows, dev_params};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -151,51 +153,20 @@ async fn both_refuse_the_same_random_parameters_with_the_same_words() {
     }
 }
 
-fn assumptions() -> impl Strategy<Value = Assumptions> {
-    let amounts = (1u128..1_000, 1u128..2_000, 1u128..3_000, 1u128..1_000_000);
-    let shares = (
-        0u16..=10_000,
-        1u16..=10_000,
-        0u16..9_000,
-        5_000u16..=10_000,
-        1u16..=10_000,
-    );
-    (amounts, shares, 1u32..64, any::<bool>()).prop_map(
-        |(
-            (price, cost, gain, stake),
-            (floor, detection, colluding, burn, slash),
-            exposure,
-            fast,
-        )| {
-            Assumptions {
-                price: Tokens(price * TOKEN / 7),
-                price_floor_bps: floor,
-                cost: Tokens(cost * TOKEN / 1_000),
-                gain: Tokens(gain * TOKEN / 100),
-                stake: Tokens(stake * TOKEN / 3),
-                exposure,
-                detection_bps: detection,
-                colluding_bps: colluding,
-                burn_bps: burn,
-                safety_slash_bps: slash,
-                audit_rate_most_ppm: 1_000_000,
-                windows: match fast {
-                    true => gavel_economics::WindowsChoice::Fast,
-                    false => gavel_economics::WindowsChoice::Normal,
-                },
-                ..Assumptions::default()
-            }
-        },
-    )
-}
-
 #[tokio::test]
 async fn what_is_solved_the_constructor_takes_and_less_it_refuses() {
     let mut runner = TestRunner::new_with_rng(
         Config::default(),
         proptest::test_runner::TestRng::deterministic_rng(Default::default()),
     );
-    let strategy = assumptions();
+    let strategy = common::assumptions(Ranges {
+        stake: 1..1_000_000,
+        floor: 0..=10_000,
+        detection: 1..=10_000,
+        colluding: 0..9_000,
+        slash: 1..=10_000,
+        exposure: 1..64,
+    });
     let (mut solved, mut unsolvable) = (0, 0);
     for _ in 0..600 {
         let case = strategy.new_tree(&mut runner).unwrap().current();

@@ -7,7 +7,7 @@ use gavel_economics::market::Stage as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-const HISTORIES: u32 = 60;
+const HISTORIES: u32 = 120;
 
 #[tokio::test]
 async fn the_ledger_and_the_contracts_move_the_same_money() {
@@ -21,12 +21,12 @@ async fn the_ledger_and_the_contracts_move_the_same_money() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let strategy = prop::collection::vec(any::<Draws>(), 60..160);
-    let seen = std::cell::RefCell::new((Seen::new(), Seen::new()));
+    let seen = std::cell::RefCell::new(Seen::default());
     let played = runner.run(&strategy, |history| {
         let mut mirror = start.fork();
-        let (done, refused) = &mut *seen.borrow_mut();
+        let seen = &mut *seen.borrow_mut();
         for draws in history {
-            go_on(&mut mirror, draws, done, refused)
+            go_on(&mut mirror, draws, seen)
                 .and_then(|()| mirror.compare())
                 .map_err(|e| TestCaseError::fail(e.to_string()))?;
         }
@@ -36,8 +36,12 @@ async fn the_ledger_and_the_contracts_move_the_same_money() {
         }
         Ok(())
     });
-    let (done, refused) = seen.into_inner();
-    println!("done {done:?}\nrefused {refused:?}");
+    let Seen {
+        done,
+        refused,
+        notable,
+    } = seen.into_inner();
+    println!("done {done:?}\nrefused {refused:?}\nof these {notable:#?}");
     played.unwrap();
     // not vacuous: every call took effect
     for op in [
@@ -72,8 +76,32 @@ async fn the_ledger_and_the_contracts_move_the_same_money() {
         "AppealTimeout",
         "Finalize",
         "CloseMoot",
+        "SealTrap",
+        "UnsealTrap",
+        "RevealTrap",
+        "PenaliseTrap",
+        "EnterTrap",
+        "ShowTrap",
+        "CloseTrap",
+        "CollectTrap",
     ] {
         assert!(done.contains_key(op), "{op} never took effect: {done:?}");
     }
     assert!(refused.len() > 20, "{refused:?}");
+    // audits by every part of the line, and seeds that come in time, late and not at all
+    for what in [
+        "Decide taken: no record",
+        "Decide taken: a short record",
+        "Decide taken: a whole record",
+        "AuditOpen taken: a seed in time",
+        "AuditOpen taken: a late seed, past the first deadline",
+        "AuditOpen refused: no seed",
+        "AuditTimeout taken: a seed in time",
+        "AuditTimeout taken: a late seed, past the first deadline",
+        "AuditTimeout refused: a late seed, past the first deadline",
+        "AuditTimeout refused: no seed",
+    ] {
+        let many = notable.get(what).copied().unwrap_or_default();
+        assert!(many >= 3, "{what}: {many} times in {notable:?}");
+    }
 }

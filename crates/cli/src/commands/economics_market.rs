@@ -49,6 +49,11 @@ pub(crate) fn strategies(args: &StrategiesArgs, out: Output) -> Result<Exit, Fai
         "what it does",
     ];
     out.table(&header, rows.collect(), &[1, 2, 3, 4]);
+    let traps = played.traps;
+    out.line(format!(
+        "{} results were traps: {} were found, {} passed by an auditor",
+        traps.set, traps.found, traps.passed
+    ));
     let mut response = None;
     if args.generations > 0 {
         let smaller = Market {

@@ -35,7 +35,8 @@ pub(crate) fn run(args: &ReportArgs, out: Output) -> Result<Exit, Failure> {
             write(&at, &file.text)?;
         }
     }
-    let off = report.figures.edges.iter().map(|e| e.off().abs());
+    let edges = report.figures.edges.iter().chain(&report.figures.waking);
+    let off = edges.map(|e| e.off().abs());
     let worst = off.fold(0.0, f64::max);
     out.facts(&[
         ("files", files.len().to_string()),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gavel_economics::sim::{Scenario, closed_form};
+use gavel_economics::sim::{Scenario, closed_form, closed_form_of_traps};
 use serde_json::json;
 
 use super::economics::{assumptions, solved};
@@ -24,26 +24,22 @@ fn curve(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
     let assumed = assumptions(&args.assume)?;
     let solution = solved(&assumed)?;
     let solved_rate = solution.params.audit.ratePpm;
-    let floor = u128::from(assumed.price_floor_bps);
+    let new = Scenario::new(&assumed, &solution);
     let base = Scenario {
-        params: solution.params,
-        price: assumed.price.0 * floor / 10_000,
-        gain: assumed.gain.0,
         ring: !args.alone,
-        providers: args.providers.unwrap_or(100_000) as usize,
-        tasks: args.tasks.unwrap_or(10_000_000),
+        providers: args.providers.map_or(new.providers, |many| many as usize),
+        tasks: args.tasks.unwrap_or(new.tasks),
         epochs: args.epochs,
         seed: args.seed,
-        threads: None,
+        ..new
     };
     let expected = closed_form(&base);
     let mut points = Vec::new();
     for (done, percent) in RATES.iter().enumerate() {
-        let mut at = base.clone();
         let rate = expected * f64::from(*percent) / 100.0;
         // no rate is above all results
-        at.params.audit.ratePpm = (rate.round() as u32).min(1_000_000);
-        let outcome = at.play(|_| {});
+        let rate = (rate.round() as u32).min(1_000_000);
+        let outcome = base.at_rate(rate).play(|_| {});
         if !outcome.books.is_whole() {
             return Err(Failure::new(format!(
                 "the books do not add up: {:?}",
@@ -51,11 +47,19 @@ fn curve(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
             )));
         }
         out.progress(format!("{} of {} markets", done + 1, RATES.len()));
-        points.push((*percent, at.params.audit.ratePpm, outcome));
+        points.push((*percent, rate, outcome));
     }
     out.progress("looking for the kink");
     let kink = base.kink(|_, _| {});
     let off = f64::from(kink) / expected - 1.0;
+    out.progress("looking for where auditors wake");
+    let audited = Scenario {
+        // every one of them is looked at
+        tasks: base.tasks / 5,
+        ..base.at_rate(1_000_000)
+    };
+    let (waking, wakes_at) = (audited.waking(|_, _| {}), closed_form_of_traps(&audited));
+    let waking_off = f64::from(waking) / wakes_at - 1.0;
 
     let share = |cheating: &[f64]| cheating.last().copied().unwrap_or_default();
     out.heading("Cheating, by audit rate");
@@ -71,7 +75,7 @@ fn curve(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
     });
     let header = ["audit rate", "of p*", "cheat in the end", "", "caught"];
     out.table(&header, rows.collect(), &[0, 1, 2, 4]);
-    out.heading("The kink");
+    out.heading("The kink, and the share of traps among audited results at which auditors look");
     out.facts(&[
         ("closed form", format!("{:.4} %", expected / 1e4)),
         (
@@ -83,6 +87,15 @@ fn curve(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
             format!(
                 "{:.4} %: everything open at once has to lose too",
                 f64::from(solved_rate) / 1e4
+            ),
+        ),
+        ("traps, closed form", format!("{:.4} %", wakes_at / 1e4)),
+        (
+            "traps, simulated",
+            format!(
+                "{:.4} % ({:+.2} %)",
+                f64::from(waking) / 1e4,
+                waking_off * 100.0
             ),
         ),
     ]);
@@ -112,6 +125,9 @@ fn curve(args: &SimulateArgs, out: Output) -> Result<Exit, Failure> {
         "kink_ppm": kink,
         "off": off,
         "solved_ppm": solved_rate,
+        "traps_closed_form_ppm": wakes_at,
+        "traps_ppm": waking,
+        "traps_off": waking_off,
         "points": points.collect::<Vec<_>>(),
     }))?;
     Ok(Exit::Done)

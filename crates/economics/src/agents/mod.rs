@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
-pub use auditors::{CopyingAuditor, LazyAuditor};
+pub use auditors::{BelievingAuditor, CopyingAuditor, LazyAuditor};
 pub use censor::Censor;
 pub use cheats::{ModelSwap, RandomShare, SelfChallenger, SkippedSteps};
 pub use griefer::Griefer;
@@ -72,6 +72,8 @@ pub enum Audit {
     Runs,
     /// Without a run, with the tensors that the provider hands over: says that the result matches.
     Copies,
+    /// With the tensors that the provider hands over, and by a run where it does not.
+    Believes,
     /// Not at all: commits to something and has nothing to open.
     Sleeps,
 }
@@ -155,6 +157,7 @@ pub fn all() -> Vec<Arc<dyn Agent>> {
         Arc::new(SelfChallenger),
         Arc::new(LazyAuditor),
         Arc::new(CopyingAuditor),
+        Arc::new(BelievingAuditor),
         Arc::new(Ring),
         Arc::new(Griefer),
         Arc::new(Sybil),

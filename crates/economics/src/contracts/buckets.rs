@@ -96,6 +96,14 @@ impl Buckets {
             differs("pot of an appeal", appeal, d.appeal_bond)?;
             sum += found + appeal;
         }
+        for id in ledger.seal_ids() {
+            let Some(seal) = ledger.seal(id).filter(|s| s.pot != 0 || !s.is_used) else {
+                continue;
+            };
+            let found = pot(world, self.pots, mirror.pot_of_seal(id, seal));
+            differs("deposit of a trap", found, seal.pot)?;
+            sum += found;
+        }
         let vault = world.deployment().vault;
         let pool = pot(world, self.pots, pots::AUDIT_POOL);
         differs("audit pool", pool, ledger.pool())?;

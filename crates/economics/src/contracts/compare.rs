@@ -2,7 +2,7 @@
 
 use gavel_settlement::alloy::primitives::{Address, B256, U256, keccak256};
 use gavel_settlement::alloy::sol_types::SolValue as _;
-use gavel_settlement::bindings::{DevToken, Market, StakeVault};
+use gavel_settlement::bindings::{DevToken, ITraps, Market, StakeVault};
 
 use super::mirror::Mirror;
 use super::world::WorldError;
@@ -86,6 +86,28 @@ impl Mirror {
             differs(&format!("pots of dispute {id}"), found, wanted)?;
             all += found.0 + found.1;
         }
+        for id in self.ledger.seal_ids() {
+            let Some(seal) = self.ledger.seal(id) else {
+                continue;
+            };
+            let found = pot(self.pot_of_seal(id, seal))?;
+            differs(&format!("deposit {id}"), found, seal.pot)?;
+            all += found;
+        }
+        for (task, attempt, ours) in self.ledger.traps() {
+            let call = ITraps::trapOfCall {
+                taskId: U256::from(task),
+                attempt,
+            };
+            let theirs = self.world.ask(self.world.deployment().traps, call)?;
+            let share = theirs.closed.then_some(theirs.share);
+            let found = (theirs.revealedAt, theirs.claimsUntil, theirs.penalised);
+            let found = (found, usize::from(theirs.finders), share);
+            let wanted = (ours.shown_at, ours.claims_until, ours.is_penalised);
+            let wanted = (wanted, ours.finders.len(), ours.share);
+            let what = format!("trap in task {task} (times, penalty, finders, share)");
+            differs(&what, found, wanted)?;
+        }
         let pool = pot(pots::AUDIT_POOL)?;
         differs("audit pool", pool, self.ledger.pool())?;
         let burned = self.world.ask(vault, StakeVault::burnedCall {})?;
@@ -153,12 +175,20 @@ pub(super) mod pots {
         numbered(2, id)
     }
 
-    pub(in crate::contracts) fn challenge(task: TaskId, attempt: u8, by: Address) -> B256 {
-        let hash = keccak256((U256::from(task), U256::from(attempt), by).abi_encode_params());
+    fn tagged(kind: u8, hash: B256) -> B256 {
         let mut name = [0; 32];
-        name[0] = 3;
+        name[0] = kind;
         name[1..].copy_from_slice(&hash[..31]);
         B256::new(name)
+    }
+
+    pub(in crate::contracts) fn challenge(task: TaskId, attempt: u8, by: Address) -> B256 {
+        let of = (U256::from(task), U256::from(attempt), by);
+        tagged(3, keccak256(of.abi_encode_params()))
+    }
+
+    pub(in crate::contracts) fn trap(sealer: Address, commitment: B256) -> B256 {
+        tagged(6, keccak256((sealer, commitment).abi_encode_params()))
     }
 
     pub(in crate::contracts) fn dispute(id: DisputeId) -> B256 {

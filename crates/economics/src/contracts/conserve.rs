@@ -25,10 +25,8 @@ const ASKED: u64 = 100;
 pub struct Conserved {
     /// Calls.
     pub calls: u64,
-    /// Those that took effect, by what they are.
-    pub done: Seen,
-    /// Those that were refused, by the contracts' error.
-    pub refused: Seen,
+    /// What became of them.
+    pub seen: Seen,
 }
 
 /// Makes that many random calls, legal ones and others, and compares all balances after each. The same for a seed, whatever the
@@ -83,35 +81,22 @@ fn play(
     calls: u64,
 ) -> Result<Conserved, WorldError> {
     let mut chance = Chance::seed_from_u64(seed);
-    let mut seen = Conserved::default();
+    let mut seen = Seen::default();
     for call in 0..calls {
-        history::go_on(
-            &mut mirror,
-            chance.random(),
-            &mut seen.done,
-            &mut seen.refused,
-        )?;
+        history::go_on(&mut mirror, chance.random(), &mut seen)?;
         buckets.compare(&mirror)?;
-        seen.calls += 1;
         // what is over, too, and by the contracts' own answers
         if call % ASKED == ASKED - 1 {
             mirror.compare()?;
         }
     }
     mirror.compare()?;
-    Ok(seen)
+    Ok(Conserved { calls, seen })
 }
 
 impl Conserved {
     fn join(&mut self, other: Conserved) {
         self.calls += other.calls;
-        for (mine, theirs) in [
-            (&mut self.done, other.done),
-            (&mut self.refused, other.refused),
-        ] {
-            for (name, many) in theirs {
-                *mine.entry(name).or_default() += many;
-            }
-        }
+        self.seen.join(other.seen);
     }
 }

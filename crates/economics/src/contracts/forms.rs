@@ -4,7 +4,7 @@ use gavel_settlement::alloy::primitives::{B256, Bytes};
 use gavel_settlement::bindings::{IAppealLevels, IAudits, ICourt, Market};
 use sha2::{Digest as _, Sha256};
 
-use crate::ledger::Answer;
+use crate::ledger::{Answer, TRAP};
 
 const HASH_SHA256: u8 = 1;
 const I64: u8 = 2;
@@ -13,6 +13,7 @@ const TAG_TENSOR: u8 = 2;
 const TAG_TRACE: u8 = 3;
 const TAG_SEGMENT: u8 = 4;
 const TAG_NODE: u8 = 6;
+const TAG_TRAP: u8 = 10;
 /// Steps of every run.
 pub(super) const STEPS: u32 = 1;
 
@@ -38,8 +39,21 @@ pub(super) fn chunk_root(answer: Answer) -> B256 {
     sha256(&[&[TAG_CHUNK], &answer.to_le_bytes()])
 }
 
+/// What a trap's leaf is made of.
+pub(super) fn trap_salt(answer: Answer) -> B256 {
+    sha256(&[b"trap", &answer.to_be_bytes()])
+}
+
+/// A leaf that is wrong on purpose.
+pub(super) fn trap_leaf(answer: Answer) -> B256 {
+    sha256(&[&[TAG_TRAP], trap_salt(answer).as_slice()])
+}
+
 /// Digest of the result, which is its output, its only leaf and its level-1 root.
 pub(super) fn digest(answer: Answer) -> B256 {
+    if answer & TRAP != 0 {
+        return trap_leaf(answer);
+    }
     let header = [TAG_TENSOR, HASH_SHA256, I64, 1];
     let extent = 1u64.to_be_bytes();
     sha256(&[&header, &extent, chunk_root(answer).as_slice()])

@@ -1,26 +1,58 @@
 //! Random histories of the contracts: calls that there is reason to make, and one in eight that nobody would make.
 
 use crate::ledger::{
-    Account, AuditPhase, Class, Dispute, DisputePhase, Ledger, Op, Party, Task, TaskPhase,
+    Account, AuditPhase, Class, Dispute, DisputePhase, Ledger, Op, Party, SealId, TRAP, Task,
+    TaskId, TaskPhase, Trap, TrapOp,
 };
 use crate::market::{EXEC, Stage as _};
 
 use std::collections::BTreeMap;
 
 use gavel_settlement::{DevParams, dev_params};
+use serde::Serialize;
 
 use super::{Mirror, WorldError};
 
 const PROVIDERS: u32 = 6;
 /// A requester, providers, two challengers.
 const PARTIES: u32 = PROVIDERS + 3;
+/// The challenger that also puts up deposits for traps.
+const SEALER: Party = PROVIDERS + 1;
+/// Seconds in which a seed is out that comes in time.
+const SEED: u64 = 10;
 const TOKEN: u128 = 10u128.pow(18);
 
 /// Numbers that one call is chosen by.
 pub type Draws = [u32; 4];
 
-/// Calls by name.
-pub type Seen = BTreeMap<String, u64>;
+/// How often something happened, by its name.
+pub type Counts = BTreeMap<String, u64>;
+
+/// What was seen of a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Calls that took effect.
+    pub done: Counts,
+    /// Calls that were refused, by the contracts' error.
+    pub refused: Counts,
+    /// Circumstances of either that are worth counting: how a record stood, how a seed came.
+    pub notable: Counts,
+}
+
+impl Seen {
+    /// Adds what another history saw.
+    pub fn join(&mut self, other: Seen) {
+        for (mine, theirs) in [
+            (&mut self.done, other.done),
+            (&mut self.refused, other.refused),
+            (&mut self.notable, other.notable),
+        ] {
+            for (name, many) in theirs {
+                *mine.entry(name).or_default() += many;
+            }
+        }
+    }
+}
 
 /// A small network before its first task.
 ///
@@ -29,8 +61,11 @@ pub type Seen = BTreeMap<String, u64>;
 pub async fn begin() -> Result<Mirror, WorldError> {
     let mut params = dev_params(DevParams {
         probation_tasks: 1,
+        record_tasks: 2,
         ..DevParams::default()
     });
+    // most results are audited, and the fewer the longer a record is
+    params.audit.freshRatePpm = 900_000;
     // lanes are gated soon, and their entries die in a history's time
     params.market.retryGrace = 5;
     params.market.priceFloorBps = 1_000;
@@ -53,26 +88,86 @@ pub async fn begin() -> Result<Mirror, WorldError> {
 ///
 /// # Errors
 /// The ledger and the contracts differ.
-pub fn go_on(
-    mirror: &mut Mirror,
-    draws: Draws,
-    done: &mut Seen,
-    refused: &mut Seen,
-) -> Result<(), WorldError> {
+pub fn go_on(mirror: &mut Mirror, draws: Draws, seen: &mut Seen) -> Result<(), WorldError> {
     let (wait, op) = next(mirror.ledger(), draws);
     let now = mirror.ledger().now();
+    let [_, _, who, how] = draws;
+    if let Op::AuditOpen { task, .. } | Op::AuditTimeout { task } = op {
+        // the seed of an auditor's chunk comes in time, only now, or not yet
+        if who.is_multiple_of(2) {
+            mirror.advance_to(now + wait.min(SEED))?;
+            mirror.publish_seed(task)?;
+        }
+        mirror.advance_to(now + wait)?;
+        mirror.withholds = (how / 8).is_multiple_of(8);
+        if !mirror.withholds {
+            mirror.publish_seed(task)?;
+        }
+    }
     mirror.advance_to(now + wait)?;
-    match mirror.act(op) {
-        Ok(_) => *done.entry(name(op)).or_default() += 1,
-        Err(WorldError::Refused { name, .. }) => *refused.entry(name).or_default() += 1,
+    let notable = circumstance(mirror, op)?;
+    let taken = match mirror.act(op) {
+        Ok(_) => {
+            *seen.done.entry(name(op)).or_default() += 1;
+            "taken"
+        }
+        Err(WorldError::Refused { name, .. }) => {
+            *seen.refused.entry(name).or_default() += 1;
+            "refused"
+        }
         Err(error) => return Err(error),
+    };
+    if let Some(notable) = notable {
+        let what = format!("{} {taken}: {notable}", name(op));
+        *seen.notable.entry(what).or_default() += 1;
     }
     Ok(())
 }
 
 fn name(op: Op) -> String {
     let text = format!("{op:?}");
-    text.split(' ').next().unwrap_or_default().to_owned()
+    let first = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+    match text.strip_prefix("Trap(") {
+        Some(text) => first(text) + "Trap",
+        None => first(&text),
+    }
+}
+
+/// What is worth counting of a call: the record by which an audit is decided, the seed by which an auditor opens.
+fn circumstance(mirror: &Mirror, op: Op) -> Result<Option<&'static str>, WorldError> {
+    let ledger = mirror.ledger();
+    let audit = &ledger.params().audit;
+    let (Op::Decide { task: id } | Op::AuditOpen { task: id, .. } | Op::AuditTimeout { task: id }) =
+        op
+    else {
+        return Ok(None);
+    };
+    let Some(task) = ledger.task(id) else {
+        return Ok(None);
+    };
+    if matches!(op, Op::Decide { .. }) {
+        let account = ledger.accounts().get(task.provider as usize);
+        let settled = account.map_or(0, |a| a.settled);
+        let record = settled.checked_sub(audit.probationTasks.into());
+        return Ok(Some(match record {
+            None => "no record",
+            Some(record) if record < audit.recordTasks.into() => "a short record",
+            Some(_) => "a whole record",
+        }));
+    }
+    if task.audit != AuditPhase::Committed {
+        return Ok(None);
+    }
+    let seed = mirror.seed_of(id)?;
+    let slack = u64::from(ledger.params().court.beaconSlack);
+    let is_late = seed.seed_at.is_some_and(|at| at > seed.seed_due + slack);
+    Ok(Some(match (seed.seed_at, is_late) {
+        (None, _) => "no seed",
+        (_, false) => "a seed in time",
+        // what it has left begins with the seed
+        (_, true) if ledger.now() > task.audit_deadline => "a late seed, past the first deadline",
+        (_, true) => "a late seed",
+    }))
 }
 
 /// A call to try, and how long before it.
@@ -107,6 +202,9 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
     {
         return of_dispute(ledger, dispute, d, what / 2, u64::from(c.clockBudget) + 1);
     }
+    if let Some(op) = of_traps(ledger, [what, which, who, how]).filter(|_| what % 5 > 2) {
+        return op;
+    }
     let jailed = |a: &Account| a.jailed_until != 0 && a.jailed_until <= ledger.now();
     if let Some(key) = ledger
         .accounts()
@@ -134,7 +232,8 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
 fn anything(what: u32, task: u64, dispute: u64, party: Party, how: u32) -> Op {
     let answer = u64::from(how / 16 % 3);
     let attempt = (how / 64 % 2) as u8;
-    match what % 31 {
+    let seal = u64::from(how / 128 % 8);
+    match what % 39 {
         0 => Op::Register {
             key: party,
             stake: 100 * TOKEN,
@@ -193,6 +292,37 @@ fn anything(what: u32, task: u64, dispute: u64, party: Party, how: u32) -> Op {
         25 => Op::ShowTensor { dispute },
         26 => Op::AppealTimeout { dispute },
         27 => Op::CloseMoot { dispute },
+        31 => Op::Trap(TrapOp::Seal {
+            by: party,
+            requester: 0,
+            provider: party,
+            answer: TRAP | task,
+            jackpot: u128::from(how / 16 % 20) * TOKEN,
+        }),
+        32 => Op::Trap(TrapOp::Unseal { seal, by: party }),
+        33 => Op::Trap(TrapOp::Reveal {
+            task,
+            seal,
+            by: party,
+        }),
+        34 => Op::Trap(TrapOp::Penalise { task, attempt }),
+        35 => Op::Trap(TrapOp::Enter {
+            task,
+            attempt,
+            finder: party,
+        }),
+        36 => Op::Trap(TrapOp::Show {
+            task,
+            attempt,
+            by: party,
+            answer,
+        }),
+        37 => Op::Trap(TrapOp::Close { task, attempt }),
+        38 => Op::Trap(TrapOp::Collect {
+            task,
+            attempt,
+            finder: party,
+        }),
         28 => Op::Unbond {
             key: party,
             amount: u128::from(how / 16 % 30) * TOKEN,
@@ -208,8 +338,75 @@ fn anything(what: u32, task: u64, dispute: u64, party: Party, how: u32) -> Op {
     }
 }
 
+/// The deposit for a trap in a task's current attempt, where there is one.
+fn seal_of(ledger: &Ledger, id: TaskId, task: &Task) -> Option<SealId> {
+    ledger.seal_ids().rev().find(|seal| {
+        let found = ledger.seal(*seal).filter(|s| !s.is_used);
+        found.is_some_and(|s| s.answer == TRAP | id && s.provider == task.provider)
+    })
+}
+
+/// Claims on the deposits of traps that were shown.
+fn of_traps(ledger: &Ledger, [what, which, who, how]: Draws) -> Option<(u64, Op)> {
+    let is_open = |trap: &Trap| trap.share.is_none() || trap.finders.iter().any(|f| !f.1);
+    let all: Vec<_> = ledger.traps().filter(|t| is_open(t.2)).collect();
+    let (task, attempt, trap) = *all.get(which as usize % all.len().max(1))?;
+    let about = ledger.task(task);
+    let challenges = about.map_or(&[][..], |t| &t.challenges);
+    let own: Vec<_> = challenges.iter().filter(|c| c.attempt == attempt).collect();
+    let auditor = about.map_or(0, |t| t.audited.auditor);
+    // whoever may have found it, and now and then anybody
+    let by = match (who % 8, own.get(who as usize / 8 % own.len().max(1))) {
+        (0, _) => who / 8 % PARTIES,
+        (1..4, _) | (_, None) => auditor,
+        (_, Some(c)) => c.by,
+    };
+    let left = (trap.claims_until + 1).saturating_sub(ledger.now());
+    let said = own.iter().find(|c| c.by == by);
+    let is_heard = match said {
+        Some(c) => c.revealed,
+        None => about.is_some_and(|t| t.audited.matched == Some(false)),
+    };
+    let open = match (what / 5 % 8, is_heard) {
+        (0..5, true) | (5, false) => TrapOp::Enter {
+            task,
+            attempt,
+            finder: by,
+        },
+        (0..5, false) | (5, true) => TrapOp::Show {
+            task,
+            attempt,
+            by,
+            answer: said.map_or(0, |c| c.answer),
+        },
+        (6, _) => TrapOp::Penalise { task, attempt },
+        _ => TrapOp::Close { task, attempt },
+    };
+    let op = match trap.share {
+        Some(_) if !how.is_multiple_of(4) => TrapOp::Collect {
+            task,
+            attempt,
+            finder: by,
+        },
+        _ => open,
+    };
+    let wait = match op {
+        TrapOp::Close { .. } if !how.is_multiple_of(4) => left,
+        _ => 1,
+    };
+    Some((wait, Op::Trap(op)))
+}
+
 fn of_dispute(ledger: &Ledger, dispute: u64, d: &Dispute, what: u32, clock: u64) -> (u64, Op) {
-    if !ledger.stands(d) && !what.is_multiple_of(3) {
+    let is_trap = ledger.trap(d.task, d.attempt).is_some();
+    // whoever audits a trap while it is shown may still say what it likes
+    if let Some(task) = ledger
+        .task(d.task)
+        .filter(|t| is_trap && !t.is_audit_over())
+    {
+        return of_task(ledger, d.task, task, what, d.challenger);
+    }
+    if (is_trap || !ledger.stands(d)) && !what.is_multiple_of(3) {
         return (0, Op::CloseMoot { dispute });
     }
     let referee = u64::from(ledger.params().court.refereeSeconds) + 1;
@@ -262,6 +459,7 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
     }
     let round = u64::from(m.retractWindow + m.seedDelay) + 10;
     let windows = u64::from(m.challengeWindow + m.revealWindow);
+    let trapped = seal_of(ledger, task, t);
     let is_late = ledger.now() >= t.claimed_at + EXEC;
     let is_old = ledger.now() >= t.committed_at + u64::from(m.retractWindow);
     match (t.phase, t.audit) {
@@ -279,14 +477,44 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
                 u64::from(what % 30),
                 Op::Claim {
                     task,
-                    key: 1 + party % PROVIDERS,
+                    // the first ones get a record
+                    key: 1 + (party % PROVIDERS).min(what / 25 % PROVIDERS),
                 },
             ),
         },
         (TaskPhase::Claimed, _) if what.is_multiple_of(16) || is_late => {
             (EXEC + 1, Op::MissDeadline { task })
         }
+        // a trap: its deposit first
+        (TaskPhase::Claimed, _) if what % 5 < 4 && trapped.is_some() => {
+            let answer = TRAP | task;
+            (1, Op::Commit { task, key, answer })
+        }
+        (TaskPhase::Claimed, _) if what.is_multiple_of(3) => {
+            let op = TrapOp::Seal {
+                by: SEALER,
+                requester: t.requester,
+                provider: key,
+                answer: TRAP | task,
+                jackpot: ledger.bond() + u128::from(what % 7) * TOKEN - TOKEN,
+            };
+            (1, Op::Trap(op))
+        }
         (TaskPhase::Claimed, _) => (1, Op::Commit { task, key, answer }),
+        // it is shown once it is found, or could not be found any more
+        (phase, _) if what % 3 == 2 && trapped.is_some() => {
+            let (seal, by) = (trapped.unwrap_or_default(), t.requester);
+            let wait = match phase {
+                TaskPhase::Disputed => 1,
+                _ if t.is_audit_over() => u64::from(m.challengeWindow),
+                _ => 0,
+            };
+            let op = match what.is_multiple_of(11) {
+                true => TrapOp::Unseal { seal, by: SEALER },
+                false => TrapOp::Reveal { task, seal, by },
+            };
+            (wait, Op::Trap(op))
+        }
         (_, AuditPhase::Undecided) => match what % 8 {
             0 | 4 if !is_old => (1, Op::Retract { task, key }),
             1..=3 => {
@@ -323,7 +551,7 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
             1,
             Op::AuditCommit {
                 task,
-                auditor: t.auditor,
+                auditor: t.audited.auditor,
                 answer: u64::from(what / 5 % 2) * t.answer,
             },
         ),
@@ -335,7 +563,7 @@ fn of_task(ledger: &Ledger, task: u64, t: &Task, what: u32, party: Party) -> (u6
             10,
             Op::AuditOpen {
                 task,
-                auditor: t.auditor,
+                auditor: t.audited.auditor,
             },
         ),
         (_, AuditPhase::NotDrawn | AuditPhase::Closed) => match what % 6 {

@@ -11,7 +11,7 @@ use super::world::{World, WorldError};
 use crate::ledger::{Answer, Class, DisputeId, Done, Fate, Ledger, Op, Party, TaskId};
 use crate::market::Stage;
 
-/// Refusals that are about time or what the beacon has published, of which the ledger knows nothing.
+/// Refusals that are about time or what the beacon has published, of which the ledger knows nothing but in the calls of auditors.
 const TIMING: [&str; 26] = [
     "DeadlinePassed",
     "DeadlineNotPassed",
@@ -48,6 +48,8 @@ const TIMING: [&str; 26] = [
 pub struct Mirror {
     pub(super) world: World,
     pub(super) ledger: Ledger,
+    /// Whether nobody publishes the rounds that auditors' chunks are drawn by.
+    pub(super) withholds: bool,
 }
 
 impl Mirror {
@@ -60,7 +62,11 @@ impl Mirror {
         let world = World::new(ledger.params(), &classes).await?;
         let mut ledger = ledger;
         ledger.advance_to(world.now());
-        Ok(Mirror { world, ledger })
+        Ok(Mirror {
+            world,
+            ledger,
+            withholds: false,
+        })
     }
 
     /// The contracts.
@@ -73,10 +79,57 @@ impl Mirror {
         Mirror {
             world: self.world.fork(),
             ledger: self.ledger.clone(),
+            withholds: self.withholds,
         }
     }
 
-    fn deployment(&self) -> gavel_settlement::Deployment {
+    /// What the beacon has to say about an audit: of a commitment, when the round of its chunk is due; later, when that came out.
+    fn seed(&mut self, op: Op) -> Result<Fate, WorldError> {
+        let mut fate = Fate::default();
+        match op {
+            Op::AuditCommit { .. } => {
+                fate.seed_due = self.world.round_after(self.ledger.now()).1;
+            }
+            Op::AuditOpen { task, .. } | Op::AuditTimeout { task } => {
+                if !self.withholds {
+                    self.publish_seed(task)?;
+                }
+                fate = self.seed_of(task)?;
+            }
+            _ => {}
+        }
+        Ok(fate)
+    }
+
+    /// The round that the chunk of a task's auditor is drawn by, published if it is due.
+    pub(super) fn publish_seed(&mut self, task: TaskId) -> Result<(), WorldError> {
+        match self.committed_at(task) {
+            0 => Ok(()),
+            at => self.world.publish_after(at),
+        }
+    }
+
+    /// When that round was due, and when it came out.
+    pub(super) fn seed_of(&self, task: TaskId) -> Result<Fate, WorldError> {
+        let (round, seed_due) = self.world.round_after(self.committed_at(task));
+        let out = match self.committed_at(task) {
+            0 => None,
+            _ => self.world.published_at(round)?,
+        };
+        Ok(Fate {
+            seed_due,
+            seed_at: out,
+            ..Fate::default()
+        })
+    }
+
+    /// When the auditor that is on duty committed; 0 where none has.
+    fn committed_at(&self, task: TaskId) -> u64 {
+        let task = self.ledger.task(task);
+        task.map_or(0, |t| t.audited.committed_at)
+    }
+
+    pub(super) fn deployment(&self) -> gavel_settlement::Deployment {
         self.world.deployment().clone()
     }
 
@@ -86,6 +139,7 @@ impl Mirror {
         let (market, court, audits) = (at.market, at.court, at.audits);
         let anyone = self.world.address(Party::MAX);
         let task_id = U256::from;
+        let mut lot = 0;
         let events = match op {
             Op::Register { key, stake } => {
                 self.world.register(key, stake)?;
@@ -200,7 +254,7 @@ impl Mirror {
                 self.world.call(anyone, market, &call)?
             }
             Op::Decide { task } => {
-                self.publish_for_audit(task)?;
+                lot = self.lot(task)?;
                 let call = IAudits::decideCall {
                     taskId: task_id(task),
                 };
@@ -225,8 +279,7 @@ impl Mirror {
                 self.world.call(from, audits, &call)?
             }
             Op::AuditOpen { task, auditor } => {
-                self.publish_for_opening(task)?;
-                let answer = self.ledger.task(task).map_or(0, |t| t.audit_answer);
+                let answer = self.ledger.task(task).map_or(0, |t| t.audited.answer);
                 let call = IAudits::openAuditCall {
                     taskId: task_id(task),
                     ownSteps: forms::STEPS,
@@ -238,7 +291,6 @@ impl Mirror {
                 self.world.call(from, audits, &call)?
             }
             Op::AuditTimeout { task } => {
-                self.publish_for_opening(task)?;
                 let call = IAudits::auditTimeoutCall {
                     taskId: task_id(task),
                 };
@@ -385,8 +437,10 @@ impl Mirror {
                 };
                 self.world.call(anyone, court, &call)?
             }
+            Op::Trap(op) => return Ok((Fate::default(), self.trap_on_chain(op)?)),
         };
-        Ok(self.read(&events))
+        let (fate, done) = self.read(&events);
+        Ok((Fate { lot, ..fate }, done))
     }
 
     fn read(&self, events: &[ProtocolEvent]) -> (Fate, Done) {
@@ -398,7 +452,7 @@ impl Mirror {
                     done = Done::Task(number(e.taskId));
                 }
                 ProtocolEvent::Audits(IAudits::IAuditsEvents::AuditDecided(e)) => {
-                    fate.is_selected = e.selected;
+                    done = Done::Decided(e.selected);
                 }
                 ProtocolEvent::Audits(IAudits::IAuditsEvents::AuditorDrawn(e)) => {
                     fate.drawn = self.world.party(e.auditor);
@@ -415,24 +469,17 @@ impl Mirror {
         (fate, done)
     }
 
-    fn publish_for_audit(&mut self, task: TaskId) -> Result<(), WorldError> {
-        let committed = self.ledger.task(task).map_or(0, |t| t.committed_at);
+    /// The number that decides about a result's audit, its round published if it is due. P-A1.
+    fn lot(&mut self, task: TaskId) -> Result<u32, WorldError> {
+        let found = self.ledger.task(task);
+        let (committed, attempt) = found.map_or((0, 0), |t| (t.committed_at, t.attempt));
         let m = &self.ledger.params().market;
         let time = committed + u64::from(m.retractWindow) + u64::from(m.seedDelay);
-        self.world.publish_after(time)
-    }
-
-    fn publish_for_opening(&mut self, task: TaskId) -> Result<(), WorldError> {
-        let attempt = self.ledger.task(task).map_or(0, |t| t.attempt);
-        let call = IAudits::auditCall {
-            taskId: U256::from(task),
-            attempt,
-        };
-        let audit = self.world.ask(self.world.deployment().audits, call)?;
-        match audit.committedAt {
-            0 => Ok(()),
-            time => self.world.publish_after(time),
-        }
+        self.world.publish_after(time)?;
+        let value = self.world.value_of(self.world.round_after(time).0)?;
+        let drawn = (value, U256::from(task), U256::from(attempt)).abi_encode_params();
+        let drawn = U256::from_be_bytes(keccak256(drawn).0) % U256::from(1_000_000);
+        Ok(drawn.saturating_to())
     }
 
     fn challenged(&self, task: TaskId, by: Party) -> Answer {
@@ -458,6 +505,14 @@ impl Mirror {
     }
 }
 
+/// Calls whose deadlines the ledger knows.
+fn is_auditors(op: Op) -> bool {
+    matches!(
+        op,
+        Op::AuditCommit { .. } | Op::AuditOpen { .. } | Op::AuditTimeout { .. }
+    )
+}
+
 impl Stage for Mirror {
     type Error = WorldError;
 
@@ -478,16 +533,24 @@ impl Stage for Mirror {
     }
 
     fn act(&mut self, op: Op) -> Result<Done, WorldError> {
+        let seed = self.seed(op)?;
         match self.on_chain(op) {
-            Ok((fate, done)) => match self.ledger.apply(op, fate) {
-                Ok(ours) => differs(&format!("{op:?}"), done, ours).map(|()| ours),
-                Err(ours) => Err(WorldError::Differs(format!(
-                    "the contracts took {op:?}, the ledger says {ours}"
-                ))),
-            },
+            Ok((fate, done)) => {
+                let fate = Fate {
+                    seed_due: seed.seed_due,
+                    seed_at: seed.seed_at,
+                    ..fate
+                };
+                match self.ledger.apply(op, fate) {
+                    Ok(ours) => differs(&format!("{op:?}"), done, ours).map(|()| ours),
+                    Err(ours) => Err(WorldError::Differs(format!(
+                        "the contracts took {op:?}, the ledger says {ours}"
+                    ))),
+                }
+            }
             Err(WorldError::Refused { name, values }) => {
-                if !TIMING.contains(&name.as_str()) {
-                    let ours = self.ledger.apply(op, Fate::default());
+                if !TIMING.contains(&name.as_str()) || is_auditors(op) {
+                    let ours = self.ledger.apply(op, seed);
                     let ours = ours.err().map(|e| e.0);
                     differs(&format!("{op:?}"), Some(name.as_str()), ours)?;
                 }

@@ -6,6 +6,7 @@ mod conserve;
 mod forms;
 pub mod history;
 mod mirror;
+mod traps;
 mod world;
 
 use rand::SeedableRng as _;
@@ -54,6 +55,7 @@ pub async fn play(market: &Market, mut each: impl FnMut(u64)) -> Result<Played, 
         rounds += 1;
         each(round.posted());
     }
+    round.finish()?;
     Ok(Played {
         outcome: round.outcome(),
         calls: round.stage().world().calls(),
@@ -76,6 +78,7 @@ pub fn spread(market: &Market, markets: u64) -> Result<Vec<(f64, f64)>, Broken> 
         while round.posted() < market.tasks {
             round.play()?;
         }
+        round.finish()?;
         let outcome = round.outcome();
         for (kind, sum) in sums.iter_mut().enumerate() {
             let earned = outcome.advantage(kind) / TOKEN as f64;

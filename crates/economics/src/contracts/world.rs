@@ -293,21 +293,34 @@ impl World {
         self.chain.lock().storage(of, slot)
     }
 
+    /// The first round of the beacon after a time, and when it is due.
+    pub(super) fn round_after(&self, time: u64) -> (u64, u64) {
+        let round = match time.checked_sub(self.genesis) {
+            Some(since) => since / self.period + 2,
+            None => 1,
+        };
+        (round, self.genesis + (round - 1) * self.period)
+    }
+
+    /// A round's value; zero while it is not out.
+    pub(super) fn value_of(&self, round: u64) -> Result<B256, WorldError> {
+        self.ask(self.deployment.beacon, DevBeacon::valueOfCall(round))
+    }
+
+    /// When a round came out, if it has.
+    pub(super) fn published_at(&self, round: u64) -> Result<Option<u64>, WorldError> {
+        let at = self.ask(self.deployment.beacon, DevBeacon::publishedAtCall(round))?;
+        Ok(Some(at).filter(|at| *at != 0))
+    }
+
     /// The first round of the beacon after a time, published if it is due.
     ///
     /// # Errors
     /// The chain failed.
     pub fn publish_after(&mut self, time: u64) -> Result<(), WorldError> {
-        let beacon = self.deployment.beacon;
-        let round = match time.checked_sub(self.genesis) {
-            Some(since) => since / self.period + 2,
-            None => 1,
-        };
-        if self.genesis + (round - 1) * self.period > self.now() {
-            return Ok(());
-        }
-        let out = self.ask(beacon, DevBeacon::valueOfCall(round))?;
-        if out.is_zero() {
+        let (round, due) = self.round_after(time);
+        if due <= self.now() && self.value_of(round)?.is_zero() {
+            let beacon = self.deployment.beacon;
             self.call(self.deployer, beacon, &DevBeacon::publishCall { round })?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::{
     AppealGame, BPS, Dispute, DisputeId, DisputePhase, Done, Fate, Ledger, Outcome, Party, Reason,
-    Refused, TaskId, TaskPhase,
+    Refused, TRAP, TaskId, TaskPhase,
 };
 
 impl Ledger {
@@ -117,9 +117,14 @@ impl Ledger {
     }
 
     pub(super) fn show_tensor(&mut self, id: DisputeId) -> Result<Done, Refused> {
+        let answer = self.disputes.get(id).map_or(0, |d| d.answer);
         let game = self.game(id)?;
         if game.outcome.is_some() || game.is_shown {
             return Err(Refused("WrongPhase"));
+        }
+        // what is wrong on purpose is the digest of no tensor
+        if answer & TRAP != 0 {
+            return Err(Refused("OtherTensor"));
         }
         game.is_shown = true;
         Ok(Done::Nothing)
@@ -183,8 +188,13 @@ impl Ledger {
         if !d.is_open() {
             return Err(Refused("AlreadyClosed"));
         }
-        if self.stands(d) {
+        let stands = self.stands(d);
+        // a trap's word comes before a referee is drawn, or not at all
+        if stands && (d.draws != 0 || !self.is_trap(d.task, d.attempt)) {
             return Err(Refused("NotMoot"));
+        }
+        if stands {
+            return self.void(id);
         }
         let (phase, provider, ruling) = (d.phase, d.provider, d.ruling);
         if let (DisputePhase::Appealed(game), Some(_)) = (phase, ruling) {

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    AuditPhase, BPS, Challenge, Done, Ledger, Numbered, Party, Reason, Refused, Task, TaskId,
-    TaskPhase,
+    AuditPhase, Audited, BPS, Challenge, Done, Ledger, Numbered, Party, Reason, Refused, Task,
+    TaskId, TaskPhase,
 };
 use crate::rules::collateral;
 
@@ -80,9 +80,10 @@ impl Ledger {
             is_voided: false,
             disputes: 0,
             audit: AuditPhase::Undecided,
-            auditor: 0,
-            audit_answer: 0,
+            audited: Audited::default(),
+            audit_deadline: 0,
             audit_draws: 0,
+            open_traps: 0,
             challenges: Vec::new(),
             excluded: Vec::new(),
             slashed: Vec::new(),
@@ -137,6 +138,7 @@ impl Ledger {
         task.committed_at = now;
         task.answer = answer;
         task.audit = AuditPhase::Undecided;
+        task.audited = Audited::default();
         task.audit_draws = 0;
         Ok(Done::Nothing)
     }
@@ -171,7 +173,7 @@ impl Ledger {
 
     pub(super) fn settle(&mut self, id: TaskId) -> Result<Done, Refused> {
         let task = self.in_phase(id, TaskPhase::Committed)?;
-        if !matches!(task.audit, AuditPhase::NotDrawn | AuditPhase::Closed) {
+        if !task.is_audit_over() {
             return Err(Refused("AuditOpen"));
         }
         let (key, requester, price, max) = (task.provider, task.requester, task.price(), task.max);
@@ -279,6 +281,7 @@ impl Ledger {
     /// Back to the auction, at the last price, with a ceiling raised by what a slash paid.
     pub(super) fn requeue(&mut self, id: TaskId, raise: u128) -> Result<Done, Refused> {
         self.unlock(id);
+        self.end_attempt(id);
         let now = self.now;
         let task = self.tasks.get_mut(id).ok_or(Refused("UnknownTask"))?;
         task.min = task.price();
@@ -358,7 +361,7 @@ impl Ledger {
         by: Party,
         answer: u64,
     ) -> Result<Done, Refused> {
-        let bond = self.bond();
+        let (bond, at) = (self.bond(), self.now);
         let task = self
             .tasks
             .get_mut(id)
@@ -382,6 +385,7 @@ impl Ledger {
         task.challenges.push(Challenge {
             attempt,
             by,
+            at,
             answer,
             bond,
             revealed: false,

@@ -1,20 +1,22 @@
 //! The money of the protocol in the abstract: what each call of the contracts moves, to the unit, and nothing of the game's proofs.
 //!
-//! Time is here only where a price or a lane depends on it: that a call comes in its window is for who makes it. Left
-//! out is that the owner of a provider may be somebody else, and that a duty keeps stake from leaving. `tests/transitions.rs` plays random histories here and on the
-//! contracts, and compares every balance after every call.
+//! Time is here only where a price or a lane depends on it, and in the deadlines of auditors and of a trap's finders: that another call
+//! comes in its window is for who makes it. Left out is that the owner of a provider may be somebody else, and that a duty keeps stake from
+//! leaving. `tests/transitions.rs` plays random histories here and on the contracts, and compares every balance after every call.
 
 mod audits;
 mod court;
 mod market;
+mod traps;
 mod types;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use gavel_settlement::bindings::Parameters::Params;
 
-use crate::rules::dispute_seconds_max;
+use crate::rules::bond;
 use market::Lanes;
+pub use traps::{Audited, Seal, SealId, TRAP, Trap, TrapOp};
 pub use types::*;
 
 pub(crate) const BPS: u128 = 10_000;
@@ -39,6 +41,9 @@ pub struct Ledger {
     accounts: Vec<Account>,
     tasks: Numbered<Task>,
     disputes: Numbered<Dispute>,
+    seals: Numbered<Seal>,
+    /// By task and attempt.
+    traps: BTreeMap<(TaskId, u8), Trap>,
     lanes: Vec<Lanes>,
     pool: u128,
     burned: u128,
@@ -55,6 +60,8 @@ impl Ledger {
             accounts: Vec::new(),
             tasks: Numbered::default(),
             disputes: Numbered::default(),
+            seals: Numbered::default(),
+            traps: BTreeMap::new(),
             pool: 0,
             burned: 0,
         }
@@ -128,18 +135,17 @@ impl Ledger {
 
     /// The bond of a challenge.
     pub fn bond(&self) -> u128 {
-        let c = &self.params.court;
-        let idle = c.freezeRate * u128::from(dispute_seconds_max(c));
-        c.providerGasCost + c.refereeFee + idle.min(c.freezeCap)
+        bond(&self.params.court)
     }
 
     /// Forgets what is over, from the oldest on, so that millions of tasks fit.
     pub fn forget(&mut self) {
         self.tasks.forget(|task| {
             let is_whole = |c: &Challenge| c.bond == 0 || c.revealed;
-            task.is_over() && task.challenges.iter().all(is_whole)
+            task.is_over() && task.open_traps == 0 && task.challenges.iter().all(is_whole)
         });
         self.disputes.forget(|dispute| !dispute.is_open());
+        self.forget_traps();
     }
 
     /// Whether all that was brought in is in one place.
@@ -149,7 +155,8 @@ impl Ledger {
         let pot = |t: &Task| t.pot + t.challenges.iter().map(|c| c.bond).sum::<u128>();
         let tasks: u128 = self.tasks.all().map(pot).sum();
         let disputes: u128 = self.disputes.all().map(|d| d.bond + d.appeal_bond).sum();
-        brought == accounts + tasks + disputes + self.pool + self.burned
+        let deposits: u128 = self.seals.all().map(|s| s.pot).sum();
+        brought == accounts + tasks + disputes + deposits + self.pool + self.burned
     }
 
     /// One call. Refused ones change nothing.
@@ -183,8 +190,8 @@ impl Ledger {
                 task,
                 auditor,
                 answer,
-            } => self.audit_commit(task, auditor, answer),
-            Op::AuditOpen { task, auditor } => self.audit_open(task, auditor),
+            } => self.audit_commit(task, auditor, answer, fate),
+            Op::AuditOpen { task, auditor } => self.audit_open(task, auditor, fate),
             Op::AuditTimeout { task } => self.audit_timeout(task, fate),
             Op::Challenge { task, by, answer } => self.challenge(task, by, answer),
             Op::Reveal { task, by } => self.reveal(task, by),
@@ -200,6 +207,7 @@ impl Ledger {
             Op::AppealTimeout { dispute } => self.appeal_timeout(dispute),
             Op::Finalize { dispute } => self.finalize(dispute),
             Op::CloseMoot { dispute } => self.close_moot(dispute),
+            Op::Trap(op) => self.trap_call(op),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::traps::{Audited, SealId, TrapOp};
+
 /// Somebody with money: its place in [`Ledger::accounts`](super::Ledger::accounts).
 pub type Party = u32;
 /// A task's number, counted from 1 as the market does.
@@ -21,9 +23,9 @@ pub enum Reason {
     Levy,
     /// Fees of auditors and referees.
     Fee,
-    /// Shares of a slash: requester, challenger, referee, appellant.
+    /// Shares of a slash (requester, challenger, referee, appellant) and of a trap's deposit.
     Reward,
-    /// Bonds, put up, given back, won and lost.
+    /// Bonds and deposits, put up, given back, won and lost.
     Bond,
     /// Stake that a safety fault cost.
     Slash,
@@ -128,6 +130,8 @@ pub struct Challenge {
     pub attempt: u8,
     /// Whose.
     pub by: Party,
+    /// When.
+    pub at: u64,
     /// What it says the result is.
     pub answer: Answer,
     /// The bond; nothing once it is gone.
@@ -175,12 +179,14 @@ pub struct Task {
     pub disputes: u32,
     /// The attempt's audit.
     pub audit: AuditPhase,
-    /// Who was drawn last.
-    pub auditor: Party,
-    /// What the auditor committed to.
-    pub audit_answer: Answer,
+    /// Its last auditor, and what that said.
+    pub audited: Audited,
+    /// Last second of the auditor; later where its chunk's seed came late.
+    pub audit_deadline: u64,
     /// Auditors drawn.
     pub audit_draws: u8,
+    /// Traps of its attempts that were shown and whose claims are not closed.
+    pub open_traps: u8,
     /// Challenges that were committed.
     pub challenges: Vec<Challenge>,
     /// Providers that had an attempt.
@@ -213,6 +219,11 @@ impl Task {
     /// Whether there is a result that is not final.
     pub fn has_result(&self) -> bool {
         matches!(self.phase, TaskPhase::Committed | TaskPhase::Disputed)
+    }
+
+    /// Whether no auditor will be heard any more.
+    pub fn is_audit_over(&self) -> bool {
+        matches!(self.audit, AuditPhase::NotDrawn | AuditPhase::Closed)
     }
 
     /// Whether nothing can happen to it any more.
@@ -422,15 +433,20 @@ pub enum Op {
     CloseMoot {
         dispute: DisputeId,
     },
+    Trap(TrapOp),
 }
 
 /// What chance, or the beacon, says in a call that asks it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fate {
-    /// Whether the result is audited.
-    pub is_selected: bool,
+    /// A number below a million: the result is audited where it is below the rate.
+    pub lot: u32,
     /// Who is drawn, where somebody is.
     pub drawn: Option<Party>,
+    /// When the round is due by which an auditor's chunk is drawn.
+    pub seed_due: u64,
+    /// When its value came out; nothing while it has not.
+    pub seed_at: Option<u64>,
 }
 
 /// What came of a call.
@@ -442,6 +458,10 @@ pub enum Done {
     Task(TaskId),
     /// A dispute was opened.
     Dispute(DisputeId),
+    /// It was decided whether a result is audited.
+    Decided(bool),
+    /// A deposit was sealed.
+    Seal(SealId),
 }
 
 /// A call that the contracts refuse, by the name of their error.

@@ -147,6 +147,7 @@ impl<S: Stage> Round<'_, S> {
             task,
             key,
             work,
+            seal: None,
             is_late: breaks,
         }
     }

@@ -33,7 +33,9 @@ impl<S: Stage> Round<'_, S> {
                 break;
             }
             self.audits_of_a_draw(&due)?;
-            due.retain(|job| self.audit_of(job) != AuditPhase::Closed);
+            self.show_found(&due)?;
+            // a trap that was found has no result any more
+            due.retain(|job| self.audit_of(job) != AuditPhase::Closed && self.has_result(job));
             if due.is_empty() {
                 break;
             }
@@ -96,14 +98,20 @@ impl<S: Stage> Round<'_, S> {
         self.of(auditor, |p| p.audits += 1);
         // the fee pays run and gas, and a quarter more
         let cost = self.market.params.audit.fee * 4 / 5;
+        // whoever sets a trap has its provider hand over all that it is asked for
+        let is_told = match conduct {
+            Audit::Copies | Audit::Believes => {
+                let leaks = self.chance.random_range(0..u32::from(ALL)) < self.market.leaks_bps;
+                leaks || seen.by_friend || job.seal.is_some()
+            }
+            _ => false,
+        };
         match conduct {
             Audit::Sleeps => None,
-            Audit::Copies => {
-                let is_told = self.chance.random_range(0..u32::from(ALL)) < self.market.leaks_bps;
-                (seen.by_friend || is_told).then_some((auditor, found))
-            }
-            Audit::Runs => {
-                self.of(auditor, |p| p.costs -= cost as i128);
+            Audit::Copies => is_told.then_some((auditor, found)),
+            Audit::Believes if is_told => Some((auditor, found)),
+            Audit::Runs | Audit::Believes => {
+                self.of(auditor, |p| p.checks -= cost as i128);
                 let detection = u32::from(self.market.params.economics.detectionBps);
                 let sees = self.chance.random_range(0..u32::from(ALL)) < detection;
                 match sees {

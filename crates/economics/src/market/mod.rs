@@ -12,6 +12,7 @@ mod respond;
 mod round;
 mod stage;
 mod tally;
+mod traps;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use round::EXEC;
 pub use round::Round;
 pub use stage::{Abstract, Stage};
 pub use tally::{Earned, Payoff};
+pub use traps::{Trapped, Traps};
 
 /// Markets that are simulated beside each other.
 pub const SHARDS: usize = 16;
@@ -65,6 +67,8 @@ pub struct Market {
     pub leaks_bps: u32,
     /// Honest machines that break down, of a million tasks.
     pub accidents_ppm: u32,
+    /// Known-answer tasks.
+    pub traps: Traps,
     /// Classes of tasks.
     pub demand: Vec<Demand>,
     /// Kinds of agents with their shares; those of no share are left out.
@@ -94,6 +98,8 @@ pub struct Outcome {
     pub unserved: u64,
     /// Disputes.
     pub disputes: u64,
+    /// Known-answer tasks.
+    pub traps: Trapped,
     /// Settled tasks of each class, and their average price in units.
     pub prices: Vec<(u64, f64)>,
     /// Money burned, in units.
@@ -106,7 +112,7 @@ fn units<S: serde::Serializer>(units: &u128, serializer: S) -> Result<S::Ok, S::
 }
 
 impl Market {
-    /// A market under solved parameters: a dear class and one of a quarter of its size.
+    /// A market under solved parameters: a dear class and one of a quarter of its size, and traps enough to keep auditors awake.
     pub fn new(assumed: &Assumptions, solution: &Solution, kinds: Vec<Kind>) -> Market {
         Market {
             params: solution.params.clone(),
@@ -115,6 +121,7 @@ impl Market {
             gas_price: assumed.gas_price.0,
             leaks_bps: assumed.colluding_bps.into(),
             accidents_ppm: 1_000,
+            traps: Traps::enough(&solution.params, assumed.colluding_bps.into()),
             demand: vec![
                 Demand {
                     size_bps: 10_000,
@@ -214,6 +221,7 @@ impl Market {
         while round.posted() < tasks {
             round.play()?;
         }
+        round.finish()?;
         if !round.stage().ledger().is_whole() {
             return Err(Broken::Books);
         }
@@ -276,6 +284,7 @@ impl Outcome {
         self.requeued += other.requeued;
         self.unserved += other.unserved;
         self.disputes += other.disputes;
+        self.traps.join(other.traps);
         self.burned += other.burned;
         self
     }

@@ -2,14 +2,15 @@
 
 use rand::Rng as _;
 
+use super::traps::{Shown, Trapped};
 use super::{Broken, Earned, Market, Outcome, Payoff, Stage};
 use crate::agents::{ALL, Agent, Chance, Seen, Work};
-use crate::ledger::{Answer, AuditPhase, Done, Op, Party, TaskId, TaskPhase};
+use crate::ledger::{Answer, AuditPhase, Done, Op, Party, SealId, TRAP, TaskId, TaskPhase};
 
 /// Seconds from the floor of a price to its ceiling.
 pub(super) const RAMP: u64 = 60;
-/// Seconds that a task may be run.
-pub(crate) const EXEC: u64 = 60;
+/// Seconds that a task may be run: whoever claims first commits when all have claimed, and deposits for traps are sealed.
+pub(crate) const EXEC: u64 = RAMP + 2;
 /// Longest time between two rounds of the beacon that a stage may have.
 pub(super) const BEACON: u64 = 10;
 /// The right answer of every task.
@@ -21,6 +22,8 @@ pub(super) struct Job {
     pub(super) task: TaskId,
     pub(super) key: Party,
     pub(super) work: Work,
+    /// The deposit behind it, where its result is to be wrong on purpose.
+    pub(super) seal: Option<SealId>,
     /// Whether its machine broke down.
     pub(super) is_late: bool,
 }
@@ -31,7 +34,10 @@ pub struct Round<'a, S: Stage> {
     pub(super) stage: S,
     pub(super) chance: Chance,
     pub(super) requester: Party,
-    /// Kind of every account; the requesters' is none.
+    /// Who puts up deposits for traps.
+    pub(super) sealer: Party,
+    pub(super) sealer_friends: Vec<Party>,
+    /// Kind of every account; requester, sealer and its friends have none.
     kind_of: Vec<Option<u8>>,
     /// What every provider asks, of ten thousand of what a task costs.
     pub(super) asks: Vec<u32>,
@@ -49,6 +55,9 @@ pub struct Round<'a, S: Stage> {
     requeued: u64,
     pub(super) unserved: u64,
     pub(super) disputes: u64,
+    pub(super) trapped: Trapped,
+    /// Traps whose finders are not paid.
+    pub(super) shown: Vec<Shown>,
 }
 
 impl<'a, S: Stage> Round<'a, S> {
@@ -67,6 +76,8 @@ impl<'a, S: Stage> Round<'a, S> {
             stage,
             chance,
             requester: 0,
+            sealer: 0,
+            sealer_friends: Vec::new(),
             kind_of: Vec::new(),
             asks: Vec::new(),
             active: Vec::new(),
@@ -79,8 +90,15 @@ impl<'a, S: Stage> Round<'a, S> {
             requeued: 0,
             unserved: 0,
             disputes: 0,
+            trapped: Trapped::default(),
+            shown: Vec::new(),
         };
         round.requester = round.add(None)?;
+        round.sealer = round.add(None)?;
+        for _ in 0..market.traps.friends {
+            let friend = round.add(None)?;
+            round.sealer_friends.push(friend);
+        }
         for kind in 0..market.kinds.len() {
             let friend = round.add(Some(kind as u8))?;
             round.friends.push(friend);
@@ -120,11 +138,13 @@ impl<'a, S: Stage> Round<'a, S> {
         let mut jobs = Vec::new();
         self.claim_retries(&mut jobs)?;
         let open = self.post_and_claim(&mut jobs)?;
+        self.seal(&mut jobs)?;
         self.work(&jobs)?;
         self.challenge(&jobs)?;
         self.miss_deadlines(&jobs)?;
         self.reveal(&jobs)?;
         self.audit(&jobs)?;
+        self.show_found(&jobs)?;
         self.judge(&jobs)?;
         self.settle(&jobs)?;
         for task in open {
@@ -133,6 +153,10 @@ impl<'a, S: Stage> Round<'a, S> {
             self.act(Op::Cancel { task, by })?;
         }
         self.come_back()?;
+        self.end_round()
+    }
+
+    pub(super) fn end_round(&mut self) -> Result<(), Broken> {
         self.stage.end_round().map_err(|e| Broken::Refused {
             call: "the end of a round".to_owned(),
             error: e.to_string(),
@@ -152,7 +176,10 @@ impl<'a, S: Stage> Round<'a, S> {
             if job.is_late {
                 continue;
             }
-            let mut answer = RIGHT;
+            let mut answer = match job.seal {
+                Some(_) => TRAP | job.task,
+                None => RIGHT,
+            };
             if job.work.is_wrong {
                 answer = job.task;
                 let gained = gain * u128::from(job.work.gain_bps) / u128::from(ALL);
@@ -230,6 +257,7 @@ impl<'a, S: Stage> Round<'a, S> {
         let windows = u64::from(m.challengeWindow) + u64::from(m.revealWindow);
         let now = self.now();
         self.advance_to(now + windows)?;
+        self.end_traps(jobs)?;
         for job in jobs {
             let Some(task) = self.stage.ledger().task(job.task) else {
                 continue;
@@ -311,6 +339,7 @@ impl<'a, S: Stage> Round<'a, S> {
             requeued: self.requeued,
             unserved: self.unserved,
             disputes: self.disputes,
+            traps: self.trapped,
             prices: self.settled.iter().map(average).collect(),
             burned: ledger.burned(),
         }
@@ -410,7 +439,7 @@ impl<'a, S: Stage> Round<'a, S> {
 
     pub(super) fn auditor_of(&self, job: &Job) -> Party {
         let task = self.stage.ledger().task(job.task);
-        task.map_or(0, |t| t.auditor)
+        task.map_or(0, |t| t.audited.auditor)
     }
 
     fn size(&self, dearest: u128, class: u8) -> u128 {

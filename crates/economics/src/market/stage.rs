@@ -2,6 +2,7 @@
 
 use rand::{Rng as _, SeedableRng as _};
 
+use super::round::BEACON;
 use crate::agents::Chance;
 use crate::ledger::{AuditPhase, Done, Fate, Ledger, Op, Party, Refused, TaskId};
 
@@ -66,13 +67,27 @@ impl Abstract {
     fn fate(&mut self, op: Op) -> Fate {
         match op {
             Op::Decide { task } => {
-                let is_selected = self.is_selected(task);
-                let drawn = is_selected.then(|| self.auditor(task)).flatten();
-                Fate { is_selected, drawn }
+                let lot = self.chance.random_range(0..1_000_000u32);
+                let is_selected = self.ledger.is_audited(task, lot);
+                Fate {
+                    lot,
+                    drawn: is_selected.then(|| self.auditor(task)).flatten(),
+                    ..Fate::default()
+                }
             }
+            Op::AuditCommit { .. } => Fate {
+                seed_due: self.ledger.now() + BEACON,
+                ..Fate::default()
+            },
+            // here every seed comes in time
+            Op::AuditOpen { .. } => Fate {
+                seed_at: Some(0),
+                ..Fate::default()
+            },
             Op::AuditTimeout { task } => Fate {
-                is_selected: true,
                 drawn: self.auditor(task),
+                seed_at: Some(0),
+                ..Fate::default()
             },
             Op::DrawReferee { dispute } => {
                 let Some(d) = self.ledger.dispute(dispute) else {
@@ -86,27 +101,18 @@ impl Abstract {
                     _ => out,
                 };
                 Fate {
-                    is_selected: true,
                     drawn: self.draw(&out),
+                    ..Fate::default()
                 }
             }
             _ => Fate::default(),
         }
     }
 
-    fn is_selected(&mut self, task: TaskId) -> bool {
-        let audit = &self.ledger.params().audit;
-        let (rate, probation) = (audit.ratePpm, u64::from(audit.probationTasks));
-        let provider = self.ledger.task(task).map_or(0, |t| t.provider);
-        let account = self.ledger.accounts().get(provider as usize);
-        let is_new = account.is_some_and(|a| a.settled < probation);
-        self.chance.random_range(0..1_000_000u32) < rate || is_new
-    }
-
     fn auditor(&mut self, task: TaskId) -> Option<Party> {
         let t = self.ledger.task(task)?;
         let before = match t.audit {
-            AuditPhase::Drawn | AuditPhase::Committed => t.auditor,
+            AuditPhase::Drawn | AuditPhase::Committed => t.audited.auditor,
             _ => t.requester,
         };
         let out = [t.provider, t.requester, before];

@@ -15,6 +15,10 @@ pub struct Payoff {
     pub caught: u64,
     /// Audits that were due.
     pub audits: u64,
+    /// Of these, traps that it found.
+    pub found: u64,
+    /// Traps that it let pass.
+    pub passed: u64,
     /// False challenges.
     pub challenges: u64,
     /// Names that it had beyond the first.
@@ -25,7 +29,7 @@ pub struct Payoff {
     pub levies: i128,
     /// Fees for audits and rulings.
     pub fees: i128,
-    /// Shares of others' slashes, or of a friend's.
+    /// Shares of others' slashes, or of a friend's, and of deposits for traps.
     pub rewards: i128,
     /// Bonds won and lost.
     pub bonds: i128,
@@ -33,8 +37,12 @@ pub struct Payoff {
     pub slashes: i128,
     /// Stake lost to neglect.
     pub penalties: i128,
-    /// What running tasks and audits cost.
+    /// What running tasks cost.
     pub costs: i128,
+    /// What running audits cost.
+    pub checks: i128,
+    /// Prices of traps that were found, which whoever set them makes good.
+    pub hired: i128,
     /// What wrong results brought outside the protocol, the saved cost included.
     pub gains: i128,
     /// Time frozen under a false challenge, gas of defences, bought blocks.
@@ -44,7 +52,12 @@ pub struct Payoff {
 impl Payoff {
     /// All of it.
     pub fn total(&self) -> i128 {
-        self.money() + self.costs + self.gains + self.trouble
+        self.money() + self.costs + self.checks + self.hired + self.gains + self.trouble
+    }
+
+    /// What auditing and ruling brought, penalties and costs of audits included.
+    pub fn duties(&self) -> i128 {
+        self.fees + self.rewards + self.penalties + self.checks
     }
 
     /// What the contracts moved.
@@ -74,6 +87,8 @@ impl Payoff {
         self.wrong += other.wrong;
         self.caught += other.caught;
         self.audits += other.audits;
+        self.found += other.found;
+        self.passed += other.passed;
         self.challenges += other.challenges;
         self.names += other.names;
         self.prices += other.prices;
@@ -84,6 +99,8 @@ impl Payoff {
         self.slashes += other.slashes;
         self.penalties += other.penalties;
         self.costs += other.costs;
+        self.checks += other.checks;
+        self.hired += other.hired;
         self.gains += other.gains;
         self.trouble += other.trouble;
     }

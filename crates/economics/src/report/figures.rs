@@ -7,13 +7,18 @@ use super::{Report, ReportError, scenario};
 use crate::agents::{self, Agent, Kind};
 use crate::contracts;
 use crate::market::{Market, Response, Step};
-use crate::sim::closed_form;
+use crate::sim::{closed_form, closed_form_of_traps};
 use crate::{Assumptions, solve};
 use gavel_settlement::amount::TOKEN;
 use gavel_settlement::params::Tokens;
 
 /// Audit rates that are tried, in percent of the closed form.
 const RATES: [u32; 11] = [50, 80, 90, 95, 98, 100, 102, 105, 110, 120, 200];
+
+/// Shares of traps that are tried, in percent of the closed form.
+const TRAPS: [u32; 5] = [0, 50, 90, 110, 200];
+/// The audit rate at which they are, over p*.
+const ABOVE: f64 = 1.2;
 
 /// How much is simulated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,6 +71,8 @@ pub struct Point {
     pub rate_ppm: u32,
     /// Providers that cheat in the end.
     pub cheating: f64,
+    /// Auditors that look away in the end.
+    pub sleeping: f64,
     /// Wrong results.
     pub wrong: u64,
     /// Of these, caught.
@@ -101,6 +108,10 @@ pub struct Figures {
     pub curve: Vec<Point>,
     /// Edges by r, d, b and S, each over the others' defaults.
     pub edges: Vec<Edge>,
+    /// Shares of traps at which looking away ceases to pay, by what is changed.
+    pub waking: Vec<Edge>,
+    /// Who looks away and who cheats in the end by the share of traps, above p*: percent of the closed form's share, the share, both.
+    pub vigilance: Vec<(u32, u32, f64, f64)>,
     /// What the solver asks for by tasks that may be open at once: tasks, rate for one fault, rate for all, rate that is taken.
     pub exposure: Vec<(u32, u128, u128)>,
 }
@@ -151,8 +162,10 @@ impl Report {
         };
         let solved = small.respond(sizes.generations, |g, s| told("at the solved rate", g, s))?;
         let mut weak = small.clone();
+        // audits of newcomers as of all others
         weak.params.audit.ratePpm = (figures.expected_ppm / 20.0) as u32;
         weak.params.audit.probationTasks = 0;
+        weak.params.audit.recordTasks = 0;
         let weak: Response =
             weak.respond(sizes.generations, |g, s| told("at a twentieth of p*", g, s))?;
         let on_chain = Market {
@@ -197,13 +210,12 @@ fn figures(
     for percent in RATES {
         each(format!("the curve at {percent} % of p*"));
         let rate = (expected * f64::from(percent) / 100.0).round() as u32;
-        let mut at = base.clone();
-        at.params.audit.ratePpm = rate.min(1_000_000);
-        let outcome = at.play(|_| {});
+        let outcome = base.at_rate(rate.min(1_000_000)).play(|_| {});
         curve.push(Point {
             percent,
             rate_ppm: rate,
-            cheating: outcome.cheating.last().copied().unwrap_or_default(),
+            cheating: last(&outcome.cheating),
+            sleeping: last(&outcome.sleeping),
             wrong: outcome.wrong,
             caught: outcome.caught,
         });
@@ -224,6 +236,16 @@ fn figures(
             found_ppm: at.kink(|_, _| {}),
         });
     }
+    let mut vigilance = Vec::new();
+    for percent in TRAPS {
+        each(format!("traps at {percent} % of their edge"));
+        let share = closed_form_of_traps(&base) * f64::from(percent) / 100.0;
+        let mut at = base.at_rate((expected * ABOVE) as u32);
+        at.traps_ppm = share as u32;
+        let outcome = at.play(|_| {});
+        let (asleep, cheat) = (last(&outcome.sleeping), last(&outcome.cheating));
+        vigilance.push((percent, at.traps_ppm, asleep, cheat));
+    }
     let mut exposure = Vec::new();
     for open in [1, 2, 4, 8, 16, 32] {
         let changed = Assumptions {
@@ -239,8 +261,58 @@ fn figures(
         expected_ppm: expected,
         curve,
         edges,
+        waking: waking(assumed, sizes, each)?,
+        vigilance,
         exposure,
     })
+}
+
+fn last(shares: &[f64]) -> f64 {
+    shares.last().copied().unwrap_or_default()
+}
+
+/// Where auditors wake, by the friends that the sealer has among the finders, what an audit sees and what it costs. All results are audited:
+/// the edge is a share of those that are.
+fn waking(
+    assumed: &Assumptions,
+    sizes: &Sizes,
+    each: &mut impl FnMut(String),
+) -> Result<Vec<Edge>, ReportError> {
+    let base = Assumptions {
+        audit_rate_most_ppm: 1_000_000,
+        ..assumed.clone()
+    };
+    let blind = Assumptions {
+        detection_bps: 5_000,
+        ..base.clone()
+    };
+    let dear = Assumptions {
+        cost: Tokens(2 * base.cost.0),
+        ..base.clone()
+    };
+    let twice = dear.cost.0 as f64 / TOKEN as f64;
+    let all = [
+        ("friends of the sealer", 0.0, 0, &base),
+        ("friends of the sealer", 1.0, 1, &base),
+        ("friends of the sealer", 2.0, 2, &base),
+        ("d", 0.5, 0, &blind),
+        ("cost of a run", twice, 0, &dear),
+    ];
+    let mut edges = Vec::new();
+    for (what, value, friends, changed) in all {
+        each(format!("auditors at {what} = {value}"));
+        let mut at = scenario(changed, &solve(changed)?, 0).at_rate(1_000_000);
+        (at.threads, at.friends) = (sizes.threads, friends);
+        let expected_ppm = closed_form_of_traps(&at);
+        at.tasks = (sizes.edge_catches / (expected_ppm / 1e6)) as u64;
+        edges.push(Edge {
+            what,
+            value,
+            expected_ppm,
+            found_ppm: at.waking(|_, _| {}),
+        });
+    }
+    Ok(edges)
 }
 
 /// One number changed at a time.

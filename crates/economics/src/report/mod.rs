@@ -73,17 +73,9 @@ pub struct Report {
 
 /// The abstract market of the kink at a set of assumptions.
 pub fn scenario(assumed: &Assumptions, solution: &Solution, tasks: u64) -> Scenario {
-    let floor = u128::from(assumed.price_floor_bps);
     Scenario {
-        params: solution.params.clone(),
-        price: assumed.price.0 * floor / 10_000,
-        gain: assumed.gain.0,
-        ring: true,
-        providers: 100_000,
         tasks,
-        epochs: 40,
-        seed: 7,
-        threads: None,
+        ..Scenario::new(assumed, solution)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gavel_settlement::amount::exact;
 
 use super::plots::{edges_chart, kink_chart, shares_chart, strategies_chart};
-use super::{File, Report, ReportError, tokens};
+use super::{Edge, File, Report, ReportError, tokens};
 use crate::market::Response;
 
 const PAGE: &str = "economics.md";
@@ -17,10 +17,12 @@ const END: &str = "<!-- end -->";
 /// # Errors
 /// The page has no place for a table.
 pub fn fill(page: &str, report: &Report) -> Result<Vec<File>, ReportError> {
-    let tables: [(&'static str, String); 9] = [
+    let tables: [(&'static str, String); 11] = [
         ("assumptions", assumptions(report)),
         ("curve", curve(report)),
-        ("edges", edges(report)),
+        ("edges", edges(&report.figures.edges)),
+        ("vigilance", vigilance(report)),
+        ("traps", edges(&report.figures.waking)),
         ("exposure", exposure(report)),
         ("strategies", strategies(report)),
         ("ledger", payoffs(report)),
@@ -155,14 +157,45 @@ fn curve(report: &Report) -> String {
             ppm(f64::from(point.rate_ppm)),
             format!("{} %", point.percent),
             percent(point.cheating),
+            percent(point.sleeping),
             format!("{} of {}", point.caught, point.wrong),
         ]
     });
-    table(&["audit rate", "of p*", "cheat in the end", "caught"], rows)
+    table(
+        &[
+            "audit rate",
+            "of p*",
+            "cheat in the end",
+            "look away in the end",
+            "caught",
+        ],
+        rows,
+    )
 }
 
-fn edges(report: &Report) -> String {
-    let rows = report.figures.edges.iter().map(|edge| {
+fn vigilance(report: &Report) -> String {
+    let all = report.figures.vigilance.iter();
+    let rows = all.map(|(of, share, asleep, cheat)| {
+        vec![
+            ppm(f64::from(*share)),
+            format!("{of} %"),
+            percent(*asleep),
+            percent(*cheat),
+        ]
+    });
+    table(
+        &[
+            "traps among results",
+            "of f*",
+            "look away in the end",
+            "cheat in the end",
+        ],
+        rows,
+    )
+}
+
+fn edges(edges: &[Edge]) -> String {
+    let rows = edges.iter().map(|edge| {
         vec![
             format!("{} = {}", edge.what, edge.value),
             ppm(edge.expected_ppm),
@@ -230,12 +263,12 @@ fn payoffs(report: &Report) -> String {
         };
         vec![
             kind.name.to_owned(),
-            each(p.prices),
+            each(p.prices + p.hired),
             each(p.gains),
             each(p.fees),
             each(p.rewards),
             each(p.bonds),
-            each(p.costs),
+            each(p.costs + p.checks),
             each(p.slashes),
             each(p.penalties),
             each(p.levies),
@@ -248,7 +281,7 @@ fn payoffs(report: &Report) -> String {
             "prices",
             "lies",
             "audit and referee fees",
-            "shares of slashes",
+            "shares of slashes and jackpots",
             "bonds",
             "costs",
             "slashes",
@@ -273,6 +306,10 @@ fn market(report: &Report) -> String {
         ),
         row("given up: no bid, or none in time", o.unserved.to_string()),
         row("disputes", o.disputes.to_string()),
+        row(
+            "traps: set, found, let pass by an auditor",
+            format!("{}, {}, {}", o.traps.set, o.traps.found, o.traps.passed),
+        ),
         row("burned", format!("{:.0} tokens", tokens(o.burned as f64))),
     ];
     for (i, (many, price)) in o.prices.iter().enumerate() {
@@ -370,7 +407,7 @@ fn kink_csv(report: &Report) -> String {
 
 fn edges_csv(report: &Report) -> String {
     let mut out = String::from("changed,value,closed_form_ppm,simulated_ppm,off\n");
-    for e in &report.figures.edges {
+    for e in report.figures.edges.iter().chain(&report.figures.waking) {
         let off = e.off();
         let _ = writeln!(
             out,
@@ -393,12 +430,12 @@ fn strategies_csv(report: &Report) -> String {
             kind.name, kind.share, p.tasks, p.wrong, p.caught, p.audits, p.challenges, p.names
         );
         for sum in [
-            p.prices,
+            p.prices + p.hired,
             p.gains,
             p.fees,
             p.rewards,
             p.bonds,
-            p.costs,
+            p.costs + p.checks,
             p.slashes,
             p.penalties,
             p.levies,

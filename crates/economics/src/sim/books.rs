@@ -8,6 +8,9 @@ pub struct Books {
     /// Brought in as stake.
     #[serde(serialize_with = "units")]
     pub deposited: u128,
+    /// Brought in as deposits for traps that were found.
+    #[serde(serialize_with = "units")]
+    pub sealed: u128,
     /// Brought in as prices and levies.
     #[serde(serialize_with = "units")]
     pub paid: u128,
@@ -26,7 +29,7 @@ pub struct Books {
     /// Fees of audits.
     #[serde(serialize_with = "units")]
     pub audited: u128,
-    /// Shares of slashes: requester, challenger, referee, and what raises the next attempt's price.
+    /// Shares of slashes (requester, challenger, referee, and what raises the next attempt's price), of penalties and of deposits.
     #[serde(serialize_with = "units")]
     pub shared: u128,
     /// Burned.
@@ -52,11 +55,12 @@ impl Books {
             + self.audited
             + self.shared
             + self.burned;
-        self.deposited + self.paid + self.owed == here
+        self.deposited + self.sealed + self.paid + self.owed == here
     }
 
     pub(super) fn join(&mut self, other: &Books) {
         self.deposited += other.deposited;
+        self.sealed += other.sealed;
         self.paid += other.paid;
         self.staked += other.staked;
         self.leaving += other.leaving;

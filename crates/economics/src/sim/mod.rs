@@ -1,5 +1,6 @@
 //! A market in the abstract: many providers, many tasks, and nothing of a task but its money. What a lie is worth is not put in:
-//! it comes out of what is paid and slashed.
+//! it comes out of what is paid and slashed. Results are audited by the record of who made them, and some are known-answer tasks, which
+//! tell auditors that look from those that look away.
 //!
 //! Deterministic by seed, whatever the number of threads: providers live in [`SHARDS`] markets of their own.
 
@@ -12,9 +13,12 @@ use std::thread;
 use gavel_settlement::bindings::Parameters::Params;
 use serde::Serialize;
 
+use crate::penalty::set_floor;
+use crate::{Assumptions, Solution, Vigilance};
+
 pub use books::Books;
 
-use play::{Market, Tally};
+use play::{Market, Tallies};
 
 /// Markets that are simulated beside each other.
 pub const SHARDS: usize = 16;
@@ -32,7 +36,15 @@ pub struct Scenario {
     pub gain: u128,
     /// Whether challenger, referee and requester are the cheat's friends: all that is not burned of a slash comes back to it.
     pub ring: bool,
-    /// Providers.
+    /// Whether cheats work honestly until no record makes their audits rarer; else they cheat from their first task on.
+    pub waits: bool,
+    /// Share of the tasks that are traps, in parts per million, each with the least deposit.
+    pub traps_ppm: u32,
+    /// Friends of who sets them, which take a share of each that somebody finds.
+    pub friends: u32,
+    /// Whether auditors look away where that pays; half of them do to begin with. Else none does.
+    pub may_sleep: bool,
+    /// Providers, who audit too.
     pub providers: usize,
     /// Tasks in all.
     pub tasks: u64,
@@ -49,6 +61,8 @@ pub struct Scenario {
 pub struct Outcome {
     /// Share of the providers that cheat, before the first epoch and after each; those who experiment are not counted.
     pub cheating: Vec<f64>,
+    /// Share of the auditors that look away, as often.
+    pub sleeping: Vec<f64>,
     /// What a task brought an honest provider on average.
     pub honest_payoff: f64,
     /// What a task brought a cheat.
@@ -62,6 +76,28 @@ pub struct Outcome {
 }
 
 impl Scenario {
+    /// A market under solved parameters in which every price is the floor of the dearest task's, cheats have friends and patience, auditors
+    /// may look away, and twice as many results are traps as keep them from it.
+    pub fn new(assumed: &Assumptions, solution: &Solution) -> Scenario {
+        let params = solution.params.clone();
+        let enough = (2.0 * Vigilance::of(&params).edge()).min(0.9);
+        Scenario {
+            price: assumed.price.0 * u128::from(assumed.price_floor_bps) / 10_000,
+            gain: assumed.gain.0,
+            params,
+            ring: true,
+            waits: true,
+            traps_ppm: (1e6 * enough) as u32,
+            friends: 0,
+            may_sleep: true,
+            providers: 100_000,
+            tasks: 10_000_000,
+            epochs: 40,
+            seed: 7,
+            threads: None,
+        }
+    }
+
     fn threads(&self) -> usize {
         let all = thread::available_parallelism();
         self.threads
@@ -70,27 +106,29 @@ impl Scenario {
             .min(SHARDS)
     }
 
-    fn markets(&self, cheating: f64) -> Vec<Market> {
+    fn markets(&self, cheating: f64, sleeping: f64) -> Vec<Market> {
         (0..SHARDS)
-            .map(|shard| Market::new(self, shard, cheating))
+            .map(|shard| Market::new(self, shard, [cheating, sleeping]))
             .collect()
     }
 
-    /// Plays all epochs from a market of which half cheats. After each, a quarter of those who do what has paid less so far change
+    /// Plays all epochs from a market of which half cheats, and half looks away where it may. After each, a quarter of those who do what has paid less so far change
     /// sides: one epoch alone says little of a rare loss.
     /// `each` is told of every epoch.
     pub fn play(&self, mut each: impl FnMut(u32)) -> Outcome {
-        let mut markets = self.markets(0.5);
-        let mut cheating = vec![share(&markets)];
-        let mut known = Tally::default();
+        let mut markets = self.markets(0.5, if self.may_sleep { 0.5 } else { 0.0 });
+        let first = shares(&markets);
+        let (mut cheating, mut sleeping) = (vec![first.0], vec![first.1]);
+        let mut known = Tallies::default();
         for epoch in 0..self.epochs {
             let tasks = self.tasks / u64::from(self.epochs.max(1));
             known.join(&self.epoch(&mut markets, epoch, tasks));
-            let pays = known.payoff(true) > known.payoff(false);
             for market in &mut markets {
-                market.revise(pays);
+                market.revise(&known);
             }
-            cheating.push(share(&markets));
+            let now = shares(&markets);
+            cheating.push(now.0);
+            sleeping.push(now.1);
             each(epoch);
         }
         let mut books = Books::default();
@@ -102,8 +140,9 @@ impl Scenario {
         }
         Outcome {
             cheating,
-            honest_payoff: known.payoff(false),
-            cheat_payoff: known.payoff(true),
+            sleeping,
+            honest_payoff: known.tasks.payoff(false),
+            cheat_payoff: known.tasks.payoff(true),
             wrong,
             caught,
             books,
@@ -112,71 +151,72 @@ impl Scenario {
 
     /// What cheating brings on average beyond honesty, per task, in a market of which nine tenths cheat: honesty always brings the same.
     pub fn advantage(&self) -> f64 {
-        let mut markets = self.markets(0.9);
-        let tally = self.epoch(&mut markets, 0, self.tasks);
-        tally.payoff(true) - tally.payoff(false)
+        let mut markets = self.markets(0.9, 0.0);
+        let tasks = self.epoch(&mut markets, 0, self.tasks).tasks;
+        tasks.payoff(true) - tasks.payoff(false)
+    }
+
+    /// What looking away brings on average beyond looking, per audit, in an honest market in which half looks away.
+    pub fn rest(&self) -> f64 {
+        let mut markets = self.markets(0.0, 0.5);
+        let audits = self.epoch(&mut markets, 0, self.tasks).audits;
+        audits.payoff(true) - audits.payoff(false)
     }
 
     /// The audit rate at which cheating ceases to pay, in parts per million, by false position over what is simulated. The same
     /// chance at every rate: what is found is a sharp edge.
     pub fn kink(&self, mut each: impl FnMut(u32, f64)) -> u32 {
-        let mut advantage = |rate: u32| {
-            let mut at = self.clone();
-            at.params.audit.ratePpm = rate;
-            let advantage = at.advantage();
+        edge(|rate| {
+            let advantage = self.at_rate(rate).advantage();
             each(rate, advantage);
             advantage
-        };
-        let (mut pays, mut loses) = ((0, advantage(0)), (1_000_000, advantage(1_000_000)));
-        let mut last = None;
-        // within a thousandth
-        while loses.0 - pays.0 > 1 && loses.0 - pays.0 > loses.0 / 1_000 {
-            let part = pays.1 / (pays.1 - loses.1);
-            let rate = pays.0 + (f64::from(loses.0 - pays.0) * part) as u32;
-            let rate = rate.clamp(pays.0 + 1, loses.0 - 1);
-            let found = advantage(rate);
-            let side = found > 0.0;
-            // an end that stays twice is given less weight (Illinois), so that both come near
-            let again = last == Some(side);
-            match side {
-                true => {
-                    pays = (rate, found);
-                    loses.1 *= if again { 0.5 } else { 1.0 };
-                }
-                false => {
-                    loses = (rate, found);
-                    pays.1 *= if again { 0.5 } else { 1.0 };
-                }
-            }
-            last = Some(side);
-        }
-        loses.0
+        })
     }
 
-    fn epoch(&self, markets: &mut [Market], epoch: u32, tasks: u64) -> Tally {
+    /// The share of traps among audited results at which looking away ceases to pay, in parts per million.
+    pub fn waking(&self, mut each: impl FnMut(u32, f64)) -> u32 {
+        edge(|traps_ppm| {
+            let at = Scenario {
+                traps_ppm,
+                ..self.clone()
+            };
+            let rest = at.rest();
+            each(traps_ppm, rest);
+            rest
+        })
+    }
+
+    /// The same with another floor of the audit rate.
+    pub fn at_rate(&self, rate_ppm: u32) -> Scenario {
+        let mut at = self.clone();
+        set_floor(&mut at.params.audit, rate_ppm);
+        at
+    }
+
+    fn epoch(&self, markets: &mut [Market], epoch: u32, tasks: u64) -> Tallies {
         let each = tasks / SHARDS as u64;
         let per_thread = SHARDS.div_ceil(self.threads());
-        let tallies: Vec<Tally> = thread::scope(|scope| {
+        let tallies: Vec<Tallies> = thread::scope(|scope| {
             let workers: Vec<_> = markets
                 .chunks_mut(per_thread)
                 .map(|markets| {
                     scope.spawn(move || {
-                        let mut tally = Tally::default();
+                        let mut tallies = Tallies::default();
                         for market in markets {
-                            tally.join(&market.play(epoch, each));
+                            tallies.join(&market.play(epoch, each));
                         }
-                        tally
+                        tallies
                     })
                 })
                 .collect();
             // a panic in a worker is one here
             let done = workers.into_iter().map(|worker| match worker.join() {
-                Ok(tally) => tally,
+                Ok(tallies) => tallies,
                 Err(panic) => std::panic::resume_unwind(panic),
             });
             done.collect()
         });
-        let mut all = Tally::default();
+        let mut all = Tallies::default();
         for tally in &tallies {
             all.join(tally);
         }
@@ -198,10 +238,47 @@ pub fn closed_form(scenario: &Scenario) -> f64 {
     1e6 * scenario.gain as f64 / (honest * (scenario.price as f64 + kept * stake))
 }
 
-fn share(markets: &[Market]) -> f64 {
-    let (cheats, all) = markets.iter().fold((0, 0), |(cheats, all), market| {
-        let (c, a) = market.cheats();
-        (cheats + c, all + a)
+/// The share of traps among audited results at which looking away ceases to pay, by the closed form, in parts per million.
+pub fn closed_form_of_traps(scenario: &Scenario) -> f64 {
+    let vigilance = Vigilance::of(&scenario.params).with_friends(scenario.friends);
+    let detection = f64::from(scenario.params.economics.detectionBps) / 1e4;
+    1e6 * vigilance.edge() / detection
+}
+
+/// Where something ceases to pay, of a million, by false position.
+fn edge(mut advantage: impl FnMut(u32) -> f64) -> u32 {
+    let (mut pays, mut loses) = ((0, advantage(0)), (1_000_000, advantage(1_000_000)));
+    let mut last = None;
+    // within a thousandth
+    while loses.0 - pays.0 > 1 && loses.0 - pays.0 > loses.0 / 1_000 {
+        let part = pays.1 / (pays.1 - loses.1);
+        let at = pays.0 + (f64::from(loses.0 - pays.0) * part) as u32;
+        let at = at.clamp(pays.0 + 1, loses.0 - 1);
+        let found = advantage(at);
+        let side = found > 0.0;
+        // an end that stays twice is given less weight (Illinois), so that both come near
+        let again = last == Some(side);
+        match side {
+            true => {
+                pays = (at, found);
+                loses.1 *= if again { 0.5 } else { 1.0 };
+            }
+            false => {
+                loses = (at, found);
+                pays.1 *= if again { 0.5 } else { 1.0 };
+            }
+        }
+        last = Some(side);
+    }
+    loses.0
+}
+
+/// Of all providers, those that cheat and those that look away.
+fn shares(markets: &[Market]) -> (f64, f64) {
+    let counts = markets.iter().map(Market::count);
+    let sum = counts.fold((0, 0, 0), |sum, c| {
+        (sum.0 + c.cheats, sum.1 + c.asleep, sum.2 + c.all)
     });
-    cheats as f64 / all.max(1) as f64
+    let all = sum.2.max(1) as f64;
+    (sum.0 as f64 / all, sum.1 as f64 / all)
 }

@@ -133,24 +133,18 @@ pub(super) fn self_challenge(arena: &Arena) -> Result<Found, AttackError> {
 }
 
 pub(super) fn griefing(arena: &Arena) -> Result<Found, AttackError> {
-    let scenario = accused(arena, 1, false);
-    let played = cleared(arena, &arena.solved(), &scenario)?;
-    let params = cheap_bond(arena);
-    let weak = cleared(arena, &params, &scenario)?;
     let outcome = |played: &Played| {
         let mut entries = of_world(arena, played, &RIVALS[..1]);
         entries.extend(idle(arena));
         Outcome::sure("cleared", entries)
     };
-    Ok(Found {
-        at: outcome(&played),
-        weakened: Weakened::parameters(
-            arena,
-            "a bond without idle hours: freeze_cap -> 1 unit",
-            &params,
-            outcome(&weak),
-        )?,
-        evidence: vec![
+    let weakened = (
+        "a bond without idle hours: freeze_cap -> 1 unit",
+        cheap_bond(arena),
+    );
+    let scenario = accused(arena, 1, false);
+    falsely_accused(arena, &scenario, weakened, outcome, |played| {
+        Ok(vec![
             format!(
                 "frozen for {} s in this world, {} s at most",
                 super::ledger::frozen(&played.report, ADA),
@@ -159,48 +153,36 @@ pub(super) fn griefing(arena: &Arena) -> Result<Found, AttackError> {
             "what an hour earns is the deployer's to say: the solver sets the bond from it, \
              the constructor cannot check it"
                 .into(),
-        ],
+        ])
     })
 }
 
 pub(super) fn delay(arena: &Arena) -> Result<Found, AttackError> {
-    let (alone, three) = (accused(arena, 1, false), accused(arena, 3, false));
-    let one = cleared(arena, &arena.solved(), &alone)?;
-    let played = cleared(arena, &arena.solved(), &three)?;
-    let params = cheap_bond(arena);
-    let weak = cleared(arena, &params, &three)?;
     let frozen = |played: &Played| super::ledger::frozen(&played.report, ADA);
-    if frozen(&played) >= 2 * frozen(&one) {
-        return Err(unexpected(&played.report, "disputes beside each other"));
-    }
     let outcome = |played: &Played| {
         let mut entries = of_world(arena, played, &RIVALS);
         entries.extend(idle(arena));
         Outcome::sure("all cleared", entries)
     };
-    Ok(Found {
-        at: outcome(&played),
-        weakened: Weakened::parameters(
-            arena,
-            "three bonds without idle hours: freeze_cap -> 1 unit",
-            &params,
-            outcome(&weak),
-        )?,
-        evidence: vec![format!(
+    let weakened = (
+        "three bonds without idle hours: freeze_cap -> 1 unit",
+        cheap_bond(arena),
+    );
+    let one = cleared(arena, &arena.solved(), &accused(arena, 1, false))?;
+    let scenario = accused(arena, 3, false);
+    falsely_accused(arena, &scenario, weakened, outcome, |played| {
+        if frozen(played) >= 2 * frozen(&one) {
+            return Err(unexpected(&played.report, "disputes beside each other"));
+        }
+        Ok(vec![format!(
             "frozen for {} s by one challenger, for {} s by three",
             frozen(&one),
-            frozen(&played)
-        )],
+            frozen(played)
+        )])
     })
 }
 
 pub(super) fn exhaustion(arena: &Arena) -> Result<Found, AttackError> {
-    let scenario = accused(arena, 3, true);
-    let played = cleared(arena, &arena.solved(), &scenario)?;
-    let mut params = cheap_bond(arena);
-    params.court.providerGasCost = 1;
-    params.court.appealBond = 1;
-    let weak = cleared(arena, &params, &scenario)?;
     // damage is as good as money to who pays for it
     let outcome = |played: &Played| {
         let mut entries = of_world(arena, played, &RIVALS);
@@ -216,21 +198,21 @@ pub(super) fn exhaustion(arena: &Arena) -> Result<Found, AttackError> {
         entries.extend(idle(arena));
         Outcome::sure("all cleared", entries)
     };
-    let (at, weakened) = (outcome(&played), outcome(&weak));
-    let appeals = played.report.disputes.iter().filter(|d| d.appeal.is_some());
-    Ok(Found {
-        evidence: vec![format!(
+    let mut params = cheap_bond(arena);
+    params.court.providerGasCost = 1;
+    params.court.appealBond = 1;
+    let weakened = (
+        "bonds that pay the referee and nothing else: provider_gas_cost, freeze_cap, appeal_bond \
+         -> 1 unit",
+        params,
+    );
+    let scenario = accused(arena, 3, true);
+    falsely_accused(arena, &scenario, weakened, outcome, |played| {
+        let disputes = played.report.disputes.iter();
+        Ok(vec![format!(
             "{} of the rulings were appealed to a step",
-            appeals.count()
-        )],
-        at,
-        weakened: Weakened::parameters(
-            arena,
-            "bonds that pay the referee and nothing else: provider_gas_cost, freeze_cap, \
-             appeal_bond -> 1 unit",
-            &params,
-            weakened,
-        )?,
+            disputes.filter(|d| d.appeal.is_some()).count()
+        )])
     })
 }
 
@@ -270,18 +252,6 @@ pub(super) fn lose_on_purpose(arena: &Arena) -> Result<Found, AttackError> {
 }
 
 pub(super) fn prompt_privacy(arena: &Arena) -> Result<Found, AttackError> {
-    let scenario = accused(arena, 1, false);
-    let played = cleared(arena, &arena.solved(), &scenario)?;
-    let params = cheap_bond(arena);
-    let weak = cleared(arena, &params, &scenario)?;
-    let quiet = arena.play(&arena.after_probation(), &arena.world(&[], &[]))?;
-    let (undisputed, disputed) = (shown(arena, &quiet)?, shown(arena, &played)?);
-    if undisputed > 0 {
-        return Err(unexpected(
-            &quiet.report,
-            "an undisputed task that shows nothing",
-        ));
-    }
     // what the requester would have paid at most for the answer
     let worth = arena.solved().market.maxTaskPrice as i128;
     let outcome = |played: &Played| {
@@ -294,15 +264,21 @@ pub(super) fn prompt_privacy(arena: &Arena) -> Result<Found, AttackError> {
         ));
         Outcome::sure("cleared", entries)
     };
-    Ok(Found {
-        at: outcome(&played),
-        weakened: Weakened::parameters(
-            arena,
-            "a bond without idle hours: freeze_cap -> 1 unit",
-            &params,
-            outcome(&weak),
-        )?,
-        evidence: vec![
+    let weakened = (
+        "a bond without idle hours: freeze_cap -> 1 unit",
+        cheap_bond(arena),
+    );
+    let scenario = accused(arena, 1, false);
+    falsely_accused(arena, &scenario, weakened, outcome, |played| {
+        let quiet = arena.play(&arena.after_probation(), &arena.world(&[], &[]))?;
+        let (undisputed, disputed) = (shown(arena, &quiet)?, shown(arena, played)?);
+        if undisputed > 0 {
+            return Err(unexpected(
+                &quiet.report,
+                "an undisputed task that shows nothing",
+            ));
+        }
+        Ok(vec![
             format!(
                 "32-byte windows of the input in the chain's transactions: {undisputed} of an \
                  undisputed task, {disputed} of this dispute"
@@ -310,7 +286,24 @@ pub(super) fn prompt_privacy(arena: &Arena) -> Result<Found, AttackError> {
             "a prompt is counted as worth the most that its requester would have paid for \
              the answer; whoever can read the blob store reads it for nothing"
                 .into(),
-        ],
+        ])
+    })
+}
+
+/// False challenges under the solved parameters, and under weakened ones that are told in words.
+fn falsely_accused(
+    arena: &Arena,
+    scenario: &Scenario,
+    (what, params): (&str, Params),
+    outcome: impl Fn(&Played) -> Outcome,
+    evidence: impl FnOnce(&Played) -> Result<Vec<String>, AttackError>,
+) -> Result<Found, AttackError> {
+    let played = cleared(arena, &arena.solved(), scenario)?;
+    let weak = cleared(arena, &params, scenario)?;
+    Ok(Found {
+        at: outcome(&played),
+        weakened: Weakened::parameters(arena, what, &params, outcome(&weak))?,
+        evidence: evidence(&played)?,
     })
 }
 
