@@ -386,6 +386,9 @@ pub(crate) struct ChainUpArgs {
     /// Blocks and moves of the clock from one snapshot of the chain to the next, at least
     #[arg(long, value_name = "RECORDS", default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(16..))]
     pub(crate) snapshot_records: u64,
+    /// Memory for the chain's state, in MiB: what was not written for longest is read from disk
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub(crate) state_memory: u64,
     /// Open the chain from its journal alone, whatever snapshots there are
     #[arg(long)]
     pub(crate) replay_all: bool,

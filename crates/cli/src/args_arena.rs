@@ -135,6 +135,9 @@ pub(crate) struct BenchChainArgs {
     /// Blocks and moves of the clock from one snapshot of the chain to the next, at least
     #[arg(long, value_name = "RECORDS", default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(16..))]
     pub(crate) snapshot_records: u64,
+    /// Memory for the chain's state, in MiB: what was not written for longest is read from disk
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub(crate) state_memory: u64,
 }
 
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {

@@ -115,7 +115,14 @@ async fn send_for_ever(sender: Sender, told: Told) {
 async fn what_was_answered_before_a_kill_is_there_after_it() {
     let dir = tempfile::tempdir().unwrap();
     // hardly anything stays in memory, and there is always a snapshot under way
-    let numbers = ["--recent-blocks", "16", "--snapshot-records", "16"];
+    let numbers = [
+        "--recent-blocks",
+        "16",
+        "--snapshot-records",
+        "16",
+        "--state-memory",
+        "1",
+    ];
     let up = || chain_up_with(dir.path(), "gavel-chain", &numbers);
     let mut answered = Vec::new();
     for round in 1..=3 {

@@ -41,20 +41,25 @@ pub(crate) async fn creation_code(
             source,
         })?;
     let at = created.created.unwrap_or_default();
-    let slot = |slot: U256| chain.lock().storage(at, slot);
+    let slot = |slot: U256| {
+        let word = chain.lock().storage(at, slot);
+        word.map_err(|e| DeployError::Wiring(e.to_string()))
+    };
 
     let version = (U256::from(1), U256::from(VERSIONS)).abi_encode_params();
     let first = U256::from_be_bytes(keccak256(version).0);
     let kept = packed(&taken)?;
-    let wrong = (kept.iter().zip(0u64..)).find(|(word, i)| slot(first + U256::from(*i)) != **word);
-    if let Some((_, i)) = wrong {
-        return Err(DeployError::Wiring(format!(
-            "slot {i} of the parameters is not where this program expects it"
-        )));
+    for (word, i) in kept.iter().zip(0u64..) {
+        if slot(first + U256::from(i))? != *word {
+            return Err(DeployError::Wiring(format!(
+                "slot {i} of the parameters is not where this program expects it"
+            )));
+        }
     }
-    let mut slots: Vec<(U256, U256)> = (0..HEAD)
-        .map(|i| (U256::from(i), slot(U256::from(i))))
-        .collect();
+    let mut slots = Vec::new();
+    for i in (0..HEAD).map(U256::from) {
+        slots.push((i, slot(i)?));
+    }
     let words = packed(params)?;
     slots.extend(
         (0u64..)

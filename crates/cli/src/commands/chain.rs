@@ -44,6 +44,7 @@ async fn up(args: ChainUpArgs, out: Output) -> Result<Exit, Failure> {
     let options = Options {
         recent_blocks: args.recent_blocks,
         snapshot_records: args.snapshot_records,
+        state_memory: args.state_memory << 20,
         replay_all: args.replay_all,
     };
     out.progress("opening the chain");

@@ -95,7 +95,7 @@ impl World {
             chain,
             deployment,
         };
-        let nonce = world.chain.lock().nonce(world.deployer);
+        let nonce = world.chain.lock().nonce(world.deployer)?;
         world.nonces.insert(world.deployer, nonce);
         let beacon = world.deployment.beacon;
         world.genesis = world.ask(beacon, DevBeacon::genesisCall {})?;
@@ -290,7 +290,8 @@ impl World {
 
     /// A word of a contract's storage.
     pub(super) fn storage(&self, of: Address, slot: U256) -> U256 {
-        self.chain.lock().storage(of, slot)
+        // this chain reads no disk: a word is never missing
+        self.chain.lock().storage(of, slot).unwrap_or_default()
     }
 
     /// The first round of the beacon after a time, and when it is due.

@@ -163,7 +163,7 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn nonce(&self, who: Address) -> u64 {
-        self.chain.lock().nonce(who)
+        self.chain.lock().nonce(who).unwrap()
     }
 
     fn network(&self) -> Network {

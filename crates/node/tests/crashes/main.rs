@@ -240,7 +240,7 @@ impl Life {
     }
 
     fn nonce(&self, who: Address) -> u64 {
-        self.ground.chain.lock().nonce(who)
+        self.ground.chain.lock().nonce(who).unwrap()
     }
 
     /// A role's turn. Whether it acted.

@@ -74,7 +74,9 @@ impl From<ChainError> for SendError {
     fn from(error: ChainError) -> SendError {
         match error {
             ChainError::WouldFail(outcome) => SendError::failed(outcome, None),
-            ChainError::Failed(_) | ChainError::Archive(_) => SendError::Unsent(error.to_string()),
+            ChainError::Failed(_) | ChainError::Archive(_) | ChainError::State(_) => {
+                SendError::Unsent(error.to_string())
+            }
             other => SendError::Refused(other.to_string()),
         }
     }

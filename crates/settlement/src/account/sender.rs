@@ -197,7 +197,7 @@ impl Sender {
     }
 
     fn execute_on(&self, chain: &mut Chain, intent: Intent) -> Result<Mined, SendError> {
-        let (chain_id, nonce) = (chain.chain_id(), chain.nonce(self.address()));
+        let (chain_id, nonce) = (chain.chain_id(), chain.nonce(self.address())?);
         let fees = Fees {
             gas: GAS_CAP,
             ..Fees::default()

@@ -14,10 +14,9 @@ use revm::state::{Account, AccountInfo};
 use revm::{ExecuteEvm as _, MainBuilder as _, MainContext as _};
 
 use super::Chain;
-use super::archive::ArchiveError;
 use super::history::History;
 use super::types::{Block, CallOutcome, CallRequest, ChainError, LogEntry, Receipt};
-use super::world::World;
+use super::world::{Changes, World};
 
 /// Rules of the chain: the transaction gas cap and the calldata floor of a current L1 apply.
 const SPEC: SpecId = SpecId::OSAKA;
@@ -31,8 +30,6 @@ pub(super) struct Executed {
     pub(super) receipt: Receipt,
     pub(super) changes: Changes,
 }
-
-type Changes = AddressMap<Account>;
 
 /// Where and when a transaction runs.
 struct Place {
@@ -101,7 +98,8 @@ impl Chain {
             .build()
             .map_err(|e| ChainError::Refused(format!("{e:?}")))?;
         let place = self.place(time);
-        let (result, changes) = run(self.view(), env, &place, false)?;
+        let (result, touched) = run(self.view(), env, &place, false)?;
+        let changes = self.world.changes(touched)?;
         let (block, receipt) = self.receipt(raw, from, transaction.to(), result, time);
         Ok(Executed {
             block,
@@ -182,7 +180,7 @@ impl Chain {
     pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, ChainError> {
         let env = TxEnv::builder()
             .caller(request.from)
-            .nonce(self.nonce(request.from))
+            .nonce(self.nonce(request.from)?)
             .kind(request.to.map_or(TxKind::Create, TxKind::Call))
             .data(request.data.clone())
             .value(request.value)
@@ -208,13 +206,13 @@ struct View<'a> {
     history: &'a History,
 }
 
-impl DBErrorMarker for ArchiveError {}
+impl DBErrorMarker for ChainError {}
 
 impl DatabaseRef for View<'_> {
-    type Error = ArchiveError;
+    type Error = ChainError;
 
-    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ArchiveError> {
-        let holding = self.world.account(&address);
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ChainError> {
+        let holding = self.world.account(&address)?;
         Ok(holding.map(|holding| AccountInfo {
             balance: holding.balance,
             nonce: holding.nonce,
@@ -224,15 +222,15 @@ impl DatabaseRef for View<'_> {
         }))
     }
 
-    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ArchiveError> {
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ChainError> {
         Ok(self.world.code(&hash).cloned().unwrap_or_default())
     }
 
-    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, ArchiveError> {
-        Ok(self.world.slot(&(address, slot)))
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+        Ok(self.world.slot(&(address, slot))?)
     }
 
-    fn block_hash_ref(&self, number: u64) -> Result<B256, ArchiveError> {
+    fn block_hash_ref(&self, number: u64) -> Result<B256, ChainError> {
         Ok(self
             .history
             .block(number)?
@@ -246,7 +244,7 @@ fn run(
     env: TxEnv,
     place: &Place,
     is_call: bool,
-) -> Result<(ExecutionResult, Changes), ChainError> {
+) -> Result<(ExecutionResult, AddressMap<Account>), ChainError> {
     let mut evm = Context::mainnet()
         .with_db(WrapDatabaseRef(view))
         .modify_cfg_chained(|cfg| {
@@ -275,7 +273,7 @@ fn run(
                 next: state,
             }
         }
-        EVMError::Database(error) => ChainError::Archive(error),
+        EVMError::Database(error) => error,
         other => ChainError::Refused(other.to_string()),
     })?;
     Ok((done.result, done.state))

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::ChainError;
 use super::group::{Disk, Syncer};
-use super::snapshot::digest;
+use super::snapshot::{digest, hashed};
 use super::types::{Event, Genesis};
 use crate::rpc;
 
@@ -161,21 +161,11 @@ impl Journal {
         records: u64,
         prefix: B256,
     ) -> Result<bool, JournalError> {
-        let mut hash = Sha256::new();
         let mut file = self.file.try_clone().map_err(|e| self.io(e))?;
         let read = file.seek(SeekFrom::Start(0));
-        read.map_err(|e| self.io(e))?;
-        let (mut left, mut some) = (offset, vec![0; 1 << 16]);
-        while left > 0 {
-            let most = some.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let read = file.read(&mut some[..most]).map_err(|e| self.io(e))?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&some[..read]);
-            left -= read as u64;
-        }
-        let is_it = left == 0 && digest(hash.clone()) == prefix;
+        let read = read.and_then(|_| hashed(file.take(offset)));
+        let (length, hash) = read.map_err(|e| self.io(e))?;
+        let is_it = length == offset && digest(hash.clone()) == prefix;
         if is_it {
             self.at = Mark {
                 offset,

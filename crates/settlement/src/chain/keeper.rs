@@ -1,11 +1,15 @@
 //! When snapshots are written, and by whom: a thread each, from a copy of the chain that is made in no time.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::cold;
 use super::snapshot::{self, Frozen};
+use super::spill::Live;
 
 /// A snapshot is written when the history has grown by the length of the last one over this: so the tail that is replayed
 /// stays in proportion to what is read, and so does what is written to what is kept.
@@ -85,8 +89,9 @@ impl Keeper {
             && bytes >= self.last.1 + self.report.bytes / SHARE
     }
 
-    /// Writes one, in a thread. What `journal` holds is on disk before it is.
-    pub(super) fn start(&mut self, frozen: Frozen, journal: File, asked: Instant) {
+    /// Writes one, in a thread. What `journal` holds is on disk before it is. Segments that then nobody refers to, and that
+    /// are not `live`, go.
+    pub(super) fn start(&mut self, frozen: Frozen, live: Live, journal: File, asked: Instant) {
         self.last = (frozen.place.records, frozen.place.offset);
         let folder = self.folder.clone();
         let write = move || {
@@ -94,7 +99,8 @@ impl Keeper {
             let records = frozen.place.records;
             let written = journal
                 .sync_data()
-                .and_then(|()| snapshot::write(&folder, &frozen));
+                .and_then(|()| snapshot::write(&folder, &frozen))
+                .and_then(|bytes| sweep(&folder, live).map(|()| bytes));
             let bytes = written.map_err(|e| format!("{}: {e}", folder.display()))?;
             Ok(Written {
                 records,
@@ -123,7 +129,8 @@ impl Keeper {
                 report.bytes = written.bytes;
                 report.writing = report.writing.max(written.time);
                 report.failed = None;
-                for path in self.stale.drain(..) {
+                let written = snapshot::path(&self.folder, written.records);
+                for path in self.stale.drain(..).filter(|path| *path != written) {
                     // one that is still there is passed over again
                     let _ = std::fs::remove_file(path);
                 }
@@ -132,6 +139,18 @@ impl Keeper {
             Err(_) => report.failed = Some("the thread that wrote it panicked".to_owned()),
         }
     }
+}
+
+fn sweep(folder: &Path, live: Live) -> io::Result<()> {
+    let mut kept: HashSet<u64> = live.ids.into_iter().collect();
+    for path in snapshot::list(folder)? {
+        match snapshot::segments(&path) {
+            Ok(segments) => kept.extend(segments),
+            // it is passed over, and goes; what it refers to goes with the next sweep
+            Err(_) => return Ok(()),
+        }
+    }
+    cold::sweep(folder, live.next, &kept)
 }
 
 impl Drop for Keeper {

@@ -2,9 +2,10 @@
 //!
 //! Its state is a function of its history ([`Event`]s), so durability is a journal of events, and time travel is an event like
 //! any other. Snapshots of the whole shorten the replay; newest blocks are in memory with what takes them back, older ones are
-//! final and on disk. Gas is metered and free.
+//! final and on disk, and so is state that was not written for long. Gas is metered and free.
 
 mod archive;
+mod cold;
 mod execute;
 mod group;
 mod history;
@@ -13,7 +14,9 @@ mod keeper;
 mod open;
 mod query;
 mod snapshot;
+mod spill;
 mod stored;
+mod tables;
 mod types;
 mod world;
 
@@ -25,6 +28,7 @@ use alloy::consensus::{Transaction as _, TxEnvelope};
 use alloy::primitives::{B256, Bytes, keccak256};
 
 pub use archive::ArchiveError;
+pub use cold::StateError;
 pub use group::Disk;
 pub use journal::JournalError;
 pub use keeper::SnapshotReport;
@@ -40,6 +44,7 @@ use history::{History, Recent};
 use journal::Journal;
 use keeper::Keeper;
 use snapshot::{Frozen, Place};
+use spill::Spill;
 use world::{Undo, World};
 
 /// Seconds between a block and the next where nothing else moves the clock.
@@ -59,6 +64,7 @@ pub struct Chain {
     block_seconds: u64,
     // before the journal, whose lock the folder is guarded by
     keeper: Option<Keeper>,
+    spill: Option<Spill>,
     journal: Option<Journal>,
     opening: Opening,
     /// Set when the journal failed: what is in memory may not be on disk, so nothing more is accepted.
@@ -115,7 +121,7 @@ impl Chain {
         self.usable()?;
         let transaction = self.decode(raw)?;
         // a duplicated request is answered like the first
-        if transaction.nonce() < self.nonce(transaction.signer())
+        if transaction.nonce() < self.nonce(transaction.signer())?
             && self.history.receipt(keccak256(raw))?.is_some()
         {
             return Ok(keccak256(raw));
@@ -178,6 +184,7 @@ impl Chain {
             now: self.now,
             block_seconds: self.block_seconds,
             keeper: None,
+            spill: None,
             journal: None,
             opening: Opening::default(),
             failed: self.failed.clone(),
@@ -188,7 +195,8 @@ impl Chain {
     pub fn failure(&self) -> Option<String> {
         let of_journal = || self.journal.as_ref().and_then(Journal::failure);
         let failed = self.failed.clone().or_else(of_journal);
-        failed.or_else(|| self.history.failure())
+        let failed = failed.or_else(|| self.history.failure());
+        failed.or_else(|| self.spill.as_ref()?.failure())
     }
 
     pub(crate) fn next_time(&self) -> u64 {
@@ -209,6 +217,14 @@ impl Chain {
             receipt: receipt.map(Arc::new),
             undo,
         });
+        self.tend();
+    }
+
+    /// Keeps the state within its bound.
+    fn tend(&mut self) {
+        if let Some(spill) = &mut self.spill {
+            spill.tend(&mut self.world);
+        }
     }
 
     /// Moves the clock forward to `time`; an earlier time changes nothing.
@@ -286,6 +302,7 @@ impl Chain {
                 break;
             };
             self.world.take_back(&block.undo);
+            self.tend();
             dropped.extend(block.receipt.as_ref().map(|receipt| receipt.raw.clone()));
         }
         dropped.reverse();
@@ -330,7 +347,9 @@ impl Chain {
 
     /// Begins a snapshot.
     fn save(&mut self) {
-        let (Some(journal), Some(keeper)) = (&self.journal, &mut self.keeper) else {
+        let (Some(journal), Some(keeper), Some(spill)) =
+            (&self.journal, &mut self.keeper, &self.spill)
+        else {
             return;
         };
         let asked = Instant::now();
@@ -349,8 +368,9 @@ impl Chain {
             },
             recent: self.history.recent().cloned().collect(),
             world: self.world.clone(),
+            segments: self.world.cold().references(),
         };
-        keeper.start(frozen, file, asked);
+        keeper.start(frozen, spill.live(&self.world), file, asked);
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), ChainError> {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::archive::Archive;
+use super::cold::{Cache, Cold};
 use super::history::{History, Recent};
 use super::journal::{Journal, JournalError};
 use super::keeper::{Keeper, SnapshotReport};
 use super::snapshot::{self, Frozen};
+use super::spill::{self, Spill};
+use super::tables::Holding;
 use super::types::{Block, Options};
-use super::world::{Holding, Undo, World};
+use super::world::{Undo, World};
 use super::{BLOCK_SECONDS, Chain, ChainError, Genesis};
 
 /// How a chain was opened.
@@ -50,6 +53,7 @@ impl Chain {
             world,
             history: History::new([Arc::new(first)], 0, archive),
             keeper: None,
+            spill: None,
             journal: None,
             opening: Opening::default(),
             failed: None,
@@ -80,13 +84,16 @@ impl Chain {
             passed_over: told.into_iter().collect(),
             ..Opening::default()
         };
-        let (mut newest, mut stale) = (None, Vec::new());
-        let listed = snapshot::list(folder).map_err(|source| JournalError::Io {
+        let failed = |source| JournalError::Io {
             path: folder.to_owned(),
             source,
-        })?;
+        };
+        let spill = Spill::open(folder, options.state_memory).map_err(failed)?;
+        let cache = Arc::new(Cache::new(spill::cache_bytes(options.state_memory)));
+        let (mut newest, mut stale) = (None, Vec::new());
+        let listed = snapshot::list(folder).map_err(failed)?;
         for path in listed.into_iter().filter(|_| !options.replay_all) {
-            match usable(&path, &mut journal, &archive)? {
+            match usable(&path, &mut journal, &archive, &cache)? {
                 Ok(frozen) => {
                     newest = Some((path, frozen));
                     break;
@@ -102,7 +109,9 @@ impl Chain {
         let mut chain = match newest {
             None => {
                 archive.cut(0)?;
-                Chain::of(genesis, Some(archive))
+                let mut chain = Chain::of(genesis, Some(archive));
+                chain.world.set_cold(Cold::new(Vec::new(), cache));
+                chain
             }
             Some((path, frozen)) => {
                 let place = &frozen.place;
@@ -113,6 +122,7 @@ impl Chain {
             }
         };
         chain.history.keep(options.recent_blocks)?;
+        chain.spill = Some(spill);
         journal.replay(|event| {
             opening.replayed += 1;
             chain.apply(&event)
@@ -138,6 +148,7 @@ impl Chain {
             place,
             recent,
             world,
+            ..
         } = frozen;
         Ok(Chain {
             now: place.now,
@@ -164,14 +175,20 @@ fn usable(
     path: &Path,
     journal: &mut Journal,
     archive: &Archive,
+    cache: &Arc<Cache>,
 ) -> Result<Result<Frozen, String>, ChainError> {
-    let frozen = match snapshot::read(path) {
+    let mut frozen = match snapshot::read(path) {
         Ok(frozen) => frozen,
         Err(reason) => return Ok(Err(reason)),
     };
-    let place = &frozen.place;
+    let place = frozen.place.clone();
     if let Err(reason) = frozen.stands_on(archive)? {
         return Ok(Err(reason));
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    match Cold::open(folder, &frozen.segments, Arc::clone(cache)) {
+        Ok(cold) => frozen.world.set_cold(cold),
+        Err(reason) => return Ok(Err(reason.to_string())),
     }
     match journal.skip(place.offset, place.records, place.prefix)? {
         true => Ok(Ok(frozen)),

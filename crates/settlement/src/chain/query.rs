@@ -65,38 +65,54 @@ impl Chain {
     }
 
     /// Balance of an account, in wei.
-    pub fn balance(&self, address: Address) -> U256 {
-        let account = self.world.account(&address);
-        account.map_or(U256::ZERO, |account| account.balance)
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn balance(&self, address: Address) -> Result<U256, ChainError> {
+        let account = self.world.account(&address)?;
+        Ok(account.map_or(U256::ZERO, |account| account.balance))
     }
 
     /// Next nonce of an account.
-    pub fn nonce(&self, address: Address) -> u64 {
-        self.world
-            .account(&address)
-            .map_or(0, |account| account.nonce)
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn nonce(&self, address: Address) -> Result<u64, ChainError> {
+        let account = self.world.account(&address)?;
+        Ok(account.map_or(0, |account| account.nonce))
     }
 
     /// Code of an account.
-    pub fn code(&self, address: Address) -> Bytes {
-        let account = self.world.account(&address);
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn code(&self, address: Address) -> Result<Bytes, ChainError> {
+        let account = self.world.account(&address)?;
         let code = account.and_then(|account| self.world.code(&account.code_hash));
-        code.map(|code| code.original_bytes()).unwrap_or_default()
+        Ok(code.map(|code| code.original_bytes()).unwrap_or_default())
     }
 
     /// A storage slot of an account.
-    pub fn storage(&self, address: Address, slot: U256) -> U256 {
-        self.world.slot(&(address, slot))
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn storage(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+        Ok(self.world.slot(&(address, slot))?)
     }
 
     /// What of the chain is in memory. It takes time in proportion to that.
     pub fn retained(&self) -> Retained {
         let [accounts, slots, codes] = self.world.counts().map(|n| n as u64);
+        let cold = self.world.cold();
         let mut retained = Retained {
             accounts,
             slots,
             codes,
             state_bytes: self.world.bytes(),
+            cold_cached_bytes: cold.bytes(),
+            cold_values: cold.entries(),
+            cold_bytes: cold.bytes_on_disk(),
+            cold_pages_read: cold.pages_read(),
             archived: self.history.archived(),
             ..Retained::default()
         };

@@ -1,8 +1,9 @@
 //! A whole chain in one file beside the journal, so that opening replays only what came after it.
 //!
 //! `magic || length:u64 le || sha256 of the body || body`; the body is pages, `kind:u8 || length:u32 le || items`, and the
-//! items RLP. The first says which prefix of the journal it stands for, and the hash of that prefix. A file gets its name
-//! when all of it is on disk, and is read again before an older one goes.
+//! items RLP. The first says which prefix of the journal it stands for, and the hash of that prefix; the next the segments
+//! that hold what of the state was on disk already. A file gets its name when all of it is on disk, and is read again before
+//! an older one goes.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
@@ -14,9 +15,11 @@ use alloy_rlp::{Decodable, Encodable as _, RlpDecodable, RlpEncodable};
 use revm::bytecode::Bytecode;
 use sha2::{Digest as _, Sha256};
 
+use super::cold::Reference;
 use super::history::Recent;
 use super::stored;
-use super::world::{Holding, Undo, World};
+use super::tables::Holding;
+use super::world::{Undo, World};
 
 const MAGIC: &[u8; 16] = b"gavel snapshot 1";
 /// Magic, length, hash.
@@ -35,6 +38,7 @@ const RECENT: u8 = 2;
 const CODES: u8 = 3;
 const ACCOUNTS: u8 = 4;
 const SLOTS: u8 = 5;
+const SEGMENTS: u8 = 6;
 
 /// What a snapshot stands for.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -56,7 +60,10 @@ pub(super) struct Place {
 pub(super) struct Frozen {
     pub(super) place: Place,
     pub(super) recent: Vec<Arc<Recent>>,
+    /// What was in memory.
     pub(super) world: World,
+    /// The rest of the state, the newest first.
+    pub(super) segments: Vec<Reference>,
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
@@ -70,6 +77,11 @@ struct SlotItem {
     address: Address,
     slot: U256,
     value: U256,
+}
+
+/// The snapshot of so many records in a folder.
+pub(super) fn path(folder: &Path, records: u64) -> PathBuf {
+    folder.join(format!("{NAME}{records}"))
 }
 
 /// The snapshots in a folder, the newest first.
@@ -104,7 +116,7 @@ pub(super) fn write(folder: &Path, frozen: &Frozen) -> io::Result<u64> {
     file.write_all(&length.to_le_bytes())?;
     file.write_all(hash.as_slice())?;
     file.sync_all()?;
-    let path = folder.join(format!("{NAME}{}", frozen.place.records));
+    let path = path(folder, frozen.place.records);
     std::fs::rename(&unfinished, &path)?;
     File::open(folder)?.sync_all()?;
     check(&path)?;
@@ -127,6 +139,7 @@ fn read_body(path: &Path) -> io::Result<Frozen> {
     let mut place = None;
     let mut world = World::default();
     let mut recent = Vec::new();
+    let mut segments = Vec::new();
     while body.left > 0 {
         let (kind, page) = body.page()?;
         let mut items = page.as_slice();
@@ -143,7 +156,8 @@ fn read_body(path: &Path) -> io::Result<Frozen> {
                 }
                 ACCOUNTS => {
                     let AccountItem { address, holding } = item(items)?;
-                    world.set_account(address, holding);
+                    let accounts = &mut world.newest_mut().accounts;
+                    accounts.insert(address, holding);
                 }
                 SLOTS => {
                     let SlotItem {
@@ -151,8 +165,9 @@ fn read_body(path: &Path) -> io::Result<Frozen> {
                         slot,
                         value,
                     } = item(items)?;
-                    world.set_slot((address, slot), value);
+                    world.newest_mut().slots.insert((address, slot), value);
                 }
+                SEGMENTS => segments.push(item::<Reference>(items)?),
                 other => return Err(damaged(format!("a page of kind {other}"))),
             }
         }
@@ -166,7 +181,28 @@ fn read_body(path: &Path) -> io::Result<Frozen> {
         place,
         recent,
         world,
+        segments,
     })
+}
+
+/// The numbers of the segments that a snapshot refers to, which is otherwise not looked at.
+pub(super) fn segments(path: &Path) -> io::Result<Vec<u64>> {
+    let (mut body, _) = open(path)?;
+    let mut segments = Vec::new();
+    while body.left > 0 {
+        let (kind, page) = body.page()?;
+        let mut items = page.as_slice();
+        match kind {
+            PLACE => {}
+            SEGMENTS => {
+                while !items.is_empty() {
+                    segments.push(item::<Reference>(&mut items)?.id);
+                }
+            }
+            _ => break,
+        }
+    }
+    Ok(segments)
 }
 
 /// Fails unless the file is what was written.
@@ -206,6 +242,9 @@ fn open(path: &Path) -> io::Result<(Body<BufReader<File>>, B256)> {
 impl Frozen {
     fn encode(&self, pages: &mut Pages) -> io::Result<()> {
         pages.item(PLACE, |out| self.place.encode(out))?;
+        for segment in &self.segments {
+            pages.item(SEGMENTS, |out| segment.encode(out))?;
+        }
         for recent in &self.recent {
             pages.item(RECENT, |out| {
                 stored::encode(&recent.block, recent.receipt.as_deref(), out);
@@ -215,17 +254,20 @@ impl Frozen {
         for code in self.world.codes() {
             pages.item(CODES, |out| code.encode(out))?;
         }
-        for (address, holding) in self.world.accounts() {
-            let (address, holding) = (*address, *holding);
-            pages.item(ACCOUNTS, |out| AccountItem { address, holding }.encode(out))?;
-        }
-        for ((address, slot), value) in self.world.slots() {
-            let item = SlotItem {
-                address: *address,
-                slot: *slot,
-                value: *value,
-            };
-            pages.item(SLOTS, |out| item.encode(out))?;
+        // what is written later is read later, and hides what was before it
+        for tables in self.world.not_on_disk() {
+            for (address, holding) in tables.accounts.iter() {
+                let (address, holding) = (*address, *holding);
+                pages.item(ACCOUNTS, |out| AccountItem { address, holding }.encode(out))?;
+            }
+            for ((address, slot), value) in tables.slots.iter() {
+                let item = SlotItem {
+                    address: *address,
+                    slot: *slot,
+                    value: *value,
+                };
+                pages.item(SLOTS, |out| item.encode(out))?;
+            }
         }
         Ok(())
     }
@@ -325,6 +367,19 @@ impl<R: Read> Body<R> {
             true => Ok(()),
             false => Err(bad("its checksum is not that of its contents")),
         }
+    }
+}
+
+/// All that there is to read: its length, and its hash.
+pub(super) fn hashed(mut from: impl Read) -> io::Result<(u64, Sha256)> {
+    let (mut length, mut hash, mut some) = (0, Sha256::new(), vec![0; PAGE]);
+    loop {
+        let read = from.read(&mut some)?;
+        if read == 0 {
+            return Ok((length, hash));
+        }
+        hash.update(&some[..read]);
+        length += read as u64;
     }
 }
 

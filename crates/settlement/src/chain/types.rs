@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use serde::{Deserialize, Serialize};
 
-use super::{ArchiveError, JournalError};
+use super::{ArchiveError, JournalError, StateError};
 
 /// How a chain starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Options {
     pub recent_blocks: u64,
     /// Records of the history (blocks, moves of the clock) from one snapshot to the next, at least.
     pub snapshot_records: u64,
+    /// Bytes that the state takes in memory, about: what was not written for longest is on disk alone. Any number does for any
+    /// history.
+    pub state_memory: u64,
     /// Replays all of the history on opening, whatever snapshots there are: an audit of them.
     pub replay_all: bool,
 }
@@ -44,6 +47,7 @@ impl Default for Options {
         Options {
             recent_blocks: 4096,
             snapshot_records: 16_384,
+            state_memory: 512 << 20,
             replay_all: false,
         }
     }
@@ -62,7 +66,7 @@ pub struct Retained {
     pub undo: u64,
     /// Their bytes.
     pub undo_bytes: u64,
-    /// Accounts.
+    /// Accounts. Those that were written again since they began to go to the disk are counted twice, and slots as well.
     pub accounts: u64,
     /// Storage slots of all accounts.
     pub slots: u64,
@@ -70,6 +74,14 @@ pub struct Retained {
     pub codes: u64,
     /// Bytes of accounts, slots and codes.
     pub state_bytes: u64,
+    /// Bytes of what is in memory of the state on disk: pages that were read last, and where to find others.
+    pub cold_cached_bytes: u64,
+    /// Accounts and slots on disk; those that were written again since are counted again.
+    pub cold_values: u64,
+    /// Bytes of state on disk.
+    pub cold_bytes: u64,
+    /// Pages of it that were read.
+    pub cold_pages_read: u64,
     /// Blocks on disk, beyond those in memory.
     pub archived: u64,
 }
@@ -342,4 +354,7 @@ pub enum ChainError {
     /// Blocks that are no longer in memory.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// State that is no longer in memory.
+    #[error(transparent)]
+    State(#[from] StateError),
 }

@@ -1,47 +1,19 @@
 //! Accounts, storage and code: the newest state, and what takes a block back.
 //!
-//! The state lies in shards that clones share until one of them writes: a copy of all of it is made in no time, and costs
-//! what is written while it lives.
+//! It lies in layers, each of which hides what those after it say: what was written last, in memory; what was written before
+//! that, in memory and on its way to the disk or there; and what was not written for long, on disk alone.
 
 use std::sync::Arc;
 
-use alloy::primitives::map::{B256Map, HashMap};
+use alloy::primitives::map::B256Map;
 use alloy::primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use revm::bytecode::Bytecode;
 use revm::primitives::AddressMap;
 use revm::state::Account;
 
-/// Shards of the storage: so many that to copy one takes no time, so few that the list of them takes none either.
-const SLOT_SHARDS: usize = 1024;
-const ACCOUNT_SHARDS: usize = 64;
-
-/// Storage slot of an account.
-pub(super) type Slot = (Address, U256);
-
-/// What an account has beside storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-pub(super) struct Holding {
-    pub(super) nonce: u64,
-    pub(super) balance: U256,
-    pub(super) code_hash: B256,
-}
-
-impl Holding {
-    /// Nothing, as an account that never was (EIP-161).
-    const NONE: Holding = Holding {
-        nonce: 0,
-        balance: U256::ZERO,
-        code_hash: KECCAK256_EMPTY,
-    };
-
-    pub(super) fn of(balance: U256) -> Holding {
-        Holding {
-            balance,
-            ..Holding::NONE
-        }
-    }
-}
+use super::cold::{Cold, Segment, StateError};
+use super::tables::{Holding, Slot, Tables};
 
 /// An account before a block.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -80,31 +52,63 @@ impl Undo {
     }
 }
 
-/// The state of a chain. What is nothing (an empty account, a slot of zero) is not in it.
-#[derive(Clone, Debug)]
-pub(super) struct World {
-    accounts: Sharded<Address, Holding>,
-    slots: Sharded<Slot, U256>,
-    codes: Arc<B256Map<Bytecode>>,
+/// What a block makes of the state, and what takes it back.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    accounts: Vec<(Address, Holding)>,
+    slots: Vec<(Slot, U256)>,
+    codes: Vec<(B256, Bytecode)>,
+    undo: Undo,
 }
 
-impl Default for World {
-    fn default() -> Self {
-        World {
-            accounts: Sharded::new(ACCOUNT_SHARDS),
-            slots: Sharded::new(SLOT_SHARDS),
-            codes: Arc::default(),
+impl Changes {
+    fn account(&mut self, address: Address, prior: Holding, now: Holding) {
+        if prior != now {
+            self.undo.accounts.push(PriorAccount {
+                address,
+                holding: prior,
+            });
+            self.accounts.push((address, now));
         }
     }
 }
 
+/// What was written before the newest layer was begun.
+#[derive(Clone, Debug)]
+struct Older {
+    tables: Tables,
+    is_on_disk: bool,
+}
+
+/// The state of a chain. What is nothing (an empty account, a slot of zero) is in it only where it hides something.
+#[derive(Clone, Debug, Default)]
+pub(super) struct World {
+    newest: Tables,
+    older: Option<Older>,
+    cold: Cold,
+    codes: Arc<B256Map<Bytecode>>,
+}
+
 impl World {
-    pub(super) fn account(&self, address: &Address) -> Option<&Holding> {
-        self.accounts.get(address)
+    pub(super) fn account(&self, address: &Address) -> Result<Option<Holding>, StateError> {
+        let of = |tables: &Tables| tables.accounts.get(address).copied();
+        let found = match self.in_memory(of) {
+            Some(holding) => Some(holding),
+            None => self.cold.account(address)?,
+        };
+        Ok(found.filter(|holding| *holding != Holding::NONE))
     }
 
-    pub(super) fn slot(&self, slot: &Slot) -> U256 {
-        self.slots.get(slot).copied().unwrap_or_default()
+    pub(super) fn slot(&self, slot: &Slot) -> Result<U256, StateError> {
+        match self.in_memory(|tables| tables.slots.get(slot).copied()) {
+            Some(value) => Ok(value),
+            None => Ok(self.cold.slot(slot)?.unwrap_or_default()),
+        }
+    }
+
+    fn in_memory<T>(&self, of: impl Fn(&Tables) -> Option<T>) -> Option<T> {
+        let older = || self.older.as_ref().and_then(|older| of(&older.tables));
+        of(&self.newest).or_else(older)
     }
 
     pub(super) fn code(&self, hash: &B256) -> Option<&Bytecode> {
@@ -112,17 +116,22 @@ impl World {
     }
 
     pub(super) fn set_account(&mut self, address: Address, holding: Holding) {
-        match holding == Holding::NONE {
-            true => self.accounts.remove(&address),
-            false => self.accounts.insert(address, holding),
-        };
+        match holding == Holding::NONE && !self.hides_something() {
+            true => self.newest.accounts.remove(&address),
+            false => self.newest.accounts.insert(address, holding),
+        }
     }
 
     pub(super) fn set_slot(&mut self, slot: Slot, value: U256) {
-        match value.is_zero() {
-            true => self.slots.remove(&slot),
-            false => self.slots.insert(slot, value),
-        };
+        match value.is_zero() && !self.hides_something() {
+            true => self.newest.slots.remove(&slot),
+            false => self.newest.slots.insert(slot, value),
+        }
+    }
+
+    /// Whether there is anything under the newest layer.
+    fn hides_something(&self) -> bool {
+        self.older.is_some() || !self.cold.segments().is_empty()
     }
 
     /// Adds code; says whether it is new.
@@ -134,17 +143,17 @@ impl World {
         is_new
     }
 
-    /// Applies what an execution did.
-    pub(super) fn commit(&mut self, changes: AddressMap<Account>) -> Undo {
-        let mut undo = Undo::default();
-        for (address, account) in changes {
+    /// What an execution makes of it; nothing of that is applied.
+    pub(super) fn changes(&self, touched: AddressMap<Account>) -> Result<Changes, StateError> {
+        let mut changes = Changes::default();
+        for (address, account) in touched {
             if !account.is_touched() {
                 continue;
             }
-            let prior = self.account(&address).copied().unwrap_or(Holding::NONE);
+            let prior = self.account(&address)?.unwrap_or(Holding::NONE);
             if account.is_selfdestructed() {
                 // only in the transaction that created it (EIP-6780): its storage is not here yet
-                self.change_account(&mut undo, address, prior, Holding::NONE);
+                changes.account(address, prior, Holding::NONE);
                 continue;
             }
             let info = account.info;
@@ -154,39 +163,46 @@ impl World {
                 false => info.code_hash,
             };
             if let Some(code) = info.code.filter(|code| !code.is_empty())
-                && self.add_code(code_hash, code)
+                && !self.codes.contains_key(&code_hash)
             {
-                undo.codes.push(code_hash);
+                changes.codes.push((code_hash, code));
             }
             let holding = Holding {
                 nonce: info.nonce,
                 balance: info.balance,
                 code_hash,
             };
-            self.change_account(&mut undo, address, prior, holding);
+            changes.account(address, prior, holding);
             for (slot, value) in account.storage {
                 if value.is_changed() {
-                    let prior = self.slot(&(address, slot));
-                    undo.slots.push(PriorSlot {
+                    changes.undo.slots.push(PriorSlot {
                         address,
                         slot,
-                        value: prior,
+                        value: self.slot(&(address, slot))?,
                     });
-                    self.set_slot((address, slot), value.present_value());
+                    let slot = (address, slot);
+                    changes.slots.push((slot, value.present_value()));
                 }
             }
         }
-        undo
+        Ok(changes)
     }
 
-    fn change_account(&mut self, undo: &mut Undo, address: Address, prior: Holding, now: Holding) {
-        if prior != now {
-            undo.accounts.push(PriorAccount {
-                address,
-                holding: prior,
-            });
-            self.set_account(address, now);
+    /// Applies what a block changes.
+    pub(super) fn commit(&mut self, changes: Changes) -> Undo {
+        let mut undo = changes.undo;
+        for (hash, code) in changes.codes {
+            if self.add_code(hash, code) {
+                undo.codes.push(hash);
+            }
         }
+        for (address, holding) in changes.accounts {
+            self.set_account(address, holding);
+        }
+        for (slot, value) in changes.slots {
+            self.set_slot(slot, value);
+        }
+        undo
     }
 
     /// Takes back the newest block that was not taken back.
@@ -205,12 +221,47 @@ impl World {
         }
     }
 
-    pub(super) fn accounts(&self) -> impl Iterator<Item = (&Address, &Holding)> {
-        self.accounts.iter()
+    /// The layer that writes go to.
+    pub(super) fn newest(&self) -> &Tables {
+        &self.newest
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = (&Slot, &U256)> {
-        self.slots.iter()
+    /// The same, to put things into that hide what is under it even where they are nothing.
+    pub(super) fn newest_mut(&mut self) -> &mut Tables {
+        &mut self.newest
+    }
+
+    /// Layers that are in memory alone, the older first.
+    pub(super) fn not_on_disk(&self) -> impl Iterator<Item = &Tables> {
+        let older = self.older.iter().filter(|older| !older.is_on_disk);
+        older.map(|older| &older.tables).chain([&self.newest])
+    }
+
+    /// Begins a new layer. What the newest was is returned, to be [taken in](Self::take_in) as a segment; what was under it
+    /// must be on disk, and leaves memory.
+    pub(super) fn age(&mut self) -> Tables {
+        let tables = std::mem::take(&mut self.newest);
+        self.older = Some(Older {
+            tables: tables.clone(),
+            is_on_disk: false,
+        });
+        tables
+    }
+
+    /// Puts a segment in the place of those with these ids; without any, it is of the older layer in memory.
+    pub(super) fn take_in(&mut self, segment: Segment, of: &[u64]) {
+        if let (Some(older), []) = (&mut self.older, of) {
+            older.is_on_disk = true;
+        }
+        self.cold.take_in(segment, of);
+    }
+
+    pub(super) fn cold(&self) -> &Cold {
+        &self.cold
+    }
+
+    pub(super) fn set_cold(&mut self, cold: Cold) {
+        self.cold = cold;
     }
 
     /// Code as it was deployed.
@@ -218,79 +269,27 @@ impl World {
         self.codes.values().map(Bytecode::original_bytes)
     }
 
+    /// Every account and slot that is something.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+        self.cold.all(self.tables())
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &Tables> {
+        let older = self.older.as_ref().map(|older| &older.tables);
+        older.into_iter().chain([&self.newest])
+    }
+
+    /// Accounts, slots and codes in memory.
     pub(super) fn counts(&self) -> [usize; 3] {
-        [self.accounts.len(), self.slots.len(), self.codes.len()]
+        let accounts = self.tables().map(|tables| tables.accounts.len()).sum();
+        let slots = self.tables().map(|tables| tables.slots.len()).sum();
+        [accounts, slots, self.codes.len()]
     }
 
     /// Bytes that its tables take.
     pub(super) fn bytes(&self) -> u64 {
         let codes: usize = self.codes.values().map(Bytecode::len).sum();
-        self.accounts.bytes() + self.slots.bytes() + codes as u64
-    }
-}
-
-trait Shard {
-    /// A number that spreads well.
-    fn spread(&self) -> usize;
-}
-
-impl Shard for Address {
-    fn spread(&self) -> usize {
-        usize::from(self.0[19]) | usize::from(self.0[18]) << 8
-    }
-}
-
-impl Shard for Slot {
-    fn spread(&self) -> usize {
-        // members of a struct, and neighbours in a list, are written together: sixteen of them lie in one shard
-        let [low, ..] = self.1.as_limbs();
-        (low >> 4) as usize ^ self.0.spread()
-    }
-}
-
-/// A map whose clones share what neither has changed.
-#[derive(Clone, Debug)]
-struct Sharded<K, V> {
-    shards: Box<[Arc<HashMap<K, V>>]>,
-}
-
-impl<K: Shard + Eq + std::hash::Hash + Clone, V: Clone> Sharded<K, V> {
-    fn new(shards: usize) -> Self {
-        let empty = Arc::new(HashMap::default());
-        Sharded {
-            shards: vec![empty; shards].into(),
-        }
-    }
-
-    fn place(&self, key: &K) -> usize {
-        key.spread() % self.shards.len()
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.shards[self.place(key)].get(key)
-    }
-
-    fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let place = self.place(&key);
-        Arc::make_mut(&mut self.shards[place]).insert(key, value)
-    }
-
-    fn remove(&mut self, key: &K) -> Option<V> {
-        let place = self.place(key);
-        Arc::make_mut(&mut self.shards[place]).remove(key)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.shards.iter().flat_map(|shard| shard.iter())
-    }
-
-    fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.len()).sum()
-    }
-
-    fn bytes(&self) -> u64 {
-        // a table is at most seven eighths full, and has a byte of control for each place
-        let places: usize = self.shards.iter().map(|s| s.capacity() * 8 / 7).sum();
-        (places * (size_of::<(K, V)>() + 1)) as u64
+        self.tables().map(Tables::bytes).sum::<u64>() + codes as u64
     }
 }

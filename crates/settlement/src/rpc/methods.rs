@@ -108,12 +108,12 @@ fn account(chain: &Chain, method: &str, params: &Params<'_>) -> Result<Value, Rp
     let is_storage = method == "eth_getStorageAt";
     params.newest_state(chain, if is_storage { 2 } else { 1 })?;
     Ok(match method {
-        "eth_getBalance" => json!(chain.balance(address)),
-        "eth_getTransactionCount" => hex(chain.nonce(address)),
-        "eth_getCode" => json!(chain.code(address)),
+        "eth_getBalance" => json!(chain.balance(address)?),
+        "eth_getTransactionCount" => hex(chain.nonce(address)?),
+        "eth_getCode" => json!(chain.code(address)?),
         _ => {
             let slot: U256 = params.required(1)?;
-            json!(B256::from(chain.storage(address, slot)))
+            json!(B256::from(chain.storage(address, slot)?))
         }
     })
 }

@@ -71,9 +71,10 @@ impl From<ChainError> for RpcError {
         match error {
             ChainError::WouldFail(outcome) => RpcError::failed(outcome),
             // what was asked for may be on disk all the same: not a refusal
-            ChainError::Journal(_) | ChainError::Failed(_) | ChainError::Archive(_) => {
-                RpcError::new(INTERNAL, error.to_string())
-            }
+            ChainError::Journal(_)
+            | ChainError::Failed(_)
+            | ChainError::Archive(_)
+            | ChainError::State(_) => RpcError::new(INTERNAL, error.to_string()),
             other => RpcError::server(other.to_string()),
         }
     }

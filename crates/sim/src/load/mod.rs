@@ -278,6 +278,7 @@ mod tests {
         Options {
             recent_blocks: 64,
             snapshot_records: 64,
+            state_memory: 64 << 10,
             replay_all: false,
         }
     }

@@ -184,7 +184,7 @@ fn forks_start_alike_and_do_not_see_each_other() {
     two.advance_to(two.now() + 5).unwrap();
     assert_eq!(seen(&chain), before);
     chain.submit(&record(5, 0)).unwrap();
-    assert_eq!(one.storage(recorder(), U256::ZERO), U256::from(2));
+    assert_eq!(one.storage(recorder(), U256::ZERO).unwrap(), U256::from(2));
     assert_eq!(one.reorg(1).unwrap(), [pay(5, 1)]);
     assert_eq!(
         Seen {

@@ -21,6 +21,17 @@ impl Home {
         let options = Options {
             recent_blocks: 6,
             snapshot_records: u64::MAX,
+            ..Options::default()
+        };
+        Chain::open_with(self.0.path(), genesis(), options).unwrap()
+    }
+
+    /// [`open_small`](Self::open_small) with all state on disk, but for what the newest blocks have written.
+    pub(super) fn open_without_memory(&self) -> Chain {
+        let options = Options {
+            recent_blocks: 6,
+            snapshot_records: u64::MAX,
+            state_memory: 0,
             replay_all: false,
         };
         Chain::open_with(self.0.path(), genesis(), options).unwrap()

@@ -7,6 +7,7 @@ mod random;
 mod refusals;
 mod reorg;
 mod snapshots;
+mod spill;
 
 use std::path::Path;
 
@@ -33,6 +34,20 @@ const RECORDER: [u8; 64] = hex!(
     "60806000a1 60806000f3"
     "5b60006000fd"
 );
+
+/// Gives so many slots as the third word of the input says the value of the second: the slots whose numbers are the hashes
+/// of the first and of what follows it.
+const WRITER: [u8; 47] = hex!(
+    // copies the rest and returns it
+    "6023600c60003960236000f3"
+    // while slots are left
+    "604035 5b 8015602157 60019003"
+    // the next to the value
+    "80600035016000 52 602035 6020600020 55 600356"
+    "5b00"
+);
+/// Slots that one call of the writer writes here.
+const WRITTEN: u64 = 24;
 
 /// What of a chain is seen from outside, for comparing two of them.
 #[derive(Debug, PartialEq)]
@@ -65,9 +80,12 @@ impl Chain {
         assert_eq!(keeper.report().failed, None);
     }
 
-    /// Waits until all that is final is on disk, and lets go of it.
+    /// Waits until all that is final is on disk, and state that is due, and lets go of it.
     fn settled(&mut self) {
         self.history.settle();
+        if let Some(spill) = &mut self.spill {
+            spill.settle(&mut self.world);
+        }
     }
 }
 
@@ -117,6 +135,30 @@ pub(crate) fn record(nonce: u64, about: u64) -> Bytes {
     sealed(unsigned(nonce, TxKind::Call(recorder()), word))
 }
 
+fn create_writer(nonce: u64) -> Bytes {
+    sealed(unsigned(nonce, TxKind::Create, WRITER))
+}
+
+/// The writer that the key's first transaction creates.
+fn writer() -> Address {
+    key().address().create(0)
+}
+
+/// Gives [`WRITTEN`] slots from number `base` on a value.
+fn write(nonce: u64, base: u64, value: u64) -> Bytes {
+    write_to(writer(), nonce, base, value)
+}
+
+fn write_to(writer: Address, nonce: u64, base: u64, value: u64) -> Bytes {
+    let words = [base, value, WRITTEN].map(|word| U256::from(word).to_be_bytes::<32>());
+    sealed(unsigned(nonce, TxKind::Call(writer), words.concat()))
+}
+
+/// Where the writer's slot of a number is.
+fn written_slot(number: u64) -> U256 {
+    keccak256(U256::from(number).to_be_bytes::<32>()).into()
+}
+
 pub(crate) fn pay(nonce: u64, wei: u64) -> Bytes {
     sealed(TxEip1559 {
         value: U256::from(wei),
@@ -153,12 +195,12 @@ fn seen(chain: &Chain) -> Seen {
         receipts: hashes.map(|hash| receipt(chain, hash)).collect(),
         blocks,
         logs: chain.logs(&everything()).unwrap(),
-        nonce: chain.nonce(key().address()),
+        nonce: chain.nonce(key().address()).unwrap(),
         balances: [key().address(), friend()]
-            .map(|a| chain.balance(a))
+            .map(|a| chain.balance(a).unwrap())
             .to_vec(),
-        code: chain.code(recorder()),
-        count: chain.storage(recorder(), U256::ZERO),
+        code: chain.code(recorder()).unwrap(),
+        count: chain.storage(recorder(), U256::ZERO).unwrap(),
         last_final: chain.history.last_final(),
         state: state(&chain.world),
     }
@@ -166,10 +208,9 @@ fn seen(chain: &Chain) -> Seen {
 
 /// A digest of all that a state holds.
 fn state(world: &World) -> B256 {
-    let accounts = world.accounts().map(|item| format!("{item:?}"));
-    let slots = world.slots().map(|item| format!("{item:?}"));
+    let values = world.all().into_iter().map(|item| format!("{item:?}"));
     let codes = world.codes().map(|code| code.to_string());
-    let mut items: Vec<String> = accounts.chain(slots).chain(codes).collect();
+    let mut items: Vec<String> = values.chain(codes).collect();
     items.sort_unstable();
     keccak256(items.concat())
 }

@@ -11,6 +11,8 @@ enum Act {
     Create,
     Pay(u64),
     Record(u64),
+    /// Slots of the writer from a number on, which are as many in each call.
+    Write(u64, u64),
     Fail,
     Mine,
     Wait(u64),
@@ -25,6 +27,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Create),
         4 => (0..9_u64).prop_map(Act::Pay),
         6 => (0..40_u64).prop_map(Act::Record),
+        4 => (0..60_u64, 0..3_u64).prop_map(|(base, value)| Act::Write(base, value)),
         1 => Just(Act::Fail),
         3 => Just(Act::Mine),
         2 => (0..99_u64).prop_map(Act::Wait),
@@ -36,12 +39,14 @@ fn act() -> impl Strategy<Value = Act> {
 
 /// What came of it: a transaction's hash, dropped transactions, or a refusal in words.
 fn done(chain: &mut Chain, act: &Act) -> Result<Vec<Bytes>, String> {
-    let nonce = chain.nonce(key().address());
+    let nonce = chain.nonce(key().address()).unwrap();
+    let writer = key().address().create(1);
     let submitted = |hash: Result<B256, ChainError>| hash.map(|h| vec![h.0.into()]);
     let done = match *act {
         Act::Create => submitted(chain.submit(&create(nonce))),
         Act::Pay(wei) => submitted(chain.submit(&pay(nonce, wei))),
         Act::Record(about) => submitted(chain.submit(&record(nonce, about))),
+        Act::Write(base, value) => submitted(chain.submit(&write_to(writer, nonce, base, value))),
         Act::Fail => submitted(chain.submit(&fail(nonce))),
         Act::Mine => chain.mine().map(|()| Vec::new()),
         Act::Wait(seconds) => chain.advance_to(chain.now() + seconds).map(|()| Vec::new()),
@@ -68,16 +73,20 @@ proptest! {
         acts in prop::collection::vec(act(), 1..60),
     ) {
         let homes = [Home::new(), Home::new()];
-        // one that is only ever replayed, one that is saved and opened, and one that is in memory
-        let [mut plain, mut saved] = homes.each_ref().map(Home::open_small);
+        // one that is only ever replayed, one that is saved and opened with little of it in memory, and one that is there
+        let [mut plain, mut saved] = [homes[0].open_small(), homes[1].open_without_memory()];
         let mut memory = Chain::in_memory(genesis());
+        for chain in [&mut plain, &mut saved, &mut memory] {
+            chain.submit(&create(0)).unwrap();
+            chain.submit(&create_writer(1)).unwrap();
+        }
         for act in &acts {
             match act {
                 Act::Save => saved.saved(),
                 Act::Reopen => {
                     let before = seen(&saved);
                     drop(saved);
-                    saved = homes[1].open_small();
+                    saved = homes[1].open_without_memory();
                     prop_assert_eq!(&saved.opening().passed_over, &Vec::<String>::new());
                     prop_assert_eq!(seen(&saved), before);
                 }

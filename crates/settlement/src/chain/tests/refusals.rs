@@ -116,7 +116,7 @@ fn a_legacy_transaction_for_this_chain_is_taken() {
     let signature = key().sign_hash_sync(&legacy.signature_hash()).unwrap();
     let legacy = TxEnvelope::from(legacy.into_signed(signature)).encoded_2718();
     chain.submit(&legacy).unwrap();
-    assert_eq!(chain.balance(friend()), U256::from(2));
+    assert_eq!(chain.balance(friend()).unwrap(), U256::from(2));
 }
 
 #[test]

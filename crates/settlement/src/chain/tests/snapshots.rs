@@ -273,7 +273,7 @@ fn what_stays_in_memory_does_not_grow_with_history() {
     let options = Options {
         recent_blocks: 64,
         snapshot_records: 100,
-        replay_all: false,
+        ..Options::default()
     };
     let open = || Chain::open_with(home.0.path(), genesis(), options).unwrap();
     let mut chain = open();

@@ -141,7 +141,7 @@ proptest! {
             prop_assert_eq!(before.hash, after.parent);
         }
         prop_assert!(chain.now() >= chain.head().time);
-        let nonce = chain.nonce(key().address());
+        let nonce = chain.nonce(key().address()).unwrap();
         chain.submit(&pay(nonce, 0)).unwrap();
     }
 
