@@ -114,9 +114,9 @@ fn attacks() -> impl TypedValueParser<Value = Attack> {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchChainArgs {
-    /// Where the chains are kept: must not hold any
-    #[arg(long, value_name = "DIR", default_value = "gavel-bench-chain")]
-    pub(crate) data_dir: PathBuf,
+    /// Keep the chains here: must not hold any [default: a folder beside, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// How long lives are begun, each way of submission, without the explorer's clients and with them
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub(crate) seconds: u32,

@@ -6,6 +6,7 @@ use gavel_engine::resident;
 use gavel_settlement::chain::Options;
 use gavel_sim::load::{LoadOptions, LoadReport, Rate, ReadersReport, Submission, load};
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::machine;
 use crate::args_arena::BenchChainArgs;
@@ -18,9 +19,19 @@ pub(crate) fn run(args: &BenchChainArgs, out: Output) -> Result<Exit, Failure> {
         // both ends of a connection are here
         machine::allow_open_files(2 * u64::from(args.explorer_clients) + SPARE)?;
     }
+    // beside, and not where a system keeps what is temporary: that may be memory, and what is measured is a disk
+    let passing;
+    let data_dir = match &args.data_dir {
+        Some(folder) => folder.as_path(),
+        None => {
+            let folder = TempDir::with_prefix_in("gavel-bench-chain-", ".");
+            passing = folder.at("a folder for the chains, in the current one")?;
+            passing.path()
+        }
+    };
     let mut reports = Vec::new();
     for submission in [Submission::Direct, Submission::Rpc] {
-        let folder = args.data_dir.join(match submission {
+        let folder = data_dir.join(match submission {
             Submission::Direct => "direct",
             Submission::Rpc => "rpc",
         });
