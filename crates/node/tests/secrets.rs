@@ -16,7 +16,7 @@ use gavel_node::board::{AuditState, BeaconScheme, DisputeState, TaskState};
 use gavel_node::faults::{Fault, FaultyExecutor};
 use gavel_node::protection::{self, StoredIntents};
 use gavel_node::roles::{
-    Auditor, Participant, Provider, ProviderPolicy, Referee, Requester, Step, standing,
+    Auditor, Monitor, Participant, Provider, ProviderPolicy, Referee, Requester, Step, standing,
 };
 use gavel_node::{
     Act, Address, B256, Blobs, Board, Mirror, NodeError, Party, Protection, Role, U256,
@@ -298,6 +298,26 @@ async fn nobody_takes_part_without_the_bond_in_too_short_rounds_or_where_there_a
     let party = world.party("eager").await;
     let told = Participant::new(party).tick(world.board().await).await;
     assert!(matches!(told, Err(NodeError::NoSecrets { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draw_that_waits_for_participants_is_told_once() {
+    let mut world = world(250_000).await;
+    let (served, requester) = (world.staked("served").await, world.party("requester").await);
+    let task = world.post(&requester).await;
+    let mut roles: Vec<Box<dyn Role>> = vec![Box::new(world.provider(&served, UNIT))];
+    let committed = |b: &Board| state(b, task) == TaskState::Committed;
+    world.until(&mut roles, committed).await;
+    let mut monitor = Monitor::new(requester);
+    let round = world.board().await.audit_round(task).unwrap();
+    let due = world.board().await.beacon.time_of(round);
+    for (after, told) in [(15, 0), (16, 1), (600, 0)] {
+        let now = world.board().await.now();
+        world.pass(due + after - now).await;
+        let alerts = monitor.look(world.board().await).await.alerts;
+        let of_round = alerts.iter().filter(|a| a.code == "GVL-WATCH-009");
+        assert_eq!(of_round.count(), told, "{after}: {alerts:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
