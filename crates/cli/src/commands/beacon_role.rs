@@ -165,7 +165,7 @@ async fn show(who: Option<Address>, args: NetworkArgs, out: Output) -> Result<Ex
         (
             "rounds",
             format!(
-                "every {} s, {next} in {} s",
+                "every {} s, the next is {next} in {} s",
                 beacon.period,
                 beacon.time_of(next).saturating_sub(now)
             ),

@@ -250,6 +250,7 @@ pub(super) fn rules(p: &Parameters::Params) -> Rules {
             referee_fee: c.refereeFee,
             appeal_bond: c.appealBond,
             osp_seconds: c.ospSeconds,
+            beacon_slack: c.beaconSlack,
         },
         audit: AuditRules {
             rate_ppm: a.ratePpm,

@@ -74,6 +74,8 @@ pub struct CourtRules {
     pub appeal_bond: u128,
     /// Seconds that the appeal levels may take.
     pub osp_seconds: u32,
+    /// Seconds after a round's time within which its value is counted on.
+    pub beacon_slack: u32,
 }
 
 /// Random audits.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gavel_trace::Digest;
 
+use super::keeper::awaited;
 use crate::board::{Dispute, DisputeState, Task, TaskState};
 use crate::{Address, Board, NodeError, Party, appeal, game};
 
@@ -24,7 +25,7 @@ pub struct Alert {
 
 impl Alert {
     /// All codes with what they say.
-    pub const CODES: [(&'static str, &'static str); 8] = [
+    pub const CODES: [(&'static str, &'static str); 9] = [
         (
             WRONG_RESULT,
             "a committed result is not what this machine computes",
@@ -48,6 +49,10 @@ impl Alert {
             NO_BID,
             "a task stands at its highest price and nobody claims it",
         ),
+        (
+            NO_VALUE,
+            "a draw waits for a value of the beacon that did not come in time",
+        ),
     ];
 }
 
@@ -59,6 +64,7 @@ const SHORT_CLOCK: &str = "GVL-WATCH-005";
 const AGAINST_FORECAST: &str = "GVL-WATCH-006";
 const TOMBSTONED: &str = "GVL-WATCH-007";
 const NO_BID: &str = "GVL-WATCH-008";
+const NO_VALUE: &str = "GVL-WATCH-009";
 
 /// What this machine says of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -176,6 +182,15 @@ impl Monitor {
                 let [.., a, b, c, d, e, f, g, h] = key.into_array();
                 let name = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
                 found.push((name, 0, alert));
+            }
+        }
+        let slack = board.newest_rules().map_or(0, |r| r.court.beacon_slack);
+        for round in awaited(board) {
+            let late = board.beacon.time_of(round).saturating_add(slack.into());
+            if board.beacon_value(round).is_none() && board.now() > late {
+                let what =
+                    format!("a draw waits for round {round} of the beacon, which has no value yet");
+                found.push((round, 0, alert(NO_VALUE, what)));
             }
         }
         let told = &mut self.told;
