@@ -34,8 +34,8 @@ contract SystemHandler is TrapActions {
         return modelId;
     }
 
-    function others() external view returns (address[4] memory) {
-        return [requester, watcher, griefer, sealer];
+    function others() external view returns (address[5] memory) {
+        return [requester, watcher, griefer, sealer, friend];
     }
 
     function auditRules() external view returns (AuditParams memory) {
@@ -64,24 +64,28 @@ contract SystemHandler is TrapActions {
 
     /// @notice What the honest challenger had, and has: coins, credit and bonds that are out.
     function watchersWealth() external view returns (uint256 began, uint256 has) {
-        has = token.balanceOf(watcher) + vault.credit(watcher);
-        for (uint256 i = 0; i < pending.length; i++) {
-            Pending storage p = pending[i];
-            if (p.challenger == watcher) has += vault.pot(Pots.challenge(p.taskId, p.attempt, watcher));
-        }
-        for (uint256 i = 0; i < openDisputes.length; i++) {
-            if (theCourt.dispute(openDisputes[i]).challenger == watcher) has += vault.pot(Pots.dispute(openDisputes[i]));
-        }
-        return (watcherBegan, has);
+        return (watcherBegan, _wealth(watcher));
     }
 
-    /// @notice What the sealer of all honest traps had, and has: coins, credit and deposits that it may take back.
-    function sealersWealth() external view returns (uint256 began, uint256 has) {
-        has = token.balanceOf(sealer) + vault.credit(sealer);
+    function _wealth(address challenger) private view returns (uint256 has) {
+        has = token.balanceOf(challenger) + vault.credit(challenger);
+        for (uint256 i = 0; i < pending.length; i++) {
+            Pending storage p = pending[i];
+            if (p.challenger == challenger) has += vault.pot(Pots.challenge(p.taskId, p.attempt, challenger));
+        }
+        for (uint256 i = 0; i < openDisputes.length; i++) {
+            if (theCourt.dispute(openDisputes[i]).challenger == challenger) has += vault.pot(Pots.dispute(openDisputes[i]));
+        }
+    }
+
+    /// @notice What the sealer of all honest traps and its friend had, and have: coins, credit, bonds, deposits that may be taken back.
+    /// And what came to the sealer by penalties.
+    function sealersWealth() external view returns (uint256 began, uint256 has, uint256 fines) {
+        has = _wealth(sealer) + _wealth(friend);
         for (uint256 i = 0; i < sets.length; i++) {
             if (!sets[i].used) has += JACKPOT;
         }
-        return (sealerBegan, has);
+        return (sealersBegan, has, trapIncome[sealer]);
     }
 
     // ---- market

@@ -35,7 +35,8 @@ abstract contract SystemPlayers is SystemGhosts {
 
     address internal griefer;
     address internal sealer;
-    uint256 internal sealerBegan;
+    address internal friend; // of the sealer: claims to have found what somebody else found
+    uint256 internal sealersBegan;
     Set[] internal sets;
     mapping(uint256 => mapping(uint8 => uint256)) internal setOf; // task -> attempt -> place in `sets`, from 1
     address[] public providers;
@@ -60,7 +61,8 @@ abstract contract SystemPlayers is SystemGhosts {
         griefer = _funded("griefer");
         watcherBegan = token.balanceOf(watcher);
         sealer = _funded("sealer");
-        sealerBegan = token.balanceOf(sealer);
+        friend = _funded("friend");
+        sealersBegan = token.balanceOf(sealer) + token.balanceOf(friend);
         _join(alice);
         providers.push(alice);
         providers.push(bob);

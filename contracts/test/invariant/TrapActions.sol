@@ -66,7 +66,7 @@ abstract contract TrapActions is SystemSituations {
         Shown memory s = _findShown(seed, Stage.Claims);
         if (s.taskId == 0) s = _shownNow(seed);
         if (s.taskId == 0) return;
-        address[4] memory all = [watcher, griefer, theAudits.audit(s.taskId, s.attempt).auditor, requester];
+        address[5] memory all = [watcher, griefer, friend, theAudits.audit(s.taskId, s.attempt).auditor, requester];
         for (uint256 i = 0; i < all.length; i++) {
             if (_rand(seed, 20 + i) % 4 != 0) _claimFor(s, all[i]);
         }
@@ -90,7 +90,7 @@ abstract contract TrapActions is SystemSituations {
     function collectTrap(uint256 seed) external counted("collectTrap") {
         Shown memory s = _findShown(seed, Stage.Due);
         if (s.taskId == 0) return;
-        address[4] memory all = [watcher, griefer, theAudits.audit(s.taskId, s.attempt).auditor, sealer];
+        address[5] memory all = [watcher, griefer, friend, theAudits.audit(s.taskId, s.attempt).auditor, sealer];
         for (uint256 i = 0; i < all.length; i++) {
             bytes memory call = abi.encodeCall(ITraps.collect, (s.taskId, s.attempt, all[i]));
             bool due = entered[s.taskId][s.attempt][all[i]] && !collected[s.taskId][s.attempt][all[i]];
@@ -98,7 +98,9 @@ abstract contract TrapActions is SystemSituations {
             (bool done,) = _try(anyone, address(traps), call);
             assertTrue(done == due, due ? "P-K5: a finder was not paid" : "P-K5: paid without a claim, or twice");
             assertEq(vault.credit(all[i]) - before, due ? _shareOf(books[s.taskId][s.attempt]) : 0, "P-K5: what a finder gets");
+            _refuse(anyone, call, "P-K5: paid twice");
             if (done) worked["collectTrap"]++;
+            if (_rand(seed, i) % 4 == 0) return; // the others wait
         }
     }
 
@@ -215,11 +217,12 @@ abstract contract TrapActions is SystemSituations {
         if (id == 0 || !_challengeable(id, watcher)) return Shown(0, 0);
         (, uint8 attempt,,,) = market.standing(id);
         _commitOwn(id, watcher, _right(2));
-        if (_rand(seed, 12) % 4 != 0) _commitOwn(id, griefer, _wrongRun(seed));
+        if (_rand(seed, 12) % 4 != 0) _commitOwn(id, friend, _right(2));
+        if (_rand(seed, 13) % 4 != 0) _commitOwn(id, griefer, _wrongRun(seed));
         _pass(m.retractWindow + 1);
         for (uint256 i = pending.length; i > 0 && pending[i - 1].taskId == id; i--) {
             if (!pending[i - 1].done && _isCurrent(pending[i - 1])) _revealPending(i - 1);
-            if (_rand(seed, 13) % 2 == 0) break; // the other one is not heard
+            if (_rand(seed, 14 + i) % 3 == 0) break; // the others are not heard
         }
         _pass(1);
         return books[id][attempt].shownAt == 0 ? Shown(0, 0) : Shown(id, attempt);
