@@ -141,7 +141,8 @@ impl Keeper {
     }
 }
 
-fn sweep(folder: &Path, live: Live) -> io::Result<()> {
+/// Removes the segments that no snapshot refers to and that are not live.
+pub(super) fn sweep(folder: &Path, live: Live) -> io::Result<()> {
     let mut kept: HashSet<u64> = live.ids.into_iter().collect();
     for path in snapshot::list(folder)? {
         match snapshot::segments(&path) {

@@ -8,7 +8,7 @@ use super::archive::Archive;
 use super::cold::{Cache, Cold};
 use super::history::{History, Recent};
 use super::journal::{Journal, JournalError};
-use super::keeper::{Keeper, SnapshotReport};
+use super::keeper::{self, Keeper, SnapshotReport};
 use super::snapshot::{self, Frozen};
 use super::spill::{self, Spill};
 use super::tables::Holding;
@@ -122,6 +122,8 @@ impl Chain {
             }
         };
         chain.history.keep(options.recent_blocks)?;
+        // what a process that was killed had written since its last snapshot is made again
+        keeper::sweep(folder, spill.live(&chain.world)).map_err(failed)?;
         chain.spill = Some(spill);
         journal.replay(|event| {
             opening.replayed += 1;

@@ -1,5 +1,6 @@
 //! A chain whose state does not fit the memory that it may take is the chain that it would be if it did.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -218,18 +219,35 @@ fn a_snapshot_refers_to_what_is_on_disk_and_does_not_write_it_again() {
         pair.bounded.saved();
     }
     let now = files(&pair);
-    let referred: std::collections::BTreeSet<u64> = pair
-        .home
-        .snapshots()
-        .iter()
-        .flat_map(|path| snapshot::segments(path).unwrap())
-        .collect();
+    let referred = referred(&pair.home);
     assert_eq!(now.len(), referred.len(), "{now:?} {referred:?}");
     assert!(before.iter().any(|path| !path.exists()));
     // the older of the two does as well
     fs::write(&pair.home.snapshots()[0], "").unwrap();
     let opening = pair.reopened();
     assert!(opening.from_snapshot.is_some(), "{opening:?}");
+    pair.is_the_same();
+}
+
+/// The numbers of the segments that snapshots refer to.
+fn referred(home: &Home) -> BTreeSet<u64> {
+    let snapshots = home.snapshots();
+    let segments = snapshots.iter().map(|path| snapshot::segments(path));
+    segments.flat_map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_a_process_wrote_after_its_last_snapshot_goes_when_the_chain_is_opened() {
+    let mut pair = saved(6);
+    for _ in 0..60 {
+        pair.write();
+    }
+    pair.bounded.settled();
+    let before = segments(pair.home.0.path());
+    pair.reopened();
+    let there = before.iter().filter(|path| path.exists()).count();
+    assert_eq!(there, referred(&pair.home).len());
+    assert!(there < before.len(), "{before:?}");
     pair.is_the_same();
 }
 
