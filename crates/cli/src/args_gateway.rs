@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use gavel_settlement::alloy::primitives::{Address, U256};
 
 use crate::args::KeyArgs;
-use crate::args_node::{LoopArgs, PartyArgs};
+use crate::args_node::{AuctionArgs, LoopArgs, PartyArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayCommand {
@@ -48,18 +48,8 @@ pub(crate) struct GatewayServeArgs {
     /// Which key asked for which task; beside it, with .nonces behind its name, is what signed requests were taken
     #[arg(long, value_name = "FILE", default_value = "gavel-gateway.journal")]
     pub(crate) journal: PathBuf,
-    /// Price at which an auction starts, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 1)]
-    pub(crate) min_price: u64,
-    /// Price at which it ends, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 10)]
-    pub(crate) max_price: u64,
-    /// Seconds that the price takes to rise
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(crate) ramp: u32,
-    /// Seconds from claim to deadline
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) exec: Option<u32>,
+    #[command(flatten)]
+    pub(crate) auction: AuctionArgs,
     /// Longest time that a client waits for a result; the task goes on
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) wait: u64,

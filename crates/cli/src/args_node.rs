@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use gavel_gateway::Auction;
 use gavel_node::{Address, Fault};
 
 use crate::args::{KeyArgs, NetworkArgs};
@@ -11,6 +12,8 @@ use crate::args_language::{PromptArgs, SamplingArgs};
 use crate::args_ops::SandboxArgs;
 use crate::args_setup::{CalibrateArgs, ProviderInitArgs};
 use crate::args_trap::TrapArgs;
+use crate::failure::Failure;
+use crate::network::TOKEN;
 
 /// Where blobs are: inputs, outputs, shown segments.
 #[derive(Clone, Debug, Args)]
@@ -214,6 +217,18 @@ pub(crate) struct TaskPostArgs {
     pub(crate) party: PartyArgs,
     #[command(flatten)]
     pub(crate) prompt: PromptArgs,
+    #[command(flatten)]
+    pub(crate) auction: AuctionArgs,
+    /// Seed of the task's randomness
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// What is offered for a task.
+#[derive(Debug, Args)]
+pub(crate) struct AuctionArgs {
     /// Price at which the auction starts, in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 1)]
     pub(crate) min_price: u64,
@@ -226,11 +241,25 @@ pub(crate) struct TaskPostArgs {
     /// Seconds from claim to deadline
     #[arg(long, value_name = "SECONDS")]
     pub(crate) exec: Option<u32>,
-    /// Seed of the task's randomness
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
+}
+
+impl AuctionArgs {
+    /// In units of the asset; a price that falls is refused.
+    pub(crate) fn offer(&self) -> Result<Auction, Failure> {
+        let (min, max) = (self.min_price, self.max_price);
+        if min > max {
+            return Err(
+                Failure::usage(format!("--min-price {min} is above --max-price {max}"))
+                    .expected("a price that rises"),
+            );
+        }
+        Ok(Auction {
+            min_price: u128::from(min) * TOKEN,
+            max_price: u128::from(max) * TOKEN,
+            ramp_seconds: self.ramp,
+            exec_seconds: self.exec,
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gavel_gateway::{
-    Access, ApiKey, Auction, Bounds, Desk, Gateway, Journal, KeyFile, KeyFileError, Network,
-    NodeNetwork, Nonces, Options, Served, router, serve,
+    Access, ApiKey, Bounds, Desk, Gateway, Journal, KeyFile, KeyFileError, Network, NodeNetwork,
+    Nonces, Options, Served, router, serve,
 };
 use gavel_node::roles::Requester;
 use gavel_node::{Executor, Mirror, Party, Role};
@@ -36,13 +36,7 @@ pub(crate) fn run(command: GatewayCommand, out: Output) -> Result<Exit, Failure>
 }
 
 async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure> {
-    if args.min_price > args.max_price {
-        let (min, max) = (args.min_price, args.max_price);
-        return Err(
-            Failure::usage(format!("--min-price {min} is above --max-price {max}"))
-                .expected("a price that rises"),
-        );
-    }
+    let auction = args.auction.offer()?;
     check_access(&args)?;
     let network = party::network(&args.party.network).await?;
     let account = party::account(&network, &args.party.key)?;
@@ -75,12 +69,6 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     }
     let me = party::party(account, executor, party::blobs(&args.party.blobs.blobs)?);
     let me = super::protection::guard(me, &mut mirror, &args.party.state, out).await?;
-    let auction = Auction {
-        min_price: u128::from(args.min_price) * TOKEN,
-        max_price: u128::from(args.max_price) * TOKEN,
-        ramp_seconds: args.ramp,
-        exec_seconds: args.exec,
-    };
     let families = families.into_iter().flatten().collect();
     let shows_all = settled(&me, &mut mirror, out).await?;
     let behind = Arc::new(NodeNetwork::new(

@@ -23,7 +23,7 @@ use crate::args_node::{BlobArgs, LoopArgs, TaskCommand, TaskPostArgs};
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files::{self, Servable};
 use crate::language::signed;
-use crate::network::{self, TOKEN, block_on};
+use crate::network::{self, block_on};
 use crate::output::Output;
 use crate::picture;
 use crate::prediction::{Said, speaks};
@@ -75,13 +75,7 @@ pub(super) struct Posted {
 }
 
 pub(super) async fn place(args: &TaskPostArgs, out: Output) -> Result<Posted, Failure> {
-    if args.min_price > args.max_price {
-        let found = format!(
-            "--min-price {} is above --max-price {}",
-            args.min_price, args.max_price
-        );
-        return Err(Failure::usage(found).expected("a price that rises"));
-    }
+    let offer = args.auction.offer()?;
     let served = files::servable(&args.model)?;
     let (model, family) = match &served {
         Servable::Model(model) => ((**model).clone(), None),
@@ -109,14 +103,14 @@ pub(super) async fn place(args: &TaskPostArgs, out: Output) -> Result<Posted, Fa
         family: family.as_ref().map(|(family, _)| family.id()),
         inputs,
         seed: args.seed,
-        min_price: u128::from(args.min_price) * TOKEN,
-        max_price: u128::from(args.max_price) * TOKEN,
-        ramp_seconds: args.ramp,
-        exec_seconds: args.exec,
+        min_price: offer.min_price,
+        max_price: offer.max_price,
+        ramp_seconds: offer.ramp_seconds,
+        exec_seconds: offer.exec_seconds,
     };
     out.confirm_on_terminal(&format!(
         "put up to {} tokens and the audit levy into escrow for one run of {}",
-        args.max_price, args.model
+        args.auction.max_price, args.model
     ))?;
     let (id, act) = roles::post(&me, mirror.board(), &order)
         .await
@@ -132,7 +126,7 @@ pub(super) async fn place(args: &TaskPostArgs, out: Output) -> Result<Posted, Fa
             "price",
             format!(
                 "{} to {} tokens within {} s",
-                args.min_price, args.max_price, args.ramp
+                args.auction.min_price, args.auction.max_price, args.auction.ramp
             ),
         ),
     ]);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use gavel_node::board::Board;
 use gavel_node::roles::{Stage, Trapper};
-use gavel_node::{Party, Role};
+use gavel_node::{Address, Party, Role, U256};
 use gavel_settlement::amount::tokens;
+use gavel_settlement::{Account, Network};
 use serde_json::json;
 
 use super::party;
@@ -29,7 +30,9 @@ pub(super) async fn trap(args: TrapArgs, out: Output) -> Result<Exit, Failure> {
     let provider = party::account(&network, &provider)?;
     let sealer = key(&args.sealer_key, &args.sealer_password_file);
     let sealer = party::account(&network, &sealer)?;
+    let requester = party::account(&network, &args.post.party.key)?.address();
     // before anything is in escrow
+    three_keys(&[requester, provider.address(), sealer.address()])?;
     let registered = party::mirror(&network).await?;
     if !registered.board().is_eligible(&provider.address()) {
         let found = format!("{} serves nothing now", provider.address());
@@ -37,15 +40,7 @@ pub(super) async fn trap(args: TrapArgs, out: Output) -> Result<Exit, Failure> {
             .expected("a provider that is registered, with its stake, and in no dispute")
             .hint("gavel provider list"));
     }
-    let jackpot = match args.jackpot {
-        Some(jackpot) => jackpot,
-        None => network
-            .traps()
-            .leastJackpot()
-            .call()
-            .await
-            .at("reading the least jackpot")?,
-    };
+    let jackpot = jackpot(&network, &sealer, args.jackpot).await?;
     let Posted {
         me: requester,
         mut mirror,
@@ -103,8 +98,52 @@ pub(super) async fn trap(args: TrapArgs, out: Output) -> Result<Exit, Failure> {
     told(&network, id, out).await
 }
 
+/// Who sees that one key did what two should have done knows a trap when it sees one.
+fn three_keys(who: &[Address; 3]) -> Result<(), Failure> {
+    let [requester, provider, sealer] = who;
+    if requester != provider && provider != sealer && sealer != requester {
+        return Ok(());
+    }
+    let found =
+        format!("requester {requester}, provider {provider} and sealer {sealer} are not three");
+    Err(Failure::usage(found)
+        .expected("three keys: --key, --provider-key and --sealer-key")
+        .hint("gavel key new FILE"))
+}
+
+/// The deposit that was asked for, or the least; its sealer has it.
+async fn jackpot(
+    network: &Network,
+    sealer: &Account,
+    asked: Option<u128>,
+) -> Result<u128, Failure> {
+    let least = network.traps().leastJackpot().call().await;
+    let least = least.at("reading the least jackpot")?;
+    let jackpot = asked.unwrap_or(least);
+    if jackpot < least {
+        let found = format!("--jackpot {} is no prize to look for", tokens(jackpot));
+        return Err(Failure::usage(found).expected(format!(
+            "at least {}: the bond of a challenge",
+            tokens(least)
+        )));
+    }
+    let (token, who) = (network.token(), sealer.address());
+    let wallet = token.balanceOf(who).call().await.at("the wallet")?;
+    if wallet < U256::from(jackpot) {
+        let found = format!(
+            "the sealer {who} has {}",
+            tokens(u128::try_from(wallet).unwrap_or(u128::MAX))
+        );
+        return Err(Failure::new(found)
+            .ends(Exit::Funds)
+            .expected(format!("{} for the deposit", tokens(jackpot)))
+            .hint(format!("gavel account show {who}")));
+    }
+    Ok(jackpot)
+}
+
 /// What became of it.
-async fn told(network: &gavel_settlement::Network, id: u64, out: Output) -> Result<Exit, Failure> {
+async fn told(network: &Network, id: u64, out: Output) -> Result<Exit, Failure> {
     let mirror = party::mirror(network).await?;
     let trap = mirror.board().traps.get(&(id, 0));
     let passed = trap.and_then(|trap| trap.passed_by);

@@ -40,6 +40,15 @@ pub enum ReportError {
         "the page has no place for the table `{0}`: <!-- table: {0} --> and <!-- end --> on lines of their own"
     )]
     NoPlace(&'static str),
+    /// A plot could not be drawn.
+    #[error("a plot cannot be drawn: {0}")]
+    Plot(String),
+}
+
+impl From<chart::PlotError> for ReportError {
+    fn from(error: chart::PlotError) -> ReportError {
+        ReportError::Plot(error.to_string())
+    }
 }
 
 impl From<Unsolvable> for ReportError {

@@ -15,7 +15,7 @@ const END: &str = "<!-- end -->";
 /// All files of a report, its tables put into the page that is there.
 ///
 /// # Errors
-/// The page has no place for a table.
+/// The page has no place for a table, or a plot cannot be drawn.
 pub fn fill(page: &str, report: &Report) -> Result<Vec<File>, ReportError> {
     let tables: [(&'static str, String); 11] = [
         ("assumptions", assumptions(report)),
@@ -43,22 +43,22 @@ pub fn fill(page: &str, report: &Report) -> Result<Vec<File>, ReportError> {
             path: PAGE.to_owned(),
             text,
         },
-        image("kink.svg", kink_chart(report)),
+        image("kink.svg", kink_chart(report)?),
         image("kink.csv", kink_csv(report)),
-        image("edges.svg", edges_chart(report)),
+        image("edges.svg", edges_chart(report)?),
         image("edges.csv", edges_csv(report)),
-        image("strategies.svg", strategies_chart(report)),
+        image("strategies.svg", strategies_chart(report)?),
         image("strategies.csv", strategies_csv(report)),
         image(
             "equilibrium.svg",
             shares_chart(
                 "Shares of the kinds at the solved audit rate",
                 &report.solved,
-            ),
+            )?,
         ),
         image(
             "equilibrium-weak.svg",
-            shares_chart("Shares of the kinds at a twentieth of p*", &report.weak),
+            shares_chart("Shares of the kinds at a twentieth of p*", &report.weak)?,
         ),
         image("equilibrium.csv", shares_csv(report)),
     ])

@@ -1,10 +1,10 @@
 //! The plots of a report.
 
-use super::chart::{Axis, Chart, Series, bars};
+use super::chart::{Axis, Chart, PlotError, Scale, Series, bars};
 use super::{Report, tokens};
 use crate::market::Response;
 
-pub(super) fn kink_chart(report: &Report) -> String {
+pub(super) fn kink_chart(report: &Report) -> Result<String, PlotError> {
     let points = |of: fn(&super::Point) -> f64| -> Vec<(f64, f64)> {
         let curve = report.figures.curve.iter();
         curve
@@ -19,14 +19,14 @@ pub(super) fn kink_chart(report: &Report) -> String {
             from: 0.4,
             to: 2.1,
             ticks: vec![0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0],
-            is_log: false,
+            scale: Scale::Linear,
         },
         y: Axis {
             label: "providers that cheat",
             from: 0.0,
             to: 1.0,
             ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0],
-            is_log: false,
+            scale: Scale::Linear,
         },
         series: vec![
             Series {
@@ -45,7 +45,7 @@ pub(super) fn kink_chart(report: &Report) -> String {
     .svg()
 }
 
-pub(super) fn edges_chart(report: &Report) -> String {
+pub(super) fn edges_chart(report: &Report) -> Result<String, PlotError> {
     let edges = &report.figures.edges;
     let least = edges
         .iter()
@@ -65,7 +65,7 @@ pub(super) fn edges_chart(report: &Report) -> String {
         from,
         to,
         ticks: ticks.clone(),
-        is_log: true,
+        scale: Scale::Log,
     };
     let mut series = vec![Series {
         name: "closed form".to_owned(),
@@ -92,7 +92,7 @@ pub(super) fn edges_chart(report: &Report) -> String {
     .svg()
 }
 
-pub(super) fn strategies_chart(report: &Report) -> String {
+pub(super) fn strategies_chart(report: &Report) -> Result<String, PlotError> {
     let kinds = report.played.kinds.iter().enumerate().skip(1);
     let values: Vec<(String, f64)> = kinds
         .map(|(i, kind)| (kind.name.to_owned(), tokens(report.played.advantage(i))))
@@ -104,7 +104,7 @@ pub(super) fn strategies_chart(report: &Report) -> String {
     )
 }
 
-pub(super) fn shares_chart(title: &'static str, response: &Response) -> String {
+pub(super) fn shares_chart(title: &'static str, response: &Response) -> Result<String, PlotError> {
     let generations = response.steps.len().saturating_sub(1).max(1) as f64;
     let ticks = (0..=generations as u32).filter(|g| g.is_multiple_of(1 + generations as u32 / 10));
     // those that stay small are one line among others
@@ -133,14 +133,14 @@ pub(super) fn shares_chart(title: &'static str, response: &Response) -> String {
             from: 0.0,
             to: generations,
             ticks: ticks.map(f64::from).collect(),
-            is_log: false,
+            scale: Scale::Linear,
         },
         y: Axis {
             label: "share of the providers",
             from: 0.0,
             to: 1.0,
             ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0],
-            is_log: false,
+            scale: Scale::Linear,
         },
         series: series.into_iter().map(|(_, s)| s).collect(),
         mark: None,
