@@ -37,6 +37,8 @@ pub struct TaskView {
     pub provider: Option<Address>,
     /// Price of the claim.
     pub price: u128,
+    /// What is paid for audits on top of it.
+    pub levy: u128,
     /// Whether a result is committed.
     pub has_result: bool,
     /// Last second at which the result may be challenged.
