@@ -90,6 +90,9 @@ pub trait Network: Send + Sync + 'static {
     /// The receipt with all that it is about: what `gavel verify` takes.
     async fn receipt_file(&self, id: u64) -> Result<Option<ReceiptFile>, NetworkError>;
 
+    /// Number of the block at which tasks are seen where they stand.
+    fn block(&self) -> u64;
+
     /// Number of the newest block that was seen; changes whenever something may have.
     fn head(&self) -> watch::Receiver<u64>;
 

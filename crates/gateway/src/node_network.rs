@@ -208,6 +208,10 @@ impl Network for NodeNetwork {
         Ok(inputs.map(|inputs| ReceiptFile::new(answer.receipt, &inputs, &answer.outputs)))
     }
 
+    fn block(&self) -> u64 {
+        self.board.borrow().head.number
+    }
+
     fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
     }

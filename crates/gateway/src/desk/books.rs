@@ -117,24 +117,25 @@ impl Books {
 
     /// Closes the tickets whose tasks are over for good, and forgets those that have been closed for long enough.
     pub(super) fn tidy(&mut self, network: &dyn Network, now: u64) -> io::Result<()> {
-        let head = *network.head().borrow();
-        if self.looked.replace(head) == Some(head) {
+        let first = network.block();
+        if self.looked.replace(first) == Some(first) {
             return Ok(());
         }
-        let (mut costs, mut over) = (Vec::new(), HashMap::new());
-        for (number, ticket) in self.journal.open_tickets() {
-            let view = ticket.task.and_then(|id| network.task(id));
-            let Some(view) = view.filter(|view| view.state.is_final()) else {
-                continue;
-            };
-            let since = self.over.get(&number).copied().unwrap_or(head);
-            over.insert(number, since);
-            // a reorg could take back what is newer
-            if head.saturating_sub(since) >= REORG_DEPTH {
-                costs.push((number, cost(&view)));
-            }
-        }
-        self.over = over;
+        let open = self.journal.open_tickets();
+        let over = open.filter_map(|(number, ticket)| {
+            let view = ticket.task.and_then(|id| network.task(id))?;
+            view.state.is_final().then(|| (number, cost(&view)))
+        });
+        let mut costs: Vec<(usize, u128)> = over.collect();
+        // while it looked there may have been more blocks
+        let last = network.block();
+        let since = |(number, _): &(usize, u128)| {
+            let before = self.over.get(number).copied();
+            (*number, before.unwrap_or(last))
+        };
+        self.over = costs.iter().map(since).collect();
+        // a reorg could take back what is newer
+        costs.retain(|(number, _)| first.saturating_sub(self.over[number]) >= REORG_DEPTH);
         if !costs.is_empty() {
             self.journal.close(&costs, now)?;
         }

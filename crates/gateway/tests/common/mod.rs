@@ -298,6 +298,10 @@ impl Network for Fake {
         }))
     }
 
+    fn block(&self) -> u64 {
+        *self.head.borrow()
+    }
+
     fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
     }

@@ -87,6 +87,10 @@ impl Network for Chain {
         unreachable!()
     }
 
+    fn block(&self) -> u64 {
+        *self.head.borrow()
+    }
+
     fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
     }
