@@ -59,6 +59,9 @@ pub(crate) struct GatewayServeArgs {
     /// Requests that may wait for others of their keys
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) queue: u16,
+    /// How long a task that is over can still be asked for, and the Idempotency-Key of its request holds
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(60..=31_536_000))]
+    pub(crate) retain: u64,
     /// How far away the deadline of a signed request may be
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) horizon: u64,

@@ -109,6 +109,17 @@ impl ApiError {
         )
     }
 
+    /// 410 of a task.
+    pub fn forgotten(id: u64) -> ApiError {
+        ApiError::client(
+            StatusCode::GONE,
+            "task_forgotten",
+            format!(
+                "Task {id} is not remembered here: a gateway forgets tasks when they have been over for a time. The chain knows it: gavel task show {id}"
+            ),
+        )
+    }
+
     /// 429: too many requests in a time.
     pub fn rate(seconds: u64, message: impl ToString) -> ApiError {
         ApiError {

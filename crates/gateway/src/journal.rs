@@ -1,13 +1,19 @@
-//! What a gateway has to remember: which key asked for which task. A file of lines, one per fact, each on disk before
-//! anything follows from it.
+//! What a gateway has to remember: which key asked for which task, and what that has cost. A file of lines, one per fact,
+//! each on disk before anything follows from it. What is forgotten is a sum for its key.
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 use std::path::Path;
 
 use gavel_trace::Digest;
 use serde::{Deserialize, Serialize};
+
+use crate::lines::{FileMedium, Lines, Medium};
+
+/// Lines beyond twice what is remembered at which the file is written anew.
+const SLACK: usize = 1024;
+/// Most lines of one ticket that is remembered.
+const LINES_OF_ONE: usize = 4;
 
 /// What kind of answer was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,118 +85,119 @@ pub struct Ticket {
     pub ceiling: String,
     /// Seconds since the epoch.
     pub created: u64,
+    /// Newest task that was forgotten when the ticket was made: its own comes later.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after: u64,
     /// The task; `None` while it is not known to be posted.
     #[serde(skip)]
     pub task: Option<u64>,
-    /// The market refused it.
+    /// What it has cost, once nothing can change that any more.
     #[serde(skip)]
-    pub refused: bool,
+    pub closed: Option<Closed>,
+}
+
+/// The end of a task, as far as its key pays for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// In units of the asset; nothing, where the escrow is back.
+    pub cost: u128,
+    /// When that was known, in seconds since the epoch.
+    pub at: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
     Ticket(Box<Ticket>),
-    Posted { ticket: usize, task: u64 },
-    Refused { ticket: usize },
+    Posted {
+        ticket: usize,
+        task: u64,
+    },
+    Refused {
+        ticket: usize,
+    },
+    Closed {
+        ticket: usize,
+        #[serde(with = "units")]
+        cost: u128,
+        at: u64,
+    },
+    Forgotten {
+        tickets: Vec<usize>,
+    },
+    /// What the forgotten tickets of a key have cost, and the newest task among theirs.
+    Spent {
+        key: String,
+        #[serde(with = "units")]
+        units: u128,
+        through: u64,
+    },
+    /// The next ticket has this number: those before are forgotten.
+    Next {
+        ticket: usize,
+    },
 }
 
-/// What the lines are kept in: a file, or what stands for one. It is read once, from its beginning, and then written to
-/// its end.
-pub trait Medium: Read + Write + std::fmt::Debug + Send {
-    /// What was written is on disk when this returns.
-    ///
-    /// # Errors
-    /// The file system said no.
-    fn sync(&self) -> io::Result<()>;
+/// Amounts as texts, as everywhere else.
+mod units {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
 
-    /// Drops what is behind so many bytes.
-    ///
-    /// # Errors
-    /// The file system said no.
-    fn cut(&self, bytes: u64) -> io::Result<()>;
-}
-
-impl Medium for File {
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+    pub(super) fn serialize<S: Serializer>(units: &u128, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(units)
     }
 
-    fn cut(&self, bytes: u64) -> io::Result<()> {
-        self.set_len(bytes)
-    }
-}
-
-/// A file of whole lines.
-#[derive(Debug)]
-pub(crate) struct Lines {
-    medium: Box<dyn Medium>,
-    /// Bytes of whole lines.
-    whole: u64,
-    /// It may end in a part of a line: a line behind that would be unreadable.
-    is_torn: bool,
-}
-
-impl Lines {
-    /// Hands the lines of a medium to `apply`, drops the part of one at its end, and goes on behind them.
-    pub(crate) fn read(
-        mut medium: Box<dyn Medium>,
-        mut apply: impl FnMut(&[u8], u64) -> io::Result<()>,
-    ) -> io::Result<Lines> {
-        let (mut whole, mut reader) = (0, BufReader::new(&mut medium));
-        loop {
-            let mut line = Vec::new();
-            let read = reader.read_until(b'\n', &mut line)?;
-            if line.last() != Some(&b'\n') {
-                break;
-            }
-            apply(&line, whole)?;
-            whole += read as u64;
-        }
-        medium.cut(whole)?;
-        // a line that an ended process has written and not synced is about to be relied on
-        medium.sync()?;
-        Ok(Lines {
-            medium,
-            whole,
-            is_torn: false,
-        })
-    }
-
-    pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.is_torn {
-            return Err(io::Error::other(
-                "it ends in a part of a line, which could not be taken back",
-            ));
-        }
-        let written = self.medium.write_all(line);
-        let written = written.and_then(|()| self.medium.sync());
-        match written {
-            Ok(()) => self.whole += line.len() as u64,
-            Err(_) => {
-                let cut = self.medium.cut(self.whole);
-                self.is_torn = cut.and_then(|()| self.medium.sync()).is_err();
-            }
-        }
-        written
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        String::deserialize(from)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
-/// All tickets, in the order of their making.
+/// What is remembered of one key.
+#[derive(Debug, Default)]
+struct Account {
+    /// What all its closed tickets have cost.
+    closed: u128,
+    /// Of that, those that are forgotten.
+    forgotten: u128,
+    /// Newest task that was forgotten.
+    through: u64,
+    /// Tickets that are not closed.
+    open: BTreeSet<usize>,
+}
+
+/// The tickets that are remembered, in the order of their making, and what the others have cost.
 #[derive(Debug)]
 pub struct Journal {
     lines: Option<Lines>,
-    tickets: Vec<Ticket>,
+    slack: usize,
+    /// Lines before which it is not tried again to write the file anew.
+    patience: usize,
+    /// Number of the next ticket.
+    next: usize,
+    tickets: BTreeMap<usize, Ticket>,
+    accounts: BTreeMap<String, Account>,
+    /// Tickets that are closed, by the time at which they were.
+    closed: BTreeSet<(u64, usize)>,
     by_idempotency: HashMap<(String, String), Vec<usize>>,
     by_task: HashMap<u64, usize>,
 }
 
 impl Journal {
-    /// One that forgets.
+    /// One that forgets all when the process ends.
     pub fn memory() -> Journal {
         Journal {
             lines: None,
-            tickets: Vec::new(),
+            slack: SLACK,
+            patience: 0,
+            next: 0,
+            tickets: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            closed: BTreeSet::new(),
             by_idempotency: HashMap::new(),
             by_task: HashMap::new(),
         }
@@ -202,16 +209,7 @@ impl Journal {
     /// # Errors
     /// The file system said no, another process has it, or a line in the middle cannot be read.
     pub fn open(path: &Path) -> io::Result<Journal> {
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        let file = options.open(path)?;
-        file.try_lock().map_err(io::Error::other)?;
-        // a new file is in its folder for good
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        Journal::on(Box::new(file))
+        Journal::on(Box::new(FileMedium::locked(path)?))
     }
 
     /// What a medium holds, to be gone on with. See [`Journal::open`].
@@ -223,48 +221,179 @@ impl Journal {
         let lines = Lines::read(medium, |line, at| {
             let fact = serde_json::from_slice(line)?;
             journal.apply(fact).ok_or_else(|| {
-                io::Error::other(format!("a line about an unknown ticket at byte {at}"))
+                io::Error::other(format!(
+                    "a line at byte {at} that does not follow from those before"
+                ))
             })
         })?;
         journal.lines = Some(lines);
         Ok(journal)
     }
 
+    /// Has the file written anew at so many lines beyond twice what is remembered.
+    #[must_use]
+    pub fn with_slack(self, slack: usize) -> Journal {
+        Journal { slack, ..self }
+    }
+
+    /// Whether a fact is about what there is.
+    fn admits(&self, line: &Line) -> bool {
+        let is_open = |ticket: &usize| self.ticket(*ticket).is_some_and(|t| t.closed.is_none());
+        match line {
+            Line::Ticket(_) | Line::Spent { .. } => true,
+            Line::Posted { ticket, .. }
+            | Line::Closed { ticket, .. }
+            | Line::Refused { ticket } => is_open(ticket),
+            Line::Forgotten { tickets } => tickets
+                .iter()
+                .all(|ticket| self.ticket(*ticket).is_some_and(|t| t.closed.is_some())),
+            Line::Next { ticket } => *ticket >= self.next,
+        }
+    }
+
+    /// `None`: it is about nothing that there is.
     fn apply(&mut self, line: Line) -> Option<()> {
+        if !self.admits(&line) {
+            return None;
+        }
         match line {
             Line::Ticket(ticket) => {
-                let number = self.tickets.len();
+                let number = self.next;
+                self.next += 1;
                 if let Some(key) = &ticket.idempotency {
                     let key = (ticket.key.clone(), key.clone());
                     self.by_idempotency.entry(key).or_default().push(number);
                 }
-                self.tickets.push(*ticket);
+                self.account(&ticket.key).open.insert(number);
+                self.tickets.insert(number, *ticket);
             }
             Line::Posted { ticket, task } => {
-                self.tickets.get_mut(ticket)?.task = Some(task);
+                self.tickets.get_mut(&ticket)?.task = Some(task);
                 self.by_task.insert(task, ticket);
             }
             Line::Refused { ticket } => {
-                let ticket_ = self.tickets.get_mut(ticket)?;
-                ticket_.refused = true;
-                if let Some(key) = &ticket_.idempotency {
-                    let key = (ticket_.key.clone(), key.clone());
-                    let left = self.by_idempotency.entry(key).or_default();
-                    left.retain(|number| *number != ticket);
+                self.remove(ticket)?;
+            }
+            Line::Closed { ticket, cost, at } => {
+                let of = self.tickets.get_mut(&ticket)?;
+                of.closed = Some(Closed { cost, at });
+                let key = of.key.clone();
+                self.closed.insert((at, ticket));
+                let account = self.account(&key);
+                account.open.remove(&ticket);
+                account.closed = account.closed.saturating_add(cost);
+            }
+            Line::Forgotten { tickets } => {
+                for number in tickets {
+                    let ticket = self.remove(number)?;
+                    let closed = ticket.closed?;
+                    self.closed.remove(&(closed.at, number));
+                    let account = self.account(&ticket.key);
+                    account.forgotten = account.forgotten.saturating_add(closed.cost);
+                    account.through = account.through.max(ticket.task.unwrap_or(0));
                 }
             }
+            Line::Spent {
+                key,
+                units,
+                through,
+            } => {
+                let account = self.account(&key);
+                account.closed = account.closed.saturating_add(units);
+                account.forgotten = account.forgotten.saturating_add(units);
+                account.through = account.through.max(through);
+            }
+            Line::Next { ticket } => self.next = ticket,
         }
         Some(())
     }
 
-    fn write(&mut self, line: Line) -> io::Result<()> {
-        if let Some(lines) = &mut self.lines {
-            let mut text = serde_json::to_vec(&line)?;
-            text.push(b'\n');
-            lines.append(&text)?;
+    fn account(&mut self, key: &str) -> &mut Account {
+        self.accounts.entry(key.to_owned()).or_default()
+    }
+
+    /// Leaves nothing of a ticket but what it has cost.
+    fn remove(&mut self, number: usize) -> Option<Ticket> {
+        let ticket = self.tickets.remove(&number)?;
+        self.account(&ticket.key).open.remove(&number);
+        if let Some(task) = ticket.task {
+            self.by_task.remove(&task);
         }
-        self.apply(line)
-            .ok_or_else(|| io::Error::other("no such ticket"))
+        if let Some(key) = &ticket.idempotency {
+            let key = (ticket.key.clone(), key.clone());
+            if let Some(numbers) = self.by_idempotency.get_mut(&key) {
+                numbers.retain(|other| *other != number);
+                if numbers.is_empty() {
+                    self.by_idempotency.remove(&key);
+                }
+            }
+        }
+        Some(ticket)
+    }
+
+    fn write(&mut self, facts: Vec<Line>) -> io::Result<()> {
+        if !facts.iter().all(|fact| self.admits(fact)) {
+            return Err(io::Error::other("no such ticket"));
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.append(&text(&facts)?)?;
+        }
+        for fact in facts {
+            self.apply(fact)
+                .ok_or_else(|| io::Error::other("no such ticket"))?;
+        }
+        self.compact();
+        Ok(())
+    }
+
+    /// Writes the file anew where most of it is about what is not remembered any more. Where that fails the old one is as
+    /// good.
+    fn compact(&mut self) {
+        let needed = 1 + self.accounts.len() + LINES_OF_ONE * self.tickets.len();
+        let most = (2 * needed + self.slack).max(self.patience);
+        if self.lines.as_ref().is_none_or(|l| l.count() < most) {
+            return;
+        }
+        let written = text(&self.facts());
+        let Some(lines) = &mut self.lines else {
+            return;
+        };
+        let written = written.and_then(|text| lines.rewrite(&text));
+        self.patience = match written {
+            Ok(()) => 0,
+            Err(_) => lines.count() + self.slack,
+        };
+    }
+
+    /// All that is remembered.
+    fn facts(&self) -> Vec<Line> {
+        let mut facts = Vec::new();
+        for (key, account) in &self.accounts {
+            if account.forgotten > 0 || account.through > 0 {
+                facts.push(Line::Spent {
+                    key: key.clone(),
+                    units: account.forgotten,
+                    through: account.through,
+                });
+            }
+        }
+        let mut next = 0;
+        for (&ticket, of) in &self.tickets {
+            if ticket != next {
+                facts.push(Line::Next { ticket });
+            }
+            next = ticket + 1;
+            facts.push(Line::Ticket(Box::new(of.clone())));
+            facts.extend(of.task.map(|task| Line::Posted { ticket, task }));
+            let closed = of
+                .closed
+                .map(|Closed { cost, at }| Line::Closed { ticket, cost, at });
+            facts.extend(closed);
+        }
+        if next != self.next {
+            facts.push(Line::Next { ticket: self.next });
+        }
+        facts
     }
 
     /// Remembers what is about to be posted, and gives its number.
@@ -272,8 +401,14 @@ impl Journal {
     /// # Errors
     /// The file system said no.
     pub fn add(&mut self, ticket: Ticket) -> io::Result<usize> {
-        self.write(Line::Ticket(Box::new(ticket)))?;
-        Ok(self.tickets.len() - 1)
+        let number = self.next;
+        let forgotten = self.accounts.values().map(|account| account.through);
+        let ticket = Ticket {
+            after: forgotten.max().unwrap_or(0),
+            ..ticket
+        };
+        self.write(vec![Line::Ticket(Box::new(ticket))])?;
+        Ok(number)
     }
 
     /// Remembers the task of a ticket.
@@ -281,25 +416,64 @@ impl Journal {
     /// # Errors
     /// The file system said no.
     pub fn posted(&mut self, ticket: usize, task: u64) -> io::Result<()> {
-        self.write(Line::Posted { ticket, task })
+        self.write(vec![Line::Posted { ticket, task }])
     }
 
-    /// Remembers that nothing came of a ticket.
+    /// Remembers that nothing came of a ticket, which is gone with that.
     ///
     /// # Errors
     /// The file system said no.
     pub fn refused(&mut self, ticket: usize) -> io::Result<()> {
-        self.write(Line::Refused { ticket })
+        self.write(vec![Line::Refused { ticket }])
+    }
+
+    /// Remembers what tickets have cost in the end.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn close(&mut self, costs: &[(usize, u128)], at: u64) -> io::Result<()> {
+        let closed = |(ticket, cost): &(usize, u128)| Line::Closed {
+            ticket: *ticket,
+            cost: *cost,
+            at,
+        };
+        self.write(costs.iter().map(closed).collect())
+    }
+
+    /// Remembers no more of closed tickets than what they have cost.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn forget(&mut self, tickets: Vec<usize>) -> io::Result<()> {
+        self.write(vec![Line::Forgotten { tickets }])
     }
 
     /// A ticket.
     pub fn ticket(&self, number: usize) -> Option<&Ticket> {
-        self.tickets.get(number)
+        self.tickets.get(&number)
     }
 
-    /// All tickets, oldest first.
-    pub fn tickets(&self) -> &[Ticket] {
-        &self.tickets
+    /// The tickets that are remembered, oldest first.
+    pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets.values()
+    }
+
+    /// Those that are not closed, with their numbers.
+    pub fn open_tickets(&self) -> impl Iterator<Item = (usize, &Ticket)> {
+        self.accounts.keys().flat_map(|key| self.open_of(key))
+    }
+
+    /// Those of a key that are not closed, with their numbers.
+    pub fn open_of(&self, key: &str) -> impl Iterator<Item = (usize, &Ticket)> {
+        let open = self.accounts.get(key).into_iter();
+        let open = open.flat_map(|account| &account.open);
+        open.filter_map(move |number| Some((*number, self.ticket(*number)?)))
+    }
+
+    /// Those that were closed at a time or before.
+    pub fn closed_by(&self, at: u64) -> impl Iterator<Item = (usize, &Ticket)> {
+        let closed = self.closed.range(..=(at, usize::MAX));
+        closed.filter_map(move |(_, number)| Some((*number, self.ticket(*number)?)))
     }
 
     /// Tickets of a request that is repeated.
@@ -314,187 +488,31 @@ impl Journal {
             .get(&task)
             .and_then(|number| self.ticket(*number))
     }
+
+    #[cfg(test)]
+    pub(crate) fn number_of(&self, task: u64) -> Option<usize> {
+        self.by_task.get(&task).copied()
+    }
+
+    /// What the closed tickets of a key have cost, the forgotten ones too.
+    pub fn spent(&self, key: &str) -> u128 {
+        self.accounts.get(key).map_or(0, |account| account.closed)
+    }
+
+    /// The newest task of a key that was forgotten; 0: none.
+    pub fn forgotten_through(&self, key: &str) -> u64 {
+        self.accounts.get(key).map_or(0, |account| account.through)
+    }
+}
+
+fn text(facts: &[Line]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for fact in facts {
+        serde_json::to_writer(&mut text, fact)?;
+        text.push(b'\n');
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    fn ticket(idempotency: &str) -> Ticket {
-        Ticket {
-            key: "ann".to_owned(),
-            idempotency: Some(idempotency.to_owned()),
-            request: "00".to_owned(),
-            index: 0,
-            endpoint: Endpoint::Chat,
-            model: "llm".to_owned(),
-            input_digest: Digest([1; 32]),
-            seed: u64::MAX,
-            tokens: None,
-            base64: false,
-            stop: vec!["\n".to_owned()],
-            ceiling: "1".to_owned(),
-            created: 5,
-            task: None,
-            refused: false,
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_there_after_a_crash_at_any_byte() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        let mut journal = Journal::open(&path).unwrap();
-        assert!(Journal::open(&path).is_err(), "two processes");
-        let first = journal.add(ticket("a")).unwrap();
-        journal.posted(first, 7).unwrap();
-        let second = journal.add(ticket("b")).unwrap();
-        journal.refused(second).unwrap();
-        drop(journal);
-        let whole = std::fs::read(&path).unwrap();
-        for cut in 0..=whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut journal = Journal::open(&path).unwrap();
-            let lines = whole[..cut].iter().filter(|b| **b == b'\n').count();
-            let known = journal.repeated("ann", "a").len();
-            assert_eq!(known, usize::from(lines > 0), "{cut}");
-            assert_eq!(journal.of_task(7).is_some(), lines > 1);
-            assert_eq!(journal.repeated("ann", "b").len(), usize::from(lines == 3));
-            // and it goes on
-            let more = journal.add(ticket("c")).unwrap();
-            journal.posted(more, 9).unwrap();
-            drop(journal);
-            let journal = Journal::open(&path).unwrap();
-            assert_eq!(
-                journal.of_task(9).unwrap(),
-                &Ticket {
-                    task: Some(9),
-                    ..ticket("c")
-                }
-            );
-        }
-    }
-
-    /// A disk that is full after half a line, and may not even give that half back.
-    #[derive(Debug)]
-    struct Full {
-        file: File,
-        is_full: Arc<AtomicBool>,
-        is_stuck: bool,
-    }
-
-    impl Read for Full {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            self.file.read(bytes)
-        }
-    }
-
-    impl Write for Full {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            match self.is_full.load(Ordering::SeqCst) {
-                false => self.file.write(bytes),
-                true if bytes.len() > 40 => self.file.write(&bytes[..40]),
-                true => Err(io::Error::other("full")),
-            }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Medium for Full {
-        fn sync(&self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn cut(&self, bytes: u64) -> io::Result<()> {
-            match self.is_stuck && self.is_full.load(Ordering::SeqCst) {
-                true => Err(io::Error::other("stuck")),
-                false => self.file.set_len(bytes),
-            }
-        }
-    }
-
-    #[test]
-    fn half_a_line_is_taken_back_or_is_the_last() {
-        for is_stuck in [false, true] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("journal");
-            let mut options = OpenOptions::new();
-            options.read(true).append(true).create(true);
-            let is_full = Arc::new(AtomicBool::new(false));
-            let medium = Full {
-                file: options.open(&path).unwrap(),
-                is_full: Arc::clone(&is_full),
-                is_stuck,
-            };
-            let mut journal = Journal::on(Box::new(medium)).unwrap();
-            let first = journal.add(ticket("a")).unwrap();
-            is_full.store(true, Ordering::SeqCst);
-            journal.add(ticket("b")).unwrap_err();
-            assert!(journal.repeated("ann", "b").is_empty());
-            is_full.store(false, Ordering::SeqCst);
-            assert_eq!(journal.posted(first, 7).is_err(), is_stuck);
-            drop(journal);
-            let journal = Journal::open(&path).unwrap();
-            assert_eq!(journal.tickets().len(), 1);
-            assert_eq!(journal.of_task(7).is_some(), !is_stuck);
-        }
-    }
-
-    /// What a machine has in its cache, and how much of it is on disk.
-    #[derive(Clone, Debug, Default)]
-    struct Cached(Arc<std::sync::Mutex<(Vec<u8>, usize)>>, usize);
-
-    impl Read for Cached {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            let read = (&self.0.lock().unwrap().0[self.1..]).read(bytes)?;
-            self.1 += read;
-            Ok(read)
-        }
-    }
-
-    impl Write for Cached {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().0.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Medium for Cached {
-        fn sync(&self) -> io::Result<()> {
-            let mut cached = self.0.lock().unwrap();
-            cached.1 = cached.0.len();
-            Ok(())
-        }
-
-        fn cut(&self, bytes: u64) -> io::Result<()> {
-            self.0.lock().unwrap().0.truncate(bytes as usize);
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_a_killed_process_has_not_synced_is_on_disk_before_the_next_relies_on_it() {
-        let cached = Cached::default();
-        let mut journal = Journal::on(Box::new(cached.clone())).unwrap();
-        journal.add(ticket("a")).unwrap();
-        // killed between the write of the last line and its sync
-        cached.0.lock().unwrap().1 = 0;
-        let journal = Journal::on(Box::new(cached.clone())).unwrap();
-        assert_eq!(journal.tickets().len(), 1);
-        // and then the power is cut
-        let mut kept = cached.0.lock().unwrap().clone();
-        kept.0.truncate(kept.1);
-        let after = Cached(Arc::new(std::sync::Mutex::new(kept)), 0);
-        let journal = Journal::on(Box::new(after)).unwrap();
-        assert_eq!(journal.tickets().len(), 1);
-    }
-}
+mod tests;

@@ -37,6 +37,8 @@ pub struct TaskView {
     pub provider: Option<Address>,
     /// Price of the claim.
     pub price: u128,
+    /// What is paid for audits on top of it.
+    pub levy: u128,
     /// Whether a result is committed.
     pub has_result: bool,
     /// Last second at which the result may be challenged.
@@ -87,6 +89,9 @@ pub trait Network: Send + Sync + 'static {
 
     /// The receipt with all that it is about: what `gavel verify` takes.
     async fn receipt_file(&self, id: u64) -> Result<Option<ReceiptFile>, NetworkError>;
+
+    /// Number of the block at which tasks are seen where they stand.
+    fn block(&self) -> u64;
 
     /// Number of the newest block that was seen; changes whenever something may have.
     fn head(&self) -> watch::Receiver<u64>;

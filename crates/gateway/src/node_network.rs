@@ -169,6 +169,7 @@ impl Network for NodeNetwork {
             model: task.model,
             provider: (!task.provider.is_zero()).then_some(task.provider),
             price: task.price,
+            levy: board.rules_of(id).map_or(0, |r| r.market.audit_levy),
             has_result: !task.output_digest.is_zero(),
             challenge_until: board.challenge_deadline(id),
         })
@@ -205,6 +206,10 @@ impl Network for NodeNetwork {
         };
         let inputs = self.party.inputs_of(task).await.map_err(read)?;
         Ok(inputs.map(|inputs| ReceiptFile::new(answer.receipt, &inputs, &answer.outputs)))
+    }
+
+    fn block(&self) -> u64 {
+        self.board.borrow().head.number
     }
 
     fn head(&self) -> watch::Receiver<u64> {

@@ -2,17 +2,14 @@
 //! no request with it could be taken any more.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-#[cfg(unix)]
-use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Lines;
+use crate::lines::{FileMedium, Lines};
 
 /// Lines beyond twice what is remembered at which the file is written anew.
 const SLACK: usize = 1024;
@@ -56,8 +53,8 @@ pub struct Nonces(Mutex<Book>);
 
 #[derive(Debug, Default)]
 struct Book {
-    /// Where they are kept, and how many lines are there.
-    file: Option<(PathBuf, Lines, usize)>,
+    /// Where they are kept.
+    lines: Option<Lines>,
     known: HashSet<(Address, U256)>,
     by_deadline: BTreeSet<Entry>,
     counts: HashMap<Address, usize>,
@@ -77,19 +74,17 @@ impl Nonces {
     /// # Errors
     /// The file system said no, or a line in the middle cannot be read.
     pub fn open(path: &Path) -> io::Result<Nonces> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).create(true).open(path)?;
-        let (mut book, mut count) = (Book::default(), 0);
+        let mut book = Book::default();
+        let file = FileMedium::open(path)?;
         let lines = Lines::read(Box::new(file), |line, at| {
             match serde_json::from_slice(line) {
                 Ok(Line::Taken(entry)) => book.insert(entry),
                 Ok(Line::Forgotten { until }) => book.forgotten = book.forgotten.max(until),
                 Err(e) => return Err(io::Error::other(format!("byte {at}: {e}"))),
             }
-            count += 1;
             Ok(())
         })?;
-        book.file = Some((path.to_owned(), lines, count));
+        book.lines = Some(lines);
         Ok(Nonces(Mutex::new(book)))
     }
 
@@ -142,7 +137,10 @@ impl Nonces {
     #[cfg(test)]
     fn sizes(&self) -> (usize, usize) {
         let book = self.book();
-        (book.known.len(), book.file.as_ref().map_or(0, |f| f.2))
+        (
+            book.known.len(),
+            book.lines.as_ref().map_or(0, Lines::count),
+        )
     }
 }
 
@@ -173,48 +171,27 @@ impl Book {
 
     fn write(&mut self, entry: Entry) -> io::Result<()> {
         let most = 2 * self.known.len() + SLACK;
-        if self
-            .file
-            .as_ref()
-            .is_some_and(|(_, _, count)| *count >= most)
-        {
+        if self.lines.as_ref().is_some_and(|l| l.count() >= most) {
             self.rewrite()?;
         }
-        if let Some((_, lines, count)) = &mut self.file {
-            lines.append(&line(&Line::Taken(entry))?)?;
-            *count += 1;
+        match &mut self.lines {
+            Some(lines) => lines.append(&line(&Line::Taken(entry))?),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Puts a file of what is remembered in the place of the old one, whole or not at all.
+    /// Puts what is remembered in the place of all lines.
     fn rewrite(&mut self) -> io::Result<()> {
-        let Some((path, ..)) = &self.file else {
-            return Ok(());
-        };
-        let path = path.clone();
         let mut text = line(&Line::Forgotten {
             until: self.forgotten,
         })?;
         for entry in &self.by_deadline {
             text.extend(line(&Line::Taken(*entry))?);
         }
-        let mut name = path.clone().into_os_string();
-        name.push(".new");
-        std::fs::write(&name, &text)?;
-        let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).open(&name)?;
-        file.sync_all()?;
-        std::fs::rename(&name, &path)?;
-        // lines that follow are lost with the name of their file
-        #[cfg(unix)]
-        {
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        match &mut self.lines {
+            Some(lines) => lines.rewrite(&text),
+            None => Ok(()),
         }
-        let lines = Lines::read(Box::new(file), |_, _| Ok(()))?;
-        self.file = Some((path, lines, 1 + self.by_deadline.len()));
-        Ok(())
     }
 }
 

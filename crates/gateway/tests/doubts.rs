@@ -204,6 +204,18 @@ impl Medium for Forgetful {
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.file.set_len(bytes)
     }
+
+    fn beside(&self) -> io::Result<Box<dyn Medium>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn take_name(&self) -> io::Result<()> {
+        unreachable!()
+    }
+
+    fn sync_name(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         false => Desk::in_doubt(Arc::clone(&shared), journal),
     };
     let desk = desk.at(args.journal.display())?;
+    let desk = desk.retaining(Duration::from_secs(args.retain));
     // the journal's lock keeps other processes from the nonces too
     let access = match args.no_auth {
         true => Access::Anybody { max_concurrent: 64 },

@@ -1,34 +1,34 @@
 //! What a desk has to remember and to count: tickets, what each key's cost, and those of which nobody knows yet whether
 //! they were posted.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 
 use axum::http::StatusCode;
 use gavel_node::board::TaskState;
 use gavel_node::input_digest;
+use gavel_settlement::REORG_DEPTH;
+use gavel_trace::Digest;
 
 use super::told::{internal, unwritten};
 use super::{Job, Request, now};
 use crate::ApiError;
 use crate::journal::{Journal, Ticket};
 use crate::limits::Caller;
-use crate::network::Network;
-
-/// What a key's tasks cost.
-#[derive(Debug, Default)]
-struct Account {
-    closed: u128,
-    open: Vec<usize>,
-}
+use crate::network::{Network, TaskView};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) journal: Journal,
-    accounts: HashMap<String, Account>,
     /// Tickets whose tasks may be on their way into the chain, though nobody here waits for them.
     doubtful: BTreeSet<usize>,
+    /// Seconds for which what is closed is remembered.
+    pub(super) retention: u64,
+    /// Tickets whose tasks are over, and the block at which that was seen first.
+    over: HashMap<usize, u64>,
+    /// The block at which it was last looked for those.
+    looked: Option<u64>,
 }
 
 impl Books {
@@ -40,11 +40,11 @@ impl Books {
         shows_all: bool,
     ) -> io::Result<Books> {
         let mut doubtful = BTreeSet::new();
-        for number in 0..journal.tickets().len() {
-            let Some(ticket) = journal
-                .ticket(number)
-                .filter(|t| t.task.is_none() && !t.refused)
-            else {
+        let unresolved = journal.open_tickets().filter(|(_, t)| t.task.is_none());
+        let mut unresolved: Vec<usize> = unresolved.map(|(number, _)| number).collect();
+        unresolved.sort_unstable();
+        for number in unresolved {
+            let Some(ticket) = journal.ticket(number) else {
                 continue;
             };
             match shown(network, &journal, ticket) {
@@ -55,18 +55,12 @@ impl Books {
                 }
             }
         }
-        let mut accounts: HashMap<String, Account> = HashMap::new();
-        for (number, ticket) in journal.tickets().iter().enumerate() {
-            accounts
-                .entry(ticket.key.clone())
-                .or_default()
-                .open
-                .push(number);
-        }
         Ok(Books {
             journal,
-            accounts,
             doubtful,
+            retention: super::RETENTION.as_secs(),
+            over: HashMap::new(),
+            looked: None,
         })
     }
 
@@ -109,34 +103,81 @@ impl Books {
     }
 
     /// What a key's tasks have cost, those under way at their ceiling.
-    pub(super) fn spent(&mut self, network: &dyn Network, key: &str) -> u128 {
-        let levy = network.prices().levy;
-        let Books {
-            journal, accounts, ..
-        } = self;
-        let account = accounts.entry(key.to_owned()).or_default();
-        let (mut closed, mut under_way) = (account.closed, 0u128);
-        account.open.retain(|number| {
-            let Some(ticket) = journal.ticket(*number).filter(|ticket| !ticket.refused) else {
-                return false;
-            };
+    pub(super) fn spent(&self, network: &dyn Network, key: &str) -> u128 {
+        let open = self.journal.open_of(key).map(|(_, ticket)| {
             let view = ticket.task.and_then(|id| network.task(id));
-            match view {
-                Some(view) if view.state == TaskState::Settled => {
-                    closed = closed.saturating_add(view.price.saturating_add(levy));
-                    false
-                }
-                Some(view) if view.state.is_final() => false,
-                _ => {
-                    // written by this crate
-                    let ceiling = ticket.ceiling.parse().unwrap_or(0);
-                    under_way = under_way.saturating_add(ceiling);
-                    true
-                }
+            match view.filter(|view| view.state.is_final()) {
+                Some(view) => cost(&view),
+                // written by this crate
+                None => ticket.ceiling.parse().unwrap_or(0),
             }
         });
-        account.closed = closed;
-        closed.saturating_add(under_way)
+        open.fold(self.journal.spent(key), u128::saturating_add)
+    }
+
+    /// Closes the tickets whose tasks are over for good, and forgets those that have been closed for long enough.
+    pub(super) fn tidy(&mut self, network: &dyn Network, now: u64) -> io::Result<()> {
+        let first = network.block();
+        if self.looked.replace(first) == Some(first) {
+            return Ok(());
+        }
+        let open = self.journal.open_tickets();
+        let over = open.filter_map(|(number, ticket)| {
+            let view = ticket.task.and_then(|id| network.task(id))?;
+            view.state.is_final().then(|| (number, cost(&view)))
+        });
+        let mut costs: Vec<(usize, u128)> = over.collect();
+        // while it looked there may have been more blocks
+        let last = network.block();
+        let since = |(number, _): &(usize, u128)| {
+            let before = self.over.get(number).copied();
+            (*number, before.unwrap_or(last))
+        };
+        self.over = costs.iter().map(since).collect();
+        // a reorg could take back what is newer
+        costs.retain(|(number, _)| first.saturating_sub(self.over[number]) >= REORG_DEPTH);
+        if !costs.is_empty() {
+            self.journal.close(&costs, now)?;
+        }
+        let due = self.due(now);
+        match due.is_empty() {
+            true => Ok(()),
+            false => self.journal.forget(due),
+        }
+    }
+
+    /// Tickets that are to be forgotten: a request's all at once, lest its repetition be half of one.
+    fn due(&self, now: u64) -> Vec<usize> {
+        let Some(until) = now.checked_sub(self.retention) else {
+            return Vec::new();
+        };
+        let journal = &self.journal;
+        let closed: Vec<(usize, &Ticket)> = journal.closed_by(until).collect();
+        if closed.is_empty() {
+            return Vec::new();
+        }
+        // of equal tasks the known ones tell which is the new one
+        let unresolved = journal.open_tickets().filter(|(_, t)| t.task.is_none());
+        let unresolved: HashSet<(&Digest, u64)> =
+            unresolved.map(|(_, t)| (&t.input_digest, t.seed)).collect();
+        let is_due = |ticket: &Ticket| {
+            ticket.closed.is_some_and(|closed| closed.at <= until)
+                && !unresolved.contains(&(&ticket.input_digest, ticket.seed))
+        };
+        let is_whole = |ticket: &Ticket| {
+            ticket.idempotency.as_ref().is_none_or(|key| {
+                let request = journal.repeated(&ticket.key, key).into_iter();
+                let mut request = request.filter_map(|number| journal.ticket(number));
+                request.all(is_due)
+            })
+        };
+        let due = closed.iter().filter(|(_, t)| is_due(t) && is_whole(t));
+        due.map(|(number, _)| *number).collect()
+    }
+
+    /// Whether a task is another ticket's than this, or one that was forgotten.
+    pub(super) fn is_taken(&self, task: u64, ticket: &Ticket) -> bool {
+        task <= ticket.after || self.journal.of_task(task).is_some()
     }
 
     /// The seed of a request that was made before, which its repetition has to have again.
@@ -176,6 +217,7 @@ impl Books {
             digests.push(digest.map_err(|e| internal(&e))?);
         }
         self.look(network);
+        self.tidy(network, now()).map_err(|e| unwritten(&e))?;
         let before = request.idempotency.as_ref();
         let before = before.map_or_else(Vec::new, |key| self.journal.repeated(&caller.name, key));
         // of a request that was placed in part any may be missing
@@ -229,20 +271,30 @@ impl Books {
                 stop: request.stop.clone(),
                 ceiling: ceiling.to_string(),
                 created: now(),
+                after: 0,
                 task: None,
-                refused: false,
+                closed: None,
             };
-            let number = self.journal.add(ticket).map_err(|e| unwritten(&e))?;
-            let account = self.accounts.entry(caller.name.clone()).or_default();
-            account.open.push(number);
-            numbers.push(number);
+            numbers.push(self.journal.add(ticket).map_err(|e| unwritten(&e))?);
         }
         Ok(numbers)
+    }
+}
+
+/// What a task that is over has cost.
+fn cost(view: &TaskView) -> u128 {
+    match view.state {
+        TaskState::Settled => view.price.saturating_add(view.levy),
+        _ => 0,
     }
 }
 
 /// A task of the network that is a ticket's and no other ticket's yet.
 fn shown(network: &dyn Network, journal: &Journal, ticket: &Ticket) -> Option<u64> {
     let found = network.posted(&ticket.input_digest, ticket.seed);
-    found.into_iter().find(|id| journal.of_task(*id).is_none())
+    let mut found = found.into_iter().filter(|id| *id > ticket.after);
+    found.find(|id| journal.of_task(*id).is_none())
 }
+
+#[cfg(test)]
+mod tests;

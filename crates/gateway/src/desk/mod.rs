@@ -23,6 +23,9 @@ const POSTS: u32 = 4;
 /// Between two looks for what a provider has committed and not yet stored.
 const BLOB_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long what is over is remembered, where nobody says otherwise.
+pub(crate) const RETENTION: Duration = Duration::from_secs(86_400);
+
 /// One task that a request comes down to.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -107,15 +110,26 @@ impl Desk {
         })
     }
 
+    /// Remembers what is over for so long, in place of a day: tasks that can be asked for, and the `Idempotency-Key`s of
+    /// requests. What its keys have spent it always knows.
+    #[must_use]
+    pub fn retaining(mut self, retention: Duration) -> Desk {
+        let books = self.books.get_mut();
+        books.unwrap_or_else(PoisonError::into_inner).retention = retention.as_secs();
+        self
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         // a panic elsewhere leaves the books whole: each change is one call
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The books, after a look for the tasks of tickets in doubt.
+    /// The books, after a look at the chain for what can be added to them.
     fn books_now(&self) -> MutexGuard<'_, Books> {
         let mut books = self.books();
         books.look(&*self.network);
+        // what cannot be written now can be later
+        let _ = books.tidy(&*self.network, now());
         books
     }
 
@@ -223,7 +237,7 @@ impl Desk {
             let noted = {
                 let mut books = self.books();
                 // an equal post that an earlier process left behind was gone on with, and its ticket has the task
-                let is_taken = books.journal.of_task(task).is_some();
+                let is_taken = books.is_taken(task, &ticket);
                 let noted = (!is_taken).then(|| books.journal.posted(number, task));
                 if let Some(Err(_)) = &noted {
                     // its task is found again, and not posted once more
@@ -308,7 +322,7 @@ impl Desk {
     /// A task of this caller.
     ///
     /// # Errors
-    /// It has none of this number.
+    /// It has none of this number, or none any more.
     pub fn task(&self, caller: &Caller, id: u64) -> Result<Placed, ApiError> {
         let books = self.books_now();
         match books.journal.of_task(id) {
@@ -316,18 +330,17 @@ impl Desk {
                 ticket: ticket.clone(),
                 task: id,
             }),
+            None if id <= books.journal.forgotten_through(&caller.name) => {
+                Err(ApiError::forgotten(id))
+            }
             _ => Err(ApiError::no_task(id)),
         }
     }
 
-    /// The newest tasks of a caller with smaller numbers than `before`.
+    /// The newest tasks of a caller with smaller numbers than `before`, those that are remembered.
     pub fn tasks(&self, caller: &Caller, before: Option<u64>, most: usize) -> Vec<Placed> {
         let books = self.books_now();
-        let own = books
-            .journal
-            .tickets()
-            .iter()
-            .filter(|t| t.key == caller.name);
+        let own = books.journal.tickets().filter(|t| t.key == caller.name);
         let mut found: Vec<Placed> = own
             .filter_map(|ticket| {
                 let task = ticket

@@ -11,7 +11,7 @@ struct Refusal {
     codes: &'static [&'static str],
 }
 
-const REFUSALS: [Refusal; 13] = [
+const REFUSALS: [Refusal; 14] = [
     Refusal {
         status: 400,
         name: "BadRequest",
@@ -73,6 +73,12 @@ const REFUSALS: [Refusal; 13] = [
         name: "Conflict",
         meaning: "The task has no result yet; or the model behind the name has changed since the request was made first",
         codes: &["no_receipt", "idempotency_conflict"],
+    },
+    Refusal {
+        status: 410,
+        name: "Gone",
+        meaning: "The task is not remembered any more, if it was one of this key: it has been over for longer than this gateway remembers tasks",
+        codes: &["task_forgotten"],
     },
     Refusal {
         status: 413,

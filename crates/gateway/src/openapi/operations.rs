@@ -166,7 +166,7 @@ pub(crate) fn one_task() -> Operation {
             "Where it stands; the headers come with the answer",
             TOLD,
         )
-        .refuses(&[400, 404, 429, 502, 503])
+        .refuses(&[400, 404, 410, 429, 502, 503])
 }
 
 pub(crate) fn events() -> Operation {
@@ -176,7 +176,7 @@ pub(crate) fn events() -> Operation {
         .answers(200, "The events", &[])
         .streams("Task", events)
         .only_streams()
-        .refuses(&[400, 404, 429])
+        .refuses(&[400, 404, 410, 429])
 }
 
 pub(crate) fn receipt() -> Operation {
@@ -184,5 +184,5 @@ pub(crate) fn receipt() -> Operation {
         "The receipt with all that it is about: what `gavel verify FILE --model MODEL` takes";
     Operation::new("getReceipt", "tasks", summary, "ReceiptFile")
         .takes(task())
-        .refuses(&[400, 404, 409, 429, 503])
+        .refuses(&[400, 404, 409, 410, 429, 503])
 }

@@ -125,6 +125,12 @@ impl Fake {
         self.head.send_modify(|head| *head += 1);
     }
 
+    /// Changes what has become of one task.
+    pub(crate) fn become_of(&self, id: u64, fate: Fate) {
+        self.tasks.lock().unwrap()[id as usize - 1].fate = fate;
+        self.head.send_modify(|head| *head += 1);
+    }
+
     /// What was lost is in the chain now.
     pub(crate) fn arrive(&self) {
         for wanted in self.lost.lock().unwrap().drain(..) {
@@ -237,6 +243,7 @@ impl Network for Fake {
             model: task.wanted.model,
             provider: Some(Address::repeat_byte(7)),
             price: 3,
+            levy: PRICES.levy,
             has_result: matches!(task.fate, Fate::Committed | Fate::Settled),
             challenge_until: Some(1_800_000_000),
         })
@@ -289,6 +296,10 @@ impl Network for Fake {
             assert_eq!(file.format, RECEIPT_FORMAT);
             file
         }))
+    }
+
+    fn block(&self) -> u64 {
+        *self.head.borrow()
     }
 
     fn head(&self) -> watch::Receiver<u64> {
@@ -452,12 +463,23 @@ pub(crate) fn start_with(
     options: Options,
 ) -> axum::Router {
     let network: Arc<dyn Network> = Arc::clone(fake) as Arc<dyn Network>;
-    let desk = Arc::new(Desk::new(Arc::clone(&network), journal).unwrap());
+    let desk = Desk::new(network, journal).unwrap();
+    start_desk(desk, folder, fake, options)
+}
+
+/// A gateway with this desk.
+pub(crate) fn start_desk(
+    desk: Desk,
+    folder: &Path,
+    fake: &Arc<Fake>,
+    options: Options,
+) -> axum::Router {
+    let network: Arc<dyn Network> = Arc::clone(fake) as Arc<dyn Network>;
     let nonces = Nonces::open(&folder.join("nonces")).unwrap();
     let access = Access::keys(&folder.join("keys.json"), nonces).unwrap();
     router(Arc::new(Gateway::new(
         network,
-        desk,
+        Arc::new(desk),
         fake.served(),
         access,
         options,

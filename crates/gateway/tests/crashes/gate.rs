@@ -1,6 +1,5 @@
 //! A gateway's process: a runtime of its own with all that runs on it, made from its files, ended in no order.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -10,8 +9,8 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use gavel_gateway::{
-    Access, Auction, Desk, Gateway, Journal, Medium, Network, NodeNetwork, Nonces, Options, Served,
-    is_settled, router,
+    Access, Auction, Desk, FileMedium, Gateway, Journal, Medium, Network, NodeNetwork, Nonces,
+    Options, Served, is_settled, router,
 };
 use gavel_node::protection::doppelganger::{self, Verdict};
 use gavel_node::protection::{self, StoredIntents};
@@ -48,25 +47,34 @@ const AUCTION: Auction = Auction {
     exec_seconds: None,
 };
 
-/// A file, where writing and syncing count.
+/// A file, where writing and syncing count, and so does all that puts another in its place.
 #[derive(Debug)]
 struct Disk {
     meter: Arc<Meter>,
-    file: File,
+    inner: Box<dyn Medium>,
+    /// It is written under another name.
+    is_new: bool,
+}
+
+impl Disk {
+    fn once<T>(&self, what: [&'static str; 2], act: impl FnOnce(Cut) -> T) -> T {
+        self.meter.at_once(what[usize::from(self.is_new)], act)
+    }
 }
 
 impl Read for Disk {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.file.read(bytes)
+        self.inner.read(bytes)
     }
 }
 
 impl Write for Disk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let file = &mut self.file;
-        self.meter.at_once("writes a line", |cut| match cut {
-            Cut::Within => file.write(&bytes[..bytes.len() / 2]),
-            _ => file.write(bytes),
+        let meter = Arc::clone(&self.meter);
+        let what = ["writes a line", "writes the new journal"][usize::from(self.is_new)];
+        meter.at_once(what, |cut| match cut {
+            Cut::Within => self.inner.write(&bytes[..bytes.len() / 2]),
+            _ => self.inner.write(bytes),
         })
     }
 
@@ -77,13 +85,34 @@ impl Write for Disk {
 
 impl Medium for Disk {
     fn sync(&self) -> io::Result<()> {
-        self.meter
-            .at_once("syncs the journal", |_| self.file.sync_data())
+        let what = ["syncs the journal", "syncs the new journal"];
+        self.once(what, |_| self.inner.sync())
     }
 
     fn cut(&self, bytes: u64) -> io::Result<()> {
+        let what = ["cuts the journal", "cuts the new journal"];
+        self.once(what, |_| self.inner.cut(bytes))
+    }
+
+    fn beside(&self) -> io::Result<Box<dyn Medium>> {
+        let inner = self
+            .meter
+            .at_once("makes a new journal", |_| self.inner.beside())?;
+        Ok(Box::new(Disk {
+            meter: Arc::clone(&self.meter),
+            inner,
+            is_new: true,
+        }))
+    }
+
+    fn take_name(&self) -> io::Result<()> {
         self.meter
-            .at_once("cuts the journal", |_| self.file.set_len(bytes))
+            .at_once("renames the new journal", |_| self.inner.take_name())
+    }
+
+    fn sync_name(&self) -> io::Result<()> {
+        self.meter
+            .at_once("syncs the folder", |_| self.inner.sync_name())
     }
 }
 
@@ -117,6 +146,8 @@ pub(crate) struct Gate {
     pub(crate) secret: String,
     /// What the client waits for.
     pub(crate) asks: Option<Ask>,
+    /// It remembers nothing that is over, and no line that it does not need.
+    forgets: bool,
     life: Option<Running>,
 }
 
@@ -128,12 +159,13 @@ pub(crate) enum Turn {
 }
 
 impl Gate {
-    pub(crate) fn new(meter: Arc<Meter>, key: u32, secret: String) -> Gate {
+    pub(crate) fn new(meter: Arc<Meter>, key: u32, secret: String, forgets: bool) -> Gate {
         Gate {
             meter,
             address: dev_key(SEED, key).address(),
             secret,
             asks: None,
+            forgets,
             life: None,
         }
     }
@@ -151,8 +183,8 @@ impl Gate {
         // what an earlier process has sent is in the chain now
         let board = eyes.block_on(mirror.refresh()).unwrap();
         let opened = began.and_then(|party| {
-            let meter = &self.meter;
-            let open = async { open(ground, board, party, meter) };
+            let (meter, forgets) = (&self.meter, self.forgets);
+            let open = async { open(ground, board, party, meter, forgets) };
             self.lives(&runtime, open)
         });
         let Some((network, requester, router)) = opened else {
@@ -326,29 +358,35 @@ fn open(
     board: &Board,
     party: Party,
     meter: &Arc<Meter>,
+    forgets: bool,
 ) -> (Arc<NodeNetwork>, Requester, axum::Router) {
     let requester = Requester::new(party.clone());
     let behind = Arc::new(NodeNetwork::new(party, AUCTION, Vec::new(), board));
     let network: Arc<dyn Network> = Arc::clone(&behind) as Arc<dyn Network>;
     let folder = ground.folder.path();
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true);
-    let file = options.open(folder.join("journal")).unwrap();
-    file.try_lock().unwrap();
+    let file = FileMedium::locked(&folder.join("journal")).unwrap();
     let disk = Disk {
         meter: Arc::clone(meter),
-        file,
+        inner: Box::new(file),
+        is_new: false,
     };
-    let journal = Journal::on(Box::new(disk)).unwrap();
-    let desk = Arc::new(Desk::new(Arc::clone(&network), journal).unwrap());
+    let mut journal = Journal::on(Box::new(disk)).unwrap();
+    if forgets {
+        journal = journal.with_slack(0);
+    }
+    let mut desk = Desk::new(Arc::clone(&network), journal).unwrap();
+    if forgets {
+        desk = desk.retaining(Duration::ZERO);
+    }
+    let desk = Arc::new(desk);
     let access = Access::keys(&folder.join("keys.json"), Nonces::memory()).unwrap();
     let served = Served::model("llm@96", Arc::clone(&ground.model), None).unwrap();
     let gateway = Gateway::new(network, desk, vec![served], access, OPTIONS);
     (behind, requester, router(Arc::new(gateway)))
 }
 
-/// What a key has spent, by the files alone.
-pub(crate) fn spent(ground: &Ground, board: &Board, folder: &Path, key: &str) -> u128 {
+/// What a key has spent, by the files alone, and how many of its tasks are remembered there.
+pub(crate) fn spent(ground: &Ground, board: &Board, folder: &Path, key: &str) -> (u128, usize) {
     let network =
         gavel_settlement::Network::in_process(ground.chain.clone(), ground.deployment.clone());
     let account = Account::new(dev_key(SEED, crate::life::GATE), network);
@@ -362,13 +400,20 @@ pub(crate) fn spent(ground: &Ground, board: &Board, folder: &Path, key: &str) ->
     let mut told: Vec<u64> = Vec::new();
     for ticket in journal.tickets() {
         assert!(
-            ticket.refused || ticket.task.is_some(),
+            ticket.task.is_some(),
             "nothing is known of a ticket: {ticket:?}"
         );
-        told.extend(ticket.task.filter(|_| !ticket.refused));
+        told.extend(ticket.task);
     }
     told.sort_unstable();
+    // those of which nothing is remembered came before
+    let forgotten = journal.forgotten_through(key);
+    let newer = |ids: &[u64]| -> Vec<u64> {
+        let ids = ids.iter().copied();
+        ids.filter(|id| *id > forgotten).collect()
+    };
     let posted: Vec<u64> = board.tasks.keys().copied().collect();
-    assert_eq!(told, posted, "each task has one ticket");
-    Desk::new(network, journal).unwrap().spent(key)
+    assert_eq!(newer(&told), newer(&posted), "each task has one ticket");
+    let desk = Desk::new(network, journal).unwrap();
+    (desk.spent(key), told.len())
 }

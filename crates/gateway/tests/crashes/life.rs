@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     Cancelled,
     /// A cheat's result is reversed by a verdict, and the task is run again.
     Reversed,
+    /// They are served, settled and forgotten, one after the other, until their budget is spent.
+    Forgotten,
 }
 
 /// What the client does next.
@@ -80,6 +82,8 @@ impl Kind {
         match self {
             // two tasks under way, and not two more until they have cost less than their ceiling
             Kind::Served => 4 * CEILING - 1,
+            // three tasks that have cost half of it, and one under way
+            Kind::Forgotten => 3 * CEILING,
             // one task under way, and what came to nothing is paid for by nobody
             _ => 2 * CEILING - 1,
         }
@@ -88,7 +92,7 @@ impl Kind {
     /// Tasks that its requests come to.
     fn tasks(self) -> usize {
         match self {
-            Kind::Served => 4,
+            Kind::Served | Kind::Forgotten => 4,
             Kind::Expired | Kind::Cancelled => 2,
             Kind::Reversed => 1,
         }
@@ -115,6 +119,20 @@ impl Kind {
                 vec![Ask(0), Ask(0), Bids, Ask(1), Final, Restart, Ask(0)]
             }
             Kind::Reversed => vec![Bids, Ask(0), Final, Ask(0), Restart, Ask(0)],
+            Kind::Forgotten => vec![
+                Bids,
+                Ask(0),
+                Final,
+                Ask(1),
+                Final,
+                Ask(3),
+                Final,
+                Ask(4),
+                Final,
+                TooMuch(5),
+                Restart,
+                TooMuch(6),
+            ],
         }
     }
 }
@@ -127,7 +145,11 @@ fn ask(number: usize) -> Ask {
             "stream",
             json!({"stream": true, "stream_options": {"include_usage": true}, "seed": 20}),
         ),
-        _ => ("several", json!({"n": 2, "seed": 40})),
+        2 => ("several", json!({"n": 2, "seed": 40})),
+        _ => (
+            ["third", "fourth", "fifth", "sixth"][number - 3],
+            json!({"seed": 60 + number}),
+        ),
     };
     let mut body = json!({
         "model": "llm@96", "messages": [{"role": "user", "content": "A cat?"}], "max_tokens": 3, "seed": 7,
@@ -332,7 +354,7 @@ impl Life {
         }
         Life {
             kind,
-            gate: Gate::new(Meter::ending(end), GATE, secret),
+            gate: Gate::new(Meter::ending(end), GATE, secret, kind == Kind::Forgotten),
             mirror: Mirror::new(ground.network()),
             ground,
             steps: kind.steps().into_iter(),
@@ -526,7 +548,11 @@ impl Life {
             .block_on(async { token.totalSupply().call().await });
         // each request is as many tasks as it wants answers, and each task is there once
         assert_eq!(board.tasks.len(), self.kind.tasks());
-        let spent = gate::spent(&self.ground, board, self.ground.folder.path(), KEY);
+        let (spent, kept) = gate::spent(&self.ground, board, self.ground.folder.path(), KEY);
+        match self.kind {
+            Kind::Forgotten => assert!(kept < self.kind.tasks(), "nothing was forgotten"),
+            _ => assert_eq!(kept, self.kind.tasks()),
+        }
         let left = purses[GATE as usize - 1].0;
         match self.kind {
             // what the cheat has lost is the requester's in part

@@ -1,10 +1,9 @@
 //! `kill -9` of a gateway at every point: whole lives of requests, each played once undisturbed and then once more for each
 //! thing that the gateway does and that outlives it, with its end before that, after it, and in the midst of a line.
 //!
-//! What outlives a gateway is counted where it leaves the process: lines of its journal and their syncs, writes to the
-//! database of its key, transactions, blobs, and answers that reach the client. All else is read, or is memory that the end
-//! takes. `Within` stands for what a power cut makes
-//! of a line that was not synced.
+//! What outlives a gateway is counted where it leaves the process: lines of its journal and their syncs, each step of
+//! writing that anew, writes to the database of its key, transactions, blobs, and answers that reach the client. All else is
+//! read, or is memory that the end takes. `Within` stands for what a power cut makes of a line that was not synced.
 //!
 //! The client asks again with its `Idempotency-Key` whenever it got no answer. At the end every task is there once, has one
 //! ticket, and is paid for once; what the client was told is the same, to the byte but for the time of day.
@@ -29,7 +28,13 @@ use life::{Ended, Kind, Life, Start};
 use meter::{Cut, End};
 use serde_json::Value;
 
-const KINDS: [Kind; 4] = [Kind::Served, Kind::Expired, Kind::Cancelled, Kind::Reversed];
+const KINDS: [Kind; 5] = [
+    Kind::Served,
+    Kind::Expired,
+    Kind::Cancelled,
+    Kind::Reversed,
+    Kind::Forgotten,
+];
 
 /// What an operation is, whatever it is about.
 fn verb(what: &str) -> &str {
@@ -49,7 +54,7 @@ fn points(base: &Ended) -> Vec<End> {
             .then_some(Cut::Before)
             .into_iter()
             .collect::<Vec<_>>();
-        cuts.extend((this.what == "writes a line").then_some(Cut::Within));
+        cuts.extend(this.what.starts_with("writes ").then_some(Cut::Within));
         cuts.push(Cut::After);
         points.extend(cuts.into_iter().map(|cut| End { operation, cut }));
     }
@@ -77,7 +82,12 @@ fn every_point(late: bool, judge: impl Fn(&Ended, &Ended) + Sync) {
         let base = lived(&start, kind, None, false);
         judge(&base, &base);
         let refused = base.told.iter().filter(|said| said.status == 429);
-        assert_eq!(refused.count(), usize::from(kind == Kind::Served));
+        let wanted = match kind {
+            Kind::Served => 1,
+            Kind::Forgotten => 2,
+            _ => 0,
+        };
+        assert_eq!(refused.count(), wanted, "{kind:?}: {:?}", base.told);
         let points = points(&base);
         assert!(
             points.len() > base.operations.len(),
@@ -100,11 +110,16 @@ fn every_point(late: bool, judge: impl Fn(&Ended, &Ended) + Sync) {
         "answers",
         "cuts the journal",
         "deletes intents",
+        "makes a new journal",
         "puts intents",
+        "renames the new journal",
         "sends",
         "stores inputs",
+        "syncs the folder",
         "syncs the journal",
+        "syncs the new journal",
         "writes a line",
+        "writes the new journal",
     ];
     for verb in wanted {
         assert!(verbs.contains(verb), "nothing {verb}: {verbs:?}");
