@@ -181,7 +181,10 @@ impl<S: Stage> Round<'_, S> {
         let mut finders: Vec<Party> = revealed.map(|c| c.by).collect();
         if task.audited.matched == Some(false) {
             let auditor = task.audited.auditor;
-            finders.push(auditor);
+            // it may have challenged the result, too
+            if !finders.contains(&auditor) {
+                finders.push(auditor);
+            }
             self.of(auditor, |p| p.found += 1);
         }
         self.reveal_trap(id, seal)?;
