@@ -2,11 +2,10 @@
 pragma solidity ^0.8.28;
 
 import {CourtFixture} from "./CourtFixture.sol";
-import {GameTrace, Shape} from "./GameTrace.sol";
+import {GameTrace, Run, Shape} from "./GameTrace.sol";
 import {TraceTree} from "./TraceTree.sol";
-import {Audit, ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {Trap, TrapOpening} from "../../src/interfaces/ITraps.sol";
-import {Dispute, DisputeState, ModelHeader} from "../../src/interfaces/Types.sol";
+import {DisputeState, ModelHeader} from "../../src/interfaces/Types.sol";
 import {Pots} from "../../src/lib/Pots.sol";
 import {TraceHash} from "../../src/lib/TraceHash.sol";
 
@@ -15,7 +14,7 @@ abstract contract TrapFixture is CourtFixture {
     uint32 internal constant STEPS = 2;
     uint64 internal constant TRAP_LEAF = 1;
     uint128 internal constant JACKPOT = 64e18;
-    bytes32 internal constant TRAP_SALT = keccak256("salt of a trap");
+    bytes32 internal constant TRAP_SALT = bytes32(uint256(keccak256("salt of a trap")) | GameTrace.TRAP);
     bytes32 internal constant NONCE = keccak256("nonce of a seal");
 
     address internal sealer;
@@ -52,13 +51,18 @@ abstract contract TrapFixture is CourtFixture {
         return Pots.trap(sealer, commitment);
     }
 
-    function _trapLeaves() internal view returns (bytes32[] memory leaves) {
-        leaves = GameTrace.level1(_right(STEPS), shape);
-        leaves[TRAP_LEAF] = TraceHash.trapLeaf(TRAP_SALT);
+    function _trapRun() internal pure returns (Run memory r) {
+        r.steps = STEPS;
+        r.salt = uint256(TRAP_SALT);
+        r.leaf = TRAP_LEAF;
+    }
+
+    function _trapLeaves() internal view returns (bytes32[] memory) {
+        return GameTrace.level1(_trapRun(), shape);
     }
 
     function _trapRoot() internal view returns (bytes32) {
-        return TraceTree.root(_trapLeaves(), shape.traceHeight);
+        return GameTrace.level1Root(_trapRun(), shape);
     }
 
     function _rightRoot() internal view returns (bytes32) {
@@ -66,13 +70,7 @@ abstract contract TrapFixture is CourtFixture {
     }
 
     function _commitTrap(uint256 taskId, address provider) internal {
-        bytes32[] memory leaves = _trapLeaves();
-        uint256 last = leaves.length - 1;
-        bytes32[] memory proof = TraceTree.open(leaves, shape.traceHeight, last);
-        bytes32[] memory stop = GameTrace.stopProof(_right(STEPS), shape);
-        bytes32 root = _trapRoot();
-        vm.prank(provider);
-        market.commit(taskId, STEPS, leaves[last], root, proof, stop);
+        _commitRun(taskId, provider, _trapRun());
     }
 
     /// @dev Sealed, and a second later served.
@@ -127,24 +125,12 @@ abstract contract TrapFixture is CourtFixture {
     }
 
     function _commitCopied(uint256 taskId) internal {
-        Audit memory a = _auditOf(taskId);
-        bytes32 root = TraceHash.traceRoot(STEPS, _trapRoot());
-        bytes32 commitment = keccak256(abi.encode(a.auditor, taskId, a.attempt, root, SALT));
-        bytes32 salted = GameTrace.saltedRoot(shape, a.leafIndex, a.auditor, taskId);
-        vm.prank(a.auditor);
-        theAudits.commitAudit(taskId, a.attempt, a.leafIndex, salted, commitment);
+        _commitAudit(taskId, _trapRun());
     }
 
     function _openCopied(uint256 taskId) internal {
-        Audit memory a = _auditOf(taskId);
-        assertTrue(a.leafIndex != TRAP_LEAF, "what is no live root cannot be opened");
-        _publish(beacon.roundAfter(a.committedAt));
-        (, uint256 slotSeed,) = theAudits.chunkSeed(taskId);
-        ChunkOpening memory o = GameTrace.opening(_right(STEPS), shape, a.leafIndex, a.auditor, taskId, slotSeed);
-        o.traceProof = TraceTree.open(_trapLeaves(), shape.traceHeight, a.leafIndex);
-        bytes32 level1 = _trapRoot();
-        vm.prank(a.auditor);
-        theAudits.openAudit(taskId, STEPS, level1, SALT, o);
+        assertTrue(_auditOf(taskId).leafIndex != TRAP_LEAF, "what is no live root cannot be opened");
+        _openAudit(taskId, _trapRun());
     }
 
     function _auditByRunning(uint256 taskId) internal returns (address auditor) {
@@ -156,15 +142,8 @@ abstract contract TrapFixture is CourtFixture {
     // ---- the game about a trap: the leaf is found, and nothing can be posted under it
 
     function _playToTheLeaf(uint256 id) internal {
-        bytes32[] memory theirs = _trapLeaves();
-        bytes32[] memory own = GameTrace.level1(_right(STEPS), shape);
         while (theCourt.dispute(id).state == DisputeState.Level1) {
-            Dispute memory d = theCourt.dispute(id);
-            bytes32[] memory row = GameTrace.row(theirs, shape.traceHeight, d.height, d.index);
-            theCourt.revealRow(id, d.node, row);
-            (, uint8 child) = GameTrace.leftmost(row, GameTrace.row(own, shape.traceHeight, d.height, d.index));
-            vm.prank(d.challenger);
-            theCourt.pick(id, row, child);
+            _moveNow(id, _trapRun(), _right(STEPS));
         }
         assertDispute(id, DisputeState.SegmentWanted);
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gavel_economics::agents::{self, Agent, Kind};
-use gavel_economics::market::Market;
+use gavel_economics::market::{Market, Traps};
 use gavel_economics::{Assumptions, contracts, solve};
 
 #[tokio::test]
@@ -20,6 +20,11 @@ async fn a_market_on_the_contracts_keeps_the_ledgers_books() {
     let market = Market {
         providers: 40,
         tasks: 300,
+        // every trap that is found is shared by three
+        traps: Traps {
+            share_ppm: 100_000,
+            friends: 2,
+        },
         ..Market::new(
             &assumed,
             &solution,
@@ -30,6 +35,10 @@ async fn a_market_on_the_contracts_keeps_the_ledgers_books() {
     let played = contracts::play(&market, |_| {}).await.unwrap();
     assert!(played.outcome.settled > 100, "{played:?}");
     assert!(played.outcome.disputes > 10, "{played:?}");
+    assert!(played.outcome.traps.found > 5, "{played:?}");
     assert!(played.calls > 2_000);
-    println!("{} calls, {} rounds", played.calls, played.rounds);
+    println!(
+        "{} calls, {} rounds, {:?}",
+        played.calls, played.rounds, played.outcome.traps
+    );
 }

@@ -94,7 +94,7 @@ impl Ledger {
     }
 
     /// The last second of whoever was drawn: a seed that came late leaves it its whole time.
-    pub fn audit_deadline(&self, id: TaskId, fate: Fate) -> u64 {
+    fn audit_deadline(&self, id: TaskId, fate: Fate) -> u64 {
         let Some(task) = self.tasks.get(id) else {
             return 0;
         };

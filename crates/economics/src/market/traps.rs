@@ -91,12 +91,12 @@ impl<S: Stage> Round<'_, S> {
 
     /// Traps about which there is a dispute: shown at once, so that nobody is convicted.
     pub(super) fn show_found(&mut self, jobs: &[Job]) -> Result<(), Broken> {
-        let disputed = |round: &Self, job: &Job| {
-            let task = round.stage.ledger().task(job.task);
+        let disputed = |job: &Job| {
+            let task = self.stage.ledger().task(job.task);
             task.is_some_and(|t| t.phase == TaskPhase::Disputed && t.provider == job.key)
         };
-        let found = jobs.iter().filter(|job| disputed(self, job));
-        let found: Vec<(Job, SealId)> = found.filter_map(|job| Some((*job, job.seal?))).collect();
+        let set = jobs.iter().filter_map(|job| Some((*job, job.seal?)));
+        let found: Vec<(Job, SealId)> = set.filter(|(job, _)| disputed(job)).collect();
         if found.is_empty() {
             return Ok(());
         }
@@ -181,7 +181,10 @@ impl<S: Stage> Round<'_, S> {
         let mut finders: Vec<Party> = revealed.map(|c| c.by).collect();
         if task.audited.matched == Some(false) {
             let auditor = task.audited.auditor;
-            finders.push(auditor);
+            // it may have challenged the result, too
+            if !finders.contains(&auditor) {
+                finders.push(auditor);
+            }
             self.of(auditor, |p| p.found += 1);
         }
         self.reveal_trap(id, seal)?;

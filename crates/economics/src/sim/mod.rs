@@ -18,12 +18,14 @@ use crate::{Assumptions, Solution, Vigilance};
 
 pub use books::Books;
 
-use play::{Market, Tallies};
+use play::{Market, Tallies, Tally};
 
 /// Markets that are simulated beside each other.
 pub const SHARDS: usize = 16;
 /// Providers that try what the others do not do, one in so many: a share that nobody belongs to would never be seen to pay.
 const EXPERIMENTS: usize = 100;
+/// Least change of the auditors' minds in an epoch that is one.
+const STILL: f64 = 0.01;
 
 /// What is simulated.
 #[derive(Clone, Debug)]
@@ -112,8 +114,8 @@ impl Scenario {
             .collect()
     }
 
-    /// Plays all epochs from a market of which half cheats, and half looks away where it may. After each, a quarter of those who do what has paid less so far change
-    /// sides: one epoch alone says little of a rare loss.
+    /// Plays all epochs from a market of which half cheats, and half looks away where it may. After each, a quarter of those who do what
+    /// has paid less so far change sides: one epoch alone says little of a rare loss. Auditors make up their minds first.
     /// `each` is told of every epoch.
     pub fn play(&self, mut each: impl FnMut(u32)) -> Outcome {
         let mut markets = self.markets(0.5, if self.may_sleep { 0.5 } else { 0.0 });
@@ -124,10 +126,16 @@ impl Scenario {
             let tasks = self.tasks / u64::from(self.epochs.max(1));
             known.join(&self.epoch(&mut markets, epoch, tasks));
             for market in &mut markets {
-                market.revise(&known);
+                market.revise_auditors(&known.audits);
             }
             let now = shares(&markets);
-            cheating.push(now.0);
+            let before = sleeping.last().copied().unwrap_or_default();
+            match (now.1 - before).abs() < STILL {
+                true => markets.iter_mut().for_each(|m| m.revise(&known.tasks)),
+                // what tasks brought under other auditors says nothing of what they will bring
+                false => known.tasks = Tally::default(),
+            }
+            cheating.push(shares(&markets).0);
             sleeping.push(now.1);
             each(epoch);
         }
@@ -151,7 +159,11 @@ impl Scenario {
 
     /// What cheating brings on average beyond honesty, per task, in a market of which nine tenths cheat: honesty always brings the same.
     pub fn advantage(&self) -> f64 {
-        let mut markets = self.markets(0.9, 0.0);
+        let awake = Scenario {
+            may_sleep: false,
+            ..self.clone()
+        };
+        let mut markets = awake.markets(0.9, 0.0);
         let tasks = self.epoch(&mut markets, 0, self.tasks).tasks;
         tasks.payoff(true) - tasks.payoff(false)
     }

@@ -80,7 +80,7 @@ impl Tally {
     }
 
     /// Whether the bad way brings more.
-    pub(super) fn tempts(&self) -> bool {
+    fn tempts(&self) -> bool {
         self.payoff(true) > self.payoff(false)
     }
 }
@@ -203,10 +203,14 @@ impl Market {
     }
 
     /// A quarter of those who do what pays less change sides.
-    pub(super) fn revise(&mut self, known: &Tallies) {
-        self.switch(known.tasks.tempts(), |p| &mut p.cheats);
+    pub(super) fn revise(&mut self, tasks: &Tally) {
+        self.switch(tasks.tempts(), |p| &mut p.cheats);
+    }
+
+    /// The same of the auditors, where they may.
+    pub(super) fn revise_auditors(&mut self, audits: &Tally) {
         if self.scenario.may_sleep {
-            self.switch(known.audits.tempts(), |p| &mut p.sleeps);
+            self.switch(audits.tempts(), |p| &mut p.sleeps);
         }
     }
 
