@@ -52,7 +52,7 @@ abstract contract TrapActions is SystemSituations {
         if (_rand(seed, 8) % 3 == 0) _refuseEarly(id, attempt);
         _finishAudit(id, seed);
         _passTo(market.task(id).committedAt + m.challengeWindow);
-        if (!_isHidden(id, attempt) || !_isServed(id, attempt) || !_canShow(id)) {
+        if (!_isHidden(id, attempt) || !_isShowable(id, attempt) || !_canShow(id)) {
             if (books[id][attempt].shownAt != 0) worked["revealTrap"]++; // found on the way
             return;
         }
@@ -194,7 +194,7 @@ abstract contract TrapActions is SystemSituations {
     function _findHidden(uint256 seed) private view returns (uint256) {
         for (uint256 k = 0; k < sets.length; k++) {
             Set storage s = sets[(seed % sets.length + k) % sets.length];
-            if (!s.used && _isServed(s.taskId, s.attempt)) return s.taskId;
+            if (!s.used && _isShowable(s.taskId, s.attempt)) return s.taskId;
         }
         return 0;
     }
@@ -270,6 +270,13 @@ abstract contract TrapActions is SystemSituations {
         Task memory t = market.task(id);
         if (t.state == TaskState.Disputed) return true;
         return t.auditClosed && block.timestamp >= uint256(t.committedAt) + m.challengeWindow;
+    }
+
+    /// @dev It stands, or it has settled because an auditor let it pass.
+    function _isShowable(uint256 id, uint8 attempt) private view returns (bool) {
+        if (_isServed(id, attempt)) return true;
+        (TaskState state, uint8 now_,,,) = market.standing(id);
+        return state == TaskState.Settled && now_ == attempt && theAudits.audit(id, attempt).state == AuditState.Matched;
     }
 
     function _isServed(uint256 id, uint8 attempt) private view returns (bool) {

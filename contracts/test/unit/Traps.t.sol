@@ -202,9 +202,13 @@ contract TrapsTest is TrapFixture {
         _refuseReveal(second, _opening(NONCE), abi.encodeWithSelector(Traps.SealUsed.selector, sealer, commitment));
     }
 
-    function test_reveal_ofASettledResult_reverts() public {
+    function test_reveal_ofASettledResult_thatNobodyLetPass_reverts() public {
         uint256 taskId = _trapped(NONCE);
-        _auditByCopying(taskId);
+        _decideAudit(taskId);
+        while (_auditOf(taskId).state == AuditState.Drawn) {
+            vm.prank(_auditOf(taskId).auditor);
+            theAudits.inputUnavailable(taskId);
+        }
         _settle(taskId);
         bytes memory why = abi.encodeWithSelector(Traps.NotUnderJudgement.selector, taskId, TaskState.Settled);
         _refuseReveal(taskId, _opening(NONCE), why);
@@ -241,6 +245,24 @@ contract TrapsTest is TrapFixture {
         _settle(taskId);
         _finish(taskId);
         assertEq(vault.credit(sealer), bond / 2 + JACKPOT);
+        assertEq(vault.pot(_trapOf(taskId).pot), 0);
+    }
+
+    /// It opens when everything else has had its time, and settles at once: there is no moment before, in which the trap may be shown.
+    function test_lazyAuditor_thatSettlesAtOnce_pays() public {
+        uint256 taskId = _trapped(NONCE);
+        vm.warp(market.settleableAt(taskId));
+        address auditor = _decideAudit(taskId);
+        _commitCopied(taskId);
+        _refuseReveal(taskId, _opening(NONCE), abi.encodeWithSelector(Traps.AuditOpen.selector, taskId));
+        _openCopied(taskId);
+        market.settle(taskId);
+        (uint128 stake, uint128 credit) = (vault.totalStake(auditor), vault.credit(sealer));
+        _showTrap(taskId);
+        assertEq(stake - vault.totalStake(auditor), bond);
+        assertEq(vault.credit(sealer) - credit, bond / 2);
+        _finish(taskId);
+        assertEq(vault.credit(sealer) - credit, bond / 2 + JACKPOT);
         assertEq(vault.pot(_trapOf(taskId).pot), 0);
     }
 

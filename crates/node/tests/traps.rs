@@ -143,14 +143,25 @@ async fn an_honest_auditor_finds_the_trap_and_is_paid() {
 #[tokio::test]
 async fn a_lazy_auditor_that_believes_the_provider_pays() {
     for tasks_before in 0..16 {
-        if lazy_auditor_says_matched(tasks_before).await {
+        if lazy_auditor_says_matched(tasks_before, false).await {
             return;
         }
     }
     panic!("the trap's own leaf was drawn every time");
 }
 
-async fn lazy_auditor_says_matched(tasks_before: u32) -> bool {
+/// Whoever shows the trap is late, or the auditor was: the task settled at the moment at which it could be shown.
+#[tokio::test]
+async fn a_lazy_auditor_pays_though_the_task_has_settled() {
+    for tasks_before in 0..16 {
+        if lazy_auditor_says_matched(tasks_before, true).await {
+            return;
+        }
+    }
+    panic!("the trap's own leaf was drawn every time");
+}
+
+async fn lazy_auditor_says_matched(tasks_before: u32, shown_late: bool) -> bool {
     let mut world = World::new(1_000_000).await;
     let others = world.party("others").await;
     for _ in 0..tasks_before {
@@ -172,6 +183,17 @@ async fn lazy_auditor_says_matched(tasks_before: u32) -> bool {
         trapper.run(board).await.unwrap().unwrap()
     };
     *leaves.lock().unwrap() = Some(run.trace.leaves().to_vec());
+    if shown_late {
+        let mut roles: Vec<Box<dyn Role>> = vec![Box::new(set.trapper()), world.keeper().await];
+        let committed = |board: &Board| board.task(set.task).unwrap().state.is_committed();
+        world.until(&mut roles, committed).await;
+        let mut roles: Vec<Box<dyn Role>> = vec![
+            Box::new(Auditor::new(auditor.clone())),
+            world.keeper().await,
+        ];
+        let settled = |board: &Board| board.task(set.task).unwrap().state == TaskState::Settled;
+        world.until(&mut roles, settled).await;
+    }
     let mut roles: Vec<Box<dyn Role>> = vec![
         Box::new(trapper),
         Box::new(Auditor::new(auditor.clone())),

@@ -230,7 +230,8 @@ impl Ledger {
         if task.requester != by {
             return Err(Refused("NotRequester"));
         }
-        if !task.has_result() {
+        let was_passed = task.audited.matched == Some(true);
+        if !task.has_result() && !(was_passed && task.phase == TaskPhase::Settled) {
             return Err(Refused("NotUnderJudgement"));
         }
         let (attempt, provider, committed_at) = (task.attempt, task.provider, task.committed_at);
@@ -245,7 +246,7 @@ impl Ledger {
         let m = &self.params.market;
         let window = u64::from(m.challengeWindow);
         let claims_until = self.now + window + u64::from(m.revealWindow);
-        if task.phase != TaskPhase::Disputed {
+        if task.phase == TaskPhase::Committed {
             if self.now < committed_at + window {
                 return Err(Refused("StillHidden"));
             }
@@ -253,7 +254,6 @@ impl Ledger {
                 return Err(Refused("AuditOpen"));
             }
         }
-        let matched = task.audited.matched == Some(true);
         let own = self.unused(seal, |s| s.requester == by && s.provider == provider)?;
         if own.at >= committed_at {
             return Err(Refused("SealedTooLate"));
@@ -272,7 +272,7 @@ impl Ledger {
         if let Some(task) = self.tasks.get_mut(id) {
             task.open_traps += 1;
         }
-        match matched {
+        match was_passed {
             true => self.penalise_auditor(id, attempt),
             false => Ok(Done::Nothing),
         }

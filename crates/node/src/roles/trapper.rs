@@ -9,7 +9,7 @@ use gavel_settlement::alloy::sol_types::SolValue as _;
 use gavel_settlement::bindings::{ICourt, ITraps, Market};
 use gavel_trace::{Digest, Level1, trap_leaf};
 
-use crate::board::{Task, TaskState, confirm};
+use crate::board::{AuditState, Task, TaskState, confirm};
 use crate::{Act, Address, B256, Board, NodeError, Party, Role, RunRecord};
 
 use super::provider::deliver;
@@ -79,11 +79,18 @@ impl Trapper {
             },
             TaskState::Open | TaskState::Claimed => Stage::Setting,
             TaskState::Committed | TaskState::Disputed => Stage::Set,
+            // who let it pass answers for that also when it has settled
+            TaskState::Settled if open && self.was_passed(board) => Stage::Set,
             TaskState::Settled | TaskState::Cancelled | TaskState::Expired => match open {
                 true => Stage::Missed,
                 false => Stage::Over,
             },
         })
+    }
+
+    fn was_passed(&self, board: &Board) -> bool {
+        let audit = board.audits.get(&(self.task, 0));
+        audit.is_some_and(|entry| entry.audit.state == AuditState::Matched)
     }
 
     fn is_anothers(&self, task: &Task) -> bool {
