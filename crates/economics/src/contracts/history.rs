@@ -191,10 +191,14 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
     let (task, dispute) = (one(&tasks), one(&disputes));
     // one call in eight is about anything at all
     if how.is_multiple_of(8) {
-        return (
-            u64::from(how / 8 % 40),
-            anything(what, task, dispute, party, how),
-        );
+        let is_out =
+            |key: Party| (ledger.accounts().get(key as usize)).is_some_and(|a| a.tombstoned);
+        let op = match anything(what, task, dispute, party, how) {
+            // what a convict loses with the others of its time, when it leaves, is not in the ledger
+            Op::Withdraw { key, .. } if is_out(key) => Op::Draw { by: key, amount: 0 },
+            op => op,
+        };
+        return (u64::from(how / 8 % 40), op);
     }
     if let Some(d) = ledger
         .dispute(dispute)
