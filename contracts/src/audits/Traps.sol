@@ -95,6 +95,7 @@ contract Traps is ITraps {
         Task memory t = IMarketCourt(market).task(taskId);
         // INVARIANT P-K3: The requester's own word: nobody else's task is ever a trap.
         if (msg.sender != t.requester) revert NotRequester(taskId, msg.sender);
+        _checkState(taskId, t);
         Trap storage trap = _traps[taskId][t.attempt];
         // INVARIANT P-K3: Once.
         if (trap.revealedAt != 0) revert AlreadyRevealed(taskId, t.attempt);
@@ -219,14 +220,18 @@ contract Traps is ITraps {
         if (root != wanted) revert TrapNotInTrace(root, wanted);
     }
 
+    function _checkState(uint256 taskId, Task memory t) private view {
+        // INVARIANT P-K3: About a result that stands.
+        if (t.state == TaskState.Committed || t.state == TaskState.Disputed) return;
+        // INVARIANT P-K3: An auditor that opens late, and has the result settled in the same block, answers for it all the same.
+        bool passed = t.state == TaskState.Settled && audits.audit(taskId, t.attempt).state == AuditState.Matched;
+        if (!passed) revert NotUnderJudgement(taskId, t.state);
+    }
+
     /// @dev While a dispute is open somebody has found the trap, and the jackpot is due. Else it may be shown once nobody can
     /// find it any more: an audit that runs and a challenge not committed yet have their chance.
     function _checkTime(uint256 taskId, Task memory t, MarketParams memory m) private view {
-        if (t.state == TaskState.Disputed) return;
-        // INVARIANT P-K3: An auditor that opens late, and has the result settled in the same block, answers for it all the same.
-        if (t.state == TaskState.Settled && audits.audit(taskId, t.attempt).state == AuditState.Matched) return;
-        // INVARIANT P-K3: About a result that stands.
-        if (t.state != TaskState.Committed) revert NotUnderJudgement(taskId, t.state);
+        if (t.state != TaskState.Committed) return;
         uint256 until = uint256(t.committedAt) + m.challengeWindow;
         // INVARIANT P-K3: Not before the last challenge is committed: whoever is about to find it would go empty-handed.
         if (block.timestamp < until) revert StillHidden(taskId, until);

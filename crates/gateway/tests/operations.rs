@@ -82,7 +82,7 @@ fn dashboard_and_alerts_name_metrics_that_there_are_and_every_alert_has_its_runb
         lines.map(|rest| rest.trim().to_owned()).collect()
     };
     let (alerts, runbooks) = (of("alert:"), of("runbook:"));
-    assert_eq!((alerts.len(), runbooks.len()), (12, 12));
+    assert_eq!((alerts.len(), runbooks.len()), (13, 13));
     for (alert, runbook) in alerts.iter().zip(&runbooks) {
         assert!(
             read(runbook).starts_with(&format!("# {alert}\n")),

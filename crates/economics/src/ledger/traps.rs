@@ -231,7 +231,8 @@ impl Ledger {
             return Err(Refused("NotRequester"));
         }
         let was_passed = task.audited.matched == Some(true);
-        if !task.has_result() && !(was_passed && task.phase == TaskPhase::Settled) {
+        let may_be_shown = task.has_result() || was_passed && task.phase == TaskPhase::Settled;
+        if !may_be_shown {
             return Err(Refused("NotUnderJudgement"));
         }
         let (attempt, provider, committed_at) = (task.attempt, task.provider, task.committed_at);

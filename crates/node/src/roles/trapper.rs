@@ -193,13 +193,13 @@ impl Trapper {
         }
     }
 
-    /// P-K3: as soon as somebody has found it, or nobody can any more.
+    /// P-K3: as soon as somebody has found it, or nobody can any more, settled or not.
     async fn show(&self, board: &Board, task: &Task) -> Result<Option<Act>, NodeError> {
         let missed = task.audit_closed
             && board
                 .challenge_deadline(self.task)
                 .is_some_and(|last| board.now() > last);
-        if task.state != TaskState::Disputed && !missed {
+        if task.state == TaskState::Committed && !missed {
             return Ok(None);
         }
         let Some((run, leaf_index)) = self.run(board).await? else {

@@ -13,7 +13,8 @@ const ACCUSER: &str = "Fergus";
 /// An honest referee whose machine has one weight wrong.
 const BUGGY: &str = "Bugsy";
 
-/// Worlds in which this referee ruled and this came of it.
+/// A world in which this referee ruled in every dispute, and this came of each: one that somebody else ruled would decide what
+/// is to be shown.
 fn ruled(
     arena: &Arena,
     params: &Params,
@@ -27,10 +28,11 @@ fn ruled(
         "a case that this referee rules",
         |r: &Report| {
             let mut disputes = r.disputes.iter();
-            disputes.any(|d| {
-                d.referees.last().map(String::as_str) == Some(referee)
-                    && (d.verdict.as_str(), d.reason.as_str()) == verdict
-            })
+            !r.disputes.is_empty()
+                && disputes.all(|d| {
+                    d.referees.last().map(String::as_str) == Some(referee)
+                        && (d.verdict.as_str(), d.reason.as_str()) == verdict
+                })
         },
     )
 }
