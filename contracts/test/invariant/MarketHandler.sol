@@ -75,12 +75,7 @@ contract MarketHandler is MarketGhosts {
     }
 
     function retract(uint256 seed) external counted("retract") {
-        uint256 taskId = _freshResult(seed);
-        address provider = ghosts[taskId].provider;
-        vm.prank(provider);
-        w.market.retract(taskId);
-        _slashedLiveness(taskId, provider);
-        _requeued(taskId, 0);
+        _retract(seed);
     }
 
     function missDeadline(uint256 seed) external counted("missDeadline") {

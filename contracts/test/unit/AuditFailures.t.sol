@@ -5,7 +5,6 @@ import {AuditFixture} from "../utils/AuditFixture.sol";
 import {AuditTrace} from "../utils/AuditTrace.sol";
 import {Audits} from "../../src/audits/Audits.sol";
 import {Audit, AuditState, ChunkOpening} from "../../src/interfaces/IAudits.sol";
-import {AuditParams} from "../../src/interfaces/IParameters.sol";
 import {TaskState} from "../../src/interfaces/Types.sol";
 import {StakeVault} from "../../src/stake/StakeVault.sol";
 import {Pots} from "../../src/lib/Pots.sol";
@@ -13,15 +12,6 @@ import {Pots} from "../../src/lib/Pots.sol";
 /// @notice Auditors that fail or lack the input, what a duty holds, and audits whose result is gone.
 contract AuditFailuresTest is AuditFixture {
     AuditTrace.Run private honest = AuditTrace.Run(1, 0, 0);
-
-    function _rules() private view returns (AuditParams memory) {
-        return parameters.auditAt(1);
-    }
-
-    function _drawn() private returns (uint256 taskId, Audit memory a) {
-        taskId = _served(alice, honest);
-        a = _decide(taskId);
-    }
 
     function _miss(uint256 taskId) private returns (Audit memory a) {
         vm.warp(_audit(taskId).deadline + 1);
@@ -32,7 +22,7 @@ contract AuditFailuresTest is AuditFixture {
     // ---- P-A3: failing
 
     function test_timeout_noCommitment_penalisedAndRedrawn() public {
-        (uint256 taskId, Audit memory first) = _drawn();
+        (uint256 taskId, Audit memory first) = _drawn(honest);
         uint128 stake = vault.totalStake(first.auditor);
         uint128 burned = vault.burned();
         uint128 auditPool = vault.pot(Pots.AUDIT_POOL);
@@ -55,7 +45,7 @@ contract AuditFailuresTest is AuditFixture {
         _provider("erin", 1_000 * UNIT, 8);
         _join(makeAddr("erin"));
         skip(1);
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         address[3] memory drawn;
         for (uint256 i = 0; i < 3; i++) {
             drawn[i] = a.auditor;
@@ -74,7 +64,7 @@ contract AuditFailuresTest is AuditFixture {
 
     /// P-A7: an auditor without the input is out and whole; only the drawn one, before its commitment, in time.
     function test_inputUnavailable_slashesNobody_andRedraws() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         vm.expectRevert(abi.encodeWithSelector(Audits.NotAuditor.selector, taskId, address(this), a.auditor));
         auditor_.inputUnavailable(taskId);
         uint256 before = vm.snapshotState();
@@ -103,7 +93,7 @@ contract AuditFailuresTest is AuditFixture {
         vm.prank(dora);
         pool.leave(modelId);
         skip(1);
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         assertEq(a.auditor, bob);
         assertTrue(_miss(taskId).state == AuditState.Waived);
     }
@@ -122,12 +112,12 @@ contract AuditFailuresTest is AuditFixture {
         vault.register(bobOwner, sibling, 4, 1_000 * UNIT);
         _join(sibling);
         skip(1);
-        (uint256 taskId,) = _drawn();
+        (uint256 taskId,) = _drawn(honest);
         assertTrue(_miss(taskId).state == AuditState.Waived);
     }
 
     function test_timeout_noOpening_penalisedOnlyAfterTheSeedIsOut() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         _commitAudit(taskId, honest);
         uint64 deadline = _audit(taskId).deadline;
         uint64 round = beacon.roundAfter(_audit(taskId).committedAt);
@@ -144,7 +134,7 @@ contract AuditFailuresTest is AuditFixture {
     }
 
     function test_openAudit_afterTheDeadline_reverts() public {
-        (uint256 taskId,) = _drawn();
+        (uint256 taskId,) = _drawn(honest);
         _commitAudit(taskId, honest);
         _publishChunkSeed(taskId);
         ChunkOpening memory o = _opening(taskId, honest);
@@ -159,7 +149,7 @@ contract AuditFailuresTest is AuditFixture {
     // ---- P-A6: duties and audits whose result is gone
 
     function test_duty_holdsStakeUntilTheAuditIsOver() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         vm.prank(a.auditor);
         uint256 entry = vault.requestUnbond(10 * UNIT);
         vm.warp(block.timestamp + 2 days);
@@ -172,7 +162,7 @@ contract AuditFailuresTest is AuditFixture {
     }
 
     function test_moot_convictedElsewhere_freesTheAuditor() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         _commitAudit(taskId, honest);
         vm.expectRevert(abi.encodeWithSelector(Audits.AuditNotOver.selector, taskId, 0, AuditState.Committed));
         auditor_.releaseAuditor(taskId, 0);
@@ -190,7 +180,7 @@ contract AuditFailuresTest is AuditFixture {
     }
 
     function test_moot_nextAttemptHasItsOwnAudit() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         scriptedCourt.convictByAnother(taskId);
         vm.prank(bob);
         market.claimRetry(modelId);
@@ -211,7 +201,7 @@ contract AuditFailuresTest is AuditFixture {
     }
 
     function test_moot_tombstonedProvider_freesTheAuditor() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         scriptedCourt.tombstone(alice);
         vm.warp(a.deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(Audits.ResultIsReversed.selector, taskId, alice));

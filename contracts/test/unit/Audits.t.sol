@@ -5,7 +5,6 @@ import {AuditFixture} from "../utils/AuditFixture.sol";
 import {AuditTrace} from "../utils/AuditTrace.sol";
 import {Audits} from "../../src/audits/Audits.sol";
 import {Audit, AuditState, ChunkOpening} from "../../src/interfaces/IAudits.sol";
-import {AuditParams} from "../../src/interfaces/IParameters.sol";
 import {TaskState} from "../../src/interfaces/Types.sol";
 import {Market} from "../../src/market/Market.sol";
 import {WiringCheck} from "../../src/WiringCheck.sol";
@@ -14,15 +13,6 @@ import {Pots} from "../../src/lib/Pots.sol";
 /// @notice Who is audited, by whom, until when, and for what pay.
 contract AuditsTest is AuditFixture {
     AuditTrace.Run private honest = AuditTrace.Run(1, 0, 0);
-
-    function _rules() private view returns (AuditParams memory) {
-        return parameters.auditAt(1);
-    }
-
-    function _drawn() private returns (uint256 taskId, Audit memory a) {
-        taskId = _served(alice, honest);
-        a = _decide(taskId);
-    }
 
     function test_wiring_fullSet_agrees() public {
         new WiringCheck().check(system);
@@ -59,7 +49,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_decide_twice_reverts() public {
-        (uint256 taskId,) = _drawn();
+        (uint256 taskId,) = _drawn(honest);
         vm.expectRevert(abi.encodeWithSelector(Audits.AlreadyDecided.selector, taskId, 0));
         auditor_.decide(taskId);
     }
@@ -85,7 +75,7 @@ contract AuditsTest is AuditFixture {
 
     function test_decide_probation_alwaysSelected() public {
         for (uint256 i = 0; i < 3; i++) {
-            (uint256 taskId, Audit memory a) = _drawn();
+            (uint256 taskId, Audit memory a) = _drawn(honest);
             assertTrue(a.state == AuditState.Drawn, "a newcomer's result is audited whatever the beacon says");
             _finish(taskId, honest);
             _settle(taskId);
@@ -152,7 +142,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_audit_pending_blocksSettlement() public {
-        (uint256 taskId,) = _drawn();
+        (uint256 taskId,) = _drawn(honest);
         vm.warp(market.settleableAt(taskId));
         vm.expectRevert(abi.encodeWithSelector(Market.AuditOpen.selector, taskId));
         market.settle(taskId);
@@ -215,7 +205,7 @@ contract AuditsTest is AuditFixture {
         pool.leave(modelId);
         _join(alice);
         skip(1);
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         assertTrue(a.state == AuditState.Waived);
         assertEq(a.auditor, address(0));
         _settle(taskId);
@@ -225,7 +215,7 @@ contract AuditsTest is AuditFixture {
     // ---- commitment
 
     function test_commitAudit_byAnother_reverts() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         address other = a.auditor == bob ? carol : bob;
         vm.expectRevert(abi.encodeWithSelector(Audits.NotAuditor.selector, taskId, other, a.auditor));
         vm.prank(other);
@@ -240,7 +230,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_commitAudit_deadlineIsInclusive() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         vm.warp(a.deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(Audits.DeadlinePassed.selector, taskId, a.deadline));
         vm.prank(a.auditor);
@@ -254,7 +244,7 @@ contract AuditsTest is AuditFixture {
 
     /// A transaction that a reorg took out may come back behind the end of its attempt, or when another leaf was drawn.
     function test_commitAudit_answersItsOwnDraw() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         bytes memory refusal = abi.encodeWithSelector(Audits.OtherDraw.selector, taskId, a.attempt, a.leafIndex);
         vm.startPrank(a.auditor);
         vm.expectRevert(refusal);
@@ -267,7 +257,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_commitAudit_twice_reverts() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         _commitAudit(taskId, honest);
         vm.expectRevert(abi.encodeWithSelector(Audits.WrongAuditState.selector, taskId, AuditState.Committed, AuditState.Drawn));
         vm.prank(a.auditor);
@@ -275,7 +265,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_chunkSeed_comesAfterTheCommitment() public {
-        (uint256 taskId,) = _drawn();
+        (uint256 taskId,) = _drawn(honest);
         (bool known,,) = auditor_.chunkSeed(taskId);
         assertFalse(known);
         _commitAudit(taskId, honest);
@@ -293,7 +283,7 @@ contract AuditsTest is AuditFixture {
     // ---- P-A3: match
 
     function test_match_paysClosesAndSettles() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         uint128 before = vault.pot(Pots.AUDIT_POOL);
         _finish(taskId, honest);
         assertAudit(taskId, AuditState.Matched);
@@ -308,7 +298,7 @@ contract AuditsTest is AuditFixture {
     function test_match_poolShort_paysWhatIsThere() public {
         uint128[2] memory left = [uint128(0.3e18), 0];
         for (uint256 i = 0; i < 2; i++) {
-            (uint256 taskId, Audit memory a) = _drawn();
+            (uint256 taskId, Audit memory a) = _drawn(honest);
             scriptedCourt.drainAuditPool(left[i]);
             uint128 before = vault.credit(_payoutOf(a.auditor));
             _finish(taskId, honest);
@@ -319,7 +309,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_match_frozenAuditor_mayFinish() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         uint256 other = _served(a.auditor, honest);
         vm.prank(court);
         vault.freeze(a.auditor);
@@ -373,7 +363,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_mismatch_cleared_endsTheDutyAndSettles() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         _finish(taskId, _wrongRun(1, 0));
         scriptedCourt.clear(1);
         assertState(taskId, TaskState.Committed);
@@ -387,7 +377,7 @@ contract AuditsTest is AuditFixture {
 
     function test_mismatch_otherNumberOfSteps_isAMismatch() public {
         // the provider stopped after one step, the model goes on for three; the first step's leaves agree
-        (uint256 taskId,) = _drawn();
+        (uint256 taskId,) = _drawn(honest);
         _finish(taskId, AuditTrace.Run(3, 0, 0));
         assertAudit(taskId, AuditState.Mismatched);
     }
@@ -414,7 +404,7 @@ contract AuditsTest is AuditFixture {
     }
 
     function test_openAudit_stepsOutsideTheModel_reverts() public {
-        (uint256 taskId, Audit memory a) = _drawn();
+        (uint256 taskId, Audit memory a) = _drawn(honest);
         ChunkOpening memory nothing;
         bytes32 level1 = _level1(honest);
         for (uint32 steps = 0; steps <= 5; steps += 5) {

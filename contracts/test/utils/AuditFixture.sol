@@ -7,6 +7,7 @@ import {TraceTree} from "./TraceTree.sol";
 import {Audits} from "../../src/audits/Audits.sol";
 import {Audit, AuditState, ChunkOpening} from "../../src/interfaces/IAudits.sol";
 import {IMarketCourt} from "../../src/interfaces/IMarketCourt.sol";
+import {AuditParams} from "../../src/interfaces/IParameters.sol";
 import {IStakeVaultModule} from "../../src/interfaces/IStakeVaultModule.sol";
 import {Dispute, DisputeState, ModelHeader} from "../../src/interfaces/Types.sol";
 import {System} from "../../src/interfaces/System.sol";
@@ -102,6 +103,16 @@ abstract contract AuditFixture is MarketFixture {
         _join(carol);
         _join(dora);
         skip(1);
+    }
+
+    function _rules() internal view returns (AuditParams memory) {
+        return parameters.auditAt(1);
+    }
+
+    /// @dev A result of alice's with this run, and the auditor that was drawn for it.
+    function _drawn(AuditTrace.Run memory run) internal returns (uint256 taskId, Audit memory a) {
+        taskId = _served(alice, run);
+        a = _decide(taskId);
     }
 
     function _placeCourt(uint256 nonce) internal virtual override returns (address, address) {

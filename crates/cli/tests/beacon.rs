@@ -7,41 +7,20 @@ mod net;
 #[path = "common/telling.rs"]
 mod telling;
 
-use std::path::Path;
-use std::process::Command;
-
 use common::{root, text};
+use net::Net;
 use serde_json::Value;
 use telling::Running;
 
 /// Seconds of the chain in one of the wall's.
 const SPEED: &str = "6";
 
-/// A folder with keys, and a chain that runs in it.
-struct Net<'a> {
-    dir: &'a Path,
-    url: String,
-}
-
 impl Net<'_> {
-    fn command(&self, args: &[&str]) -> Command {
-        net::command(self.dir, &self.url, &[args, &["--json"]].concat())
-    }
-
-    fn run(&self, args: &[&str]) -> Value {
-        net::answer(self.command(args))
-    }
-
     /// It must fail; its status, and what it says.
     fn fails(&self, args: &[&str]) -> (Option<i32>, String) {
         let output = self.command(args).output().unwrap();
         assert!(!output.status.success(), "{args:?}");
         (output.status.code(), text(&output.stderr))
-    }
-
-    fn key(&self, name: &str) -> String {
-        let key = self.run(&["key", "new", &format!("{name}.json")]);
-        key["address"].as_str().unwrap().to_owned()
     }
 
     fn joins(&self, name: &str) -> Running {
@@ -58,22 +37,10 @@ impl Net<'_> {
     }
 }
 
-fn chain(dir: &Path) -> (Net<'_>, Running) {
-    let mut net = Net {
-        dir,
-        url: String::new(),
-    };
-    let chain = Running::start(net.command(&["chain", "up", "--port", "0", "--speed", SPEED]));
-    let listening = chain.wait_for("it listens", |e| e["event"] == "listening");
-    net.url = listening["rpc"].as_str().unwrap().to_owned();
-    net.key("deployer");
-    (net, chain)
-}
-
 #[test]
 fn every_beacon_is_deployed_shown_and_refused_with_numbers_that_let_it_down() {
     let dir = tempfile::tempdir().unwrap();
-    let (net, _chain) = chain(dir.path());
+    let (net, _chain) = Net::up(dir.path(), SPEED);
     let deploy = |more: &[&'static str]| {
         let args = ["chain", "deploy", "--key", "deployer.json"];
         [&args[..], more].concat()
@@ -165,7 +132,7 @@ fn patient_rules(net: &Net<'_>) {
 #[test]
 fn participants_draw_an_audit_though_one_is_killed_and_have_their_bonds_back() {
     let dir = tempfile::tempdir().unwrap();
-    let (net, _chain) = chain(dir.path());
+    let (net, _chain) = Net::up(dir.path(), SPEED);
     let names = ["ann", "bob", "cyd", "rosa"];
     let addresses = names.map(|name| net.key(name));
     patient_rules(&net);

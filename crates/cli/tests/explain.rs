@@ -40,9 +40,9 @@ fn appealed() -> (tempfile::TempDir, Running, String, Value) {
         let (chain, url) = kept(dir.path(), "lying-referee", &seed.to_string());
         let (status, object, stderr) = gavel(dir.path(), &explain("1", &url, "blobs"));
         assert_eq!(status, Some(0), "{stderr}");
-        let is_executed =
-            object["dispute"]["state"] == "upheld" && object["executed_on_chain"] == true;
-        if is_executed && object["place"]["operator"] == "Conv" {
+        // where it was neither overtaken nor settled by the ruling, the step was executed
+        let is_appealed = object["dispute"]["state"] == "upheld" && !object["appeal"].is_null();
+        if is_appealed && object["place"]["operator"] == "Conv" {
             return (dir, chain, url, object);
         }
     }
@@ -54,6 +54,7 @@ fn an_appeal_is_explained_down_to_the_step_on_the_network_and_offline() {
     let (dir, _chain, url, object) = appealed();
     let dir = dir.path();
     assert_eq!(object["claim"], false);
+    assert_eq!(object["executed_on_chain"], true);
     assert_eq!(object["appeal"]["outcome"], "the provider is guilty");
     assert!(object["appeal"]["rounds"].as_u64() > Some(1), "{object}");
     let step = &object["step"];

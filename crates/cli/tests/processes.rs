@@ -11,11 +11,11 @@ mod proxy;
 mod telling;
 
 use std::path::Path;
-use std::process::Command;
 
 use common::{root, text};
 use gavel_model::npy::write_npy;
 use gavel_numerics::Tensor;
+use net::Net;
 use serde_json::Value;
 use telling::Running;
 
@@ -23,26 +23,7 @@ use telling::Running;
 /// is still hundreds of times what a party needs.
 const SPEED: &str = "6";
 
-/// A folder with keys, and a chain that runs in it.
-struct Net<'a> {
-    dir: &'a Path,
-    url: String,
-}
-
 impl Net<'_> {
-    fn command(&self, args: &[&str]) -> Command {
-        net::command(self.dir, &self.url, &[args, &["--json"]].concat())
-    }
-
-    fn run(&self, args: &[&str]) -> Value {
-        net::answer(self.command(args))
-    }
-
-    fn key(&self, name: &str) -> String {
-        let key = self.run(&["key", "new", &format!("{name}.json")]);
-        key["address"].as_str().unwrap().to_owned()
-    }
-
     fn provider(&self, name: &str, reserve: &str, more: &[&str]) -> Running {
         let key = format!("{name}.json");
         let args = [
@@ -62,15 +43,7 @@ impl Net<'_> {
 
 /// A chain with the contracts and the model on it, and a key with tokens for each name.
 fn network<'a>(dir: &'a Path, names: &[&str]) -> (Net<'a>, Running, Vec<String>) {
-    let mut net = Net {
-        dir,
-        url: String::new(),
-    };
-    let up = ["chain", "up", "--port", "0", "--speed", SPEED];
-    let chain = Running::start(net.command(&up));
-    let listening = chain.wait_for("it listens", |e| e["event"] == "listening");
-    net.url = listening["rpc"].as_str().unwrap().to_owned();
-    net.key("deployer");
+    let (net, chain) = Net::up(dir, SPEED);
     let addresses: Vec<String> = names.iter().map(|name| net.key(name)).collect();
     let mut deploy = vec![
         "chain",

@@ -135,27 +135,6 @@ fn traps_keep_auditors_awake_and_without_them_they_believe() {
     assert!(awake > 0.9 && without < 0.1, "{awake} and {without}");
 }
 
-/// How fast the engine is, in the profile that the tests are built with.
-#[test]
-#[ignore = "a measurement: cargo test -p gavel-economics --test market speed -- --ignored --nocapture"]
-fn speed() {
-    let market = Market {
-        tasks: 1_000_000,
-        providers: 50_000,
-        ..market(0.9)
-    };
-    for traps in [Traps::default(), market.traps] {
-        let market = Market {
-            traps,
-            ..market.clone()
-        };
-        let started = std::time::Instant::now();
-        let played = market.play(|_| {}).unwrap();
-        let rate = played.posted as f64 / started.elapsed().as_secs_f64();
-        println!("{rate:.0} tasks a second, {} traps", played.traps.set);
-    }
-}
-
 #[test]
 fn audits_that_are_too_rare_make_cheats_of_them_all() {
     let mut rare = market(0.8);

@@ -19,10 +19,8 @@ use sha2_for_ark::{Digest as _, Sha256};
 use common::network::{STAKE, World, purse, stake, state};
 use gavel_model::shipped;
 use gavel_node::board::{AuditState, BeaconScheme, DisputeState, TaskState};
-use gavel_node::faults::{Fault, FaultyExecutor};
 use gavel_node::roles::{
-    Auditor, Chore, Keeper, Participant, Provider, ProviderPolicy, Referee, Requester, chores,
-    standing,
+    Auditor, Chore, Keeper, Participant, Referee, Requester, chores, standing,
 };
 use gavel_node::{Act, Address, B256, Board, NodeError, Role};
 use gavel_settlement::bindings::{CommitRevealBeacon, DrandBeacon, FallbackBeacon};
@@ -143,24 +141,12 @@ fn all_signed(signer: &Signer, board: &Board) -> usize {
 async fn audits_and_referees_are_drawn_by_the_networks_rounds() {
     let signer = Signer::new(0x6761_7665_6c00);
     let mut world = world(&signer, 1_000_000).await;
-    let lie = FaultyExecutor::new(Arc::clone(&world.honest), &[Fault::OneUlp], 3);
-    let cheat = world.party_with("cheat", Arc::new(lie)).await;
-    world.join(&cheat).await;
-    let honest = [
-        world.staked("a").await,
-        world.staked("b").await,
-        world.staked("c").await,
-    ];
+    let (cheat, honest) = world.cheat_among_three().await;
     let requester = world.party("requester").await;
     let task = world.post(&requester).await;
     let keeper = Keeper::new(world.party("keeper").await).with_source(Arc::new(signer));
-    // so that the verdict is the referee's
-    let policy = ProviderPolicy {
-        appeals: false,
-        ..ProviderPolicy::honest(UNIT, vec![world.model])
-    };
     let mut roles: Vec<Box<dyn Role>> = vec![
-        Box::new(Provider::new(cheat.clone(), policy)),
+        Box::new(world.resigned(&cheat)),
         Box::new(Requester::new(requester.clone())),
         Box::new(Patient(keeper)),
     ];

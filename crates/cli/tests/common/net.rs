@@ -1,9 +1,12 @@
 //! The program in a folder, against a chain.
+#![allow(dead_code, clippy::unwrap_used)] // each test uses a part
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+use crate::telling::Running;
 
 /// It, with nothing of the environment that would name another place.
 pub(crate) fn command(dir: &Path, rpc: &str, args: &[&str]) -> Command {
@@ -28,4 +31,36 @@ pub(crate) fn answer(mut command: Command) -> Value {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A folder with keys, and a chain that runs in it.
+pub(crate) struct Net<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) url: String,
+}
+
+impl<'a> Net<'a> {
+    /// A chain whose clock runs so many times as fast as the wall's, with nothing on it, and the key of who deploys.
+    pub(crate) fn up(dir: &'a Path, speed: &str) -> (Net<'a>, Running) {
+        let up = ["chain", "up", "--port", "0", "--speed", speed, "--json"];
+        let chain = Running::start(command(dir, "", &up));
+        let url = chain.event("listening")["rpc"].as_str().unwrap().to_owned();
+        let net = Net { dir, url };
+        net.key("deployer");
+        (net, chain)
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        command(self.dir, &self.url, &[args, &["--json"]].concat())
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Value {
+        answer(self.command(args))
+    }
+
+    /// Makes a key; its address.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let key = self.run(&["key", "new", &format!("{name}.json")]);
+        key["address"].as_str().unwrap().to_owned()
+    }
 }

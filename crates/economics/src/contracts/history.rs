@@ -133,10 +133,15 @@ fn name(op: Op) -> String {
     }
 }
 
-/// What is worth counting of a call: the record by which an audit is decided, the seed by which an auditor opens.
+/// What is worth counting of a call: the record by which an audit is decided, the seed by which an auditor opens, a trap that is
+/// shown late.
 fn circumstance(mirror: &Mirror, op: Op) -> Result<Option<&'static str>, WorldError> {
     let ledger = mirror.ledger();
     let audit = &ledger.params().audit;
+    if let Op::Trap(TrapOp::Reveal { task, .. }) = op {
+        let phase = ledger.task(task).map(|t| t.phase);
+        return Ok((phase == Some(TaskPhase::Settled)).then_some("a settled task"));
+    }
     let (Op::Decide { task: id } | Op::AuditOpen { task: id, .. } | Op::AuditTimeout { task: id }) =
         op
     else {
@@ -205,6 +210,9 @@ fn next(ledger: &Ledger, draws: Draws) -> (u64, Op) {
         .filter(|_| !disputes.is_empty() && what.is_multiple_of(2))
     {
         return of_dispute(ledger, dispute, d, what / 2, u64::from(c.clockBudget) + 1);
+    }
+    if let Some(op) = passed(ledger).filter(|_| what % 5 == 1) {
+        return (0, op);
     }
     if let Some(op) = of_traps(ledger, [what, which, who, how]).filter(|_| what % 5 > 2) {
         return op;
@@ -347,6 +355,19 @@ fn seal_of(ledger: &Ledger, id: TaskId, task: &Task) -> Option<SealId> {
     ledger.seal_ids().rev().find(|seal| {
         let found = ledger.seal(*seal).filter(|s| !s.is_used);
         found.is_some_and(|s| s.answer == TRAP | id && s.provider == task.provider)
+    })
+}
+
+/// A trap that an auditor let pass, and that settled before it was shown.
+fn passed(ledger: &Ledger) -> Option<Op> {
+    let settled = ledger
+        .task_ids()
+        .filter_map(|id| Some((id, ledger.task(id)?)));
+    let mut settled =
+        settled.filter(|(_, t)| t.phase == TaskPhase::Settled && t.audited.matched == Some(true));
+    settled.find_map(|(task, t)| {
+        let (seal, by) = (seal_of(ledger, task, t)?, t.requester);
+        Some(Op::Trap(TrapOp::Reveal { task, seal, by }))
     })
 }
 

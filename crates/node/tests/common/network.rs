@@ -135,28 +135,38 @@ impl World {
         World::with(network, models, class, model, Vec::new())
     }
 
+    /// A provider whose results are off by one unit in the last place, and three honest ones.
+    pub(crate) async fn cheat_among_three(&mut self) -> (Party, [Party; 3]) {
+        let lie = FaultyExecutor::new(Arc::clone(&self.honest), &[Fault::OneUlp], 3);
+        let cheat = self.party_with("cheat", Arc::new(lie)).await;
+        self.join(&cheat).await;
+        let honest = [
+            self.staked("a").await,
+            self.staked("b").await,
+            self.staked("c").await,
+        ];
+        (cheat, honest)
+    }
+
+    /// A provider that asks for the least and does not appeal, so that the verdict is the referee's.
+    pub(crate) fn resigned(&self, party: &Party) -> Provider {
+        let policy = ProviderPolicy {
+            appeals: false,
+            ..ProviderPolicy::honest(UNIT, vec![self.model])
+        };
+        Provider::new(party.clone(), policy)
+    }
+
     /// A task that a cheat is the first to bid for, among honest parties of every kind.
     pub(crate) async fn with_a_cheat(endpoint: Endpoint, windows: Windows) -> (World, Cast) {
         let model = shipped::load("digits-small").unwrap();
         let mut world = World::on(endpoint, model, 250_000, windows).await;
-        let lie = FaultyExecutor::new(Arc::clone(&world.honest), &[Fault::OneUlp], 3);
-        let cheat = world.party_with("cheat", Arc::new(lie)).await;
-        world.join(&cheat).await;
-        let honest = [
-            world.staked("a").await,
-            world.staked("b").await,
-            world.staked("c").await,
-        ];
+        let (cheat, honest) = world.cheat_among_three().await;
         let requester = world.party("requester").await;
         let watcher = world.party("watcher").await;
         let task = world.post(&requester).await;
-        // so that the verdict is the referee's
-        let policy = ProviderPolicy {
-            appeals: false,
-            ..ProviderPolicy::honest(UNIT, vec![world.model])
-        };
         let mut roles: Vec<Box<dyn Role>> = vec![
-            Box::new(Provider::new(cheat.clone(), policy)),
+            Box::new(world.resigned(&cheat)),
             Box::new(Requester::new(requester)),
             Box::new(Watcher::new(watcher)),
             world.keeper().await,

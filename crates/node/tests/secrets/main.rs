@@ -14,10 +14,7 @@ use async_trait::async_trait;
 use common::network::{STAKE, World, purse, stake, state};
 use gavel_model::shipped;
 use gavel_node::board::{AuditState, BeaconScheme, DisputeState, TaskState};
-use gavel_node::faults::{Fault, FaultyExecutor};
-use gavel_node::roles::{
-    Auditor, Monitor, Participant, Provider, ProviderPolicy, Referee, Requester, Step, standing,
-};
+use gavel_node::roles::{Auditor, Monitor, Participant, Referee, Requester, Step, standing};
 use gavel_node::{Act, Address, B256, Board, NodeError, Party, Role, U256};
 use gavel_settlement::alloy::primitives::keccak256;
 use gavel_settlement::alloy::sol_types::SolValue as _;
@@ -80,22 +77,11 @@ async fn end(world: &mut World, parties: &[Party], roles: &mut [Box<dyn Role>], 
 #[tokio::test(flavor = "multi_thread")]
 async fn audits_and_referees_are_drawn_by_secrets_and_the_bonds_come_back() {
     let mut world = world(1_000_000).await;
-    let lie = FaultyExecutor::new(Arc::clone(&world.honest), &[Fault::OneUlp], 3);
-    let cheat = world.party_with("cheat", Arc::new(lie)).await;
-    world.join(&cheat).await;
-    let honest = [
-        world.staked("a").await,
-        world.staked("b").await,
-        world.staked("c").await,
-    ];
+    let (cheat, honest) = world.cheat_among_three().await;
     let requester = world.party("requester").await;
     let task = world.post(&requester).await;
-    let policy = ProviderPolicy {
-        appeals: false,
-        ..ProviderPolicy::honest(UNIT, vec![world.model])
-    };
     let mut roles: Vec<Box<dyn Role>> = vec![
-        Box::new(Provider::new(cheat.clone(), policy)),
+        Box::new(world.resigned(&cheat)),
         Box::new(Requester::new(requester.clone())),
         world.keeper().await,
     ];

@@ -188,6 +188,19 @@ struct Both<'a> {
 }
 
 impl Both<'_> {
+    fn new(path: &Path) -> Both<'_> {
+        let mut both = Both {
+            path,
+            chain: Chain::new(),
+            now: 1000,
+            books: None,
+            kept: Vec::new(),
+            most: 0,
+        };
+        both.open();
+        both
+    }
+
     fn open(&mut self) {
         let journal = Journal::open(self.path).unwrap().with_slack(8);
         let mut books = Books::open(&self.chain, journal, true).unwrap();
@@ -334,15 +347,7 @@ fn play(steps: Vec<Step>) -> usize {
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let folder = folder.unwrap();
     let path = folder.path().join("journal");
-    let mut both = Both {
-        path: &path,
-        chain: Chain::new(),
-        now: 1000,
-        books: None,
-        kept: Vec::new(),
-        most: 0,
-    };
-    both.open();
+    let mut both = Both::new(&path);
     for step in steps {
         both.step(step);
         both.check();
@@ -365,15 +370,7 @@ proptest! {
 fn a_request_is_forgotten_whole_and_not_before_its_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
-    let mut both = Both {
-        path: &path,
-        chain: Chain::new(),
-        now: 1000,
-        books: None,
-        kept: Vec::new(),
-        most: 0,
-    };
-    both.open();
+    let mut both = Both::new(&path);
     let mut play = |step: Step| {
         both.step(step);
         both.check();
