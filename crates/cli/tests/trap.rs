@@ -179,7 +179,7 @@ fn a_trap_is_shown_once_nobody_can_find_it_any_more_or_somebody_has() {
     assert_eq!(task["state"], "cancelled", "{task}");
     let paid = |who: &Value| units(&who["wallet"]) + units(&who["credit"]);
     // the finder has its bond and the prize; the one that was found has lost nothing
-    wanda.acts("jackpot");
+    wanda.acts("collects its share of the jackpot");
     assert_eq!(paid(&net.account("wanda")), 100_000 * TOKEN + jackpot);
     assert_eq!(units(&net.account("pat")["stake"]), STAKE);
     let standing = net.run(&["provider", "list"]);
