@@ -7,7 +7,7 @@ mod net;
 #[path = "common/telling.rs"]
 mod telling;
 
-use common::{root, text};
+use common::root;
 use net::Net;
 use serde_json::Value;
 use telling::Running;
@@ -16,13 +16,6 @@ use telling::Running;
 const SPEED: &str = "6";
 
 impl Net<'_> {
-    /// It must fail; its status, and what it says.
-    fn fails(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = self.command(args).output().unwrap();
-        assert!(!output.status.success(), "{args:?}");
-        (output.status.code(), text(&output.stderr))
-    }
-
     fn joins(&self, name: &str) -> Running {
         let key = format!("{name}.json");
         let args = ["beacon", "join", "--yes", "--poll", "50", "--key", &key];
@@ -146,13 +139,7 @@ fn participants_draw_an_audit_though_one_is_killed_and_have_their_bonds_back() {
         .unwrap()
         .parse()
         .unwrap();
-    net.run(&[
-        "model",
-        "register",
-        "digits-small",
-        "--key",
-        "deployer.json",
-    ]);
+    net.register("digits-small");
 
     // money moves only where that was said
     let asked = net.fails(&["beacon", "join", "--key", "ann.json"]);

@@ -15,8 +15,8 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{root, text};
+use net::Net;
 use postgres::Server;
-use serde_json::Value;
 use telling::Running;
 
 /// Seconds of the chain in one of the wall's.
@@ -29,57 +29,25 @@ const STAKE: &str = "1000000000000000000000";
 
 /// A provider `ann` whose processes share a database, on a chain of its own.
 struct Fleet<'a> {
-    dir: &'a Path,
-    url: String,
+    net: Net<'a>,
+    _chain: Running,
     server: Server,
     address: String,
-    _chain: Option<Running>,
 }
 
 impl<'a> Fleet<'a> {
     /// `None` where there is no PostgreSQL.
     fn start(dir: &'a Path) -> Option<Fleet<'a>> {
-        let mut fleet = Fleet {
-            dir,
-            url: String::new(),
-            server: Server::start()?,
-            address: String::new(),
-            _chain: None,
-        };
-        let up = ["chain", "up", "--port", "0", "--speed", SPEED];
-        let chain = Running::start(fleet.command(&up));
-        fleet.url = chain.event("listening")["rpc"].as_str().unwrap().to_owned();
-        fleet._chain = Some(chain);
-        let key = |name: &str| {
-            let key = fleet.run(&["key", "new", name]);
-            key["address"].as_str().unwrap().to_owned()
-        };
-        key("deployer.json");
-        let ann = key("ann.json");
-        let askers = ASKERS.map(|name| key(&format!("{name}.json")));
-        let deploy = [
-            "chain",
-            "deploy",
-            "--key",
-            "deployer.json",
-            "--probation",
-            "0",
-        ];
-        let funded = askers.iter().chain([&ann]);
-        let mint: Vec<_> = funded.flat_map(|a| ["--mint", a]).collect();
-        fleet.run(&[&deploy[..], &mint].concat());
-        let register = ["model", "register", "digits-small"];
-        fleet.run(&[&register[..], &["--key", "deployer.json"]].concat());
-        fleet.address = ann;
-        Some(fleet)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        net::command(self.dir, &self.url, &[args, &["--json"]].concat())
-    }
-
-    fn run(&self, args: &[&str]) -> Value {
-        net::answer(self.command(args))
+        let server = Server::start()?;
+        let (net, chain) = Net::up(dir, SPEED);
+        let addresses = net.deploy(&[&["ann"], &ASKERS[..]].concat(), &[]);
+        net.register("digits-small");
+        Some(Fleet {
+            net,
+            _chain: chain,
+            server,
+            address: addresses[0].clone(),
+        })
     }
 
     fn leader(&self) -> Running {
@@ -87,14 +55,14 @@ impl<'a> Fleet<'a> {
         let run = ["provider", "run", "--fleet", "--model", "digits-small"];
         let own = ["--key", "ann.json", "--poll", "100", "--state", &state];
         let more = ["--lead-lease", LEASE];
-        Running::start(self.command(&[&run[..], &own, &more].concat()))
+        Running::start(self.net.command(&[&run[..], &own, &more].concat()))
     }
 
     fn worker(&self, name: &str, more: &[&str]) -> Running {
         let state = self.server.url();
         let work = ["provider", "work", "--model", "digits-small"];
         let own = ["--name", name, "--state", &state, "--lease", LEASE];
-        let mut command = self.command(&[&work[..], &own, more].concat());
+        let mut command = self.net.command(&[&work[..], &own, more].concat());
         // it has none of these, and needs none
         command.env_remove("GAVEL_PASSWORD").env_remove("GAVEL_RPC");
         Running::start(command)
@@ -106,7 +74,7 @@ impl<'a> Fleet<'a> {
         let post = ["task", "post", "digits-small", png.to_str().unwrap()];
         let key = format!("{who}.json");
         let own = ["--key", &key, "--ramp", "60", "--exec", "300"];
-        Running::start(self.command(&[&post[..], &own, &["--wait"]].concat()))
+        Running::start(self.net.command(&[&post[..], &own, &["--wait"]].concat()))
     }
 
     /// The task was served at its first attempt, and nobody paid for it.
@@ -114,7 +82,7 @@ impl<'a> Fleet<'a> {
         let served = asked.wait_for("the task is over", |e| e["state"].is_string());
         assert_eq!(served["state"], "settled", "{served}");
         assert_eq!(served["attempts"].as_array().unwrap().len(), 1, "{served}");
-        let account = self.run(&["account", "show", &self.address]);
+        let account = self.net.run(&["account", "show", &self.address]);
         assert_eq!(account["stake"], STAKE, "{account}");
     }
 }
@@ -205,7 +173,7 @@ fn a_leader_that_dies_or_stops_is_followed_and_never_contradicted() {
     second.signal("-CONT");
     assert_eq!(second.child.wait().unwrap().code(), Some(8));
     assert!(
-        fleet.run(&["challenge", "list"])["disputes"]
+        fleet.net.run(&["challenge", "list"])["disputes"]
             .as_array()
             .unwrap()
             .is_empty()

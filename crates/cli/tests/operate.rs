@@ -2,112 +2,54 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/net.rs"]
+mod net;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/telling.rs"]
+mod telling;
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use common::root;
-use process::{Running, command, gavel};
+use net::Net;
+use process::gavel;
 use serde_json::Value;
+use telling::Running;
 
-/// A network that one command line talks to, and its chain.
-struct Net<'a> {
-    dir: &'a Path,
-    url: String,
-    _chain: Running,
+/// A chain with the contracts, the small model, and 100,000 tokens for each name.
+fn network<'a>(dir: &'a Path, speed: &str, names: &[&str]) -> (Net<'a>, Running) {
+    let (net, chain) = Net::up(dir, speed);
+    net.deploy(names, &[]);
+    net.register("digits-small");
+    (net, chain)
 }
 
-impl<'a> Net<'a> {
-    /// A chain with the contracts, the small model, and 100,000 tokens for each name.
-    fn new(dir: &'a Path, speed: &str, names: &[&str]) -> Net<'a> {
-        let up = ["chain", "up", "--port", "0", "--speed", speed];
-        let mut child = command(dir, &up).stdout(Stdio::piped()).spawn().unwrap();
-        let first = line(&mut child);
-        let url = first["rpc"].as_str().unwrap().to_owned();
-        let net = Net {
-            dir,
-            url,
-            _chain: Running(child),
-        };
-        let address = |name: &str| {
-            let made = net.done(&["key", "new", &format!("{name}.json")]);
-            made["address"].as_str().unwrap().to_owned()
-        };
-        address("deployer");
-        let addresses: Vec<_> = names.iter().map(|name| address(name)).collect();
-        let mut deploy = vec![
-            "chain",
-            "deploy",
-            "--key",
-            "deployer.json",
-            "--probation",
-            "0",
-        ];
-        deploy.extend(addresses.iter().flat_map(|a| ["--mint", a]));
-        net.done(&deploy);
-        net.done(&[
-            "model",
-            "register",
-            "digits-small",
-            "--key",
-            "deployer.json",
-        ]);
-        net
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = command(self.dir, args);
-        command.env("GAVEL_RPC", &self.url);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> (i32, Value) {
+impl Net<'_> {
+    /// Its status, and the object that it prints.
+    fn status(&self, args: &[&str]) -> (i32, Value) {
         let output = self.command(args).output().unwrap();
         let object = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
         (output.status.code().unwrap(), object)
     }
 
-    fn done(&self, args: &[&str]) -> Value {
-        let (status, object) = self.run(args);
-        assert_eq!(status, 0, "{args:?}: {object}");
-        object
-    }
-
     fn post(&self) {
         let png = root().join("models/images/digit-7-a.png");
         let png = png.to_str().unwrap();
-        self.done(&["task", "post", "digits-small", png, "--key", "rosa.json"]);
+        self.run(&["task", "post", "digits-small", png, "--key", "rosa.json"]);
     }
 }
 
-/// The first line that a process says.
-fn line(child: &mut Child) -> Value {
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    serde_json::from_str(&line).unwrap()
-}
-
-/// Reads events until one is as wanted, and gives the reader back.
-fn wait_for(events: &mut impl BufRead, wanted: impl Fn(&Value) -> bool) -> Value {
-    loop {
-        let mut line = String::new();
-        assert_ne!(
-            events.read_line(&mut line).unwrap(),
-            0,
-            "the process ended first"
-        );
-        if let Ok(event) = serde_json::from_str(&line)
-            && wanted(&event)
-        {
-            return event;
-        }
-    }
+/// The first object of those that a process printed in which this is that.
+fn said(output: &Output, field: &str, value: &str) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let objects = text.lines().flat_map(serde_json::from_str::<Value>);
+    let found = objects.into_iter().find(|object| object[field] == value);
+    found.unwrap_or_else(|| panic!("no {value}: {text}"))
 }
 
 const PROVIDE: [&str; 8] = [
@@ -124,26 +66,21 @@ const PROVIDE: [&str; 8] = [
 #[test]
 fn stake_goes_in_and_comes_out_after_its_time() {
     let dir = tempfile::tempdir().unwrap();
-    let net = Net::new(dir.path(), "1000", &["ann", "rosa"]);
-    let unknown = net.run(&["provider", "stake", "5", "--key", "rosa.json", "--yes"]);
+    let (net, _chain) = network(dir.path(), "1000", &["ann", "rosa"]);
+    let unknown = net.status(&["provider", "stake", "5", "--key", "rosa.json", "--yes"]);
     assert_eq!(unknown.0, 10, "{}", unknown.1);
-    let mut child = net
-        .command(&PROVIDE)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut events = BufReader::new(child.stdout.take().unwrap());
-    let running = Running(child);
-    wait_for(&mut events, |e| e["event"] == "serving");
-    drop(running);
+    let ann = Running::start(net.command(&PROVIDE));
+    ann.event("serving");
+    drop(ann);
 
     // nobody is there to ask
-    let asked = net.run(&["provider", "stake", "2.5", "--key", "ann.json"]);
+    let asked = net.status(&["provider", "stake", "2.5", "--key", "ann.json"]);
     assert_eq!(asked.0, 2, "{}", asked.1);
-    let staked = net.done(&["provider", "stake", "2.5", "--key", "ann.json", "--yes"]);
+    let staked = net.run(&["provider", "stake", "2.5", "--key", "ann.json", "--yes"]);
     assert_eq!(staked["staked"], "2500000000000000000");
     assert_eq!(staked["free"], "1002500000000000000000");
-    let (status, beyond) = net.run(&["provider", "unstake", "5000", "--key", "ann.json", "--yes"]);
+    let (status, beyond) =
+        net.status(&["provider", "unstake", "5000", "--key", "ann.json", "--yes"]);
     assert_eq!(status, 6, "{beyond}");
     assert!(
         beyond["error"]["what"]
@@ -152,21 +89,21 @@ fn stake_goes_in_and_comes_out_after_its_time() {
             .contains("1002.5 tokens"),
         "{beyond}"
     );
-    let leaving = net.done(&["provider", "unstake", "100", "--key", "ann.json", "--yes"]);
+    let leaving = net.run(&["provider", "unstake", "100", "--key", "ann.json", "--yes"]);
     assert!(leaving["mature_at"].as_u64().unwrap() > 0, "{leaving}");
     assert!(
         leaving["unbonding_seconds"].as_u64().unwrap() > 0,
         "{leaving}"
     );
     // whatever the chain's clock says by now, one of the two answers
-    let mut taken = net.done(&["provider", "withdraw", "--key", "ann.json"]);
+    let mut taken = net.run(&["provider", "withdraw", "--key", "ann.json"]);
     while taken["withdrawn"] == "0" {
         assert_eq!(taken["waiting"], "100000000000000000000", "{taken}");
-        taken = net.done(&["provider", "withdraw", "--key", "ann.json"]);
+        taken = net.run(&["provider", "withdraw", "--key", "ann.json"]);
     }
     assert_eq!(taken["withdrawn"], "100000000000000000000", "{taken}");
     assert_eq!(taken["waiting"], "0", "{taken}");
-    let empty = net.done(&["provider", "withdraw", "--key", "ann.json"]);
+    let empty = net.run(&["provider", "withdraw", "--key", "ann.json"]);
     assert_eq!(empty["withdrawn"], "0", "{empty}");
 }
 
@@ -174,39 +111,22 @@ fn stake_goes_in_and_comes_out_after_its_time() {
 #[test]
 fn a_provider_that_is_told_to_end_first_does_what_it_owes() {
     let dir = tempfile::tempdir().unwrap();
-    let net = Net::new(dir.path(), "6", &["ann", "rosa"]);
-    let mut child = net
-        .command(&PROVIDE)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut events = BufReader::new(child.stdout.take().unwrap());
-    let mut ann = Running(child);
-    wait_for(&mut events, |e| e["event"] == "serving");
+    let (net, _chain) = network(dir.path(), "6", &["ann", "rosa"]);
+    let mut ann = Running::start(net.command(&PROVIDE));
+    ann.event("serving");
     net.post();
-    wait_for(&mut events, |e| {
-        e["what"]
-            .as_str()
-            .is_some_and(|w| w.contains("claims task 1"))
-    });
-    let pid = ann.0.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-    wait_for(&mut events, |e| e["event"] == "draining");
+    ann.acts("claims task 1");
+    ann.signal("-TERM");
+    ann.event("draining");
     net.post();
     // the first task is seen through; the second is nobody's
-    wait_for(&mut events, |e| e["event"] == "drained");
-    assert!(ann.0.wait().unwrap().success());
-    assert_eq!(net.done(&["task", "show", "1"])["state"], "settled");
-    assert_eq!(net.done(&["task", "show", "2"])["state"], "open");
-    let (status, late) = net.run(&["task", "wait", "2", "--timeout", "0"]);
+    ann.event("drained");
+    assert!(ann.child.wait().unwrap().success());
+    assert_eq!(net.run(&["task", "show", "1"])["state"], "settled");
+    assert_eq!(net.run(&["task", "show", "2"])["state"], "open");
+    let (status, late) = net.status(&["task", "wait", "2", "--timeout", "0"]);
     assert_eq!(status, 9, "{late}");
-    assert_eq!(net.done(&["task", "wait", "1"])["state"], "settled");
+    assert_eq!(net.run(&["task", "wait", "1"])["state"], "settled");
     // nothing is owed: it ends at once
     let drain = [&["provider", "drain"], &PROVIDE[2..]].concat();
     assert!(net.command(&drain).status().unwrap().success());
@@ -216,25 +136,19 @@ fn a_provider_that_is_told_to_end_first_does_what_it_owes() {
 #[test]
 fn a_drain_that_is_interrupted_says_that_something_is_owed() {
     let dir = tempfile::tempdir().unwrap();
-    let net = Net::new(dir.path(), "1", &["ann", "rosa"]);
-    let started = |args: &[&str]| {
-        let mut child = net.command(args).stdout(Stdio::piped()).spawn().unwrap();
-        let events = BufReader::new(child.stdout.take().unwrap());
-        (Running(child), events)
-    };
-    let did = |e: &Value, what: &str| e["what"].as_str().is_some_and(|w| w.contains(what));
-    let (ann, mut events) = started(&[&PROVIDE[..], &["--fault", "no-result"]].concat());
-    wait_for(&mut events, |e| e["event"] == "serving");
+    let (net, _chain) = network(dir.path(), "1", &["ann", "rosa"]);
+    let faulty = [&PROVIDE[..], &["--fault", "no-result"]].concat();
+    let ann = Running::start(net.command(&faulty));
+    ann.event("serving");
     net.post();
-    wait_for(&mut events, |e| did(e, "claims task 1"));
+    ann.acts("claims task 1");
     drop(ann);
     // it answers for the result until a window is over that is minutes long at this speed
-    let (mut ann, mut events) = started(&[&["provider", "drain"], &PROVIDE[2..]].concat());
-    wait_for(&mut events, |e| did(e, "commits the result"));
-    let pid = ann.0.id().to_string();
-    let interrupt = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(interrupt.success());
-    assert_eq!(ann.0.wait().unwrap().code(), Some(130));
+    let drain = [&["provider", "drain"], &PROVIDE[2..]].concat();
+    let mut ann = Running::start(net.command(&drain));
+    ann.acts("commits the result");
+    ann.signal("-INT");
+    assert_eq!(ann.child.wait().unwrap().code(), Some(130));
 }
 
 /// What the operators' listener of a process shows, once it shows this.
@@ -266,10 +180,8 @@ fn operators_see_what_readers_see(net: &Net<'_>) {
     let ops = ["--ops", "127.0.0.1:0"];
     let watch = ["watch", "--poll", "50", "--model", "digits-small"];
     let watch = [&watch[..], &ops].concat();
-    let mut child = net.command(&watch).stdout(Stdio::piped()).spawn().unwrap();
-    let mut events = BufReader::new(child.stdout.take().unwrap());
-    let _watcher = Running(child);
-    let begun = wait_for(&mut events, |e| e["event"] == "watching");
+    let watcher = Running::start(net.command(&watch));
+    let begun = watcher.event("watching");
     let seen = [
         "gavel_watch_alerts_total{code=\"GVL-WATCH-001\"} 1",
         "gavel_watch_alerts_total{code=\"GVL-WATCH-006\"} 0",
@@ -280,10 +192,8 @@ fn operators_see_what_readers_see(net: &Net<'_>) {
     metrics_with(&begun["ops"], &seen);
 
     let page = [&["explorer", "--port", "0"], &ops[..]].concat();
-    let mut child = net.command(&page).stdout(Stdio::piped()).spawn().unwrap();
-    let mut events = BufReader::new(child.stdout.take().unwrap());
-    let _explorer = Running(child);
-    let begun = wait_for(&mut events, |e| e["event"] == "listening");
+    let explorer = Running::start(net.command(&page));
+    let begun = explorer.event("listening");
     let address = begun["explorer"].as_str().unwrap();
     let mut listener = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
     let request = "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -300,24 +210,17 @@ fn operators_see_what_readers_see(net: &Net<'_>) {
 #[test]
 fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
     let dir = tempfile::tempdir().unwrap();
-    let net = Net::new(dir.path(), "2", &["ann", "rosa", "wanda"]);
+    let (net, _chain) = network(dir.path(), "2", &["ann", "rosa", "wanda"]);
     let args = [&PROVIDE[..], &["--fault", "weight"]].concat();
-    let mut child = net.command(&args).stdout(Stdio::piped()).spawn().unwrap();
-    let mut events = BufReader::new(child.stdout.take().unwrap());
-    let _ann = Running(child);
-    wait_for(&mut events, |e| e["event"] == "serving");
+    let ann = Running::start(net.command(&args));
+    ann.event("serving");
     net.post();
-    wait_for(&mut events, |e| {
-        e["what"]
-            .as_str()
-            .is_some_and(|w| w.contains("commits the result"))
-    });
+    ann.acts("commits the result");
 
     let watch = ["watch", "--once", "--model", "digits-small"];
     let output = net.command(&watch).output().unwrap();
     assert_eq!(output.status.code(), Some(7));
-    let mut said = output.stdout.as_slice();
-    let alert = wait_for(&mut said, |e| e["code"] == "GVL-WATCH-001");
+    let alert = said(&output, "code", "GVL-WATCH-001");
     assert_eq!(alert["task"], 1);
     // without the model there is nothing to judge
     let blind = net.command(&["watch", "--once"]).output().unwrap();
@@ -332,14 +235,13 @@ fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
     .concat();
     let opened = net.command(&open).output().unwrap();
     assert_eq!(opened.status.code(), Some(0));
-    let mut said = opened.stdout.as_slice();
-    let disputed = wait_for(&mut said, |e| e["event"] == "disputed");
+    let disputed = said(&opened, "event", "disputed");
     assert_eq!(disputed["dispute"], 1);
     // the provider may move between the two
     let (shown, listed) = loop {
-        let before = net.done(&["dispute", "show", "1"]);
-        let listed = net.done(&["dispute", "list"]);
-        if before == net.done(&["dispute", "show", "1"]) {
+        let before = net.run(&["dispute", "show", "1"]);
+        let listed = net.run(&["dispute", "list"]);
+        if before == net.run(&["dispute", "show", "1"]) {
             break (before, listed);
         }
     };
@@ -349,18 +251,17 @@ fn whoever_watches_is_told_what_is_wrong_and_may_challenge_by_hand() {
     let step = [&["challenge", "move", "1"], &hand[..]].concat();
     let dry = [&step[..], &["--dry-run"]].concat();
     let mut moved = 0;
-    while net.done(&["dispute", "show", "1"])["isolated"].is_null() {
-        let planned = net.done(&dry);
+    while net.run(&["dispute", "show", "1"])["isolated"].is_null() {
+        let planned = net.run(&dry);
         assert_eq!(
             (&planned["role"], &planned["sent"]),
             (&"challenger".into(), &false.into())
         );
-        moved += u32::from(net.done(&step)["sent"] == true);
+        moved += u32::from(net.run(&step)["sent"] == true);
     }
     assert!(moved > 0);
     let again = net.command(&watch).output().unwrap();
-    let mut said = again.stdout.as_slice();
-    let forecast = wait_for(&mut said, |e| e["code"] == "GVL-WATCH-004");
+    let forecast = said(&again, "code", "GVL-WATCH-004");
     assert!(
         forecast["what"]
             .as_str()
@@ -378,12 +279,12 @@ fn every_kind_of_failure_has_its_status() {
     let listed = [&["task", "list"], &nobody[..]].concat();
     assert_eq!(status(&listed), Some(3), "no deployment file");
     assert_eq!(status(&["task", "frobnicate"]), Some(2));
-    let net = Net::new(dir.path(), "1", &["rosa"]);
+    let (net, _chain) = network(dir.path(), "1", &["rosa"]);
     assert_eq!(status(&listed), Some(4), "nobody listens there");
-    assert_eq!(net.run(&["task", "show", "99"]).0, 10);
-    assert_eq!(net.run(&["dispute", "show", "99"]).0, 10);
+    assert_eq!(net.status(&["task", "show", "99"]).0, 10);
+    assert_eq!(net.status(&["dispute", "show", "99"]).0, 10);
     let lost = ["account", "withdraw", "--key", "nowhere.json"];
-    assert_eq!(net.run(&lost).0, 3);
+    assert_eq!(net.status(&lost).0, 3);
     let mut wrong = net.command(&["account", "withdraw", "--key", "rosa.json"]);
     assert_eq!(
         wrong
@@ -395,12 +296,12 @@ fn every_kind_of_failure_has_its_status() {
     );
     net.post();
     let foreign = ["task", "cancel", "1", "--key", "deployer.json"];
-    assert_eq!(net.run(&foreign).0, 5, "another's task");
+    assert_eq!(net.status(&foreign).0, 5, "another's task");
     let png = root().join("models/images/digit-7-a.png");
     let png = png.to_str().unwrap();
     let poor = ["task", "post", "digits-small", png, "--key", "poor.json"];
-    net.done(&["key", "new", "poor.json"]);
-    assert_eq!(net.run(&poor).0, 6, "no tokens");
+    net.run(&["key", "new", "poor.json"]);
+    assert_eq!(net.status(&poor).0, 6, "no tokens");
 }
 
 #[test]
@@ -419,9 +320,9 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
         assert_eq!(line["fix"].is_null(), line["status"] == "ok", "{line}");
     }
 
-    let net = Net::new(dir.path(), "1", &["rosa"]);
+    let (net, _chain) = network(dir.path(), "1", &["rosa"]);
     let whole = ["doctor", "--key", "rosa.json", "--model", "digits-small"];
-    let well = net.done(&whole);
+    let well = net.run(&whole);
     for name in [
         "rpc",
         "deployment",
@@ -447,19 +348,19 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     )
     .unwrap();
     let among = ["--key", "models/rosa.json", "--model", "models"];
-    let (status, among) = net.run(&[&["doctor"], &among[..]].concat());
+    let (status, among) = net.status(&[&["doctor"], &among[..]].concat());
     if cfg!(target_os = "linux") {
         assert_eq!(check(&among, "sandbox")["status"], "fail", "{among}");
         assert_eq!(status, 3, "{among}");
     }
     assert_eq!(check(&well, "coin")["status"], "warn", "{well}");
-    let other = net.run(&["doctor", "--model", "digits-mlp"]);
+    let other = net.status(&["doctor", "--model", "digits-mlp"]);
     assert_eq!(
         (other.0, &check(&other.1, "model")["status"]),
         (10, &"fail".into())
     );
     std::fs::write(dir.path().join("blobs-file"), "").unwrap();
-    let full = net.run(&["doctor", "--quick", "--blobs", "blobs-file"]);
+    let full = net.status(&["doctor", "--quick", "--blobs", "blobs-file"]);
     assert_eq!(check(&full.1, "blobs")["status"], "fail", "{}", full.1);
     assert_ne!(full.0, 0);
 }

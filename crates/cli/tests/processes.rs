@@ -41,20 +41,10 @@ impl Net<'_> {
     }
 }
 
-/// A chain with the contracts and the model on it, and a key with tokens for each name.
+/// A chain with the contracts on it, and a key with tokens for each name.
 fn network<'a>(dir: &'a Path, names: &[&str]) -> (Net<'a>, Running, Vec<String>) {
     let (net, chain) = Net::up(dir, SPEED);
-    let addresses: Vec<String> = names.iter().map(|name| net.key(name)).collect();
-    let mut deploy = vec![
-        "chain",
-        "deploy",
-        "--key",
-        "deployer.json",
-        "--probation",
-        "0",
-    ];
-    deploy.extend(addresses.iter().flat_map(|a| ["--mint", a.as_str()]));
-    net.run(&deploy);
+    let addresses = net.deploy(names, &[]);
     (net, chain, addresses)
 }
 
@@ -82,13 +72,7 @@ fn a_cheat_among_processes_is_caught_over_lossy_lines_and_though_its_watcher_is_
         "{}",
         text(&refused.stderr)
     );
-    net.run(&[
-        "model",
-        "register",
-        "digits-small",
-        "--key",
-        "deployer.json",
-    ]);
+    net.register("digits-small");
 
     let _cheat = net.provider("cheat", "1", &["--fault", "weight"]);
     let _honest = [
@@ -175,13 +159,7 @@ fn an_honest_provider_that_is_killed_in_a_dispute_is_cleared_when_it_comes_back(
     let dir = tempfile::tempdir().unwrap();
     let names = ["ann", "bob", "cyd", "rosa", "fergus"];
     let (net, _chain, addresses) = network(dir.path(), &names);
-    net.run(&[
-        "model",
-        "register",
-        "digits-small",
-        "--key",
-        "deployer.json",
-    ]);
+    net.register("digits-small");
     let mut ann = net.provider("ann", "1", &[]);
     let _others = [net.provider("bob", "9", &[]), net.provider("cyd", "9", &[])];
     let watch = [
@@ -264,13 +242,7 @@ fn what_a_network_cannot_accept_is_refused_in_words_and_costs_nothing() {
     let weights = at + edited[at..].windows(2).position(|w| w[0] == 0x4a).unwrap() + 40;
     edited[weights] ^= 1;
     std::fs::write(dir.path().join("edited.onnx"), edited).unwrap();
-    net.run(&[
-        "model",
-        "register",
-        "digits-small",
-        "--key",
-        "deployer.json",
-    ]);
+    net.register("digits-small");
     let serve = |model: &'static str, stake: &'static str| {
         [
             "provider", "run", "--key", "ann.json", "--model", model, "--stake", stake,
@@ -314,7 +286,7 @@ fn an_answer_from_the_market_is_the_one_that_everybody_gets_alone() {
     const MODEL: &str = "llm@96";
     let dir = tempfile::tempdir().unwrap();
     let (net, _chain, _) = network(dir.path(), &["ann", "rosa"]);
-    net.run(&["model", "register", MODEL, "--key", "deployer.json"]);
+    net.register(MODEL);
     let serve = [
         "provider", "run", "--model", MODEL, "--poll", "100", "--key", "ann.json",
     ];
@@ -392,7 +364,7 @@ fn a_picture_from_the_market_is_the_one_that_everybody_draws_alone() {
     const MODEL: &str = "diffusion";
     let dir = tempfile::tempdir().unwrap();
     let (net, _chain, _) = network(dir.path(), &["ann", "rosa"]);
-    net.run(&["model", "register", MODEL, "--key", "deployer.json"]);
+    net.register(MODEL);
     let serve = [
         "provider", "run", "--model", MODEL, "--poll", "100", "--key", "ann.json",
     ];
@@ -429,7 +401,7 @@ fn providers_of_a_family_serve_whatever_length_is_asked_for() {
     let (net, _chain, _) = network(dir.path(), &["ann", "rosa"]);
     let file = root().join("crates/model/tests/fixtures/open-encoder.onnx");
     let family = format!("{}@batch=1..2,seq=4..12/4", file.display());
-    let registered = net.run(&["model", "register", &family, "--key", "deployer.json"]);
+    let registered = net.register(&family);
     let id = net.run(&["model", "id", &family])["family_id"].clone();
     assert_eq!(registered["family_id"], id);
     let serve = [
@@ -498,13 +470,7 @@ fn providers_of_a_family_serve_whatever_length_is_asked_for() {
 fn a_key_is_served_by_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let (net, _chain, addresses) = network(dir.path(), &["ann"]);
-    net.run(&[
-        "model",
-        "register",
-        "digits-small",
-        "--key",
-        "deployer.json",
-    ]);
+    net.register("digits-small");
     let mut first = net.provider("ann", "1", &[]);
     let second = [
         "provider",

@@ -10,10 +10,10 @@ mod telling;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::Command;
 
 use common::text;
+use net::Net;
 use serde_json::{Value, json};
 use telling::Running;
 
@@ -21,27 +21,10 @@ const MODEL: &str = "llm@48";
 /// Seconds that a signature is good for: longer than a slow machine takes.
 const PATIENCE: &str = "3600";
 
-struct Net<'a> {
-    dir: &'a Path,
-    rpc: String,
-}
-
 impl Net<'_> {
-    fn command(&self, args: &[&str]) -> Command {
-        net::command(self.dir, &self.rpc, args)
-    }
-
-    fn json(&self, args: &[&str]) -> Command {
-        self.command(&[args, &["--json"]].concat())
-    }
-
-    fn run(&self, args: &[&str]) -> Value {
-        net::answer(self.json(args))
-    }
-
-    fn key(&self, name: &str) -> String {
-        let key = self.run(&["key", "new", &format!("{name}.json")]);
-        key["address"].as_str().unwrap().to_owned()
+    /// For people.
+    fn told(&self, args: &[&str]) -> Command {
+        net::command(self.dir, &self.url, args)
     }
 
     /// A gateway, and where it listens.
@@ -50,7 +33,7 @@ impl Net<'_> {
         let loopback = ["--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0"];
         let more = ["--poll", "100", "--horizon", PATIENCE];
         let args = [&args[..], &loopback, &more].concat();
-        let gateway = Running::start(self.json(&args));
+        let gateway = Running::start(self.command(&args));
         let told = gateway.event("listening");
         let api = told["api"].as_str().unwrap().to_owned();
         (gateway, api, told["requester"].clone())
@@ -80,29 +63,14 @@ fn send(method: &str, url: &str, headers: &str, body: &str) -> (u16, Value) {
 #[test]
 fn a_client_signs_in_a_shell_and_is_answered_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut net = Net {
-        dir: dir.path(),
-        rpc: String::new(),
-    };
-    let chain = Running::start(net.json(&["chain", "up", "--port", "0"]));
-    let listening = chain.event("listening");
-    net.rpc = listening["rpc"].as_str().unwrap().to_owned();
-    net.key("deployer");
-    let (ann, gate, client) = (net.key("ann"), net.key("gate"), net.key("client"));
-    let deploy = [
-        "chain",
-        "deploy",
-        "--key",
-        "deployer.json",
-        "--probation",
-        "0",
-    ];
-    net.run(&[&deploy[..], &["--mint", &ann, "--mint", &gate]].concat());
-    net.run(&["model", "register", MODEL, "--key", "deployer.json"]);
+    let (net, _chain) = Net::up(dir.path(), "1");
+    let [ann, gate] = net.deploy(&["ann", "gate"], &[]).try_into().unwrap();
+    let client = net.key("client");
+    net.register(MODEL);
     let serve = [
         "provider", "run", "--model", MODEL, "--key", "ann.json", "--poll", "100",
     ];
-    let provider = Running::start(net.json(&serve));
+    let provider = Running::start(net.command(&serve));
     provider.event("serving");
     let added = [
         "gateway",
@@ -140,7 +108,7 @@ fn a_client_signs_in_a_shell_and_is_answered_once() {
         "--valid-for",
         PATIENCE,
     ];
-    let signed = net.command(&sign).output().unwrap();
+    let signed = net.told(&sign).output().unwrap();
     assert!(signed.status.success(), "{}", text(&signed.stderr));
     let headers = text(&signed.stdout);
     assert_eq!(headers.lines().count(), 5, "{headers}");
@@ -173,7 +141,7 @@ fn a_client_signs_in_a_shell_and_is_answered_once() {
     let object = net.run(&sign);
     assert_eq!(object["route"], "GET /v1/tasks?limit=3");
     let curl = text(
-        &net.command(&[&sign[..], &["--curl"]].concat())
+        &net.told(&[&sign[..], &["--curl"]].concat())
             .output()
             .unwrap()
             .stdout,
@@ -205,7 +173,7 @@ fn a_client_signs_in_a_shell_and_is_answered_once() {
         "--key",
         "client.json",
     ];
-    let headers_of_other = text(&net.command(&sign).output().unwrap().stdout);
+    let headers_of_other = text(&net.told(&sign).output().unwrap().stdout);
     let (status, said) = send("GET", &tasks, &headers_of_other, "");
     assert_eq!(
         (status, &said["error"]["code"]),

@@ -29,14 +29,9 @@ const STAKE: u128 = 1_000 * TOKEN;
 /// A chain with the contracts and the models on it, on which every result is audited; each of these has tokens.
 fn network<'a>(dir: &'a Path, names: &[&str]) -> (Net<'a>, Running) {
     let (net, chain) = Net::up(dir, SPEED);
-    let minted: Vec<String> = names.iter().map(|name| net.key(name)).collect();
-    let deployer = ["--key", "deployer.json"];
-    let deploy = ["chain", "deploy", "--audit-rate", "1", "--probation", "0"];
-    let minted = minted.iter().flat_map(|who| ["--mint", who.as_str()]);
-    let minted: Vec<&str> = minted.collect();
-    net.run(&[&deploy[..], &deployer, &minted].concat());
+    net.deploy(names, &["--audit-rate", "1"]);
     for model in [MODEL, OTHER_MODEL] {
-        net.run(&[&["model", "register", model][..], &deployer].concat());
+        net.register(model);
     }
     (net, chain)
 }

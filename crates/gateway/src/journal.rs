@@ -177,6 +177,7 @@ pub struct Journal {
     slack: usize,
     /// Lines before which it is not tried again to write the file anew.
     patience: usize,
+    trouble: Trouble,
     /// Number of the next ticket.
     next: usize,
     tickets: BTreeMap<usize, Ticket>,
@@ -187,6 +188,22 @@ pub struct Journal {
     by_task: HashMap<u64, usize>,
 }
 
+/// What a file has refused since the process began.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble {
+    /// How often.
+    pub count: u64,
+    /// What it said the last time.
+    pub last: String,
+}
+
+impl Trouble {
+    fn is(&mut self, error: &io::Error) {
+        self.count += 1;
+        self.last = error.to_string();
+    }
+}
+
 impl Journal {
     /// One that forgets all when the process ends.
     pub fn memory() -> Journal {
@@ -194,6 +211,7 @@ impl Journal {
             lines: None,
             slack: SLACK,
             patience: 0,
+            trouble: Trouble::default(),
             next: 0,
             tickets: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -234,6 +252,11 @@ impl Journal {
     #[must_use]
     pub fn with_slack(self, slack: usize) -> Journal {
         Journal { slack, ..self }
+    }
+
+    /// What its file has refused.
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     /// Whether a fact is about what there is.
@@ -336,7 +359,8 @@ impl Journal {
             return Err(io::Error::other("no such ticket"));
         }
         if let Some(lines) = &mut self.lines {
-            lines.append(&text(&facts)?)?;
+            let appended = lines.append(&text(&facts)?);
+            appended.inspect_err(|error| self.trouble.is(error))?;
         }
         for fact in facts {
             self.apply(fact)
@@ -361,7 +385,10 @@ impl Journal {
         let written = written.and_then(|text| lines.rewrite(&text));
         self.patience = match written {
             Ok(()) => 0,
-            Err(_) => lines.count() + self.slack,
+            Err(error) => {
+                self.trouble.is(&error);
+                lines.count() + self.slack
+            }
         };
     }
 

@@ -33,7 +33,7 @@ pub use desk::{Desk, Done, Job, Placed, Request};
 pub use error::{ApiError, TASK_HEADER};
 pub use fields::Fields;
 pub use gateway::{Gateway, Options};
-pub use journal::{Closed, Endpoint, Journal, Ticket};
+pub use journal::{Closed, Endpoint, Journal, Ticket, Trouble};
 pub use keys::{ApiKey, KEYS_FORMAT, KeyFile, KeyFileError};
 pub use limits::{Caller, Limits, Running};
 pub use lines::{FileMedium, Medium};

@@ -1,12 +1,13 @@
 //! `gavel gateway run`, `gavel gateway key new|list|revoke`; `gavel gateway sign` is in `gateway_sign`
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gavel_gateway::{
     Access, ApiKey, Bounds, Desk, Gateway, Journal, KeyFile, KeyFileError, Network, NodeNetwork,
-    Nonces, Options, Served, router, serve,
+    Nonces, Options, Served, Trouble, router, serve,
 };
 use gavel_node::roles::Requester;
 use gavel_node::{Executor, Mirror, Party, Role};
@@ -19,7 +20,7 @@ use crate::args_gateway::{ApiKeysArgs, GatewayCommand, GatewayKeyCommand, Gatewa
 use crate::failure::{Context as _, Exit, Failure};
 use crate::files::{self, Servable};
 use crate::network::{self, TOKEN, block_on};
-use crate::output::{DIM, Output, paint};
+use crate::output::{BAD, DIM, Output, paint};
 
 /// Longest time that what an earlier process has sent is waited for.
 const SETTLING: Duration = Duration::from_secs(30);
@@ -102,7 +103,8 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
         ..Options::default()
     };
     let names: Vec<String> = models.iter().map(|m: &Served| m.name.clone()).collect();
-    let gateway = Gateway::new(shared, Arc::new(desk), models, access, options);
+    let desk = Arc::new(desk);
+    let gateway = Gateway::new(shared, Arc::clone(&desk), models, access, options);
     let api = operators::bind(args.listen).await?;
     let operators = Operators::open(args.ops, "gateway", &me).await?;
     let address = api.local_addr().at("the socket")?;
@@ -124,8 +126,10 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     let clients = serve(api, clients, Bounds::default(), operators.closing());
     let clients = tokio::spawn(clients);
     let roles: Vec<Box<dyn Role>> = vec![Box::new(Requester::new(me))];
+    let known = Cell::new(0);
     let see = |board: &gavel_node::Board| {
         behind.see(board);
+        known.set(tell_trouble(&desk.trouble(), known.get(), &operators, out));
         false
     };
     let stop = network::told_to_stop().at("listening to signals")?;
@@ -133,6 +137,20 @@ async fn serve_all(args: GatewayServeArgs, out: Output) -> Result<Exit, Failure>
     operators.close().await?;
     clients.await.at("serving")?.at("serving")?;
     Ok(Exit::Done)
+}
+
+/// Tells what the journal's file has refused beyond what is known, which the gateway survives; how much is known then.
+fn tell_trouble(trouble: &Trouble, known: u64, operators: &Operators, out: Output) -> u64 {
+    if trouble.count > known {
+        let watched = operators.watched();
+        (known..trouble.count).for_each(|_| watched.metrics.failed("journal"));
+        out.line(paint(
+            BAD,
+            format!("the journal was not written: {}", trouble.last),
+        ));
+        out.event(&json!({"event": "failed", "who": "journal", "error": trouble.last}));
+    }
+    trouble.count
 }
 
 /// Whether it is known what has become of all that an earlier process has sent with this key, after some patience. The

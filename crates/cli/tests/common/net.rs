@@ -58,6 +58,30 @@ impl<'a> Net<'a> {
         answer(self.command(args))
     }
 
+    /// It must fail; its status, and what it says.
+    pub(crate) fn fails(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(args).output().unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), told)
+    }
+
+    /// Puts the contracts on the chain, with nobody on probation, 100,000 tokens for a new key of each name, and what
+    /// more is asked for; the addresses.
+    pub(crate) fn deploy(&self, names: &[&str], more: &[&str]) -> Vec<String> {
+        let addresses: Vec<String> = names.iter().map(|name| self.key(name)).collect();
+        let mint = addresses.iter().flat_map(|who| ["--mint", who.as_str()]);
+        let mint: Vec<&str> = mint.collect();
+        let deploy = ["chain", "deploy", "--key", "deployer.json"];
+        self.run(&[&deploy[..], &["--probation", "0"], &mint, more].concat());
+        addresses
+    }
+
+    /// Has a model in the registry.
+    pub(crate) fn register(&self, model: &str) -> Value {
+        self.run(&["model", "register", model, "--key", "deployer.json"])
+    }
+
     /// Makes a key; its address.
     pub(crate) fn key(&self, name: &str) -> String {
         let key = self.run(&["key", "new", &format!("{name}.json")]);

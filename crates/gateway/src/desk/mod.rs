@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::ApiError;
-use crate::journal::{Endpoint, Journal, Ticket};
+use crate::journal::{Endpoint, Journal, Ticket, Trouble};
 use crate::limits::Caller;
 use crate::network::{Answer, Network, NetworkError, TaskView, Wanted};
 use crate::served::Bound;
@@ -131,6 +131,11 @@ impl Desk {
         // what cannot be written now can be later
         let _ = books.tidy(&*self.network, now());
         books
+    }
+
+    /// What the file of what it remembers has refused.
+    pub fn trouble(&self) -> Trouble {
+        self.books().journal.trouble().clone()
     }
 
     /// What a key's tasks have cost, those under way at their ceiling.

@@ -226,7 +226,7 @@ impl Metrics {
         self.add(
             Kind::Counter,
             "errors",
-            "What went wrong, by where: chain or role",
+            "What went wrong, by where: chain, role or journal",
             self.errors.clone(),
         );
         self.add(
@@ -550,7 +550,7 @@ impl Metrics {
         self.gas.inc_by(act.gas);
     }
 
-    /// Something went wrong: on the way to the "chain", or in a "role".
+    /// Something went wrong: on the way to the "chain", in a "role", or with the "journal" of a gateway.
     pub fn failed(&self, kind: &'static str) {
         self.errors.get_or_create(&label("kind", kind)).inc();
     }

@@ -256,7 +256,7 @@ impl Arena {
             }
         }
         Err(AttackError::Unexpected {
-            seed: SEEDS,
+            seed: Some(SEEDS),
             what,
             found: "no such world".to_owned(),
         })
@@ -339,7 +339,7 @@ fn run(
     let report = runtime()?.block_on(async { change(world.await?).run(&mut count).await })?;
     if !report.conserved || !report.finished {
         return Err(AttackError::Unexpected {
-            seed: report.seed,
+            seed: Some(report.seed),
             what: "books that balance and a world that ends",
             found: format!("{:?}", report.broken_guarantees()),
         });

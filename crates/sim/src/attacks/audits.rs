@@ -86,7 +86,7 @@ pub(super) fn copying_auditor(arena: &Arena) -> Result<Found, AttackError> {
     };
     if accepted(&other)? || !accepted(&first)? {
         return Err(AttackError::Unexpected {
-            seed: 0,
+            seed: None,
             what: "a salted opening that is good for its owner alone",
             found: "a copy that opens".to_owned(),
         });

@@ -106,7 +106,7 @@ async fn send<C: SolCall>(who: &Account, to: Address, call: C) -> Result<(), Att
 }
 
 fn unexpected(what: &'static str, found: String) -> AttackError {
-    let seed = 0;
+    let seed = None;
     AttackError::Unexpected { seed, what, found }
 }
 

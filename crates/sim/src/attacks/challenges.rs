@@ -388,7 +388,7 @@ fn expect(
 fn unexpected(report: &Report, what: &'static str) -> AttackError {
     let disputes = report.disputes.iter();
     AttackError::Unexpected {
-        seed: report.seed,
+        seed: Some(report.seed),
         what,
         found: format!(
             "{:?}",

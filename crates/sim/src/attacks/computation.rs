@@ -66,7 +66,7 @@ fn convicted(
     {
         true => Ok(played),
         false => Err(AttackError::Unexpected {
-            seed: scenario.seed,
+            seed: Some(scenario.seed),
             what: "a conviction",
             found: format!("{:?}", played.report.facts),
         }),
@@ -81,7 +81,7 @@ fn let_pass(arena: &Arena) -> Vec<Entry> {
 
 fn unexpected(what: &'static str, found: impl std::fmt::Debug) -> AttackError {
     AttackError::Unexpected {
-        seed: 1,
+        seed: None,
         what,
         found: format!("{found:?}"),
     }

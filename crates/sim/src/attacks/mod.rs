@@ -51,10 +51,10 @@ pub enum AttackError {
     #[error(transparent)]
     Trace(#[from] gavel_trace::TraceError),
     /// A world that did not go as the attack needs it.
-    #[error("up to seed {seed}: expected {what}, found {found}")]
+    #[error("{}expected {what}, found {found}", seed.map(|seed| format!("up to seed {seed}: ")).unwrap_or_default())]
     Unexpected {
-        /// The last seed.
-        seed: u64,
+        /// The last seed, where worlds by seed were played.
+        seed: Option<u64>,
         /// What the attack needs.
         what: &'static str,
         /// What came.
