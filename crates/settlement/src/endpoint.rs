@@ -286,11 +286,11 @@ pub(crate) async fn told<T>(
     chain: &SharedChain,
     what: impl FnOnce(&mut Chain) -> T,
 ) -> Result<T, TransportError> {
-    let (value, written) = {
+    let (value, shown) = {
         let mut chain = chain.lock();
-        (what(&mut chain), chain.written())
+        (what(&mut chain), chain.shown())
     };
-    let on_disk = chain.on_disk(written).await;
+    let on_disk = chain.on_disk(shown).await;
     on_disk.map_err(TransportErrorKind::custom)?;
     Ok(value)
 }

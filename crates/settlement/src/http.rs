@@ -63,23 +63,20 @@ pub fn router(chain: SharedChain) -> Router {
 async fn answer(State(chain): State<SharedChain>, body: Bytes) -> Response {
     let shared = chain.clone();
     // execution takes the processor: it does not belong on an async thread
-    let answer = tokio::task::spawn_blocking(move || {
-        let mut chain = chain.lock();
-        (rpc::handle(&mut chain, &body), chain.written())
+    let told = tokio::task::spawn_blocking(move || {
+        let body = rpc::read(&body);
+        let told = body.told(&mut chain.lock());
+        (told.answer.map(|value| value.to_string()), told.shown)
     });
-    let Ok((answer, written)) = answer.await else {
+    let Ok((answer, shown)) = told.await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    if let Err(error) = shared.on_disk(written).await {
+    if let Err(error) = shared.on_disk(shown).await {
         // no answer: what was asked for may be done or lost, and a 5xx is asked again
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
     }
     match answer {
-        Some(value) => (
-            [(header::CONTENT_TYPE, "application/json")],
-            value.to_string(),
-        )
-            .into_response(),
+        Some(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }

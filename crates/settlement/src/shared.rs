@@ -62,17 +62,12 @@ impl SharedChain {
         self.chain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until what was [written](Chain::written) at some time is on disk.
+    /// Waits until what was [shown](Chain::shown) at some time is on disk.
     ///
     /// # Errors
     /// It cannot be put there, and may be lost.
-    pub async fn on_disk(&self, written: u64) -> Result<(), ChainError> {
-        // after a write that failed, what can be read may be on no disk
-        let failure = self.lock().failure();
-        match failure {
-            Some(reason) => Err(ChainError::Failed(reason)),
-            None => self.disk.holds(written).await,
-        }
+    pub async fn on_disk(&self, shown: Result<u64, ChainError>) -> Result<(), ChainError> {
+        self.disk.holds(shown?).await
     }
 
     /// Another chain, in memory, that goes on from this one's state.

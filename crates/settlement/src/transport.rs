@@ -10,6 +10,7 @@ use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::chain::ChainError;
 use crate::rpc;
 use crate::shared::SharedChain;
 
@@ -23,12 +24,22 @@ impl InProcess {
         InProcess(chain)
     }
 
-    fn answer(&self, request: &SerializedRequest) -> Result<Response, TransportError> {
+    /// The answer; `shown` becomes what must be on disk before it is given.
+    fn answer(
+        &self,
+        request: &SerializedRequest,
+        shown: &mut Result<u64, ChainError>,
+    ) -> Result<Response, TransportError> {
         let params = request
             .params()
             .map_or(Ok(Value::Null), |params| serde_json::from_str(params.get()));
         let params = params.map_err(TransportErrorKind::custom)?;
-        let answer = rpc::call(&mut self.0.lock(), request.method(), &params);
+        let told = rpc::tell(&mut self.0.lock(), request.method(), &params);
+        let answer = told.answer;
+        *shown = match (std::mem::replace(shown, Ok(0)), told.shown) {
+            (Ok(before), Ok(now)) => Ok(before.max(now)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
         let raw = |value: &Value| -> Result<Box<RawValue>, TransportError> {
             to_raw_value(value).map_err(TransportErrorKind::custom)
         };
@@ -60,18 +71,21 @@ impl tower::Service<RequestPacket> for InProcess {
     }
 
     fn call(&mut self, packet: RequestPacket) -> TransportFut<'static> {
+        let mut shown = Ok(0);
         let answer = match packet {
-            RequestPacket::Single(request) => self.answer(&request).map(ResponsePacket::Single),
+            RequestPacket::Single(request) => self
+                .answer(&request, &mut shown)
+                .map(ResponsePacket::Single),
             RequestPacket::Batch(requests) => requests
                 .iter()
-                .map(|request| self.answer(request))
+                .map(|request| self.answer(request, &mut shown))
                 .collect::<Result<Vec<_>, _>>()
                 .map(ResponsePacket::Batch),
         };
-        let (chain, written) = (self.0.clone(), self.0.lock().written());
+        let chain = self.0.clone();
         Box::pin(async move {
-            let written = chain.on_disk(written).await;
-            written.map_err(TransportErrorKind::custom)?;
+            let on_disk = chain.on_disk(shown).await;
+            on_disk.map_err(TransportErrorKind::custom)?;
             answer
         })
     }

@@ -169,8 +169,8 @@ impl Sender {
     async fn execute(&self, intent: Intent) -> Result<Mined, SendError> {
         match self.endpoint.embedded() {
             Some(chain) => {
-                let (done, written) = self.execute_embedded(chain, intent);
-                match (done, chain.on_disk(written).await) {
+                let (done, shown) = self.execute_embedded(chain, intent);
+                match (done, chain.on_disk(shown).await) {
                     (done, Ok(())) => done,
                     (Ok(mined), Err(error)) => Err(SendError::Unresolved {
                         hash: mined.hash,
@@ -190,10 +190,10 @@ impl Sender {
         &self,
         chain: &SharedChain,
         intent: Intent,
-    ) -> (Result<Mined, SendError>, u64) {
+    ) -> (Result<Mined, SendError>, Result<u64, ChainError>) {
         let mut chain = chain.lock();
         let done = self.execute_on(&mut chain, intent);
-        (done, chain.written())
+        (done, chain.shown())
     }
 
     fn execute_on(&self, chain: &mut Chain, intent: Intent) -> Result<Mined, SendError> {

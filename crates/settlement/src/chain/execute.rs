@@ -39,6 +39,35 @@ struct Place {
     randomness: B256,
 }
 
+/// A transaction whose signer is known. To find it takes as long as to execute a small one, and no chain.
+#[derive(Debug)]
+pub struct Signed {
+    pub(super) raw: Bytes,
+    pub(super) transaction: Recovered<TxEnvelope>,
+}
+
+impl Signed {
+    /// Decodes a signed transaction of a kind that the chain takes.
+    ///
+    /// # Errors
+    /// Undecodable, of another kind, or wrongly signed.
+    pub fn decode(raw: Bytes) -> Result<Signed, ChainError> {
+        let envelope =
+            TxEnvelope::decode_2718_exact(&raw).map_err(|e| ChainError::Decode(e.to_string()))?;
+        if envelope.is_eip4844() || envelope.is_eip7702() {
+            // their side effects (blobs, delegated code) would be dropped silently
+            return Err(ChainError::Refused(format!(
+                "transactions of type {:?} are not supported",
+                envelope.tx_type()
+            )));
+        }
+        let transaction = envelope
+            .try_into_recovered()
+            .map_err(|e| ChainError::Signature(e.to_string()))?;
+        Ok(Signed { raw, transaction })
+    }
+}
+
 impl Chain {
     fn place(&self, time: u64) -> Place {
         let head = self.head();
@@ -48,22 +77,6 @@ impl Chain {
             time,
             randomness: head.randomness(),
         }
-    }
-
-    /// Decodes a signed transaction of a kind this chain takes.
-    pub(super) fn decode(&self, raw: &[u8]) -> Result<Recovered<TxEnvelope>, ChainError> {
-        let envelope =
-            TxEnvelope::decode_2718_exact(raw).map_err(|e| ChainError::Decode(e.to_string()))?;
-        if envelope.is_eip4844() || envelope.is_eip7702() {
-            // their side effects (blobs, delegated code) would be dropped silently
-            return Err(ChainError::Refused(format!(
-                "transactions of type {:?} are not supported",
-                envelope.tx_type()
-            )));
-        }
-        envelope
-            .try_into_recovered()
-            .map_err(|e| ChainError::Signature(e.to_string()))
     }
 
     /// Executes a transaction; nothing of it is applied.

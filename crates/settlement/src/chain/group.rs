@@ -1,5 +1,6 @@
 //! Group commit: appends are written one by one and synced together, by a thread that does nothing else.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -46,6 +47,27 @@ impl Disk {
             }
             Err(_) => Err(ChainError::Failed("the chain was closed".to_owned())),
         }
+    }
+}
+
+/// Records on their way to the disk, with the lowest block that each has changed.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(VecDeque<(u64, u64)>);
+
+impl UnderWay {
+    /// The newest record is this one, which has changed blocks from `block` on; the first `synced` are on disk.
+    pub(super) fn add(&mut self, record: u64, block: u64, synced: u64) {
+        while self.0.front().is_some_and(|(older, _)| *older <= synced) {
+            self.0.pop_front();
+        }
+        self.0.push_back((record, block));
+    }
+
+    /// Records that must be on disk for the blocks up to this one to be as they are now.
+    pub(super) fn until(&self, block: u64) -> u64 {
+        let newest_first = self.0.iter().rev();
+        let mut changes = newest_first.filter(|(_, lowest)| *lowest <= block);
+        changes.next().map_or(0, |(record, _)| *record)
     }
 }
 

@@ -252,7 +252,14 @@ impl Journal {
     /// From now on appends are synced in groups, by a thread.
     pub(super) fn sync_in_groups(&mut self) -> Result<Disk, JournalError> {
         let file = self.file.try_clone().map_err(|e| self.io(e))?;
-        let syncer = Syncer::start(move || file.sync_data(), self.at.records);
+        self.sync_by(move || file.sync_data())
+    }
+
+    pub(super) fn sync_by(
+        &mut self,
+        sync: impl FnMut() -> std::io::Result<()> + Send + 'static,
+    ) -> Result<Disk, JournalError> {
+        let syncer = Syncer::start(sync, self.at.records);
         let syncer = syncer.map_err(|e| self.io(e))?;
         Ok(self.syncer.insert(syncer).disk())
     }

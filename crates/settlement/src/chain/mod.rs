@@ -29,6 +29,7 @@ use alloy::primitives::{B256, Bytes, keccak256};
 
 pub use archive::ArchiveError;
 pub use cold::StateError;
+pub use execute::Signed;
 pub use group::Disk;
 pub use journal::JournalError;
 pub use keeper::SnapshotReport;
@@ -40,6 +41,7 @@ pub use types::{
 };
 
 use execute::Executed;
+use group::UnderWay;
 use history::{History, Recent};
 use journal::Journal;
 use keeper::Keeper;
@@ -66,6 +68,7 @@ pub struct Chain {
     keeper: Option<Keeper>,
     spill: Option<Spill>,
     journal: Option<Journal>,
+    under_way: UnderWay,
     opening: Opening,
     /// Set when the journal failed: what is in memory may not be on disk, so nothing more is accepted.
     failed: Option<String>,
@@ -87,6 +90,22 @@ impl Chain {
     /// Records of the history written so far; nothing else can be seen in the chain.
     pub fn written(&self) -> u64 {
         self.journal.as_ref().map_or(0, Journal::written)
+    }
+
+    /// Records that must be on disk before anybody is told of what can be seen in the chain now.
+    ///
+    /// # Errors
+    /// The chain takes nothing more: what can be seen may get to no disk.
+    pub fn shown(&self) -> Result<u64, ChainError> {
+        self.usable().map(|()| self.written())
+    }
+
+    /// [`shown`](Self::shown) for who is told of blocks up to this one, and of nothing else.
+    ///
+    /// # Errors
+    /// As [`shown`](Self::shown).
+    pub fn shown_of(&self, block: u64) -> Result<u64, ChainError> {
+        self.usable().map(|()| self.under_way.until(block))
     }
 
     /// From now on only the clock moves time: blocks made in one second have the same, as if they were one block of
@@ -117,16 +136,26 @@ impl Chain {
     /// Undecodable, wrongly signed, wrong chain or nonce, above the gas cap: nothing changes. A transaction that
     /// reverts is a receipt, not an error.
     pub fn submit(&mut self, raw: &[u8]) -> Result<B256, ChainError> {
+        self.submit_signed(Signed::decode(Bytes::copy_from_slice(raw)))
+    }
+
+    /// [`submit`](Self::submit) for what was decoded before, when nobody had to wait for the chain.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_signed(
+        &mut self,
+        signed: Result<Signed, ChainError>,
+    ) -> Result<B256, ChainError> {
         // what could not be written is not acknowledged the second time either
         self.usable()?;
-        let transaction = self.decode(raw)?;
+        let Signed { raw, transaction } = signed?;
         // a duplicated request is answered like the first
         if transaction.nonce() < self.nonce(transaction.signer())?
-            && self.history.receipt(keccak256(raw))?.is_some()
+            && self.history.receipt(keccak256(&raw))?.is_some()
         {
-            return Ok(keccak256(raw));
+            return Ok(keccak256(&raw));
         }
-        let raw = Bytes::copy_from_slice(raw);
         self.execute_and_seal(&raw, &transaction, false)
     }
 
@@ -186,6 +215,7 @@ impl Chain {
             keeper: None,
             spill: None,
             journal: None,
+            under_way: UnderWay::default(),
             opening: Opening::default(),
             failed: self.failed.clone(),
         }
@@ -331,6 +361,16 @@ impl Chain {
                 self.failed = Some(error.to_string());
                 return Err(error.into());
             }
+            let head = self.history.head().number;
+            let lowest = match event {
+                Event::Transaction { .. } | Event::Mine { .. } => Some(head),
+                Event::Reorg { .. } => Some(head + 1),
+                Event::Clock { .. } => None,
+            };
+            if let Some(lowest) = lowest {
+                self.under_way
+                    .add(journal.written(), lowest, journal.synced());
+            }
             self.save_when_due();
         }
         Ok(())
@@ -380,8 +420,8 @@ impl Chain {
                 raw,
                 block_hash,
             } => {
-                let transaction = self.decode(raw)?;
-                let executed = self.execute_transaction(raw, &transaction, *time)?;
+                let signed = Signed::decode(raw.clone())?;
+                let executed = self.execute_transaction(raw, &signed.transaction, *time)?;
                 let (number, found) = (executed.block.number, executed.block.hash);
                 if found != *block_hash {
                     return Err(ChainError::Replay {

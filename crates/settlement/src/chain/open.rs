@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::archive::Archive;
 use super::cold::{Cache, Cold};
+use super::group::UnderWay;
 use super::history::{History, Recent};
 use super::journal::{Journal, JournalError};
 use super::keeper::{self, Keeper, SnapshotReport};
@@ -55,6 +56,7 @@ impl Chain {
             keeper: None,
             spill: None,
             journal: None,
+            under_way: UnderWay::default(),
             opening: Opening::default(),
             failed: None,
         }

@@ -3,9 +3,9 @@
 use alloy::primitives::{B256, Bytes, U256};
 use serde_json::{Value, json};
 
-use super::RpcError;
 use super::params::Params;
 use super::render::{self, hex};
+use super::{RpcError, Told};
 use crate::chain::{CallOutcome, Chain};
 
 const CLIENT: &str = concat!("gavel/", env!("CARGO_PKG_VERSION"));
@@ -49,6 +49,29 @@ pub fn call(chain: &mut Chain, method: &str, params: &Value) -> Result<Value, Rp
         }
         _ => Err(unknown(method)),
     }
+}
+
+/// [`call`], and what must be on disk before anybody is told.
+pub fn tell(chain: &mut Chain, method: &str, params: &Value) -> Told<Result<Value, RpcError>> {
+    let answer = call(chain, method, params);
+    let shown = match only_block(chain, method, params) {
+        Some(block) => chain.shown_of(block),
+        None => chain.shown(),
+    };
+    Told { answer, shown }
+}
+
+/// The block that the answer is about, where it is about nothing after it.
+fn only_block(chain: &Chain, method: &str, params: &Value) -> Option<u64> {
+    if !matches!(
+        method,
+        "eth_getTransactionByHash" | "eth_getTransactionReceipt"
+    ) {
+        return None;
+    }
+    let hash = Params(params).required(0).ok()?;
+    let receipt = chain.receipt_of(hash).ok()??;
+    Some(receipt.block_number)
 }
 
 fn unknown(method: &str) -> RpcError {

@@ -1,6 +1,8 @@
 //! What was acknowledged is there after a crash; what is not whole is not.
 
 use std::fs;
+use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Waker};
 
 use super::home::Home;
 use super::*;
@@ -274,6 +276,66 @@ async fn a_chain_that_syncs_in_groups_holds_what_it_says() {
     let after = seen(&chain);
     drop(chain);
     assert_eq!(seen(&home.open().unwrap()), after);
+}
+
+/// Whether whoever may be told once this is on disk may be told now.
+fn may_be_told(disk: &Disk, shown: Result<u64, ChainError>) -> bool {
+    let holds = std::pin::pin!(disk.holds(shown.unwrap()));
+    let mut now = Context::from_waker(Waker::noop());
+    matches!(holds.poll(&mut now), Poll::Ready(Ok(())))
+}
+
+#[tokio::test]
+async fn a_block_on_disk_is_told_of_while_later_ones_are_on_their_way_and_no_other() {
+    let home = Home::new();
+    let mut chain = home.open().unwrap();
+    let (begins, begun) = channel();
+    let (release, released) = channel::<()>();
+    let journal = chain.journal.as_mut().unwrap();
+    let sync = move || {
+        begins.send(()).map_err(std::io::Error::other)?;
+        released.recv().map_err(std::io::Error::other)
+    };
+    let disk = journal.sync_by(sync).unwrap();
+    let told = |chain: &Chain, block| may_be_told(&disk, chain.shown_of(block));
+
+    chain.submit(&create(0)).unwrap();
+    begun.recv().unwrap();
+    assert!(told(&chain, 0) && !told(&chain, 1));
+    release.send(()).unwrap();
+    disk.holds(chain.written()).await.unwrap();
+    assert!(told(&chain, 1));
+
+    // it is its sync that is waited for, and nobody else's
+    chain.submit(&record(1, 0)).unwrap();
+    begun.recv().unwrap();
+    chain.submit(&record(2, 0)).unwrap();
+    chain.advance_to(chain.now() + 1).unwrap();
+    assert!(told(&chain, 1) && !told(&chain, 2) && !told(&chain, 3));
+    assert!(!may_be_told(&disk, chain.shown()));
+    let second = chain.shown_of(2).unwrap();
+    release.send(()).unwrap();
+    disk.holds(second).await.unwrap();
+    assert!(told(&chain, 2) && !told(&chain, 3));
+    begun.recv().unwrap();
+    release.send(()).unwrap();
+    disk.holds(chain.written()).await.unwrap();
+
+    // a block in the place of one that was on disk is another one; so is what has gone, and those below are what they were
+    chain.reorg(2).unwrap();
+    begun.recv().unwrap();
+    assert!(told(&chain, 1) && !told(&chain, 2) && !told(&chain, 3));
+    chain.submit(&record(1, 7)).unwrap();
+    assert!(told(&chain, 1) && !told(&chain, 2));
+    let again = chain.shown_of(2).unwrap();
+    assert_eq!(again, chain.written());
+    release.send(()).unwrap();
+    begun.recv().unwrap();
+    // the reorg alone is not enough
+    assert!(!told(&chain, 2));
+    release.send(()).unwrap();
+    disk.holds(again).await.unwrap();
+    assert!(told(&chain, 2));
 }
 
 #[test]

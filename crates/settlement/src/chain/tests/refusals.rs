@@ -175,7 +175,7 @@ fn gas_above_the_cap_below_the_least_and_coin_that_is_not_there_are_refused() {
 fn a_call_that_would_fail_uses_no_nonce_if_it_was_to_succeed() {
     let conditional = |raw: Bytes| {
         refused("conditional", |chain| {
-            let transaction = chain.decode(&raw).unwrap();
+            let transaction = Signed::decode(raw.clone()).unwrap().transaction;
             chain.submit_if_it_succeeds(&raw, &transaction).unwrap_err()
         })
     };
@@ -200,7 +200,7 @@ fn a_call_that_would_fail_uses_no_nonce_if_it_was_to_succeed() {
     lived(&mut one);
     lived(&mut two);
     let raw = record(5, 0);
-    let transaction = one.decode(&raw).unwrap();
+    let transaction = Signed::decode(raw.clone()).unwrap().transaction;
     one.submit_if_it_succeeds(&raw, &transaction).unwrap();
     two.submit(&raw).unwrap();
     assert_eq!(seen(&one), seen(&two));

@@ -444,6 +444,10 @@ fn named_parameters_are_refused_not_ignored() {
     }
 }
 
+fn handle(chain: &mut Chain, body: &[u8]) -> Option<Value> {
+    read(body).told(chain).answer
+}
+
 fn handled(chain: &mut Chain, body: &[u8]) -> Value {
     handle(chain, body).unwrap()
 }
@@ -574,6 +578,28 @@ async fn what_could_not_be_written_is_told_to_nobody_over_http() {
     assert_eq!(status("eth_getTransactionReceipt", receipt).await, 503);
     assert_eq!(status("eth_blockNumber", json!([])).await, 503);
     serving.abort();
+}
+
+#[test]
+fn what_is_told_of_one_transaction_waits_for_its_block_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = Chain::open(folder.path(), genesis()).unwrap();
+    lived(&mut chain);
+    let head = chain.head().number;
+    let transaction = |chain: &Chain, block| chain.block(block).unwrap().unwrap().transaction;
+    let (older, newest) = (transaction(&chain, 2), transaction(&chain, head));
+    let mut shown = |method: &str, params: Value| {
+        let body = request_with(method, params).to_string();
+        read(body.as_bytes()).told(&mut chain).shown.unwrap()
+    };
+    let all = shown("eth_blockNumber", json!([]));
+    for method in ["eth_getTransactionReceipt", "eth_getTransactionByHash"] {
+        assert!(shown(method, json!([older])) < all, "{method}");
+        assert_eq!(shown(method, json!([newest])), all);
+        // that there is none can be because of the newest record
+        assert_eq!(shown(method, json!([word(7)])), all);
+    }
+    assert!(shown("eth_sendRawTransaction", json!([pay(5, 1)])) > all);
 }
 
 fn request_with(method: &str, params: Value) -> Value {
