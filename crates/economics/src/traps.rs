@@ -16,6 +16,8 @@ pub struct Vigilance {
     pub penalty: f64,
     /// What it costs to run one result again.
     pub check: f64,
+    /// Share of what is wrong that a check finds.
+    pub detection: f64,
 }
 
 impl Vigilance {
@@ -26,6 +28,7 @@ impl Vigilance {
             jackpot: bond,
             penalty: bond,
             check: params.audit.fee as f64,
+            detection: f64::from(params.economics.detectionBps) / 1e4,
         }
     }
 
@@ -39,18 +42,18 @@ impl Vigilance {
 
     /// Least share of traps among audited results at which checking pays with the jackpot as it stands.
     pub fn edge(&self) -> f64 {
-        self.check / (self.jackpot + self.penalty)
+        self.check / (self.detection * (self.jackpot + self.penalty))
     }
 
     /// Least share of traps among audited results at which checking pays more than saying "matched":
-    /// `f (J + S) > C`, the jackpot counted at [`SURE_SHARE`]. Above 1 nothing keeps anybody awake.
+    /// `f d (J + S) > C`, the jackpot counted at [`SURE_SHARE`]. Above 1 nothing keeps anybody awake.
     pub fn least_share(&self) -> f64 {
-        self.check / (self.jackpot * SURE_SHARE + self.penalty)
+        self.check / (self.detection * (self.jackpot * SURE_SHARE + self.penalty))
     }
 
     /// Whether an auditor stays awake with this share of traps.
     pub fn awake(&self, share: f64) -> bool {
-        share * (self.jackpot * SURE_SHARE + self.penalty) > self.check
+        share * self.detection * (self.jackpot * SURE_SHARE + self.penalty) > self.check
     }
 }
 
@@ -64,7 +67,10 @@ mod tests {
     fn account(v: &Vigilance, traps: u32, results: u32, checks: bool) -> f64 {
         let (traps, results) = (f64::from(traps), f64::from(results));
         match checks {
-            true => traps * v.jackpot * SURE_SHARE - results * v.check,
+            true => {
+                let found = traps * v.detection;
+                found * v.jackpot * SURE_SHARE - (traps - found) * v.penalty - results * v.check
+            }
             false => -traps * v.penalty,
         }
     }
@@ -75,9 +81,10 @@ mod tests {
             jackpot in 1.0..100.0f64,
             penalty in 1.0..100.0f64,
             check in 0.01..10.0f64,
+            detection in 0.01..=1.0f64,
             traps in 0u32..1_000,
         ) {
-            let v = Vigilance { jackpot, penalty, check };
+            let v = Vigilance { jackpot, penalty, check, detection };
             let better = account(&v, traps, 1_000, true) - account(&v, traps, 1_000, false);
             let share = f64::from(traps) / 1_000.0;
             // away from where both are the same

@@ -92,31 +92,42 @@ fn auditors_wake_where_the_closed_form_says() {
     }
 }
 
+/// With the traps that a scenario has by itself: they have to be enough to keep auditors looking, whatever a check finds.
 #[test]
 fn the_cheating_share_falls_to_nothing_above_the_kink_and_to_everything_below() {
-    let base = scenario(|_| {});
-    let kink = closed_form(&base);
-    for (factor, end) in [(0.9, 1.0), (1.1, 0.0)] {
-        let at = Scenario {
-            // one in a hundred experiments: they have to be seen often enough
-            tasks: 20_000_000,
-            epochs: 40,
-            ..base.at_rate((kink * factor) as u32)
-        };
-        let outcome = at.play(|_| {});
-        assert!((outcome.cheating[0] - 0.5).abs() < 0.01);
-        assert!((outcome.sleeping[0] - 0.5).abs() < 0.01);
-        let last = *outcome.cheating.last().unwrap();
-        assert!(
-            (last - end).abs() < 0.01,
-            "at {factor} of the kink: {:?}",
-            outcome.cheating
-        );
-        let asleep = *outcome.sleeping.last().unwrap();
-        assert!(asleep < 0.01, "{:?}", outcome.sleeping);
-        assert!(outcome.books.is_whole());
-        assert!(outcome.books.sealed > 0);
-        assert!(outcome.caught > 0 && outcome.caught < outcome.wrong);
+    let cases = [
+        ("defaults", scenario(|_| {})),
+        ("collusion", scenario(|a| a.colluding_bps = 4_000)),
+        ("blind audits", scenario(|a| a.detection_bps = 5_000)),
+        (
+            "blind audits, long records",
+            scenario(|a| (a.detection_bps, a.record_tasks) = (4_000, 60)),
+        ),
+    ];
+    for (name, base) in cases {
+        let kink = closed_form(&base);
+        for (factor, end) in [(0.9, 1.0), (1.1, 0.0)] {
+            let at = Scenario {
+                // one in a hundred experiments: they have to be seen often enough
+                tasks: 20_000_000,
+                epochs: 40,
+                ..base.at_rate((kink * factor) as u32)
+            };
+            let outcome = at.play(|_| {});
+            assert!((outcome.cheating[0] - 0.5).abs() < 0.01);
+            assert!((outcome.sleeping[0] - 0.5).abs() < 0.01);
+            let last = *outcome.cheating.last().unwrap();
+            assert!(
+                (last - end).abs() < 0.01,
+                "{name}, at {factor} of the kink: {:?}",
+                outcome.cheating
+            );
+            let asleep = *outcome.sleeping.last().unwrap();
+            assert!(asleep < 0.01, "{name}: {:?}", outcome.sleeping);
+            assert!(outcome.books.is_whole());
+            assert!(outcome.books.sealed > 0);
+            assert!(outcome.caught > 0 && outcome.caught < outcome.wrong);
+        }
     }
 }
 

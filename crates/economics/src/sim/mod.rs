@@ -253,8 +253,7 @@ pub fn closed_form(scenario: &Scenario) -> f64 {
 /// The share of traps among audited results at which looking away ceases to pay, by the closed form, in parts per million.
 pub fn closed_form_of_traps(scenario: &Scenario) -> f64 {
     let vigilance = Vigilance::of(&scenario.params).with_friends(scenario.friends);
-    let detection = f64::from(scenario.params.economics.detectionBps) / 1e4;
-    1e6 * vigilance.edge() / detection
+    1e6 * vigilance.edge()
 }
 
 /// Where something ceases to pay, of a million, by false position.
