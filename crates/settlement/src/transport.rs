@@ -10,8 +10,7 @@ use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::chain::ChainError;
-use crate::rpc;
+use crate::rpc::{self, RpcError, Told};
 use crate::shared::SharedChain;
 
 /// A transport whose requests are answered by the embedded chain: at once, and told when that is on disk.
@@ -24,22 +23,30 @@ impl InProcess {
         InProcess(chain)
     }
 
-    /// The answer; `shown` becomes what must be on disk before it is given.
-    fn answer(
-        &self,
-        request: &SerializedRequest,
-        shown: &mut Result<u64, ChainError>,
-    ) -> Result<Response, TransportError> {
+    /// The answer, and what must be on disk before it is given.
+    fn answer(&self, request: &SerializedRequest) -> Told<Result<Response, TransportError>> {
         let params = request
             .params()
             .map_or(Ok(Value::Null), |params| serde_json::from_str(params.get()));
-        let params = params.map_err(TransportErrorKind::custom)?;
-        let told = rpc::tell(&mut self.0.lock(), request.method(), &params);
-        let answer = told.answer;
-        *shown = match (std::mem::replace(shown, Ok(0)), told.shown) {
-            (Ok(before), Ok(now)) => Ok(before.max(now)),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        };
+        match params {
+            Ok(params) => {
+                let told = rpc::tell(&mut self.0.lock(), request.method(), &params);
+                Told {
+                    answer: InProcess::response(request, told.answer),
+                    shown: told.shown,
+                }
+            }
+            Err(error) => Told {
+                answer: Err(TransportErrorKind::custom(error)),
+                shown: Ok(0),
+            },
+        }
+    }
+
+    fn response(
+        request: &SerializedRequest,
+        answer: Result<Value, RpcError>,
+    ) -> Result<Response, TransportError> {
         let raw = |value: &Value| -> Result<Box<RawValue>, TransportError> {
             to_raw_value(value).map_err(TransportErrorKind::custom)
         };
@@ -71,16 +78,16 @@ impl tower::Service<RequestPacket> for InProcess {
     }
 
     fn call(&mut self, packet: RequestPacket) -> TransportFut<'static> {
-        let mut shown = Ok(0);
-        let answer = match packet {
-            RequestPacket::Single(request) => self
-                .answer(&request, &mut shown)
-                .map(ResponsePacket::Single),
-            RequestPacket::Batch(requests) => requests
-                .iter()
-                .map(|request| self.answer(request, &mut shown))
-                .collect::<Result<Vec<_>, _>>()
-                .map(ResponsePacket::Batch),
+        let (answer, shown) = match packet {
+            RequestPacket::Single(request) => {
+                let told = self.answer(&request);
+                (told.answer.map(ResponsePacket::Single), told.shown)
+            }
+            RequestPacket::Batch(requests) => {
+                let answers = requests.iter().map(|request| self.answer(request).answer);
+                let answers = answers.collect::<Result<Vec<_>, _>>();
+                (answers.map(ResponsePacket::Batch), self.0.lock().shown())
+            }
         };
         let chain = self.0.clone();
         Box::pin(async move {

@@ -1,6 +1,7 @@
 //! The real contracts, on a chain in this process: the second engine of a [`Market`], with the [`ledger`](crate::ledger) beside them.
 
 mod buckets;
+mod choice;
 mod compare;
 mod conserve;
 mod forms;

@@ -39,7 +39,7 @@ struct Place {
     randomness: B256,
 }
 
-/// A transaction whose signer is known. To find it takes as long as to execute a small one, and no chain.
+/// A transaction whose signer is known, which takes a while to find, and no chain.
 #[derive(Debug)]
 pub struct Signed {
     pub(super) raw: Bytes,

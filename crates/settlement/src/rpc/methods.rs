@@ -10,11 +10,7 @@ use crate::chain::{CallOutcome, Chain};
 
 const CLIENT: &str = concat!("gavel/", env!("CARGO_PKG_VERSION"));
 
-/// One method of the chain.
-///
-/// # Errors
-/// An unknown method, parameters of the wrong kind, a revert, or what the chain refuses.
-pub fn call(chain: &mut Chain, method: &str, params: &Value) -> Result<Value, RpcError> {
+fn call(chain: &mut Chain, method: &str, params: &Value) -> Result<Value, RpcError> {
     if !(params.is_array() || params.is_null()) {
         return Err(RpcError::params("parameters are a list"));
     }
@@ -51,7 +47,8 @@ pub fn call(chain: &mut Chain, method: &str, params: &Value) -> Result<Value, Rp
     }
 }
 
-/// [`call`], and what must be on disk before anybody is told.
+/// What a method of the chain answers: an unknown method, parameters of the wrong kind, a revert and what the chain refuses are
+/// errors.
 pub fn tell(chain: &mut Chain, method: &str, params: &Value) -> Told<Result<Value, RpcError>> {
     let answer = call(chain, method, params);
     let shown = match only_block(chain, method, params) {

@@ -13,7 +13,7 @@ use crate::revert;
 use crate::transport::SENDING;
 use params::Params;
 
-pub use methods::{call, tell};
+pub use methods::tell;
 
 /// Largest request answered, in bytes: a transaction of the largest calldata that fits under the gas cap, in hex, and room.
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
